@@ -1,0 +1,3 @@
+"""evenhand: does a language model treat everyone alike?"""
+
+__version__ = "0.1.0"

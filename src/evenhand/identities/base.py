@@ -1,0 +1,163 @@
+"""Catalogues of identities, and the grammar that selects from them."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from evenhand.errors import DataError, SpecError, did_you_mean
+from evenhand.registry import Registry
+from evenhand.types import BASELINE_CATEGORY, Identity
+
+BARE = Identity("bare", BASELINE_CATEGORY)
+PLAIN = Identity("plain", BASELINE_CATEGORY)
+BASELINES: dict[str, Identity] = {"bare": BARE, "plain": PLAIN}
+
+FREE_TEXT_PREFIX = "text:"
+_ARTICLES = ("a ", "an ", "the ")
+_FIELDS = {"name", "category", "cue", "first_name"}
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """A named list of identities."""
+
+    name: str
+    identities: tuple[Identity, ...]
+
+    def categories(self) -> list[str]:
+        return list(dict.fromkeys(i.category for i in self.identities))
+
+    def category(self, name: str) -> list[Identity]:
+        return [i for i in self.identities if i.category == name]
+
+    def find(self, name: str) -> Identity | None:
+        """The identity of that name; the article may be left out and case does not matter."""
+        wanted = _bare_name(name)
+        return next((i for i in self.identities if _bare_name(i.name) == wanted), None)
+
+    @classmethod
+    def from_toml(cls, path: Path) -> Catalogue:
+        """Read a catalogue: a ``name`` and one ``[[identity]]`` table per identity.
+
+        Each table has ``name`` and ``category``, and may have ``cue`` and ``first_name``.
+
+        Raises:
+            DataError: the file is missing or malformed; the message names the entry.
+        """
+        try:
+            data = tomllib.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise DataError(f"There is no identity catalogue at {path}.") from None
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise DataError(f"{path}: not a readable TOML file: {error}.") from None
+        entries = data.get("identity")
+        if not isinstance(entries, list) or not entries:
+            raise DataError(f"{path}: no identities.", "Add [[identity]] tables with a name and a category.")
+        identities = [_identity_from_toml(path, n, entry) for n, entry in enumerate(entries, 1)]
+        names = [_bare_name(i.name) for i in identities]
+        for name in names:
+            if names.count(name) > 1:
+                raise DataError(f"{path}: the identity '{name}' appears more than once.", "Remove one.")
+        return cls(str(data.get("name", path.stem)), tuple(identities))
+
+
+CATALOGUES: Registry[Callable[[], Catalogue]] = Registry(
+    "identity catalogue", "evenhand.identities", "evenhand.identities"
+)
+
+
+def select(references: Iterable[str]) -> list[Identity]:
+    """Turn what a user wrote into identities, in order, without duplicates.
+
+    A reference is a catalogue ("paper" or a path to a TOML file), a category ("age"), an identity's name
+    ("a senior citizen", "senior citizen"), an intersection ("a Hindu person & a man"), or free text
+    ("a night-shift nurse", or "text:..." to skip the spelling check). Names and categories are looked up in the
+    catalogues given by path first, then in the registered ones.
+
+    Raises:
+        SpecError: nothing matches, or the text looks like a misspelt name.
+        DataError: a catalogue file is malformed.
+    """
+    references = [r.strip() for r in references if r.strip()]
+    files = {r: Catalogue.from_toml(Path(r)) for r in references if r.endswith(".toml")}
+    catalogues = [*files.values(), *(CATALOGUES.get(n)() for n in CATALOGUES.names())]
+    chosen: dict[str, Identity] = {}
+    for reference in references:
+        found = files[reference].identities if reference in files else _select_one(reference, catalogues)
+        for identity in found:
+            known = chosen.setdefault(identity.name, identity)
+            if known != identity:
+                raise SpecError(
+                    f"Two different identities are called '{identity.name}'.", "Rename one in its catalogue."
+                )
+    return list(chosen.values())
+
+
+def _select_one(reference: str, catalogues: list[Catalogue]) -> Iterable[Identity]:
+    for catalogue in catalogues:
+        if reference == catalogue.name:
+            return catalogue.identities
+        if members := catalogue.category(reference):
+            return members
+    if "&" in reference and not reference.startswith(FREE_TEXT_PREFIX):
+        from evenhand.identities.intersections import intersect
+
+        parts = [p.strip() for p in reference.split("&")]
+        if not all(parts):
+            raise SpecError(f"The intersection '{reference}' has an empty part.", "Write 'one & another'.")
+        return [intersect([_single(part, catalogues) for part in parts])]
+    return [_single(reference, catalogues)]
+
+
+def _single(reference: str, catalogues: list[Catalogue]) -> Identity:
+    if reference in BASELINES:
+        raise SpecError(f"'{reference}' is a baseline, not an identity.", f"Use --baseline {reference}.")
+    if reference.startswith(FREE_TEXT_PREFIX):
+        text = reference.removeprefix(FREE_TEXT_PREFIX).strip()
+        if not text:
+            raise SpecError(f"'{reference}' has no text after '{FREE_TEXT_PREFIX}'.")
+        return Identity(text, "custom")
+    for catalogue in catalogues:
+        if identity := catalogue.find(reference):
+            return identity
+    names = [i.name for c in catalogues for i in c.identities]
+    words = [*(c.name for c in catalogues), *(category for c in catalogues for category in c.categories())]
+    words += [*names, *map(_bare_name, names)]
+    misspelt = difflib.get_close_matches(reference.lower(), [w.lower() for w in words], n=1, cutoff=0.84)
+    if misspelt or not reference.lower().startswith(_ARTICLES):
+        hint = did_you_mean(reference.lower(), [misspelt[0]] if misspelt else words)
+        raise SpecError(
+            f"There is no identity '{reference}'.",
+            f"{hint} For free text, start with an article ('a night-shift nurse') or with '{FREE_TEXT_PREFIX}'.",
+        )
+    return Identity(reference, "custom")
+
+
+def _identity_from_toml(path: Path, number: int, entry: Any) -> Identity:
+    where = f"{path}: identity {number}"
+    if not isinstance(entry, dict):
+        raise DataError(f"{where} is not a table.", "Write [[identity]].")
+    if unknown := set(entry) - _FIELDS:
+        raise DataError(f"{where}: unknown field '{min(unknown)}'.", did_you_mean(min(unknown), _FIELDS))
+    for key in ("name", "category"):
+        if not isinstance(entry.get(key), str) or not entry[key].strip():
+            raise DataError(f"{where} has no {key}.", f'Add {key} = "...".')
+    for key, value in entry.items():
+        if not isinstance(value, str):
+            raise DataError(f"{where}: {key} must be a string, not {type(value).__name__}.")
+    if entry["name"] in BASELINES or entry["category"] == BASELINE_CATEGORY:
+        raise DataError(f"{where}: '{entry['name']}' ({entry['category']}) is reserved for baselines.", "Rename it.")
+    return Identity(**entry)
+
+
+def _bare_name(name: str) -> str:
+    lowered = " ".join(name.lower().split())
+    for article in _ARTICLES:
+        if lowered.startswith(article):
+            return lowered.removeprefix(article)
+    return lowered

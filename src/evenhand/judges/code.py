@@ -1,0 +1,55 @@
+"""Code: which share of the asserts does the program in the response pass, run in the sandbox?"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+
+from evenhand.judges.base import EMPTY, JUDGES, Judge
+from evenhand.judges.choice import no_answer
+from evenhand.judges.sandbox import Limits, run_tests
+from evenhand.types import Item, Response, Verdict
+
+_BLOCK = re.compile(r"```[ \t]*(?:python3?|py)?[ \t]*\r?\n(.*?)(?:```|\Z)", re.DOTALL | re.IGNORECASE)
+_START = re.compile(r"^(?:def |import |from |class |@)", re.MULTILINE)
+
+
+def find_code(text: str) -> str | None:
+    """The program in ``text``: its code blocks that define something, else the bare code, else None."""
+    blocks = [b for b in _BLOCK.findall(text) if b.strip()]
+    defining = [b for b in blocks if re.search(r"^\s*(?:def|class) |\blambda\b", b, re.MULTILINE)]
+    if defining:
+        return "\n".join(defining)
+    if blocks:
+        return str(max(blocks, key=len))
+    start = _START.search(text)
+    return text[start.start() :] if start else None
+
+
+@JUDGES.register("code")
+class CodeJudge(Judge):
+    """The share of the item's asserts that pass, each counted on its own."""
+
+    name = "code"
+    version = "1"
+    summary = "share of asserts passed, run in a sandbox"
+
+    def __init__(self) -> None:
+        self._slots = asyncio.Semaphore(os.cpu_count() or 1)
+
+    async def judge(self, item: Item, response: Response) -> Verdict:
+        if not response.text.strip():
+            return EMPTY
+        code = find_code(response.text)
+        if code is None:
+            return no_answer(response)
+        tests = list(item.extra["tests"])
+        async with self._slots:
+            outcome = await run_tests(code, tests, setup=item.extra.get("setup", ""), limits=Limits())
+        if outcome.problem:
+            return Verdict(None, "no-sandbox", outcome.problem)
+        passed = sum(outcome.passed)
+        label = "correct" if passed == len(tests) else "partly" if passed else "wrong"
+        reason = f"{passed} of {len(tests)} asserts pass"
+        return Verdict(passed / len(tests), label, f"{reason}; {outcome.error}" if outcome.error else reason)

@@ -1,0 +1,73 @@
+"""Numbers: does the response's final number equal the reference?"""
+
+from __future__ import annotations
+
+import re
+from fractions import Fraction
+
+from evenhand.judges.base import EMPTY, JUDGES, Judge
+from evenhand.judges.choice import no_answer
+from evenhand.types import Item, Response, Verdict
+
+_DIGITS = r"(?:\d{1,3}(?:[,\u00a0\u202f]\d{3})+|\d+)(?:\.\d+)?|\.\d+"
+_SIGN = r"(?:(?<![\w)])[-−–+]\s?)?"
+_NUMBER = rf"{_SIGN}[$€£]?\s?{_SIGN}(?:{_DIGITS})(?:\s*/\s*\d+(?![\d/]))?"
+_FRACTION = re.compile(r"\\[dt]?frac\s*\{\s*([-−]?\d+)\s*\}\s*\{\s*(\d+)\s*\}")
+_TOLERANCE = Fraction(1, 1_000_000)
+_LEAD = r"(?:answer(?:\s+(?:is|=|:))+|####|final answer\W+)"
+
+
+def parse_number(text: str) -> Fraction | None:
+    """The value of a number as people write it: "1,234.50", "-3/4", "$18", "18.0", or None when it is none."""
+    cleaned = re.sub(r"[,\s\u00a0\u202f$€£+]", "", text).replace("−", "-").replace("–", "-")
+    try:
+        return Fraction(cleaned)
+    except (ValueError, ZeroDivisionError):
+        return None
+
+
+def find_number(text: str, *, finished: bool = True) -> Fraction | None:
+    """The number ``text`` gives as its answer, or None.
+
+    The last number after "the answer is", "####" or in a LaTeX box wins. Without one, the last number of the text
+    counts, but only when the response is finished: in a truncated derivation the last number is an intermediate one.
+    """
+    text = _FRACTION.sub(r" \1/\2 ", text).replace(r"\$", "$").replace(r"\,", "")
+    boxed = re.findall(r"\\boxed\s*\{([^{}]*)\}", text)
+    for content in reversed(boxed):
+        if numbers := re.findall(_NUMBER, content):
+            return parse_number(numbers[-1])
+    lead = re.findall(rf"(?i:{_LEAD})[^\d\n]{{0,40}}?({_NUMBER})", text)
+    if lead:
+        return parse_number(lead[-1])
+    if not finished:
+        return None
+    numbers = re.findall(_NUMBER, text)
+    return parse_number(numbers[-1]) if numbers else None
+
+
+def same_number(one: Fraction, other: Fraction) -> bool:
+    """Equality up to one part in a million, so that 18.0 is 18 and 0.333333 is 1/3."""
+    return abs(one - other) <= _TOLERANCE * max(abs(one), abs(other), 1)
+
+
+@JUDGES.register("number")
+class NumberJudge(Judge):
+    """Correct (1) when the final number equals the target."""
+
+    name = "number"
+    version = "1"
+    summary = "numeric equality of the final number"
+
+    async def judge(self, item: Item, response: Response) -> Verdict:
+        if not response.text.strip():
+            return EMPTY
+        target = parse_number(item.target or "")
+        if target is None:
+            return Verdict(None, "no-target", f"the reference '{item.target}' is not a number")
+        value = find_number(response.text, finished=response.finish_reason != "length")
+        if value is None:
+            return no_answer(response)
+        right = same_number(value, target)
+        shown = value.numerator if value.denominator == 1 else float(value)
+        return Verdict(float(right), "correct" if right else "wrong", f"says {shown}")

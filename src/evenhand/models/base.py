@@ -1,0 +1,105 @@
+"""What a model is, and how a reference to one is read."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from evenhand.errors import SpecError
+from evenhand.registry import Registry
+from evenhand.types import Request, Response
+
+
+class CallError(Exception):
+    """One call failed for good (after retries). The trial is recorded as failed; the run goes on."""
+
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """How to reach or load a model. None means the model's own default.
+
+    Attributes:
+        base_url: root of an OpenAI-compatible API, as in "http://localhost:8000/v1".
+        api_key_env: environment variable with the API key.
+        concurrency: calls in flight at once.
+        requests_per_minute: upper limit on started calls.
+        timeout_s: seconds until one attempt is given up.
+        max_attempts: attempts per call, the first included.
+        batch_size: rows per batch of a local model.
+        dtype: "auto", "float32", "bfloat16" or "float16".
+        device: "auto", "cpu", "cuda", ...
+        adapter: path of a PEFT adapter to put on a local model.
+        trust_remote_code: allow a hub repository to run its own code.
+    """
+
+    base_url: str | None = None
+    api_key_env: str = "OPENAI_API_KEY"
+    concurrency: int | None = None
+    requests_per_minute: float | None = None
+    timeout_s: float = 120.0
+    max_attempts: int = 8
+    batch_size: int | None = None
+    dtype: str = "auto"
+    device: str = "auto"
+    adapter: str | None = None
+    trust_remote_code: bool = False
+
+
+class Model(ABC):
+    """Answers requests.
+
+    Attributes:
+        id: the reference it was made from.
+        revision: what identifies the exact weights or server version; "" when unknown.
+        concurrency: how many requests the runner should keep in flight.
+        retries: attempts beyond the first so far, for the progress display.
+    """
+
+    id: str
+    revision: str = ""
+    concurrency: int = 1
+    retries: int = 0
+
+    async def start(self) -> None:
+        """Load or connect. Called once, before the first request.
+
+        Raises:
+            ModelError: the model cannot be used.
+        """
+        return
+
+    @abstractmethod
+    async def respond(self, request: Request) -> Response:
+        """Answer one request.
+
+        Raises:
+            CallError: this call failed for good.
+            ModelError: no call can succeed (wrong key, unknown model).
+        """
+
+    async def aclose(self) -> None:
+        """Release what the model holds."""
+        return
+
+    def settings(self) -> dict[str, Any]:
+        """What else is worth recording about how this model runs (dtype, device, library versions)."""
+        return {}
+
+
+ModelFactory = Callable[[str, ModelOptions], Model]
+
+MODELS: Registry[ModelFactory] = Registry("model", "evenhand.models", "evenhand.models")
+
+
+def make_model(reference: str, options: ModelOptions | None = None) -> Model:
+    """A model from ``smollm2``, ``hf:NAME_OR_PATH`` or ``openai:NAME``.
+
+    Raises:
+        SpecError: unknown kind, or a kind that needs a name without one.
+    """
+    kind, _, name = reference.partition(":")
+    if kind not in MODELS and "/" in reference:
+        raise SpecError(f"There is no model called '{reference}'.", f"For a Hugging Face model, write hf:{reference}.")
+    return MODELS.get(kind)(name, options or ModelOptions())

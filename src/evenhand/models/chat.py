@@ -1,0 +1,67 @@
+"""Turns a conversation into the tokens a local model reads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from evenhand.errors import ModelError
+from evenhand.types import Message
+
+_SENTINEL = "evenhand-system-role-probe"
+
+
+class ChatFormat:
+    """Renders messages with a tokenizer's chat template.
+
+    Templates without a system role (they raise, or drop the message) get the system text and the user's turn in one
+    user message, a blank line between. Tokenizers without a template (base models) get a plain transcript.
+
+    Args:
+        tokenizer: a transformers tokenizer.
+    """
+
+    def __init__(self, tokenizer: Any) -> None:
+        self._tokenizer = tokenizer
+        self.has_template = bool(getattr(tokenizer, "chat_template", None))
+        self.has_system_role = self.has_template and self._probe_system_role()
+
+    def tokens(self, messages: Sequence[Message], prefill: str = "") -> list[int]:
+        """Token ids of the conversation, up to where the assistant's answer starts (after ``prefill``)."""
+        text = self.text(messages) + prefill
+        # A template writes its own special tokens; adding them again would double the first one.
+        ids = self._tokenizer(text, add_special_tokens=not self.has_template)["input_ids"]
+        if not ids:
+            raise ModelError("The tokenizer turned a prompt into no tokens at all.", "Check the model's files.")
+        return list(ids)
+
+    def text(self, messages: Sequence[Message]) -> str:
+        """The conversation as text, with the generation prompt."""
+        if not self.has_template:
+            return _transcript(messages)
+        if not self.has_system_role:
+            messages = merge_system(messages)
+        return self._render(messages)
+
+    def _render(self, messages: Sequence[Message]) -> str:
+        turns = [{"role": m.role, "content": m.content} for m in messages]
+        return str(self._tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True))
+
+    def _probe_system_role(self) -> bool:
+        try:
+            return _SENTINEL in self._render([Message("system", _SENTINEL), Message("user", "Hello.")])
+        except Exception:  # templates raise whatever Jinja or their authors chose
+            return False
+
+
+def merge_system(messages: Sequence[Message]) -> list[Message]:
+    """Put the system text in front of the first user turn, a blank line between."""
+    if not messages or messages[0].role != "system":
+        return list(messages)
+    system, first, *rest = messages
+    return [Message("user", f"{system.content}\n\n{first.content}"), *rest]
+
+
+def _transcript(messages: Sequence[Message]) -> str:
+    names = {"user": "User: ", "assistant": "Assistant: ", "system": ""}
+    return "\n\n".join(f"{names[m.role]}{m.content}" for m in messages) + "\n\nAssistant:"

@@ -1,0 +1,278 @@
+"""Models through transformers, in this process: batched, seeded per trial, optionally with a PEFT adapter."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import time
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from evenhand.errors import ModelError, SpecError
+from evenhand.models.base import MODELS, Model, ModelOptions
+from evenhand.models.chat import ChatFormat
+from evenhand.types import Decoding, Request, Response
+
+INSTALL_HINT = "Install the extra: pip install 'evenhand[local]'."
+# The batcher sorts this many batches' worth of waiting requests by length, so that batches carry little padding.
+_LOOKAHEAD = 6
+_GATHER_S = 0.02
+
+
+@dataclass
+class _Waiting:
+    request: Request
+    tokens: list[int]
+    future: asyncio.Future[Response]
+
+    @property
+    def key(self) -> tuple[Decoding, bool]:
+        """Requests may share a batch when they decode alike."""
+        return self.request.decoding, bool(self.request.choices)
+
+
+class HFModel(Model):
+    """A causal language model loaded with transformers.
+
+    Args:
+        model_id: the id to record.
+        path: hub name or local folder.
+        options: batch size, dtype, device, adapter.
+    """
+
+    def __init__(self, model_id: str, path: str, options: ModelOptions) -> None:
+        self.id = model_id
+        self.path = path
+        self.options = options
+        self.batch_size = options.batch_size or 64
+        self.concurrency = options.concurrency or self.batch_size * _LOOKAHEAD
+        self._waiting: list[_Waiting] = []
+        self._arrived = asyncio.Event()
+        self._worker: asyncio.Task[None] | None = None
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="evenhand-model")
+        self._model: Any = None
+        self._tokenizer: Any = None
+        self._chat: ChatFormat | None = None
+        self._end_tokens: frozenset[int] = frozenset()
+        self._settings: dict[str, Any] = {}
+
+    async def start(self) -> None:
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._load)
+        self._worker = asyncio.create_task(self._serve())
+
+    async def aclose(self) -> None:
+        if self._worker:
+            self._worker.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._worker
+            self._worker = None
+        self._thread.shutdown(wait=True)
+
+    def settings(self) -> dict[str, Any]:
+        return dict(self._settings)
+
+    async def respond(self, request: Request) -> Response:
+        assert self._chat is not None, "start() was not awaited"
+        tokens = self._chat.tokens(request.messages, request.prefill if request.choices else "")
+        waiting = _Waiting(request, tokens, asyncio.get_running_loop().create_future())
+        self._waiting.append(waiting)
+        self._arrived.set()
+        return await waiting.future
+
+    async def _serve(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            await self._arrived.wait()
+            await asyncio.sleep(_GATHER_S)
+            batch = self._next_batch()
+            if not batch:
+                self._arrived.clear()
+                continue
+            try:
+                responses = await loop.run_in_executor(self._thread, self._answer, batch)
+            except Exception as error:  # whatever the library raises must reach the callers
+                failure = ModelError(f"{self.id} failed on a batch: {type(error).__name__}: {error}.")
+                for waiting in batch:
+                    if not waiting.future.done():
+                        waiting.future.set_exception(failure)
+                continue
+            for waiting, response in zip(batch, responses, strict=True):
+                if not waiting.future.done():
+                    waiting.future.set_result(response)
+
+    def _next_batch(self) -> list[_Waiting]:
+        """Up to ``batch_size`` waiting requests that decode alike, of similar length, the shortest first."""
+        self._waiting = [w for w in self._waiting if not w.future.cancelled()]
+        if not self._waiting:
+            return []
+        key = self._waiting[0].key
+        alike = sorted((w for w in self._waiting if w.key == key), key=lambda w: len(w.tokens))
+        batch = alike[: self.batch_size]
+        taken = set(map(id, batch))
+        self._waiting = [w for w in self._waiting if id(w) not in taken]
+        return batch
+
+    def _answer(self, batch: list[_Waiting]) -> list[Response]:
+        from evenhand.models import sampling
+
+        started = time.perf_counter()
+        prompts = [w.tokens for w in batch]
+        if batch[0].request.choices:
+            rows = sampling.choice_logprobs(self._model, prompts, [self._candidates(w) for w in batch])
+            elapsed = time.perf_counter() - started
+            return [
+                Response("", prompt_tokens=len(p), completion_tokens=0, latency_s=elapsed, choice_logprobs=tuple(row))
+                for p, row in zip(prompts, rows, strict=True)
+            ]
+        decoding = batch[0].request.decoding
+        completions = sampling.generate(
+            self._model,
+            prompts,
+            [w.request.seed for w in batch],
+            decoding,
+            self._end_tokens,
+            self._stop_check(decoding) if decoding.stop else None,
+        )
+        elapsed = time.perf_counter() - started
+        return [
+            Response(
+                text=_cut(self._tokenizer.decode(c.tokens, skip_special_tokens=True), decoding.stop),
+                finish_reason=c.finish_reason,
+                prompt_tokens=len(prompt),
+                completion_tokens=len(c.tokens),
+                latency_s=elapsed,
+            )
+            for prompt, c in zip(prompts, completions, strict=True)
+        ]
+
+    def _candidates(self, waiting: _Waiting) -> list[int]:
+        """The first token in which each choice, written after the prompt, differs from the other choices."""
+        assert self._chat is not None
+        request = waiting.request
+        written = [self._chat.tokens(request.messages, request.prefill + choice) for choice in request.choices]
+        shared = 0
+        while len({tuple(w[: shared + 1]) for w in written}) == 1:
+            shared += 1
+        if shared < len(waiting.tokens):
+            # The choice merges with the end of the prefill ("is" + " Yes"): score it after what they share.
+            waiting.tokens[:] = written[0][:shared]
+        firsts = [w[shared] for w in written]
+        if len(set(firsts)) < len(firsts):
+            raise ModelError(
+                f"The choices {', '.join(request.choices)} do not differ in their first token for {self.id}.",
+                "Use the suite without ':logprobs'.",
+            )
+        return firsts
+
+    def _stop_check(self, decoding: Decoding) -> Any:
+        return lambda tokens: any(s in self._tokenizer.decode(tokens) for s in decoding.stop)
+
+    def _load(self) -> None:
+        try:
+            import torch
+            import transformers
+        except ImportError:
+            raise ModelError(f"{self.id} needs PyTorch and transformers.", INSTALL_HINT) from None
+        warnings.filterwarnings("ignore", message=".*past_key_values.*deprecated.*", category=FutureWarning)
+        transformers.logging.set_verbosity_error()
+        transformers.utils.logging.disable_progress_bar()
+        device = self.options.device if self.options.device != "auto" else _best_device()
+        dtype = _dtype(self.options.dtype, device)
+        trust = self.options.trust_remote_code
+        try:
+            self._tokenizer = transformers.AutoTokenizer.from_pretrained(self.path, trust_remote_code=trust)
+            model = transformers.AutoModelForCausalLM.from_pretrained(
+                self.path, dtype=dtype, trust_remote_code=trust, use_safetensors=True
+            )
+            if self.options.adapter:
+                model = _with_adapter(model, self.options.adapter)
+        except (OSError, ValueError, ImportError, RuntimeError) as error:
+            first = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+            raise ModelError(f"Cannot load '{self.path}': {first.strip()}", "Check the name or the folder.") from None
+        self._model = model.to(device).eval()
+        self._chat = ChatFormat(self._tokenizer)
+        self._end_tokens = _end_tokens(model, self._tokenizer)
+        self.revision = self.revision or _revision(model, self.path, self.options.adapter)
+        self._settings = {
+            "torch": torch.__version__,
+            "transformers": transformers.__version__,
+            "dtype": str(dtype).removeprefix("torch."),
+            "device": str(device),
+            "batch_size": self.batch_size,
+            "adapter": self.options.adapter,
+            "system_role": self._chat.has_system_role,
+        }
+
+
+def _best_device() -> str:
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _dtype(name: str, device: str) -> Any:
+    import torch
+
+    if name == "auto":
+        fast = device != "cpu" or _cpu_has_bfloat16()
+        return torch.bfloat16 if fast else torch.float32
+    if name not in ("float32", "bfloat16", "float16"):
+        raise SpecError(f"There is no dtype '{name}'.", "Use auto, float32, bfloat16 or float16.")
+    return getattr(torch, name)
+
+
+def _cpu_has_bfloat16() -> bool:
+    """Whether the processor multiplies bfloat16 itself; emulated, it would be slower than float32."""
+    try:
+        flags = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return False
+    return "avx512_bf16" in flags or "amx_bf16" in flags
+
+
+def _with_adapter(model: Any, adapter: str) -> Any:
+    try:
+        from peft import PeftModel
+    except ImportError:
+        raise ModelError("An adapter needs PEFT.", INSTALL_HINT) from None
+    return PeftModel.from_pretrained(model, adapter).merge_and_unload()
+
+
+def _end_tokens(model: Any, tokenizer: Any) -> frozenset[int]:
+    configured = model.generation_config.eos_token_id
+    ends = configured if isinstance(configured, list) else [configured]
+    return frozenset(t for t in (*ends, tokenizer.eos_token_id) if t is not None)
+
+
+def _revision(model: Any, path: str, adapter: str | None) -> str:
+    commit = getattr(model.config, "_commit_hash", None)
+    base = str(commit) if commit else _folder_digest(Path(path))
+    return f"{base}+{_folder_digest(Path(adapter))}" if adapter else base
+
+
+def _folder_digest(folder: Path) -> str:
+    """A digest of a model folder: contents of its small files, names and sizes of the large ones."""
+    digest = hashlib.blake2b(digest_size=8)
+    for file in sorted(p for p in folder.glob("*") if p.is_file()):
+        size = file.stat().st_size
+        digest.update(f"{file.name}:{size};".encode())
+        if size < 1 << 20:
+            digest.update(file.read_bytes())
+    return f"local-{digest.hexdigest()}"
+
+
+def _cut(text: str, stop: tuple[str, ...]) -> str:
+    ends = [text.find(s) for s in stop if s in text]
+    return text[: min(ends)] if ends else text
+
+
+@MODELS.register("hf")
+def hf_model(name: str, options: ModelOptions) -> Model:
+    """``hf:NAME_OR_PATH``: a causal language model from the hub or a folder, through transformers."""
+    if not name:
+        raise SpecError("The model 'hf:' has no name.", "Write hf:NAME_OR_PATH.")
+    return HFModel(f"hf:{name}", name, options)

@@ -1,0 +1,6 @@
+"""The runner: plan -> model -> judge -> store, resumable at any moment."""
+
+from evenhand.runner.engine import RunResult, run_study
+from evenhand.runner.rejudge import rejudge
+
+__all__ = ["RunResult", "rejudge", "run_study"]

@@ -1,0 +1,231 @@
+"""The run loop: a fixed number of workers pull trials from the plan, call the model, judge, and commit."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib.metadata
+import platform
+import signal
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from evenhand.errors import EvenhandError, ModelError, SpecError, StoreError
+from evenhand.judges import Judge, make_judge
+from evenhand.models import CallError, Model, make_model
+from evenhand.runner.plan import Plan, Trial, make_plan
+from evenhand.runner.progress import Progress, Silent
+from evenhand.runner.rejudge import judge_pending
+from evenhand.runner.writer import Writer
+from evenhand.study import Store, StudySpec
+from evenhand.study.spec import SPEC_FILE
+from evenhand.study.store import encode_request, judgement_row, trial_row
+
+# With nothing but failures after this many calls, the set-up is wrong and the rest would be wasted.
+_GIVE_UP_AFTER = 20
+_PINNED = "hub_revisions"
+_FIXED = "fixed"
+_RECORDED_PACKAGES = ("evenhand", "numpy", "polars", "aiohttp", "torch", "transformers", "peft", "datasets")
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a run did.
+
+    Attributes:
+        directory: the study's directory.
+        planned: trials in the grid.
+        answered: trials of the grid and before that have a response now.
+        new: responses this run added.
+        failed: cells whose calls failed for good.
+        interrupted: whether the run was stopped before its end.
+        seconds: duration of the run.
+    """
+
+    directory: Path
+    planned: int
+    answered: int
+    new: int
+    failed: int
+    interrupted: bool
+    seconds: float
+
+
+def run_study(
+    spec: StudySpec, directory: Path, *, model: Model | None = None, progress: Progress | None = None
+) -> RunResult:
+    """Run every trial of a study that has no response yet.
+
+    Args:
+        spec: the study.
+        directory: where it lives; made when missing, continued when there.
+        model: an object to call instead of the one ``spec.model`` names.
+        progress: told of every trial.
+
+    Raises:
+        EvenhandError: anything a user can fix; what was answered before it is kept.
+    """
+    with Store.create(directory) as store:
+        _check_fixed(store, spec)
+        plan = make_plan(spec, store.meta(_PINNED))
+        store.add_design(plan.suites, plan.judges, plan.identities, spec.limit)
+        store.set_meta(_PINNED, plan.source.pinned)
+        (directory / SPEC_FILE).write_text(spec.to_toml(), encoding="utf-8")
+        chosen = model or make_model(spec.model, spec.options.options())
+        return asyncio.run(_Engine(plan, store, chosen, progress or Silent()).run())
+
+
+class _Engine:
+    def __init__(self, plan: Plan, store: Store, model: Model, progress: Progress) -> None:
+        self._plan = plan
+        self._store = store
+        self._model = model
+        self._progress = progress
+        self._judges: dict[str, Judge] = {name: make_judge(name) for name in set(plan.judges.values())}
+        self._stopping = False
+        self._answered = 0
+        self._failed = 0
+        self._run = 0
+        self._writer = Writer(store)
+
+    async def run(self) -> RunResult:
+        started = time.perf_counter()
+        with self._progress, _graceful_interrupt(self._stop):
+            self._progress.stage(f"starting {self._model.id}")
+            outcome = "failed"
+            try:
+                await self._model.start()
+                self._begin()
+                trials = self._plan.trials(self._store)
+                await _all(self._work(trials) for _ in range(self._model.concurrency))
+                await judge_pending(self._store, self._plan.judges, self._judges)
+                outcome = "interrupted" if self._stopping else "finished"
+            finally:
+                await self._close(outcome)
+        return RunResult(
+            directory=self._store.directory,
+            planned=self._plan.size,
+            answered=self._store.count_trials(),
+            new=self._answered,
+            failed=self._store.count_failed(),
+            interrupted=self._stopping,
+            seconds=time.perf_counter() - started,
+        )
+
+    def _begin(self) -> None:
+        revision = self._model.revision
+        before = [r["revision"] for r in self._store.runs() if r["revision"]]
+        if revision and before and before[-1] != revision and self._store.count_trials():
+            raise StoreError(
+                f"This study was run with revision {before[-1]} of {self._model.id}, which is now {revision}.",
+                "Answers of two revisions must not mix: choose another --out.",
+            )
+        self._run = self._store.start_run(
+            self._plan.spec.model_dump(mode="json"),
+            self._plan.size,
+            revision,
+            _versions(),
+            self._model.settings(),
+        )
+        self._progress.begin(self._plan.size, min(self._store.count_trials(), self._plan.size))
+
+    async def _close(self, outcome: str) -> None:
+        await self._model.aclose()
+        await self._writer.aclose()
+        for judge in self._judges.values():
+            await judge.aclose()
+        if self._run:
+            self._store.end_run(self._run, outcome)
+
+    def _stop(self) -> None:
+        self._stopping = True
+        self._progress.stage("stopping: waiting for the calls in flight (interrupt again to drop them)")
+
+    async def _work(self, trials: Iterator[Trial]) -> None:
+        # A plain generator shared by all workers: nothing awaits inside it, so that no two enter it at once.
+        for trial in trials:
+            if self._stopping:
+                return
+            await self._one(trial)
+
+    async def _one(self, trial: Trial) -> None:
+        request = trial.request
+        try:
+            response = await self._model.respond(request)
+        except CallError as error:
+            self._failed += 1
+            await self._writer.add(failure=(*trial.cell, self._run, str(error), time.time()))
+            self._progress.advance(failed=True, retries=self._model.retries)
+            if self._answered == 0 and self._failed >= _GIVE_UP_AFTER:
+                raise ModelError(f"The first {self._failed} calls all failed; the last one: {error}.") from None
+            return
+        trial_id = self._store.new_trial_id()
+        row = trial_row(trial_id, trial.cell, self._run, request.seed, encode_request(request.messages), response)
+        # The answer is on its way to disk before anybody judges it.
+        written = asyncio.ensure_future(self._writer.add(trial=row))
+        judge = self._judges[trial.judge]
+        verdict = await judge.judge(trial.item, response)
+        judged = self._writer.add(judgement=judgement_row(trial_id, judge.name, judge.version, verdict))
+        await asyncio.gather(written, judged)
+        self._answered += 1
+        self._progress.advance(failed=False, retries=self._model.retries)
+
+
+async def _all(coroutines: Iterator[object]) -> None:
+    """Run workers together; the first error cancels the others and is raised as itself."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            for coroutine in coroutines:
+                group.create_task(coroutine)  # type: ignore[arg-type]
+    except BaseExceptionGroup as errors:
+        first = next((e for e in errors.exceptions if isinstance(e, EvenhandError)), errors.exceptions[0])
+        raise first from None
+
+
+@contextlib.contextmanager
+def _graceful_interrupt(stop: object) -> Iterator[None]:
+    """The first Ctrl-C asks the workers to finish; the second one interrupts as usual."""
+    loop = asyncio.get_running_loop()
+
+    def on_interrupt() -> None:
+        stop()  # type: ignore[operator]
+        loop.remove_signal_handler(signal.SIGINT)
+
+    try:
+        loop.add_signal_handler(signal.SIGINT, on_interrupt)
+    except (RuntimeError, ValueError, NotImplementedError):  # not the main thread
+        yield
+        return
+    try:
+        yield
+    finally:
+        loop.remove_signal_handler(signal.SIGINT)
+
+
+def _check_fixed(store: Store, spec: StudySpec) -> None:
+    """Refuse to mix answers that were asked for under different settings.
+
+    Raises:
+        SpecError: a setting that is fixed for a study differs from its first run.
+    """
+    fixed = spec.fixed()
+    before = store.meta(_FIXED)
+    if before is None:
+        store.set_meta(_FIXED, fixed)
+        return
+    for key, value in fixed.items():
+        if before.get(key) != value:
+            raise SpecError(
+                f"The study {store.directory} was begun with {key} = {before.get(key)!r}, not {value!r}.",
+                "Use the same value, or choose another --out.",
+            )
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version(), "platform": platform.platform()}
+    for package in _RECORDED_PACKAGES:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[package] = importlib.metadata.version(package)
+    return found

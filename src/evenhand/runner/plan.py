@@ -1,0 +1,150 @@
+"""The plan: which trials a study consists of, streamed in an order that keeps identities paired."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from evenhand.errors import SpecError
+from evenhand.identities import BASELINES, select
+from evenhand.judges import JUDGES
+from evenhand.personalizers import BASE_SYSTEM, Personalizer, baseline_messages, make_personalizer
+from evenhand.study import Store, StudySpec
+from evenhand.study.store import Cell
+from evenhand.suites import DataSource, LoadedSuite, load_suite, make_suites
+from evenhand.types import Identity, Item, Message, Request
+
+NO_PERSONALIZER = "none"
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One call to make."""
+
+    cell: Cell
+    item: Item
+    request: Request
+    judge: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything a study needs, resolved and loaded."""
+
+    spec: StudySpec
+    suites: tuple[LoadedSuite, ...]
+    identities: tuple[Identity, ...]
+    personalizers: tuple[Personalizer, ...]
+    judges: dict[str, str]
+    source: DataSource
+
+    @property
+    def senders(self) -> list[tuple[str, Personalizer | None, Identity]]:
+        """Who asks each item: (personalizer name, personalizer, identity); baselines have no personalizer."""
+        asked: list[tuple[str, Personalizer | None, Identity]] = []
+        for identity in self.identities:
+            if identity.is_baseline:
+                asked.append((NO_PERSONALIZER, None, identity))
+            else:
+                asked += [(p.name, p, identity) for p in self.personalizers if p.supports(identity)]
+        return asked
+
+    @property
+    def unsupported(self) -> list[tuple[str, str]]:
+        """(personalizer, identity) pairs that are left out because the one cannot convey the other."""
+        return [
+            (p.name, i.name)
+            for p in self.personalizers
+            for i in self.identities
+            if not i.is_baseline and not p.supports(i)
+        ]
+
+    @property
+    def size(self) -> int:
+        """How many trials the grid has."""
+        items = sum(len(s.items[: self.spec.limit]) for s in self.suites)
+        return items * len(self.senders) * self.spec.repeats
+
+    def trials(self, store: Store) -> Iterator[Trial]:
+        """The trials that have no response yet, item by item, suites in step, all identities on an item together."""
+        decoding = self.spec.decoding.decoding()
+        for loaded, item in _in_step([(s, s.items[: self.spec.limit]) for s in self.suites]):
+            suite = loaded.suite
+            done = store.done_cells(suite.id, item.id)
+            scored = suite.scoring == "logprobs" and bool(item.choices)
+            for name, personalizer, identity in self.senders:
+                messages = _with_defense(_messages(personalizer, identity, item.prompt), self.spec.defense)
+                for repeat in range(self.spec.repeats):
+                    if (name, identity.name, repeat) in done:
+                        continue
+                    cell = (suite.id, item.id, name, identity.name, repeat)
+                    request = Request(
+                        messages,
+                        decoding,
+                        trial_seed(self.spec.seed, cell),
+                        item.choices if scored else (),
+                        item.extra.get("prefill", "") if scored else "",
+                    )
+                    yield Trial(cell, item, request, self.judges[suite.id])
+
+
+def make_plan(spec: StudySpec, pinned: dict[str, str] | None = None) -> Plan:
+    """Resolve every name and load the data.
+
+    Raises:
+        SpecError: an unknown name, or personalizers that support none of the identities.
+        DataError: data that is missing or malformed.
+    """
+    suites = make_suites(spec.suites)
+    known = {s.id for s in suites} | {s.name for s in suites}
+    for suite, judge in spec.judges.items():
+        if suite not in known:
+            raise SpecError(f"The judge '{judge}' is for '{suite}', which is not a suite of this study.")
+        JUDGES.get(judge)
+    source = DataSource(spec.data_dir, pinned)
+    plan = Plan(
+        spec=spec,
+        suites=tuple(load_suite(s, source) for s in suites),
+        identities=(*(BASELINES[b] for b in spec.baselines), *select(spec.identities)),
+        personalizers=tuple(make_personalizer(p) for p in dict.fromkeys(spec.personalizers)),
+        judges={s.id: spec.judges.get(s.id) or spec.judges.get(s.name) or s.judge for s in suites},
+        source=source,
+    )
+    if spec.identities and all(i.is_baseline for _, _, i in plan.senders):
+        raise SpecError(
+            f"The personalizer {', '.join(spec.personalizers)} can convey none of these identities.",
+            "A first name works for identities of gender, race and religion that have one.",
+        )
+    return plan
+
+
+def trial_seed(study_seed: int, cell: Cell) -> int:
+    """A trial's own seed: independent between cells, the same on every machine; 31 bits."""
+    text = "\x1f".join((str(study_seed), *map(str, cell)))
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=4).digest(), "big") >> 1
+
+
+def _messages(personalizer: Personalizer | None, identity: Identity, prompt: str) -> tuple[Message, ...]:
+    if personalizer is None:
+        return baseline_messages(identity, prompt)
+    return personalizer.messages(identity, prompt)
+
+
+def _with_defense(messages: tuple[Message, ...], defense: str) -> tuple[Message, ...]:
+    """The conversation with a prompt defense at the end of its system message."""
+    if not defense:
+        return messages
+    if messages[0].role == "system":
+        return (Message("system", f"{messages[0].content} {defense}"), *messages[1:])
+    return (Message("system", f"{BASE_SYSTEM} {defense}"), *messages)
+
+
+def _in_step(pools: list[tuple[Any, tuple[Item, ...]]]) -> Iterator[tuple[LoadedSuite, Item]]:
+    """Items of all pools merged by their relative position, so that an early look sees every suite."""
+    order = sorted(
+        ((n + 0.5) / len(items), index, n) for index, (_, items) in enumerate(pools) for n in range(len(items))
+    )
+    for _, index, n in order:
+        yield pools[index][0], pools[index][1][n]

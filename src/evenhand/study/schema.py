@@ -1,0 +1,34 @@
+"""The store's tables. A change here raises SCHEMA_VERSION and needs a migration."""
+
+SCHEMA_VERSION = 1
+
+SCHEMA = """
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE runs (
+  id INTEGER PRIMARY KEY, started_at REAL NOT NULL, ended_at REAL, outcome TEXT,
+  spec TEXT NOT NULL, planned INTEGER NOT NULL, revision TEXT, versions TEXT NOT NULL, settings TEXT NOT NULL
+);
+CREATE TABLE suites (
+  suite TEXT PRIMARY KEY, axis TEXT NOT NULL, judge TEXT NOT NULL, origin TEXT NOT NULL, pool INTEGER NOT NULL
+);
+CREATE TABLE identities (name TEXT PRIMARY KEY, category TEXT NOT NULL, position INTEGER NOT NULL, parts TEXT NOT NULL);
+CREATE TABLE items (
+  suite TEXT NOT NULL, item TEXT NOT NULL, position INTEGER NOT NULL, "group" TEXT NOT NULL, prompt TEXT NOT NULL,
+  question TEXT NOT NULL, target TEXT, choices TEXT NOT NULL, extra TEXT NOT NULL, PRIMARY KEY (suite, item)
+);
+CREATE TABLE trials (
+  id INTEGER PRIMARY KEY, suite TEXT NOT NULL, item TEXT NOT NULL, personalizer TEXT NOT NULL, identity TEXT NOT NULL,
+  repeat INTEGER NOT NULL, run INTEGER NOT NULL, seed INTEGER NOT NULL, request TEXT NOT NULL, response TEXT NOT NULL,
+  finish_reason TEXT NOT NULL, prompt_tokens INTEGER, completion_tokens INTEGER, latency_s REAL NOT NULL,
+  choice_logprobs TEXT, answered_by TEXT NOT NULL, at REAL NOT NULL
+);
+CREATE UNIQUE INDEX trial_cell ON trials (suite, item, personalizer, identity, repeat);
+CREATE TABLE failures (
+  suite TEXT NOT NULL, item TEXT NOT NULL, personalizer TEXT NOT NULL, identity TEXT NOT NULL, repeat INTEGER NOT NULL,
+  run INTEGER NOT NULL, error TEXT NOT NULL, at REAL NOT NULL
+);
+CREATE TABLE judgements (
+  trial INTEGER NOT NULL, judge TEXT NOT NULL, version TEXT NOT NULL, score REAL, label TEXT NOT NULL,
+  reason TEXT NOT NULL, at REAL NOT NULL, PRIMARY KEY (trial, judge)
+) WITHOUT ROWID;
+"""

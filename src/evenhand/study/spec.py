@@ -1,0 +1,149 @@
+"""What a study is made of. The TOML file, the command line and the Python API all end here."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+
+import tomli_w
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from evenhand.errors import SpecError, did_you_mean
+from evenhand.models import ModelOptions
+from evenhand.types import Decoding
+
+SPEC_FILE = "study.toml"
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DecodingSpec(_Strict):
+    """Sampling settings; the defaults are the paper's (arXiv 2406.11107) except ``top_k``, which APIs do not know.
+
+    ``top_k=0`` means no cut. The preset ``paper`` sets it to 10.
+    """
+
+    temperature: float = Field(1.0, ge=0, le=5)
+    top_k: int = Field(0, ge=0)
+    top_p: float = Field(1.0, gt=0, le=1)
+    max_tokens: int = Field(300, ge=1)
+    stop: tuple[str, ...] = ()
+
+    def decoding(self) -> Decoding:
+        return Decoding(**self.model_dump())
+
+
+class ModelSpec(_Strict):
+    """How to reach or load the model; see :class:`evenhand.models.ModelOptions` for the fields."""
+
+    base_url: str | None = None
+    api_key_env: str = "OPENAI_API_KEY"
+    concurrency: int | None = Field(None, ge=1)
+    requests_per_minute: float | None = Field(None, gt=0)
+    timeout_s: float = Field(120.0, gt=0)
+    max_attempts: int = Field(8, ge=1)
+    batch_size: int | None = Field(None, ge=1)
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    device: str = "auto"
+    adapter: str | None = None
+    trust_remote_code: bool = False
+
+    def options(self) -> ModelOptions:
+        return ModelOptions(**self.model_dump())
+
+
+class StudySpec(_Strict):
+    """The whole grid of trials.
+
+    Attributes:
+        model: "smollm2", "hf:NAME_OR_PATH" or "openai:NAME".
+        suites: suite references ("mmlu", "mmlu:logprobs", "starter-safety").
+        identities: identity references (see :func:`evenhand.identities.select`).
+        baselines: "plain" and/or "bare".
+        personalizers: personalizer names or templates with ``{identity}``.
+        limit: items per suite, None for all; a prefix of the suite's drawing order.
+        repeats: model calls per cell; each has its own seed.
+        seed: the study's seed, from which every trial's seed derives.
+        data_dir: directory with the original data files.
+        judges: suite reference -> judge name, where the suite's default is not wanted.
+        defense: text added to the system message, a prompt defense; "" for none.
+        decoding, options: see their classes.
+    """
+
+    model: str
+    suites: tuple[str, ...] = Field(min_length=1)
+    identities: tuple[str, ...] = ("paper",)
+    baselines: tuple[Literal["bare", "plain"], ...] = ("plain",)
+    personalizers: tuple[str, ...] = Field(("system",), min_length=1)
+    limit: int | None = Field(None, ge=1)
+    repeats: int = Field(1, ge=1)
+    seed: int = Field(0, ge=0, lt=2**31)
+    data_dir: Path | None = None
+    judges: dict[str, str] = Field(default_factory=dict)
+    defense: str = ""
+    decoding: DecodingSpec = DecodingSpec()
+    options: ModelSpec = ModelSpec()
+
+    @field_validator("suites", "identities", "baselines", "personalizers", mode="before")
+    @classmethod
+    def _one_or_many(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _something_to_compare(self) -> StudySpec:
+        if not self.identities and not self.baselines:
+            raise ValueError("a study needs identities or a baseline")
+        return self
+
+    @classmethod
+    def parse(cls, data: dict[str, Any], where: str = "the study") -> StudySpec:
+        """A spec from plain data.
+
+        Raises:
+            SpecError: a field is unknown, missing or out of range; the message names it.
+        """
+        try:
+            return cls.model_validate(data)
+        except ValidationError as error:
+            first = error.errors()[0]
+            field = ".".join(str(part) for part in first["loc"]) or "the whole"
+            if first["type"] == "extra_forbidden":
+                known = {**DecodingSpec.model_fields, **ModelSpec.model_fields, **cls.model_fields}
+                raise SpecError(f"{where}: there is no field '{field}'.", did_you_mean(field, known)) from None
+            raise SpecError(f"{where}: {field}: {first['msg']}.", f"Got: {first.get('input')!r}.") from None
+
+    @classmethod
+    def from_toml(cls, path: Path) -> StudySpec:
+        """Read a study file; a relative ``data_dir`` is relative to the file.
+
+        Raises:
+            SpecError: the file is missing, not TOML, or not a valid study.
+        """
+        try:
+            data = tomllib.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise SpecError(f"There is no study file at {path}.") from None
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise SpecError(f"{path}: not a readable TOML file: {error}.") from None
+        data.pop("out", None)
+        spec = cls.parse(data, str(path))
+        if spec.data_dir and not spec.data_dir.is_absolute():
+            spec = spec.model_copy(update={"data_dir": path.parent / spec.data_dir})
+        return spec
+
+    def to_toml(self) -> str:
+        """The spec as a study file, defaults left out."""
+        return tomli_w.dumps(self.model_dump(mode="json", exclude_defaults=True, exclude_none=True))
+
+    def fixed(self) -> dict[str, Any]:
+        """What cannot change within one study, because it changes what every trial means."""
+        return {
+            "model": self.model,
+            "adapter": self.options.adapter,
+            "seed": self.seed,
+            "defense": self.defense,
+            **{f"decoding.{k}": v for k, v in self.decoding.model_dump(mode="json").items()},
+        }

@@ -1,0 +1,156 @@
+"""What a suite is, how a reference to one is read, and the order its items are drawn in."""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+from evenhand.errors import DataError, SpecError, did_you_mean
+from evenhand.registry import Registry
+from evenhand.suites.sources import DataSource
+from evenhand.types import Axis, Item, Scoring
+
+LOGPROBS = "logprobs"
+
+
+class Suite(ABC):
+    """A set of items with its prompt format and its default judge.
+
+    A reference is ``name`` or ``name:variant+variant``; what variants there are is the suite's own matter.
+    ``logprobs`` is common to all suites with choices: they are then scored from the log-probabilities of the choices.
+
+    Attributes:
+        name: registered name.
+        axis: "safety" or "utility".
+        summary: one line for ``evenhand list suites``.
+        judge: name of the default judge.
+        licence: licence of the data.
+        source: where the data comes from (paper or repository).
+        variants: accepted variants besides ``logprobs``.
+        has_choices: whether ``logprobs`` is accepted.
+    """
+
+    name: ClassVar[str]
+    axis: ClassVar[Axis]
+    summary: ClassVar[str]
+    judge: ClassVar[str]
+    licence: ClassVar[str]
+    source: ClassVar[str]
+    variants: ClassVar[tuple[str, ...]] = ()
+    has_choices: ClassVar[bool] = False
+
+    def __init__(self, variants: Sequence[str] = ()) -> None:
+        allowed = (*self.variants, *((LOGPROBS,) if self.has_choices else ()))
+        for variant in variants:
+            if variant not in allowed:
+                raise SpecError(
+                    f"The suite '{self.name}' has no variant '{variant}'.",
+                    did_you_mean(variant, allowed) or "It has no variants.",
+                )
+        self.chosen = tuple(v for v in allowed if v in variants)
+
+    @property
+    def id(self) -> str:
+        """The canonical reference: the key under which a study stores its trials."""
+        return f"{self.name}:{'+'.join(self.chosen)}" if self.chosen else self.name
+
+    @property
+    def scoring(self) -> Scoring:
+        return "logprobs" if LOGPROBS in self.chosen else "generate"
+
+    @abstractmethod
+    def load(self, source: DataSource) -> list[Item]:
+        """All items.
+
+        Raises:
+            DataError: the data is missing or malformed.
+        """
+
+
+@dataclass(frozen=True)
+class LoadedSuite:
+    """A suite with its items in drawing order, and where they came from."""
+
+    suite: Suite
+    items: tuple[Item, ...]
+    origin: str
+
+
+SUITES: Registry[type[Suite]] = Registry("suite", "evenhand.suites", "evenhand.suites")
+
+# A name that stands for several suites, because a suite has one axis.
+ALIASES: dict[str, tuple[str, ...]] = {"xstest": ("xstest-safe", "xstest-unsafe")}
+
+
+def make_suites(references: Iterable[str]) -> list[Suite]:
+    """Suites from references, in order, without duplicates.
+
+    Raises:
+        SpecError: unknown suite or variant.
+    """
+    suites: dict[str, Suite] = {}
+    for reference in references:
+        name, _, variants = reference.strip().partition(":")
+        for member in ALIASES.get(name, (name,)):
+            suite = SUITES.get(member)([v for v in variants.split("+") if v])
+            suites[suite.id] = suite
+    return list(suites.values())
+
+
+def load_suite(suite: Suite, source: DataSource) -> LoadedSuite:
+    """Load a suite's items in drawing order.
+
+    Raises:
+        DataError: no items, or two items with one id.
+    """
+    items = suite.load(source)
+    if not items:
+        raise DataError(f"The suite '{suite.id}' has no items in {source.origin(suite.name)}.")
+    ids = [i.id for i in items]
+    if len(set(ids)) < len(ids):
+        twice = next(i for i in ids if ids.count(i) > 1)
+        raise DataError(f"{source.origin(suite.name)}: the item '{twice}' appears twice.", "Remove the duplicate.")
+    return LoadedSuite(suite, tuple(drawing_order(items)), source.origin(suite.name))
+
+
+def drawing_order(items: Iterable[Item]) -> list[Item]:
+    """Order items so that every prefix is a proportional stratified sample over groups.
+
+    Within a group the order is that of a hash of the id: random with respect to content, and the same for every
+    study, so that a smaller ``--limit`` is always a subset of a larger one.
+    """
+    groups: defaultdict[str, list[Item]] = defaultdict(list)
+    for item in items:
+        groups[item.group].append(item)
+    ranked: list[tuple[float, str, Item]] = []
+    for members in groups.values():
+        members.sort(key=lambda item: _digest(item.id))
+        for rank, item in enumerate(members):
+            # The jitter is the same for a whole group, so that small groups do not all enter at the same point.
+            jitter = int(_digest(item.group)[:8], 16) / 0xFFFFFFFF
+            ranked.append(((rank + jitter) / len(members), _digest(item.id), item))
+    ranked.sort(key=lambda entry: entry[:2])
+    return [item for _, _, item in ranked]
+
+
+def distinct(items: Iterable[Item]) -> list[Item]:
+    """Keep items that a data set prints more than once, under ids of their own ("...-2")."""
+    seen: defaultdict[str, int] = defaultdict(int)
+    kept = []
+    for item in items:
+        seen[item.id] += 1
+        kept.append(replace(item, id=f"{item.id}-{seen[item.id]}") if seen[item.id] > 1 else item)
+    return kept
+
+
+def content_id(*parts: str) -> str:
+    """A stable id for data that has none of its own: 12 hex digits of its text's hash, white space ignored."""
+    return _digest("\x1f".join(" ".join(p.split()) for p in parts))[:12]
+
+
+def _digest(text: str) -> str:
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()

@@ -1,0 +1,36 @@
+"""MBPP (Austin et al., arXiv 2108.07732): small Python tasks; the score is the share of asserts that pass."""
+
+from __future__ import annotations
+
+from evenhand.suites.base import SUITES, Suite
+from evenhand.suites.formats import python_function
+from evenhand.suites.sources import DataSource, HubTable, read_jsonl
+from evenhand.types import Item
+
+
+@SUITES.register("mbpp")
+class MBPP(Suite):
+    name = "mbpp"
+    axis = "utility"
+    summary = "974 small Python tasks, scored by the share of asserts passed in the sandbox"
+    judge = "code"
+    licence = "CC BY 4.0"
+    source = "arXiv 2108.07732, github.com/google-research/google-research"
+
+    def load(self, source: DataSource) -> list[Item]:
+        rows = source.read(
+            self.name,
+            ["mbpp.jsonl"],
+            read_jsonl("text", "task_id", "test_list"),
+            HubTable("google-research-datasets/mbpp", "train+test+validation+prompt", config="full"),
+        )
+        return [
+            Item(
+                id=f"mbpp-{row['task_id']}",
+                prompt=python_function(row["text"], row["test_list"]),
+                question=row["text"],
+                group="code",
+                extra={"tests": list(row["test_list"]), "setup": row.get("test_setup_code") or ""},
+            )
+            for _, row in rows
+        ]

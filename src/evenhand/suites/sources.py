@@ -1,0 +1,176 @@
+"""Where suite data comes from: a data directory in the original formats, then the Hugging Face hub."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from evenhand.errors import DataError
+
+DATA_DIR_VARIABLE = "EVENHAND_DATA_DIR"
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class HubTable:
+    """One split of a data set on the Hugging Face hub.
+
+    ``revision`` names a branch, tag or commit. The commit it resolves to is recorded with the study, and a study
+    that goes on uses that commit again.
+    """
+
+    repo: str
+    split: str
+    config: str | None = None
+    revision: str = "main"
+
+
+class DataSource:
+    """Finds and reads suite data, and remembers where each suite's came from.
+
+    Args:
+        data_dir: directory with the original files; ``$EVENHAND_DATA_DIR`` when None.
+        pinned: hub repository -> commit, from an earlier run of the same study.
+    """
+
+    def __init__(self, data_dir: Path | str | None = None, pinned: dict[str, str] | None = None) -> None:
+        chosen = data_dir or os.environ.get(DATA_DIR_VARIABLE) or None
+        self.data_dir = Path(chosen) if chosen else None
+        if self.data_dir and not self.data_dir.is_dir():
+            raise DataError(
+                f"The data directory {self.data_dir} does not exist.",
+                f"Check --data-dir (or ${DATA_DIR_VARIABLE}).",
+            )
+        self.pinned = dict(pinned or {})
+        self._origins: dict[str, str] = {}
+
+    def origin(self, suite: str) -> str:
+        """Where the suite's data came from, for people."""
+        return self._origins.get(suite, "nowhere yet")
+
+    def read(
+        self, suite: str, files: Sequence[str], reader: Callable[[Path], list[Row]], hub: HubTable
+    ) -> list[tuple[str, Row]]:
+        """Rows of the first place that has the data, each with the name of its file ("" from the hub).
+
+        Args:
+            suite: name under which to remember the origin.
+            files: glob patterns below the data directory; all matches are read.
+            reader: reads one file.
+            hub: the table to fetch when the data directory has no match.
+
+        Raises:
+            DataError: neither place has the data.
+        """
+        if self.data_dir:
+            paths = sorted({p for pattern in files for p in self.data_dir.glob(pattern)})
+            if paths:
+                self._origins[suite] = str(self.data_dir / files[0])
+                return [(path.name, row) for path in paths for row in reader(path)]
+        rows = self._read_hub(suite, files, hub)
+        return [("", row) for row in rows]
+
+    def packaged(self, suite: str, path: Path, reader: Callable[[Path], list[Row]]) -> list[Row]:
+        """Rows of a file that ships with a package."""
+        self._origins[suite] = f"shipped with the package ({path.name})"
+        return reader(path)
+
+    def _read_hub(self, suite: str, files: Sequence[str], hub: HubTable) -> list[Row]:
+        looked = f"{self.data_dir / files[0]}" if self.data_dir else "no --data-dir was given"
+        try:
+            from datasets import load_dataset
+            from huggingface_hub import HfApi
+        except ImportError:
+            raise DataError(
+                f"The suite '{suite}' was not found ({looked}), and the hub needs an extra.",
+                "Give --data-dir, or install 'evenhand[hub]'.",
+            ) from None
+        try:
+            revision: str | None = None
+            if not Path(hub.repo).exists():
+                revision = self.pinned.get(hub.repo) or HfApi().dataset_info(hub.repo, revision=hub.revision).sha
+            table = load_dataset(hub.repo, hub.config, split=hub.split, revision=revision)
+        except Exception as error:  # the hub's clients raise dozens of kinds
+            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            raise DataError(
+                f"The suite '{suite}' was found neither locally ({looked}) nor on the hub ({hub.repo}: {reason}).",
+                "Give --data-dir with the original files, or check the network.",
+            ) from None
+        if revision:
+            self.pinned[hub.repo] = revision
+        self._origins[suite] = f"hub {hub.repo}@{revision or 'local'} ({hub.split})"
+        return [dict(row) for row in table]
+
+
+def read_csv(*columns: str, header: bool = True) -> Callable[[Path], list[Row]]:
+    """A reader of CSV files; ``columns`` must be there (or name the columns when there is no header)."""
+
+    def read(path: Path) -> list[Row]:
+        text = _text(path)
+        reader = csv.DictReader(text.splitlines(keepends=True), fieldnames=None if header else columns)
+        if header and (missing := [c for c in columns if c not in (reader.fieldnames or ())]):
+            raise DataError(
+                f"{path}: the column '{missing[0]}' is missing.", f"It needs the columns {', '.join(columns)}."
+            )
+        rows: list[Row] = []
+        for row in reader:
+            if any(row.get(c) is None for c in columns) or None in row:
+                raise DataError(
+                    f"{path}, line {reader.line_num}: {len(columns)} columns were expected.",
+                    "Check the quoting of that row.",
+                )
+            rows.append(dict(row))
+        return rows
+
+    return read
+
+
+def read_jsonl(*keys: str) -> Callable[[Path], list[Row]]:
+    """A reader of JSON-lines files whose objects have ``keys``."""
+
+    def read(path: Path) -> list[Row]:
+        rows: list[Row] = []
+        for number, line in enumerate(_text(path).split("\n"), 1):
+            if line.strip():
+                rows.append(_json_object(line, keys, f"{path}, line {number}"))
+        return rows
+
+    return read
+
+
+def read_json_examples(path: Path) -> list[Row]:
+    """A reader of BIG-Bench-Hard files: one object whose ``examples`` have ``input`` and ``target``."""
+    data = _json_object(_text(path), ("examples",), str(path))
+    if not isinstance(data["examples"], list):
+        raise DataError(f"{path}: 'examples' is not a list.")
+    for number, example in enumerate(data["examples"], 1):
+        if not isinstance(example, dict) or not {"input", "target"} <= set(example):
+            raise DataError(f"{path}, example {number}: 'input' and 'target' were expected.")
+    return list(data["examples"])
+
+
+def _json_object(text: str, keys: Sequence[str], where: str) -> Row:
+    try:
+        data = orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        raise DataError(f"{where}: not valid JSON: {error}.") from None
+    if not isinstance(data, dict) or (missing := [k for k in keys if k not in data]):
+        wanted = missing[0] if isinstance(data, dict) else keys[0]
+        raise DataError(f"{where}: the key '{wanted}' is missing.")
+    return data
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: not UTF-8 at byte {error.start}.", "Save the file as UTF-8.") from None
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror}.") from None

@@ -1,0 +1,136 @@
+"""The nouns every layer shares. Plain frozen dataclasses: cheap to make by the hundred thousand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Axis = Literal["safety", "utility"]
+Role = Literal["system", "user", "assistant"]
+Scoring = Literal["generate", "logprobs"]
+
+AXES: tuple[Axis, Axis] = ("safety", "utility")
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn of a conversation."""
+
+    role: Role
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who the user is said to be.
+
+    Attributes:
+        name: the phrase that completes "I am ..." ("a senior citizen"); the identity's id everywhere.
+        category: its category ("age"), "intersection", "custom", or "baseline".
+        cue: a sentence in the first person that implies the identity without stating it, or "".
+        first_name: a first name that suggests the identity, or "".
+        parts: the identities an intersection is made of.
+    """
+
+    name: str
+    category: str
+    cue: str = ""
+    first_name: str = ""
+    parts: tuple[Identity, ...] = ()
+
+    @property
+    def is_baseline(self) -> bool:
+        return self.category == BASELINE_CATEGORY
+
+
+BASELINE_CATEGORY = "baseline"
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One question of a suite.
+
+    Attributes:
+        id: stable across versions and machines, so that studies on different days pair up.
+        prompt: the user message, in the suite's format.
+        group: what the suite groups items by (harm type, subject, task).
+        question: the bare question, without the format, for judges and reports.
+        target: the reference answer, or None where there is none.
+        choices: labels of the answer choices ("A", "B", ...), empty for free answers.
+        extra: what a judge needs beyond that (asserts, set-up code, option texts).
+    """
+
+    id: str
+    prompt: str
+    group: str
+    question: str
+    target: str | None = None
+    choices: tuple[str, ...] = ()
+    extra: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Decoding:
+    """How text is sampled. ``top_k=0`` and ``top_p=1`` mean no cut; temperature 0 is greedy."""
+
+    temperature: float = 1.0
+    top_k: int = 0
+    top_p: float = 1.0
+    max_tokens: int = 300
+    stop: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One model call.
+
+    Attributes:
+        messages: the conversation.
+        decoding: sampling settings.
+        seed: this trial's own seed (unsigned 31 bit).
+        choices: when not empty, score these one-token answers by log-probability instead of generating.
+        prefill: text that the assistant's turn starts with when choices are scored (local models).
+    """
+
+    messages: tuple[Message, ...]
+    decoding: Decoding
+    seed: int
+    choices: tuple[str, ...] = ()
+    prefill: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """What a model answered.
+
+    Attributes:
+        text: the answer ("" when choices were scored).
+        finish_reason: "stop", "length", or the server's own word.
+        prompt_tokens, completion_tokens: counts, None where the server does not tell.
+        latency_s: seconds from sending to receiving, retries included; a batch's rows share its time.
+        choice_logprobs: natural log-probability per choice, None where it could not be read.
+        model: the model name and revision the server reported.
+    """
+
+    text: str
+    finish_reason: str = "stop"
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    latency_s: float = 0.0
+    choice_logprobs: tuple[float | None, ...] | None = None
+    model: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A judge's decision about one response.
+
+    Attributes:
+        score: in [0, 1], 1 is good on the suite's axis; None when nobody can judge the response (missing, never 0).
+        label: a short class ("refusal", "correct", "no-answer").
+        reason: why, in a few words.
+    """
+
+    score: float | None
+    label: str
+    reason: str = ""
