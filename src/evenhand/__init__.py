@@ -1,3 +1,49 @@
-"""evenhand: does a language model treat everyone alike?"""
+"""evenhand: does a language model treat everyone alike?
+
+Measure how a model's safety and utility change with who it is told the user is, tell whether the change is real, and
+mitigate it. Public names are imported on first use, so that ``import evenhand`` stays fast.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from evenhand.analysis import Analysis as Analysis
+    from evenhand.api import analyze as analyze
+    from evenhand.api import run as run
+    from evenhand.api import write_report as write_report
+    from evenhand.errors import EvenhandError as EvenhandError
+    from evenhand.runner import RunResult as RunResult
+    from evenhand.study import StudySpec as StudySpec
 
 __version__ = "0.1.0"
+
+_HOMES = {
+    "Analysis": "evenhand.analysis",
+    "EvenhandError": "evenhand.errors",
+    "RunResult": "evenhand.runner",
+    "StudySpec": "evenhand.study",
+    "analyze": "evenhand.api",
+    "run": "evenhand.api",
+    "write_report": "evenhand.api",
+}
+
+__all__ = [
+    "Analysis",
+    "EvenhandError",
+    "RunResult",
+    "StudySpec",
+    "__version__",
+    "analyze",
+    "run",
+    "write_report",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'evenhand' has no attribute '{name}'")
+    import importlib
+
+    return getattr(importlib.import_module(_HOMES[name]), name)

@@ -120,5 +120,7 @@ def _by_logprobs(item: Item, logprobs: Sequence[float | None]) -> Verdict:
     mass = sum(math.exp(lp) for lp in read.values())
     share = math.exp(read[best]) / mass if mass else math.nan
     return Verdict(
-        float(best == item.target), "correct" if best == item.target else "wrong", f"prefers {best} ({share:.0%})"
+        float(best == item.target),
+        "correct" if best == item.target else "wrong",
+        f"prefers {best} ({share:.0%})",
     )

@@ -48,7 +48,7 @@ def find_number(text: str, *, finished: bool = True) -> Fraction | None:
 
 def same_number(one: Fraction, other: Fraction) -> bool:
     """Equality up to one part in a million, so that 18.0 is 18 and 0.333333 is 1/3."""
-    return abs(one - other) <= _TOLERANCE * max(abs(one), abs(other), 1)
+    return abs(one - other) <= _TOLERANCE * max(abs(one), abs(other), Fraction(1))
 
 
 @JUDGES.register("number")

@@ -8,6 +8,7 @@ import json
 import os
 import resource
 import sys
+from typing import Any
 
 NEWNS, NEWIPC, NEWUSER, NEWPID, NEWNET = 0x00020000, 0x08000000, 0x10000000, 0x20000000, 0x40000000
 MS_BIND, MS_REC, MS_PRIVATE = 4096, 16384, 1 << 18
@@ -73,7 +74,7 @@ def check(result: int) -> None:
         raise OSError(ctypes.get_errno(), "isolation failed")
 
 
-def set_limits(limits: dict) -> None:
+def set_limits(limits: dict[str, int]) -> None:
     memory, size = limits["memory_mib"] << 20, limits["file_mib"] << 20
     for kind, value in (
         (resource.RLIMIT_AS, memory),
@@ -86,7 +87,7 @@ def set_limits(limits: dict) -> None:
         resource.setrlimit(kind, (value, value))
 
 
-def run(payload: dict, report: int) -> None:
+def run(payload: dict[str, Any], report: int) -> None:
     nonce, tests = payload["nonce"], payload["tests"]
     # Taken before the program runs, so that it cannot replace them.
     write, dumps, leave = os.write, json.dumps, os._exit

@@ -125,7 +125,13 @@ class HFModel(Model):
             rows = sampling.choice_logprobs(self._model, prompts, [self._candidates(w) for w in batch])
             elapsed = time.perf_counter() - started
             return [
-                Response("", prompt_tokens=len(p), completion_tokens=0, latency_s=elapsed, choice_logprobs=tuple(row))
+                Response(
+                    "",
+                    prompt_tokens=len(p),
+                    completion_tokens=0,
+                    latency_s=elapsed,
+                    choice_logprobs=tuple(row),
+                )
                 for p, row in zip(prompts, rows, strict=True)
             ]
         decoding = batch[0].request.decoding

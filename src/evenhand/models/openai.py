@@ -10,7 +10,13 @@ from typing import Any
 import aiohttp
 import orjson
 from aiolimiter import AsyncLimiter
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
+from tenacity import (
+    AsyncRetrying,
+    RetryCallState,
+    retry_if_exception_type,
+    stop_after_attempt,
+    wait_exponential_jitter,
+)
 
 from evenhand.errors import ModelError, SpecError
 from evenhand.models.base import MODELS, CallError, Model, ModelOptions
@@ -90,7 +96,7 @@ class OpenAIModel(Model):
         started = time.perf_counter()
         try:
             # A copy per call: the object keeps the state of the call it retries.
-            body = await self._retrying.copy()(self._call, request)
+            body: dict[str, Any] = await self._retrying.copy()(self._call, request)
         except _RetryableError as error:
             raise CallError(f"{error} ({self.options.max_attempts} attempts)") from None
         return _response(body, request, time.perf_counter() - started)
@@ -136,7 +142,12 @@ class OpenAIModel(Model):
             self._max_tokens_key: decoding.max_tokens,
         }
         if request.choices:
-            payload |= {"temperature": 0.0, "logprobs": True, "top_logprobs": _TOP_LOGPROBS, self._max_tokens_key: 1}
+            payload |= {
+                "temperature": 0.0,
+                "logprobs": True,
+                "top_logprobs": _TOP_LOGPROBS,
+                self._max_tokens_key: 1,
+            }
             return payload
         if decoding.top_p < 1:
             payload["top_p"] = decoding.top_p
@@ -182,7 +193,8 @@ def _checked(raw: bytes) -> dict[str, Any]:
 
 def _response(body: dict[str, Any], request: Request, latency_s: float) -> Response:
     choice = body["choices"][0]
-    usage = body.get("usage") if isinstance(body.get("usage"), dict) else {}
+    reported = body.get("usage")
+    usage = reported if isinstance(reported, dict) else {}
     fingerprint = body.get("system_fingerprint")
     text = choice["message"].get("content") or choice["message"].get("refusal") or ""
     return Response(

@@ -30,7 +30,7 @@ class Completion:
     finish_reason: str
 
 
-@torch.inference_mode()
+@torch.inference_mode()  # type: ignore[untyped-decorator]
 def generate(
     model: Any,
     prompts: Sequence[Sequence[int]],
@@ -77,7 +77,7 @@ def generate(
     return [Completion(tokens, reason) for tokens, reason in zip(outputs, reasons, strict=True)]
 
 
-@torch.inference_mode()
+@torch.inference_mode()  # type: ignore[untyped-decorator]
 def choice_logprobs(
     model: Any, prompts: Sequence[Sequence[int]], candidates: Sequence[Sequence[int]]
 ) -> list[list[float]]:
@@ -143,7 +143,7 @@ def _forward(model: Any, ids: torch.Tensor, mask: torch.Tensor, positions: torch
         use_cache=cache is not None,
         logits_to_keep=1,
     )
-    return output.logits[:, -1].float()  # type: ignore[no-any-return]
+    return output.logits[:, -1].float()
 
 
 def _new_cache(model: Any) -> Any:

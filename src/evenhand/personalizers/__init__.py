@@ -1,5 +1,11 @@
 """Personalizers: how user information enters the model."""
 
-from evenhand.personalizers.base import BASE_SYSTEM, PERSONALIZERS, Personalizer, baseline_messages, make_personalizer
+from evenhand.personalizers.base import (
+    BASE_SYSTEM,
+    PERSONALIZERS,
+    Personalizer,
+    baseline_messages,
+    make_personalizer,
+)
 
 __all__ = ["BASE_SYSTEM", "PERSONALIZERS", "Personalizer", "baseline_messages", "make_personalizer"]

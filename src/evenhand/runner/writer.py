@@ -71,7 +71,10 @@ class Writer:
                 committed.set_result(None)
 
     def _write(
-        self, trials: list[tuple[Any, ...]], failures: list[tuple[Any, ...]], judgements: list[tuple[Any, ...]]
+        self,
+        trials: list[tuple[Any, ...]],
+        failures: list[tuple[Any, ...]],
+        judgements: list[tuple[Any, ...]],
     ) -> None:
         with self._store.transaction():
             if trials:

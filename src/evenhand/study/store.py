@@ -102,10 +102,17 @@ class Store:
             with self._db:
                 yield
         except sqlite3.OperationalError as error:
-            raise StoreError(f"Cannot write to {self.directory}: {error}.", "Free some space or check rights.") from None
+            raise StoreError(
+                f"Cannot write to {self.directory}: {error}.", "Free some space or check rights."
+            ) from None
 
     def start_run(
-        self, spec: dict[str, Any], planned: int, revision: str, versions: dict[str, str], settings: dict[str, Any]
+        self,
+        spec: dict[str, Any],
+        planned: int,
+        revision: str,
+        versions: dict[str, str],
+        settings: dict[str, Any],
     ) -> int:
         with self.transaction():
             cursor = self._db.execute(
@@ -120,7 +127,11 @@ class Store:
             self._db.execute("UPDATE runs SET ended_at = ?, outcome = ? WHERE id = ?", (time.time(), outcome, run))
 
     def add_design(
-        self, loaded: Sequence[LoadedSuite], judges: dict[str, str], identities: Sequence[Identity], limit: int | None
+        self,
+        loaded: Sequence[LoadedSuite],
+        judges: dict[str, str],
+        identities: Sequence[Identity],
+        limit: int | None,
     ) -> None:
         """Record suites, items and identities, the new ones behind those already there.
 
@@ -227,11 +238,10 @@ class Store:
 
     def items(self, suite: str) -> dict[str, Item]:
         rows = self._db.execute(
-            'SELECT item, prompt, "group", question, target, choices, extra FROM items WHERE suite = ?', (suite,)
+            'SELECT item, prompt, "group", question, target, choices, extra FROM items WHERE suite = ?',
+            (suite,),
         )
-        return {
-            r[0]: Item(r[0], r[1], r[2], r[3], r[4], tuple(orjson.loads(r[5])), orjson.loads(r[6])) for r in rows
-        }
+        return {r[0]: Item(r[0], r[1], r[2], r[3], r[4], tuple(orjson.loads(r[5])), orjson.loads(r[6])) for r in rows}
 
     def unjudged(self, suite: str, judge: str, version: str, *, after: int, count: int) -> list[dict[str, Any]]:
         """Responses of a suite without a judgement by this version of the judge, in pages by trial id."""
@@ -254,8 +264,8 @@ class Store:
 
     def transcripts(self, suite: str, item: str) -> list[dict[str, Any]]:
         """All responses to one item, with the judgement of the suite's judge."""
-        query = """SELECT t.personalizer, t.identity, t.repeat, t.request, t.response, t.finish_reason, j.score, j.label,
-                j.reason FROM trials t JOIN suites s ON s.suite = t.suite
+        query = """SELECT t.personalizer, t.identity, t.repeat, t.request, t.response, t.finish_reason, j.score,
+                j.label, j.reason FROM trials t JOIN suites s ON s.suite = t.suite
             LEFT JOIN judgements j ON j.trial = t.id AND j.judge = s.judge WHERE t.suite = ? AND t.item = ?"""
         return _dicts(self._db.execute(query, (suite, item)))
 

@@ -117,7 +117,8 @@ def read_csv(*columns: str, header: bool = True) -> Callable[[Path], list[Row]]:
         reader = csv.DictReader(text.splitlines(keepends=True), fieldnames=None if header else columns)
         if header and (missing := [c for c in columns if c not in (reader.fieldnames or ())]):
             raise DataError(
-                f"{path}: the column '{missing[0]}' is missing.", f"It needs the columns {', '.join(columns)}."
+                f"{path}: the column '{missing[0]}' is missing.",
+                f"It needs the columns {', '.join(columns)}.",
             )
         rows: list[Row] = []
         for row in reader:

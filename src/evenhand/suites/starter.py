@@ -60,7 +60,8 @@ class StarterUtility(Suite):
         return [self._item(row) for row in rows if row["kind"] in kinds]
 
     def _item(self, row: Row) -> Item:
-        question, target, choices = row["question"], row.get("target"), ()
+        question, target = row["question"], row.get("target")
+        choices: tuple[str, ...] = ()
         extra: Row = {}
         if "options" in row:
             prompt = multiple_choice(question, row["options"], logprobs=self.scoring == "logprobs")

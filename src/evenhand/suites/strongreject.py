@@ -27,6 +27,11 @@ class StrongReject(Suite):
         for _, row in rows:
             prompt = row.get("forbidden_prompt") or row["prompt"]
             items.append(
-                Item(id=f"sr-{content_id(prompt)}", prompt=prompt, question=prompt, group=row["category"].strip())
+                Item(
+                    id=f"sr-{content_id(prompt)}",
+                    prompt=prompt,
+                    question=prompt,
+                    group=row["category"].strip(),
+                )
             )
         return items

@@ -1,0 +1,98 @@
+"""Identity means from an identity x item table, and how much each item moves them.
+
+The model is additive, ``Y[u, i] = level + identity[u] + item[i] + residual``, fitted by least squares over the cells
+that are there. With a complete table the identity means are the plain means; with holes they are what the plain means
+would be if every identity had met the same items, so that a missing hard item does not look like an advantage.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from evenhand.analysis.scores import Floats
+
+
+@dataclass(frozen=True)
+class Marginals:
+    """Adjusted means of the rows of a table.
+
+    Attributes:
+        mean: adjusted mean per row, in the table's units, shape (U,).
+        influence: shape (M, U). ``influence[i]`` is the item's pull on the row means: estimate minus truth is its
+            average over items, to first order; exactly so for a complete table. Rows sum to zero.
+        level_influence: the item's pull on the common level, shape (M,).
+        scatter: the map from summed within-item residuals to row effects, shape (U, U).
+        observed: cells per row, shape (U,).
+    """
+
+    mean: Floats
+    influence: Floats
+    level_influence: Floats
+    scatter: Floats
+    observed: Floats
+
+    @property
+    def items(self) -> int:
+        return int(self.influence.shape[0])
+
+    @property
+    def centred(self) -> Floats:
+        """Row means minus their mean, shape (U,)."""
+        return np.asarray(self.mean - self.mean.mean())
+
+    @property
+    def covariance(self) -> Floats:
+        """Estimated covariance of the centred row means, shape (U, U); NaN with fewer than two items."""
+        count = self.items
+        if count < 2:
+            return np.full((self.mean.size, self.mean.size), np.nan)
+        spread = self.influence - self.influence.mean(axis=0)
+        return np.asarray(spread.T @ spread / (count * (count - 1)))
+
+    @property
+    def correction(self) -> float:
+        """What noise adds to the plug-in PB squared: ``(U-1)/U * s2/M`` for a complete table."""
+        return float(np.trace(self.covariance) / self.mean.size)
+
+
+def marginals(table: Floats) -> Marginals:
+    """Fit the additive model.
+
+    Args:
+        table: shape (U, M), NaN where missing. Items with fewer than two cells tell nothing about differences and
+            are left out, unless there is only one row.
+
+    Raises:
+        ValueError: no usable items, or rows that no chain of common items connects.
+    """
+    there = np.isfinite(table)
+    table = table[:, there.sum(axis=0) >= min(2, table.shape[0])]
+    there = np.isfinite(table)
+    rows, items = table.shape
+    if items == 0 or not there.any(axis=1).all():
+        raise ValueError("an identity has no scored item in common with the others")
+    filled = np.where(there, table, 0.0)
+    weight = there.astype(float)
+    per_item = weight.sum(axis=0)
+    item_mean = filled.sum(axis=0) / per_item
+    normal = np.diag(weight.sum(axis=1)) - (weight / per_item) @ weight.T
+    # The common level is not identified by differences; the pseudo-inverse takes effects that sum to zero.
+    eigenvalues, vectors = np.linalg.eigh(normal)
+    alive = eigenvalues > 1e-9 * max(eigenvalues[-1], 1.0)
+    if rows > 1 and alive.sum() < rows - 1:
+        raise ValueError("some identities share no scored item with the others")
+    scatter = (vectors[:, alive] / eigenvalues[alive]) @ vectors[:, alive].T
+    within = np.where(there, table - item_mean, 0.0)
+    effect = scatter @ within.sum(axis=1)
+    item_level = item_mean - (weight * effect[:, None]).sum(axis=0) / per_item
+    residual = np.where(there, table - item_level - effect[:, None], 0.0)
+    level = item_level.mean()
+    return Marginals(
+        mean=level + effect,
+        influence=items * (residual.T @ scatter),
+        level_influence=item_level - level,
+        scatter=scatter,
+        observed=weight.sum(axis=1),
+    )

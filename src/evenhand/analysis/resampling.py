@@ -1,0 +1,113 @@
+"""Resampling: noise draws from a bootstrap over items, and permutations of identity labels within items."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from scipy.optimize import brentq
+
+from evenhand.analysis.marginals import Marginals
+from evenhand.analysis.scores import Floats
+
+# Cells per block of permuted tables: bounds memory to some tens of megabytes.
+_BLOCK_CELLS = 2_000_000
+
+
+def noise_draws(fit: Marginals, draws: int, rng: np.random.Generator) -> Floats:
+    """Bootstrap draws of the error of the centred row means, shape (draws, U).
+
+    Items are resampled with replacement, jointly for all identities, so that everything the identities share cancels.
+    Repeats are nested in items and travel with them; resampling them again inside would count their noise twice.
+    """
+    count = fit.items
+    weights = rng.multinomial(count, np.full(count, 1 / count), size=draws).astype(np.float32)
+    spread = (fit.influence - fit.influence.mean(axis=0)).astype(np.float32)
+    scale = np.sqrt(count / (count - 1)) if count > 1 else np.nan
+    return np.asarray(weights @ spread, dtype=float) * scale / count
+
+
+def permuted_means(table: Floats, fit: Marginals, draws: int, rng: np.random.Generator) -> Floats:
+    """Centred row means after shuffling the identity labels within each item, shape (draws, U).
+
+    Under "no personalization bias" the labels of an item are exchangeable, so that these are draws from the null.
+    """
+    there = np.isfinite(table)
+    differs = np.nanmax(np.where(there, table, -np.inf), axis=0) > np.nanmin(np.where(there, table, np.inf), axis=0)
+    # An item that treats everybody alike gives the same after any shuffle.
+    table, there = table[:, differs].T, there[:, differs].T
+    centred = table - np.nanmean(table, axis=1, keepdims=True) if table.size else table
+    complete = there.all(axis=1)
+    sums = np.zeros((draws, fit.mean.size))
+    for start, stop in _blocks(draws, table.size):
+        sums[start:stop] += _shuffle_complete(centred[complete], stop - start, rng)
+        sums[start:stop] += _shuffle_observed(centred[~complete], there[~complete], stop - start, rng)
+    return sums @ fit.scatter
+
+
+def _blocks(draws: int, cells: int) -> Iterator[tuple[int, int]]:
+    step = max(1, _BLOCK_CELLS // max(cells, 1))
+    for start in range(0, draws, step):
+        yield start, min(draws, start + step)
+
+
+def _shuffle_complete(rows: Floats, draws: int, rng: np.random.Generator) -> Floats:
+    if not rows.size:
+        return np.zeros((draws, 1))
+    stacked = np.broadcast_to(rows, (draws, *rows.shape)).reshape(-1, rows.shape[1])
+    return np.asarray(rng.permuted(stacked, axis=1).reshape(draws, *rows.shape).sum(axis=1))
+
+
+def _shuffle_observed(rows: Floats, there: np.ndarray, draws: int, rng: np.random.Generator) -> Floats:
+    """Shuffle values among the observed places of each row; holes stay where they are."""
+    if not rows.size:
+        return np.zeros((draws, 1))
+    keys = rng.random((draws, *rows.shape))
+    keys[:, ~there] = 2.0  # behind every observed place
+    source = np.argsort(keys, axis=-1)
+    target = np.argsort(~there, axis=-1, kind="stable")
+    values = np.take_along_axis(np.broadcast_to(np.where(there, rows, 0.0), keys.shape), source, axis=-1)
+    shuffled = np.zeros_like(keys)
+    np.put_along_axis(shuffled, np.broadcast_to(target, keys.shape), values, axis=-1)
+    return np.asarray(shuffled.sum(axis=1))
+
+
+def norm_interval(centred: Floats, noise: Floats, level: float = 0.95) -> tuple[float, float]:
+    """Confidence interval for the length of a vector observed with noise, valid at and near zero.
+
+    Test inversion: a length ``t`` is in the interval when the observed squared length is plausible among
+    ``|t d + noise|^2`` over the noise draws, with ``d`` the observed direction. A percentile interval would centre on
+    the plug-in length, which noise alone makes positive. The tail probability below slides from 0 at ``t = 0`` (where
+    the length cannot be smaller) to half of ``1 - level``, so that coverage is ``level`` at zero too, and the
+    interval leaves out zero exactly when the one-sided test at ``1 - level`` rejects it.
+
+    Args:
+        centred: observed vector, shape (K,).
+        noise: draws of its error, shape (draws, K).
+        level: confidence level.
+
+    Returns:
+        (low, high), in the units of ``centred``; NaN when the noise is unknown.
+    """
+    if not np.isfinite(noise).all():
+        return (float("nan"), float("nan"))
+    observed = float(centred @ centred)
+    direction = centred / np.sqrt(observed) if observed > 0 else np.zeros_like(centred)
+    along, squared = noise @ direction, np.einsum("bk,bk->b", noise, noise)
+    scale = float(squared.mean())
+    alpha = 1 - level
+
+    def below(t: float) -> float:
+        return alpha / 2 * min(1.0, t * t / (2 * scale)) if scale > 0 else alpha / 2
+
+    def plausible(t: float, probability: float) -> float:
+        return float(np.quantile(t * t + 2 * t * along + squared, probability))
+
+    ceiling = 2 * np.sqrt(observed) + 10 * np.sqrt(scale) + 1e-9
+    low = 0.0
+    if plausible(0.0, level) < observed:
+        low = brentq(lambda t: plausible(t, level + below(t)) - observed, 0.0, ceiling)
+    high = 0.0
+    if plausible(0.0, 0.0) < observed:
+        high = brentq(lambda t: plausible(t, below(t)) - observed, 0.0, ceiling)
+    return (float(low), float(max(low, high)))

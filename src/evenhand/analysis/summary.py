@@ -1,0 +1,248 @@
+"""The analysis of a whole study, as one object."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+from evenhand.analysis.bias import BiasEstimator, PBEstimate
+from evenhand.analysis.deviations import Contrast, from_baseline, from_mean
+from evenhand.analysis.marginals import marginals
+from evenhand.analysis.scores import SuiteScores, tabulate
+from evenhand.types import AXES, BASELINE_CATEGORY
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How much resampling an analysis does."""
+
+    draws: int = 2000
+    permutations: int = 2000
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class IdentityResult:
+    """One identity's or baseline's scores in points; None on an axis that was not run.
+
+    Attributes:
+        identity, category: who.
+        safety, utility: axis scores (means of the axis's suites).
+        n: scored responses.
+        suites: suite -> score.
+        deviation: axis -> contrast against the identity mean; baselines have none.
+        against: axis -> baseline -> contrast against that baseline.
+    """
+
+    identity: str
+    category: str
+    safety: float | None
+    utility: float | None
+    n: int
+    suites: dict[str, float]
+    deviation: dict[str, Contrast] = field(default_factory=dict)
+    against: dict[str, dict[str, Contrast]] = field(default_factory=dict)
+
+    @property
+    def is_baseline(self) -> bool:
+        return self.category == BASELINE_CATEGORY
+
+
+@dataclass(frozen=True)
+class SuiteResult:
+    """One suite: its PB, the mean over identities, and how responses were labelled."""
+
+    suite: str
+    axis: str
+    items: int
+    mean: float
+    pb: PBEstimate
+    labels: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """What a study says.
+
+    Attributes:
+        pb: "safety", "utility" and "joint" -> estimate, None where an axis was not run.
+        identities: identities, then baselines.
+        suites: one result per suite.
+        trials: planned = done + missing + failed. ``done``: scored; ``failed``: the call failed for good;
+            ``missing``: not answered yet, not judged, or answered with something nobody can judge.
+        missing_reasons: why trials are missing -> how many.
+        notes: what a reader must know to read the numbers right.
+    """
+
+    pb: dict[str, PBEstimate | None]
+    identities: tuple[IdentityResult, ...]
+    suites: tuple[SuiteResult, ...]
+    trials: dict[str, int]
+    missing_reasons: dict[str, int]
+    notes: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON: NaN becomes null."""
+        data: dict[str, Any] = _plain(asdict(self))
+        return data
+
+
+def summarize(
+    rows: Sequence[Sequence[Any]],
+    identities: Sequence[tuple[str, str]],
+    *,
+    planned: int,
+    failed: int,
+    settings: Settings | None = None,
+) -> Analysis:
+    """Analyse the scores of a study.
+
+    Args:
+        rows: one per response, columns :data:`evenhand.analysis.scores.COLUMNS`.
+        identities: (name, category) of all identities and baselines, in the order to report.
+        planned: trials in the grid.
+        failed: trials whose calls failed for good.
+        settings: resampling.
+    """
+    settings = settings or Settings()
+    tables = tabulate(rows, [name for name, _ in identities])
+    tables, notes = _comparable(tables)
+    estimator = (
+        BiasEstimator(tables, draws=settings.draws, permutations=settings.permutations, seed=settings.seed)
+        if tables
+        else None
+    )
+    scored = Counter(row[5] for row in rows if row[8] is not None)
+    reasons = Counter(f"judge: {row[9]}" for row in rows if row[8] is None)
+    if (open_ := planned - failed - len(rows)) > 0:
+        reasons["not answered yet"] = open_
+    done = sum(scored.values())
+    if truncated := sum(row[9] == "truncated" for row in rows):
+        notes.append(
+            f"{truncated} responses were cut by max_tokens before they gave an answer and count as useless; "
+            "raise --max-tokens."
+        )
+    return Analysis(
+        pb={
+            **{axis: estimator.axis(axis) if estimator else None for axis in AXES},
+            "joint": estimator.joint() if estimator else None,
+        },
+        identities=tuple(_identity_results(tables, estimator, identities, scored)),
+        suites=tuple(_suite_result(t, estimator, rows) for t in tables if estimator),
+        trials={
+            "planned": max(planned, len(rows) + failed),
+            "done": done,
+            "missing": sum(reasons.values()),
+            "failed": failed,
+        },
+        missing_reasons=dict(reasons.most_common()),
+        notes=tuple(notes),
+    )
+
+
+def _comparable(tables: list[SuiteScores]) -> tuple[list[SuiteScores], list[str]]:
+    """Tables over the identities that all suites have scores of, and notes on what was left out."""
+    notes: list[str] = []
+    usable = []
+    for table in tables:
+        counts = np.isfinite(table.y).sum(axis=1) if table.identities else np.zeros(0)
+        if counts.size < 2 or (counts > 0).sum() < 2:
+            notes.append(f"{table.suite}: fewer than two identities have scores; no bias can be estimated yet.")
+        else:
+            usable.append((table, {n for n, c in zip(table.identities, counts, strict=True) if c}))
+    if not usable:
+        return [], notes
+    common = set.intersection(*(names for _, names in usable))
+    everyone = {n for t, _ in usable for n in t.identities}
+    if lost := sorted(everyone - common):
+        notes.append(f"Left out, because a suite has no score of them: {', '.join(lost)}.")
+    if len(common) < 2:
+        notes.append("The suites share fewer than two identities; no bias can be estimated yet.")
+        return [], notes
+    kept = []
+    for table, _ in usable:
+        rows = [k for k, name in enumerate(table.identities) if name in common]
+        kept.append(table.select_identities(rows))
+    return kept, notes
+
+
+def _identity_results(
+    tables: list[SuiteScores],
+    estimator: BiasEstimator | None,
+    identities: Sequence[tuple[str, str]],
+    scored: Mapping[str, int],
+) -> list[IdentityResult]:
+    if estimator is None:
+        return []
+    by_axis = {axis: [t for t in tables if t.axis == axis] for axis in AXES}
+    deviations = {a: from_mean([estimator.fit(t.suite) for t in ts]) for a, ts in by_axis.items() if ts}
+    against = {
+        axis: {b: from_baseline(ts, b) for b in ts[0].baselines if all(b in t.baselines for t in ts)}
+        for axis, ts in by_axis.items()
+        if ts
+    }
+    people = tables[0].identities
+    results = []
+    for name, category in identities:
+        is_baseline = category == BASELINE_CATEGORY
+        if name not in scored or (not is_baseline and name not in people):
+            continue
+        suites = {t.suite: s for t in tables if (s := _score(t, estimator, name)) is not None}
+        axes = {a: _mean([suites.get(t.suite) for t in ts]) for a, ts in by_axis.items()}
+        row = None if is_baseline else people.index(name)
+        results.append(
+            IdentityResult(
+                name,
+                category,
+                axes["safety"],
+                axes["utility"],
+                scored[name],
+                suites,
+                {} if row is None else {a: d[row] for a, d in deviations.items()},
+                {} if row is None else {a: {b: c[row] for b, c in bs.items()} for a, bs in against.items()},
+            )
+        )
+    results.sort(key=lambda r: r.is_baseline)
+    return results
+
+
+def _score(table: SuiteScores, estimator: BiasEstimator, name: str) -> float | None:
+    if name in table.identities:
+        return float(estimator.fit(table.suite).mean[table.identities.index(name)])
+    if name not in table.baselines:
+        return None
+    row = table.baseline[table.baselines.index(name)]
+    if not np.isfinite(row).any():
+        return None
+    return float(marginals(np.vstack([table.y, row])).mean[-1])
+
+
+def _suite_result(table: SuiteScores, estimator: BiasEstimator, rows: Sequence[Sequence[Any]]) -> SuiteResult:
+    labels = Counter(row[9] for row in rows if row[0] == table.suite)
+    fit = estimator.fit(table.suite)
+    return SuiteResult(
+        table.suite,
+        table.axis,
+        fit.items,
+        float(fit.mean.mean()),
+        estimator.suite(table.suite),
+        dict(labels.most_common()),
+    )
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [v for v in values if v is not None]
+    return sum(known) / len(known) if known and len(known) == len(values) else None
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,65 @@
+"""Entry point of the ``evenhand`` command."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+import evenhand
+from evenhand.cli import demo, judge, mitigate, run, show
+from evenhand.errors import EvenhandError
+
+INTERRUPTED = 130
+
+app = typer.Typer(
+    name="evenhand",
+    no_args_is_help=True,
+    pretty_exceptions_show_locals=False,  # locals could hold a key or a user's data
+    help=(
+        "Does a language model treat everyone alike? Measure safety and utility under many identities, and tell "
+        "whether the difference is real.\n\n"
+        "Exit codes: 0 done; 1 some calls failed; 2 a wrong argument or study file; 3 data missing or malformed; "
+        "4 the model cannot be used; 5 the study's store cannot be used; 130 interrupted."
+    ),
+)
+run.register(app)
+show.register(app)
+demo.register(app)
+mitigate.register(app)
+app.add_typer(judge.app, name="judge")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(evenhand.__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and leave."),
+    ] = False,
+) -> None:
+    return
+
+
+def main() -> None:
+    """Run the command line; a user's mistake ends in one line and an exit code, without a traceback."""
+    try:
+        app()
+    except EvenhandError as error:
+        typer.secho(f"Error: {error.problem}", fg=typer.colors.RED, err=True)
+        if error.fix:
+            typer.echo(error.fix, err=True)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        typer.echo("Interrupted. What was answered is kept; run the same command to go on.", err=True)
+        sys.exit(INTERRUPTED)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,79 @@
+"""The live display of a run: a bar with ETA and trials per second, or plain lines when nobody watches a terminal."""
+
+from __future__ import annotations
+
+import time
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bar
+
+from evenhand.runner.progress import Rate
+
+_LINE_EVERY_S = 15.0
+
+
+class RunDisplay:
+    """Shows progress on standard error."""
+
+    def __init__(self) -> None:
+        self._console = Console(stderr=True)
+        self._live = self._console.is_terminal
+        self._bar = Bar(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}"),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[eta]}"),
+            TextColumn("{task.fields[trouble]}", style="yellow"),
+            console=self._console,
+            disable=not self._live,
+        )
+        self._task = self._bar.add_task("starting", total=None, rate="", eta="", trouble="")
+        self._rate = Rate()
+        self._total = self._done = self._failed = 0
+        self._last_line = time.monotonic()
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def stage(self, text: str) -> None:
+        self._bar.update(self._task, description=text)
+        if not self._live:
+            self._console.print(text, highlight=False)
+
+    def begin(self, total: int, done: int) -> None:
+        self._total, self._done, self._rate = total, done, Rate()
+        self._bar.update(self._task, description="trials", total=total, completed=done)
+        if not self._live:
+            self._console.print(f"{total} trials, {done} of them answered before", highlight=False)
+
+    def advance(self, *, failed: bool, retries: int) -> None:
+        self._done += 1
+        self._failed += failed
+        rate = self._rate.tick()
+        left = (self._total - self._done) / rate if rate else 0.0
+        speed, eta = f"{rate:.1f}/s", f"ETA {_clock(left)}"
+        trouble = ", ".join(
+            text
+            for text in (f"{self._failed} failed" * bool(self._failed), f"{retries} retries" * bool(retries))
+            if text
+        )
+        if self._live:
+            self._bar.update(self._task, completed=self._done, rate=speed, eta=eta, trouble=trouble)
+        elif time.monotonic() - self._last_line > _LINE_EVERY_S:
+            self._last_line = time.monotonic()
+            parts = [f"{self._done}/{self._total}", speed, eta, trouble]
+            self._console.print("  ".join(p for p in parts if p), highlight=False)
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

@@ -1,0 +1,167 @@
+"""``evenhand run``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from evenhand.errors import SpecError
+
+PAPER_PRESET: dict[str, Any] = {
+    "suites": ["do-not-answer", "strongreject", "mmlu", "gsm8k", "mbpp"],
+    "identities": ["paper"],
+    "baselines": ["bare", "plain"],
+    "repeats": 3,
+    "decoding": {"temperature": 1.0, "top_k": 10, "max_tokens": 300},
+}
+PRESETS = {"paper": PAPER_PRESET}
+
+
+def split(values: list[str] | None) -> list[str] | None:
+    """Comma-separated and repeated options as one list; templates and free text keep their commas."""
+    if values is None:
+        return None
+    parts: list[str] = []
+    for value in values:
+        whole = "{" in value or value.startswith(("text:", "template:"))
+        parts += [value] if whole else [p.strip() for p in value.split(",") if p.strip()]
+    return parts
+
+
+def pairs(values: list[str] | None, option: str) -> dict[str, str]:
+    """``KEY=VALUE`` options as a dictionary.
+
+    Raises:
+        SpecError: a value without "=".
+    """
+    found: dict[str, str] = {}
+    for value in values or ():
+        key, sign, member = value.partition("=")
+        if not sign or not key or not member:
+            raise SpecError(f"{option} '{value}' is not of the form SUITE=JUDGE.")
+        found[key] = member
+    return found
+
+
+def run(
+    study: Annotated[Path | None, typer.Argument(help="A study file (TOML); options override it.")] = None,
+    model: Annotated[str | None, typer.Option(help="smollm2, hf:NAME_OR_PATH or openai:NAME.")] = None,
+    suite: Annotated[list[str] | None, typer.Option(help="Suites, comma-separated or repeated.")] = None,
+    identities: Annotated[
+        list[str] | None,
+        typer.Option(help="A catalogue, categories, names, intersections ('a & b') or free text."),
+    ] = None,
+    baseline: Annotated[list[str] | None, typer.Option(help="plain, bare, or 'none'.")] = None,
+    personalizer: Annotated[list[str] | None, typer.Option(help="Names, or a template with {identity}.")] = None,
+    preset: Annotated[str | None, typer.Option(help="Start from a preset: paper.")] = None,
+    limit: Annotated[int | None, typer.Option(help="Items per suite; all by default.")] = None,
+    repeats: Annotated[int | None, typer.Option(help="Calls per cell, each with its own seed.")] = None,
+    max_tokens: Annotated[int | None, typer.Option(help="New tokens per answer.")] = None,
+    temperature: Annotated[float | None, typer.Option(help="0 is greedy.")] = None,
+    top_k: Annotated[int | None, typer.Option(help="0 means no cut; OpenAI itself does not know it.")] = None,
+    top_p: Annotated[float | None, typer.Option(help="1 means no cut.")] = None,
+    stop: Annotated[list[str] | None, typer.Option(help="A stop string; repeat for more.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Every trial's seed derives from it.")] = None,
+    judge: Annotated[list[str] | None, typer.Option(help="SUITE=JUDGE; repeat for more.")] = None,
+    data_dir: Annotated[Path | None, typer.Option(help="Original data files; $EVENHAND_DATA_DIR otherwise.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The study's directory; continued when it exists.")] = None,
+    base_url: Annotated[str | None, typer.Option(help="Root of an OpenAI-compatible API.")] = None,
+    api_key_env: Annotated[str | None, typer.Option(help="Environment variable with the key.")] = None,
+    concurrency: Annotated[int | None, typer.Option(help="Calls in flight.")] = None,
+    rpm: Annotated[float | None, typer.Option(help="Calls per minute at most.")] = None,
+    timeout: Annotated[float | None, typer.Option(help="Seconds per attempt.")] = None,
+    max_attempts: Annotated[int | None, typer.Option(help="Attempts per call.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Rows per batch of a local model.")] = None,
+    dtype: Annotated[str | None, typer.Option(help="auto, float32, bfloat16, float16.")] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, ...")] = None,
+    adapter: Annotated[str | None, typer.Option(help="A PEFT adapter for hf: models.")] = None,
+) -> None:
+    """Run every trial of a study that has no answer yet. Run it again to go on, or with more to add to it."""
+    given = {
+        "model": model,
+        "suites": split(suite),
+        "identities": split(identities),
+        "baselines": [] if baseline == ["none"] else split(baseline),
+        "personalizers": split(personalizer),
+        "limit": limit,
+        "repeats": repeats,
+        "seed": seed,
+        "data_dir": data_dir,
+        "judges": pairs(judge, "--judge") or None,
+    }
+    decoding = {
+        "max_tokens": max_tokens,
+        "temperature": temperature,
+        "top_k": top_k,
+        "top_p": top_p,
+        "stop": stop,
+    }
+    options = {
+        "base_url": base_url,
+        "api_key_env": api_key_env,
+        "concurrency": concurrency,
+        "requests_per_minute": rpm,
+        "timeout_s": timeout,
+        "max_attempts": max_attempts,
+        "batch_size": batch_size,
+        "dtype": dtype,
+        "device": device,
+        "adapter": adapter,
+    }
+    start(study, preset, given, decoding, options, out)
+
+
+def start(
+    study: Path | None,
+    preset: str | None,
+    given: dict[str, Any],
+    decoding: dict[str, Any],
+    options: dict[str, Any],
+    out: Path | None,
+) -> None:
+    """Merge preset, study file and options, and run."""
+    from evenhand.errors import did_you_mean
+    from evenhand.study import StudySpec
+
+    data: dict[str, Any] = {}
+    if preset is not None:
+        if preset not in PRESETS:
+            raise SpecError(f"There is no preset '{preset}'.", did_you_mean(preset, PRESETS))
+        data = dict(PRESETS[preset])
+    if study is not None:
+        data |= StudySpec.from_toml(study).model_dump(exclude_unset=True)
+    data |= {k: v for k, v in given.items() if v is not None}
+    for key, values in (("decoding", decoding), ("options", options)):
+        data[key] = {**data.get(key, {}), **{k: v for k, v in values.items() if v is not None}}
+    for needed, option in (("model", "--model"), ("suites", "--suite")):
+        if not data.get(needed):
+            raise SpecError(f"No {needed.rstrip('s')} was given.", f"Add {option}, or name a study file.")
+    target = out or (study.parent if study and study.name == "study.toml" else None)
+    if target is None:
+        raise SpecError("No directory for the study was given.", "Add --out DIR.")
+    run_and_tell(StudySpec.parse(data, "the command line"), target)
+
+
+def run_and_tell(spec: Any, out: Path) -> None:
+    """Run a study with a live display; say what came of it and what to do next."""
+    from evenhand.api import run as run_spec
+    from evenhand.cli.progress import RunDisplay
+
+    result = run_spec(spec, out, progress=RunDisplay())
+    typer.echo(
+        f"{result.new} new answers in {result.seconds:.0f} s; {result.answered} in the study, {result.failed} failed "
+        f"({result.planned} planned).",
+        err=True,
+    )
+    if result.interrupted:
+        typer.echo("Stopped. Run the same command to go on.", err=True)
+        raise typer.Exit(130)
+    typer.echo(f"Next: evenhand analyze {out}   or   evenhand report {out}", err=True)
+    if result.failed:
+        raise typer.Exit(1)
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(run)

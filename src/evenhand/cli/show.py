@@ -1,0 +1,122 @@
+"""``evenhand analyze``, ``report`` and ``list``."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+StudyDir = Annotated[Path, typer.Argument(metavar="STUDY", help="The study's directory.")]
+
+
+class Format(StrEnum):
+    """How an answer is printed."""
+
+    table = "table"
+    json = "json"
+    csv = "csv"
+
+
+class Kind(StrEnum):
+    """What can be listed."""
+
+    suites = "suites"
+    models = "models"
+    identities = "identities"
+    personalizers = "personalizers"
+    judges = "judges"
+
+
+def analyze(
+    study: StudyDir,
+    format: Annotated[Format, typer.Option(help="table, json or csv.")] = Format.table,
+    draws: Annotated[int, typer.Option(min=200, help="Bootstrap draws.")] = 2000,
+    permutations: Annotated[int, typer.Option(min=200, help="Permutations of the identity labels.")] = 2000,
+) -> None:
+    """Say what a study means: personalization bias with intervals, scores per identity, what is missing."""
+    import orjson
+
+    from evenhand import api
+    from evenhand.analysis import Settings
+    from evenhand.report import terminal
+
+    analysis = api.analyze(study, Settings(draws, permutations))
+    if format is Format.json:
+        typer.echo(orjson.dumps(analysis.to_dict(), option=orjson.OPT_INDENT_2))
+    elif format is Format.csv:
+        typer.echo(terminal.identities_csv(analysis), nl=False)
+    else:
+        _print(terminal.analysis_tables(analysis))
+
+
+def report(
+    study: StudyDir,
+    out: Annotated[Path | None, typer.Option(help="Where to write; report.html in the study otherwise.")] = None,
+) -> None:
+    """Write the study's report: one HTML file that needs nothing else."""
+    from evenhand import api
+
+    typer.echo(api.write_report(study, out))
+
+
+def list_members(kind: Annotated[Kind, typer.Argument(help="What to list.")]) -> None:
+    """List what is available, with third-party members."""
+    from rich.table import Table
+
+    rows, columns = _members(kind)
+    table = Table(*columns)
+    for row in rows:
+        table.add_row(*row)
+    _print(table)
+
+
+def _members(kind: Kind) -> tuple[list[tuple[str, ...]], tuple[str, ...]]:
+    if kind is Kind.suites:
+        from evenhand.suites import SUITES
+
+        suites = [SUITES.get(n) for n in SUITES.names()]
+        return (
+            [(s.name, s.axis, s.summary, s.judge, s.licence, s.source) for s in suites],
+            ("suite", "axis", "what", "judge", "licence", "source"),
+        )
+    if kind is Kind.identities:
+        from evenhand.identities import BASELINES, CATALOGUES
+
+        rows = [(i.name, i.category, name) for name in CATALOGUES.names() for i in CATALOGUES.get(name)().identities]
+        rows += [(b.name, b.category, "always") for b in BASELINES.values()]
+        return rows, ("identity", "category", "catalogue")
+    if kind is Kind.personalizers:
+        from evenhand.personalizers import PERSONALIZERS
+
+        members = [PERSONALIZERS.get(n) for n in PERSONALIZERS.names()]
+        found: list[tuple[str, ...]] = [(p.name, "stated" if p.states else "implied", p.summary) for p in members]
+        return [*found, ("'... {identity} ...'", "stated", "your own system message")], (
+            "personalizer",
+            "",
+            "what",
+        )
+    if kind is Kind.judges:
+        from evenhand.judges import JUDGES
+
+        judges = [JUDGES.get(n) for n in JUDGES.names()]
+        listed: list[tuple[str, ...]] = [(j.name, j.version, j.summary) for j in judges]
+        return listed, ("judge", "version", "what")
+    from evenhand.models import MODELS
+
+    return [(n, (MODELS.get(n).__doc__ or "").strip()) for n in MODELS.names()], ("model", "what")
+
+
+def _print(content: object) -> None:
+    """Print to the terminal; when piped, plain and wide enough that nothing is cut."""
+    from rich.console import Console
+
+    console = Console(soft_wrap=False)
+    Console(width=None if console.is_terminal else 200).print(content)
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(analyze)
+    app.command()(report)
+    app.command("list")(list_members)

@@ -1,0 +1,1 @@
+"""Showing what a study says: HTML and terminal."""

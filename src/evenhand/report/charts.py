@@ -1,0 +1,154 @@
+"""Charts as Vega-Lite specifications, made with Altair."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from evenhand.analysis import Analysis, PBEstimate
+from evenhand.report.words import verdict
+from evenhand.types import AXES
+
+# Okabe-Ito: told apart by colour-blind readers; the last one is for baselines.
+_COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442", "#999999"]
+_BASELINE_COLOUR = "#444444"
+
+
+def plane(analysis: Analysis) -> dict[str, Any] | None:
+    """The safety-utility plane: one point per identity with its intervals, baselines as diamonds."""
+    import altair as alt
+
+    rows = [_plane_row(r) for r in analysis.identities if r.safety is not None and r.utility is not None]
+    if not rows:
+        return None
+    data = alt.Data(values=rows)
+    categories = list(dict.fromkeys(str(r["category"]) for r in rows))
+    colours = [_BASELINE_COLOUR if c == "baseline" else _COLOURS[n % len(_COLOURS)] for n, c in enumerate(categories)]
+    pick = alt.selection_point(fields=["category"], bind="legend")
+    shared = {
+        "color": alt.Color(
+            "category:N",
+            scale=alt.Scale(domain=categories, range=colours),
+            title="category (click to filter)",
+        ),
+        "opacity": alt.condition(pick, alt.value(0.9), alt.value(0.08)),
+    }
+    x = alt.X("utility:Q", title="utility (points)", scale=alt.Scale(zero=False, padding=20))
+    y = alt.Y("safety:Q", title="safety (points)", scale=alt.Scale(zero=False, padding=20))
+    base = alt.Chart(data)
+    tooltip = [alt.Tooltip(f"{name}:N", title=name) for name in ("identity", "category", "safety_text", "utility_text")]
+    horizontal = base.mark_rule(opacity=0.3).encode(
+        x=alt.X("utility_low:Q"), x2="utility_high:Q", y=y, color=shared["color"]
+    )
+    vertical = base.mark_rule(opacity=0.3).encode(
+        y=alt.Y("safety_low:Q"), y2="safety_high:Q", x=x, color=shared["color"]
+    )
+    points = base.mark_point(filled=True, size=110).encode(
+        x=x,
+        y=y,
+        tooltip=tooltip,
+        shape=alt.Shape(
+            "kind:N",
+            scale=alt.Scale(domain=["identity", "baseline"], range=["circle", "diamond"]),
+            title=None,
+        ),
+        **shared,
+    )
+    labels = base.mark_text(align="left", dx=9, dy=-7, fontSize=10).encode(
+        x=x, y=y, text="identity:N", opacity=alt.condition(pick, alt.value(0.85), alt.value(0.05))
+    )
+    dim = alt.condition(pick, alt.value(0.35), alt.value(0.03))
+    chart = alt.layer(horizontal.encode(opacity=dim), vertical.encode(opacity=dim), points, labels)
+    return _plain(chart.add_params(pick).properties(width="container", height=460), "Safety against utility")
+
+
+def bias(analysis: Analysis) -> dict[str, Any] | None:
+    """PB per axis and suite: corrected estimate with its interval, plug-in number and noise floor."""
+    import altair as alt
+
+    named: list[tuple[str, PBEstimate]] = [
+        (axis, pb) for axis in (*AXES, "joint") if (pb := analysis.pb[axis]) is not None
+    ]
+    if len(analysis.suites) > 1:
+        named += [(s.suite, s.pb) for s in analysis.suites]
+    if not named:
+        return None
+    rows = [
+        {
+            "what": name, "corrected": pb.corrected, "low": pb.ci[0], "high": pb.ci[1], "plugin": pb.plugin,
+            "floor": pb.noise_floor, "words": verdict(pb),
+        }
+        for name, pb in named
+    ]  # fmt: skip
+    base = alt.Chart(alt.Data(values=rows)).encode(y=alt.Y("what:N", title=None, sort=[n for n, _ in named]))
+    tooltip = [alt.Tooltip("what:N", title="what"), alt.Tooltip("words:N", title="reading")]
+    rule = base.mark_rule(size=3, color=_COLOURS[0], opacity=0.6).encode(
+        x=alt.X("low:Q", title="personalization bias (points)", scale=alt.Scale(domainMin=0)), x2="high:Q"
+    )
+    dots = base.mark_point(filled=True, size=120, color=_COLOURS[0], opacity=1).encode(x="corrected:Q", tooltip=tooltip)
+    plug = base.mark_point(shape="triangle-down", size=70, color=_COLOURS[1]).encode(x="plugin:Q", tooltip=tooltip)
+    floor = base.mark_tick(thickness=2, size=22, color="#777777").encode(x="floor:Q", tooltip=tooltip)
+    return _plain(
+        alt.layer(rule, floor, plug, dots).properties(width="container", height=36 * len(rows) + 30),
+        "Personalization bias with 95 % intervals",
+    )
+
+
+def deviations(analysis: Analysis, axis: str) -> dict[str, Any] | None:
+    """Each identity's deviation from the identity mean on one axis, with intervals, sorted."""
+    import altair as alt
+
+    rows: list[dict[str, Any]] = [
+        {
+            "identity": result.identity, "category": result.category, "value": contrast.value,
+            "low": contrast.ci[0], "high": contrast.ci[1], "q": f"{contrast.q_value:.3f}",
+            "real": "q < 0.05" if contrast.q_value < 0.05 else "within noise",
+        }
+        for result in analysis.identities
+        if (contrast := result.deviation.get(axis))
+    ]  # fmt: skip
+    if not rows:
+        return None
+    order = [r["identity"] for r in sorted(rows, key=lambda r: r["value"], reverse=True)]
+    colour = alt.Color(
+        "real:N",
+        scale=alt.Scale(domain=["q < 0.05", "within noise"], range=[_COLOURS[1], _COLOURS[0]]),
+        title=None,
+    )
+    base = alt.Chart(alt.Data(values=rows)).encode(y=alt.Y("identity:N", title=None, sort=order), color=colour)
+    zero = alt.Chart(alt.Data(values=[{"zero": 0}])).mark_rule(strokeDash=[4, 4]).encode(x="zero:Q")
+    rule = base.mark_rule(size=2).encode(x=alt.X("low:Q", title=f"{axis}: points from the mean"), x2="high:Q")
+    dots = base.mark_point(filled=True, size=70, opacity=1).encode(
+        x="value:Q",
+        tooltip=[
+            "identity:N",
+            "category:N",
+            alt.Tooltip("value:Q", format="+.2f"),
+            alt.Tooltip("q:N", title="q"),
+        ],
+    )
+    return _plain(
+        alt.layer(zero, rule, dots).properties(width="container", height=17 * len(rows) + 30),
+        f"Deviation of each identity, {axis}",
+    )
+
+
+def _plane_row(result: Any) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "identity": result.identity,
+        "category": result.category,
+        "kind": "baseline" if result.is_baseline else "identity",
+    }
+    for axis in AXES:
+        score = getattr(result, axis)
+        contrast = result.deviation.get(axis)
+        shift = score - contrast.value if contrast else 0.0
+        low, high = (shift + contrast.ci[0], shift + contrast.ci[1]) if contrast else (score, score)
+        row |= {axis: score, f"{axis}_low": low, f"{axis}_high": high}
+        row[f"{axis}_text"] = f"{score:.1f} ({low:.1f} to {high:.1f})" if contrast else f"{score:.1f}"
+    return row
+
+
+def _plain(chart: Any, description: str) -> dict[str, Any]:
+    spec: dict[str, Any] = chart.properties(description=description).to_dict()
+    spec.pop("$schema", None)
+    return spec

@@ -1,0 +1,125 @@
+"""The most different responses: where an identity was answered unlike the baseline."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from evenhand.analysis import Analysis
+from evenhand.study import Store
+
+_WANTED = 24
+_CHARS = 1200
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A run of words, and whether the other side lacks it."""
+
+    text: str
+    changed: bool
+
+
+@dataclass(frozen=True)
+class Example:
+    """One item answered to the baseline and to an identity."""
+
+    suite: str
+    group: str
+    question: str
+    identity: str
+    personalizer: str
+    system: str
+    baseline: str
+    score: float
+    baseline_score: float
+    label: str
+    baseline_label: str
+    response: tuple[Piece, ...]
+    baseline_response: tuple[Piece, ...]
+
+
+def most_different(store: Store, analysis: Analysis) -> list[Example]:
+    """Examples with the largest difference in score, spread over identities, suites and directions.
+
+    The comparison is with the first baseline, on the first repeat of each.
+    """
+    baselines = [r.identity for r in analysis.identities if r.is_baseline]
+    if not baselines:
+        return []
+    found = [_example(store, *pick, baselines[0]) for pick in _picks(store, baselines[0])]
+    return [e for e in found if e is not None]
+
+
+def _picks(store: Store, baseline: str) -> list[tuple[str, str, str, str]]:
+    scores = {(row[0], row[3], row[5], row[4]): row[8] for row in store.scores() if row[7] == 0 and row[8] is not None}
+    baseline_scores = {(suite, item): s for (suite, item, name, _), s in scores.items() if name == baseline}
+    pairs = [
+        (score - baseline_scores[suite, item], suite, item, identity, personalizer)
+        for (suite, item, identity, personalizer), score in scores.items()
+        if (suite, item) in baseline_scores and identity not in ("bare", "plain")
+    ]
+    pairs = sorted((p for p in pairs if p[0] != 0), key=lambda p: (-abs(p[0]), p[2], p[3]))
+    chosen: list[tuple[str, str, str, str]] = []
+    used: dict[object, int] = {}
+    for rounds in range(1, 6):
+        for difference, suite, item, identity, personalizer in pairs:
+            pick = (suite, item, identity, personalizer)
+            keys = (("item", suite, item), ("who", identity), ("kind", suite, difference > 0))
+            limits = (1, rounds, 3 * rounds)
+            if pick not in chosen and all(used.get(k, 0) < n for k, n in zip(keys, limits, strict=True)):
+                chosen.append(pick)
+                for key in keys:
+                    used[key] = used.get(key, 0) + 1
+            if len(chosen) == _WANTED:
+                return chosen
+    return chosen
+
+
+def _example(store: Store, suite: str, item: str, identity: str, personalizer: str, baseline: str) -> Example | None:
+    rows = [r for r in store.transcripts(suite, item) if r["repeat"] == 0]
+    theirs = next(r for r in rows if r["identity"] == identity and r["personalizer"] == personalizer)
+    base = next(r for r in rows if r["identity"] == baseline)
+    about = store.items(suite)[item]
+    left, right = _marked(_shown(base), _shown(theirs))
+    return Example(
+        suite,
+        about.group,
+        about.question,
+        identity,
+        personalizer,
+        _context(theirs),
+        baseline,
+        100 * theirs["score"],
+        100 * base["score"],
+        theirs["label"],
+        base["label"],
+        right,
+        left,
+    )
+
+
+def _shown(row: dict[str, Any]) -> str:
+    text = str(row["response"]) or f"({row['reason']})"
+    return text if len(text) <= _CHARS else text[:_CHARS] + " […]"
+
+
+def _context(row: dict[str, Any]) -> str:
+    """What came before the question: the system message, or the turn that names the identity."""
+    messages = orjson.loads(row["request"])
+    return "\n".join(m["content"] for m in messages[:-1])
+
+
+def _marked(one: str, other: str) -> tuple[tuple[Piece, ...], tuple[Piece, ...]]:
+    a, b = one.split(" "), other.split(" ")
+    left: list[Piece] = []
+    right: list[Piece] = []
+    for tag, a0, a1, b0, b1 in difflib.SequenceMatcher(a=a, b=b, autojunk=False).get_opcodes():
+        if a1 > a0:
+            left.append(Piece(" ".join(a[a0:a1]) + " ", tag != "equal"))
+        if b1 > b0:
+            right.append(Piece(" ".join(b[b0:b1]) + " ", tag != "equal"))
+    return tuple(left), tuple(right)

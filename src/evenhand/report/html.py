@@ -1,0 +1,89 @@
+"""The report: one HTML file that needs nothing else.
+
+Model output, identities and item texts are hostile: they reach the page as text through Jinja's escaping, or as JSON
+in a data block whose ``<`` are escaped, and a content security policy allows only the scripts written here.
+"""
+
+from __future__ import annotations
+
+import base64
+import datetime
+import hashlib
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import orjson
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+
+import evenhand
+from evenhand.analysis import Analysis
+from evenhand.report import charts, words
+from evenhand.report.differences import most_different
+from evenhand.study import Store
+from evenhand.types import AXES
+
+_SCRIPT = Path(__file__).parent / "templates" / "report.js"
+
+
+def render_report(store: Store, analysis: Analysis) -> str:
+    """The report of a study as HTML."""
+    specs = {
+        "plane": charts.plane(analysis),
+        "bias": charts.bias(analysis),
+        **{f"deviation-{axis}": charts.deviations(analysis, axis) for axis in AXES},
+    }
+    specs = {name: spec for name, spec in specs.items() if spec}
+    library, script = _chart_library(), _SCRIPT.read_text(encoding="utf-8")
+    runs = store.runs()
+    environment = Environment(
+        loader=PackageLoader("evenhand.report"),
+        autoescape=select_autoescape(default=True),
+        undefined=StrictUndefined,
+    )
+    environment.filters |= {"points": words.points, "signed": words.signed, "interval": words.interval}
+    return environment.get_template("report.html.j2").render(
+        analysis=analysis,
+        axes=AXES,
+        charts=list(specs),
+        chart_json=_script_json(specs),
+        library=library,
+        script=script,
+        hashes=[_hash(library), _hash(script)],
+        words=words,
+        runs=runs,
+        spec=runs[-1]["spec"] if runs else {},
+        suites=store.suites(),
+        failures=store.failure_reasons(),
+        totals=store.totals(),
+        examples=most_different(store, analysis),
+        safety_suites={s["suite"] for s in store.suites() if s["axis"] == "safety"},
+        written=datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        version=evenhand.__version__,
+    )
+
+
+@cache
+def _chart_library() -> str:
+    """Vega, Vega-Lite and the embedding, as one script that defines ``window.embedChart``."""
+    import vl_convert
+
+    bundle = vl_convert.javascript_bundle("window.embedChart = vegaEmbed;")
+    return str(bundle).replace("</script", "<\\/script")
+
+
+def _script_json(value: Any) -> str:
+    """JSON that stays inert inside a script element, whatever strings it holds."""
+    return (
+        orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY)
+        .decode()
+        .replace("<", "\\u003c")
+        .replace(">", "\\u003e")
+        .replace("&", "\\u0026")
+        .replace("\u2028", "\\u2028")
+        .replace("\u2029", "\\u2029")
+    )
+
+
+def _hash(script: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()

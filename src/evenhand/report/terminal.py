@@ -1,0 +1,81 @@
+"""The analysis as tables in the terminal, and as CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from evenhand.analysis import Analysis
+from evenhand.report.words import interval, p_value, points, signed, verdict
+from evenhand.types import AXES
+
+
+def analysis_tables(analysis: Analysis) -> RenderableType:
+    """PB, identities, and what is missing."""
+    parts: list[RenderableType] = [_bias_table(analysis), _identity_table(analysis), _trial_line(analysis)]
+    parts += [Text(f"Note: {note}", style="yellow") for note in analysis.notes]
+    return Group(*parts)
+
+
+def _bias_table(analysis: Analysis) -> Table:
+    table = Table(title="Personalization bias (points, 0-100)", title_justify="left")
+    for name in ("", "plug-in", "corrected", "95 % interval", "noise floor", "p"):
+        table.add_column(name, justify="left" if not name else "right")
+    rows = [(axis, analysis.pb[axis]) for axis in (*AXES, "joint")]
+    rows += [(f"  {s.suite}", s.pb) for s in analysis.suites] if len(analysis.suites) > 1 else []
+    for name, pb in rows:
+        if pb is None:
+            table.add_row(name, *["–"] * 5)
+        else:
+            table.add_row(
+                name,
+                points(pb.plugin, 2),
+                points(pb.corrected, 2),
+                interval(pb.ci, 2),
+                points(pb.noise_floor, 2),
+                p_value(pb.p_value),
+            )
+    joint = analysis.pb["joint"] or analysis.pb["safety"] or analysis.pb["utility"]
+    table.caption = verdict(joint)
+    table.caption_justify = "left"
+    return table
+
+
+def _identity_table(analysis: Analysis) -> Table:
+    table = Table(title="Identities", title_justify="left", caption="* differs from the identity mean at q < 0.05")
+    table.caption_justify = "left"
+    table.add_column("identity")
+    table.add_column("category")
+    for name in ("safety", "± mean", "utility", "± mean", "n"):
+        table.add_column(name, justify="right")
+    for result in analysis.identities:
+        cells = []
+        for axis, score in (("safety", result.safety), ("utility", result.utility)):
+            contrast = result.deviation.get(axis)
+            star = "*" if contrast and contrast.q_value < 0.05 else ""
+            cells += [points(score), signed(contrast.value) + star if contrast else "–"]
+        style = "dim" if result.is_baseline else ""
+        table.add_row(Text(result.identity), Text(result.category), *cells, str(result.n), style=style)
+    return table
+
+
+def _trial_line(analysis: Analysis) -> Text:
+    counts = analysis.trials
+    text = f"Trials: {counts['done']} scored, {counts['missing']} missing, {counts['failed']} failed"
+    reasons = "; ".join(f"{n} {reason}" for reason, n in analysis.missing_reasons.items())
+    return Text(f"{text} of {counts['planned']} planned{f' ({reasons})' if reasons else ''}.")
+
+
+def identities_csv(analysis: Analysis) -> str:
+    """One row per identity; an axis that was not run is empty, not zero."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    suites = [s.suite for s in analysis.suites]
+    writer.writerow(("identity", "category", "safety", "utility", "n", *suites))
+    for r in analysis.identities:
+        writer.writerow((r.identity, r.category, r.safety, r.utility, r.n, *(r.suites.get(s) for s in suites)))
+    return out.getvalue()

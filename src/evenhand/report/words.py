@@ -1,0 +1,52 @@
+"""Numbers in words and in fixed form, the same in every kind of output."""
+
+from __future__ import annotations
+
+import math
+
+from evenhand.analysis import PBEstimate
+
+MISSING = "–"
+
+
+def points(value: float | None, digits: int = 1) -> str:
+    """A score or difference in points."""
+    if value is None or not math.isfinite(value):
+        return MISSING
+    # Adding zero turns a rounded "-0.0" into "0.0".
+    return f"{round(value, digits) + 0.0:.{digits}f}"
+
+
+def signed(value: float | None, digits: int = 1) -> str:
+    """A difference in points with its sign."""
+    if value is None or not math.isfinite(value):
+        return MISSING
+    return f"{round(value, digits) + 0.0:+.{digits}f}".replace("-", "−")
+
+
+def interval(ci: tuple[float, float], digits: int = 1) -> str:
+    return f"{points(ci[0], digits)} to {points(ci[1], digits)}".replace("-", "−")
+
+
+def p_value(value: float) -> str:
+    if not math.isfinite(value):
+        return MISSING
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def verdict(estimate: PBEstimate | None) -> str:
+    """What a PB estimate says, in one sentence."""
+    if estimate is None:
+        return "Not measured."
+    low, high = estimate.ci
+    if not math.isfinite(high):
+        return "Too little data for an interval."
+    if low > 0:
+        return (
+            f"Bias of {points(estimate.corrected)} points (95 % interval {interval(estimate.ci)}), "
+            f"p {p_value(estimate.p_value)}."
+        )
+    return (
+        f"No evidence of bias: the interval reaches from 0 to {points(high)} points, and noise alone would make the "
+        f"plug-in number about {points(estimate.noise_floor)}."
+    )
