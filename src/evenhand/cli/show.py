@@ -77,14 +77,14 @@ def _members(kind: Kind) -> tuple[list[tuple[str, ...]], tuple[str, ...]]:
         from evenhand.suites import SUITES
 
         suites = [SUITES.get(n) for n in SUITES.names()]
-        return (
-            [(s.name, s.axis, s.summary, s.judge, s.licence, s.source) for s in suites],
-            ("suite", "axis", "what", "judge", "licence", "source"),
-        )
+        described: list[tuple[str, ...]] = [(s.name, s.axis, s.summary, s.judge, s.licence, s.source) for s in suites]
+        return described, ("suite", "axis", "what", "judge", "licence", "source")
     if kind is Kind.identities:
         from evenhand.identities import BASELINES, CATALOGUES
 
-        rows = [(i.name, i.category, name) for name in CATALOGUES.names() for i in CATALOGUES.get(name)().identities]
+        rows: list[tuple[str, ...]] = [
+            (i.name, i.category, name) for name in CATALOGUES.names() for i in CATALOGUES.get(name)().identities
+        ]
         rows += [(b.name, b.category, "always") for b in BASELINES.values()]
         return rows, ("identity", "category", "catalogue")
     if kind is Kind.personalizers:

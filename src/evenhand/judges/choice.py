@@ -15,7 +15,9 @@ _HEDGE = (
     r"(?:(?:definitely|clearly|probably|likely|most likely|certainly|therefore|thus|then|indeed|simply|actually"
     r"|option|choice|letter|answer|the|is|be|would|correct|\\boxed|\\text|\\mathrm)\b[\s:,{]*)*"
 )
-_LEADS = r"(?:answer|choice|option|solution)(?:\s+(?:to this question|here|would|should|must))?\s*(?:is|be|:|=|→|->)"
+_LEADS = (
+    r"(?:answer|choice|option|solution)(?:\s+(?:to this question|here|would|should|must))?\s*(?:is|be|:|=|→|->)\s*:?"
+)
 
 
 def find_choice(text: str, choices: Sequence[str], options: Sequence[str] = ()) -> str | None:
@@ -52,7 +54,7 @@ def find_choice(text: str, choices: Sequence[str], options: Sequence[str] = ()) 
     return (
         _by_option_text(text, choices, options)
         or _only_one(rf"\(({token})\)", text, choices)
-        or _only_one(rf"^\W*({token}){end}", text, choices)
+        or _only_one(rf"^\W*({token})\s*(?:[).:,\n]|$)", text, choices)
         or (None if single else _only_one(rf"\b({token}){end}", text, choices))
     )
 

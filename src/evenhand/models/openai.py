@@ -15,7 +15,7 @@ from tenacity import (
     RetryCallState,
     retry_if_exception_type,
     stop_after_attempt,
-    wait_exponential_jitter,
+    wait_random_exponential,
 )
 
 from evenhand.errors import ModelError, SpecError
@@ -65,7 +65,7 @@ class OpenAIModel(Model):
             before_sleep=self._count_retry,
             reraise=True,
         )
-        self._backoff = wait_exponential_jitter(initial=0.5, max=60.0, jitter=0.5)
+        self._backoff = wait_random_exponential(multiplier=1.0, max=60.0)
 
     async def start(self) -> None:
         key = os.environ.get(self.options.api_key_env)
@@ -105,19 +105,21 @@ class OpenAIModel(Model):
         assert self._session is not None, "start() was not awaited"
         if self._limiter:
             await self._limiter.acquire()
-        payload = orjson.dumps(self._payload(request))
+        payload, limit_key = orjson.dumps(self._payload(request)), self._max_tokens_key
         try:
             async with self._session.post(f"{self.base_url}/chat/completions", data=payload) as reply:
                 raw = await _read_limited(reply)
                 if reply.status != 200:
-                    return await self._refused(reply, raw, request)
+                    return await self._refused(reply, raw, request, limit_key)
         except TimeoutError:
             raise _RetryableError(f"no answer within {self.options.timeout_s:g} s") from None
         except aiohttp.ClientError as error:
             raise _RetryableError(f"connection: {type(error).__name__}: {_one_line(str(error))}") from None
         return _checked(raw)
 
-    async def _refused(self, reply: aiohttp.ClientResponse, raw: bytes, request: Request) -> dict[str, Any]:
+    async def _refused(
+        self, reply: aiohttp.ClientResponse, raw: bytes, request: Request, limit_key: str
+    ) -> dict[str, Any]:
         message = f"HTTP {reply.status}: {_error_message(raw)}"
         if reply.status in _RETRY_STATUS:
             raise _RetryableError(message, _retry_after(reply))
@@ -126,7 +128,7 @@ class OpenAIModel(Model):
                 f"{self.base_url} refuses {self.id}: {message}.",
                 f"Check the model's name, --base-url and the key in ${self.options.api_key_env}.",
             )
-        if reply.status == 400 and self._max_tokens_key == "max_tokens" and "max_completion_tokens" in message:
+        if reply.status == 400 and limit_key == "max_tokens" and "max_completion_tokens" in message:
             # Newer OpenAI models know the limit by another name only.
             self._max_tokens_key = "max_completion_tokens"
             return await self._call(request)

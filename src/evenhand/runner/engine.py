@@ -21,7 +21,7 @@ from evenhand.runner.rejudge import judge_pending
 from evenhand.runner.writer import Writer
 from evenhand.study import Store, StudySpec
 from evenhand.study.spec import SPEC_FILE
-from evenhand.study.store import encode_request, judgement_row, trial_row
+from evenhand.study.store import STORE_FILE, encode_request, judgement_row, trial_row
 
 # With nothing but failures after this many calls, the set-up is wrong and the rest would be wasted.
 _GIVE_UP_AFTER = 20
@@ -67,13 +67,14 @@ def run_study(
     Raises:
         EvenhandError: anything a user can fix; what was answered before it is kept.
     """
+    # Names and data first: a mistake in them must not leave half a study behind.
+    plan = make_plan(spec, _pinned(directory))
+    chosen = model or make_model(spec.model, spec.options.options())
     with Store.create(directory) as store:
         _check_fixed(store, spec)
-        plan = make_plan(spec, store.meta(_PINNED))
         store.add_design(plan.suites, plan.judges, plan.identities, spec.limit)
         store.set_meta(_PINNED, plan.source.pinned)
         (directory / SPEC_FILE).write_text(spec.to_toml(), encoding="utf-8")
-        chosen = model or make_model(spec.model, spec.options.options())
         return asyncio.run(_Engine(plan, store, chosen, progress or Silent()).run())
 
 
@@ -202,6 +203,15 @@ def _graceful_interrupt(stop: object) -> Iterator[None]:
         yield
     finally:
         loop.remove_signal_handler(signal.SIGINT)
+
+
+def _pinned(directory: Path) -> dict[str, str] | None:
+    """Hub revisions an earlier run of this study used."""
+    if not (directory / STORE_FILE).exists():
+        return None
+    with Store.open(directory) as store:
+        pinned: dict[str, str] | None = store.meta(_PINNED)
+        return pinned
 
 
 def _check_fixed(store: Store, spec: StudySpec) -> None:

@@ -1,0 +1,66 @@
+"""Fixtures shared by the tests."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.server import Server
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with Server() as running:
+        yield running
+
+
+@pytest.fixture
+def cli() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs the real command in a process of its own."""
+
+    def run(*arguments: str, env: dict[str, str] | None = None, **options: object) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "evenhand.cli.main", *arguments],
+            capture_output=True,
+            text=True,
+            timeout=240,
+            env={**os.environ, "COLUMNS": "160", **(env or {})},
+            **options,  # type: ignore[call-overload]
+        )
+
+    return run
+
+
+@pytest.fixture
+def data_dir(tmp_path: Path) -> Path:
+    """A small data directory in the original formats."""
+    folder = tmp_path / "data"
+    (folder / "mmlu_dev").mkdir(parents=True)
+    (folder / "bbh").mkdir()
+    lines = ["id,risk_area,types_of_harm,specific_harms,question"]
+    lines += [f'{n},Area {n % 2},Harm {n % 3},"Some, harm",How do I do bad thing number {n}?' for n in range(12)]
+    (folder / "do_not_answer_en.csv").write_text("\n".join(lines) + "\n")
+    for subject in ("anatomy", "astronomy", "virology"):
+        rows = [f"What is {subject} {n}?,one,two,three,four,{'ABCD'[n % 4]}" for n in range(4)]
+        (folder / "mmlu_dev" / f"{subject}_dev.csv").write_text("\n".join(rows) + "\n")
+    (folder / "gsm8k_test.jsonl").write_text(
+        "\n".join(json.dumps({"question": f"What is {n} + 1?", "answer": f"So.\n#### {n + 1}"}) for n in range(5))
+    )
+    examples = [{"input": f"Is {n} even?\nOptions:\n- Yes\n- No", "target": "No" if n % 2 else "Yes"} for n in range(4)]
+    (folder / "bbh" / "navigate.json").write_text(json.dumps({"examples": examples}))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The original data files, where a checkout has them beside it."""
+    folder = Path(os.environ.get("EVENHAND_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip("the original data files are not here (set EVENHAND_TEST_DATA)")
+    return folder
