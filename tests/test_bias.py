@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -10,15 +12,18 @@ from scipy import stats
 
 from evenhand.analysis import SuiteScores, estimate_pb, tabulate
 from evenhand.analysis.bias import BiasEstimator
-from evenhand.analysis.deviations import adjusted, from_mean
+from evenhand.analysis.deviations import adjusted, from_baseline, from_mean
 from evenhand.analysis.marginals import marginals
+from evenhand.analysis.resampling import permuted_means
 
 
 def suite(name: str, axis: str, table: np.ndarray) -> SuiteScores:
     people = tuple(f"p{n}" for n in range(table.shape[0]))
     items = tuple(f"i{n}" for n in range(table.shape[1]))
     cells = table[None, :, :, None]
-    return SuiteScores(name, axis, people, (), items, ("g",) * len(items), ("system",), cells, np.empty((0, len(items))))  # type: ignore[arg-type]
+    return SuiteScores(
+        name, axis, people, (), items, ("g",) * len(items), ("system",), cells, np.empty((0, len(items)))
+    )  # type: ignore[arg-type]
 
 
 def test_pb_of_a_hand_computed_example() -> None:
@@ -29,7 +34,7 @@ def test_pb_of_a_hand_computed_example() -> None:
     # Residuals Y[u,i] - Y[.,i] - Y[u,.] + Y[.,.] by hand: item means 100, 66.67, 100, 33.33.
     residual = table - table.mean(0) - table.mean(1, keepdims=True) + table.mean()
     s2 = (residual**2).sum() / (2 * 3)
-    assert s2 == pytest.approx(15000 / 9)
+    assert s2 == pytest.approx(25000 / 18)
     assert estimate.corrected_squared == pytest.approx(1250 / 3 - (2 / 3) * s2 / 4)
 
 
@@ -117,12 +122,41 @@ def test_identities_without_a_common_item_are_refused() -> None:
 
 def test_deviations_agree_with_the_paired_t_test_for_two_identities() -> None:
     rng = np.random.default_rng(5)
-    table = rng.integers(0, 2, (2, 50)) * 100.0
-    first, second = from_mean([marginals(table)])
+    table = rng.random((2, 400)) * 100 + np.array([[4.0], [0.0]])
+    fit = marginals(table)
+    first, second = from_mean([fit], [permuted_means(table, fit, 4000, rng)])
     expected = stats.ttest_rel(table[0], table[1])
     assert first.value == pytest.approx((table[0] - table[1]).mean() / 2)
     assert first.value == pytest.approx(-second.value)
-    assert first.p_value == pytest.approx(expected.pvalue)
+    assert first.p_value == pytest.approx(expected.pvalue, abs=0.03)
+    low, high = expected.confidence_interval()
+    assert first.ci == pytest.approx((low / 2, high / 2), abs=0.3)
+
+
+def test_an_identity_without_any_success_is_not_taken_for_certain() -> None:
+    """0 of 40 where the others have 4 %: the t-test over items would call that significant."""
+    rng = np.random.default_rng(8)
+    table = (rng.random((31, 40)) < 0.04) * 100.0
+    table[0] = 0.0
+    fit = marginals(table)
+    worst = from_mean([fit], [permuted_means(table, fit, 2000, rng)])[0]
+    assert worst.value < 0
+    assert worst.p_value > 0.05
+    assert worst.ci[1] > 0
+
+
+def test_baseline_contrasts_agree_with_the_exact_test_of_mcnemar() -> None:
+    """Five items on which only the baseline succeeds, none the other way round: p = 2 / 2^5."""
+    table = np.full((2, 40), 100.0)
+    table[0, :5] = 0.0
+    base = np.full((1, 40), 100.0)
+    scores = suite("s", "safety", table)
+    scores = replace(scores, baselines=("plain",), baseline=base)
+    worse, same = from_baseline([scores], "plain", permutations=20_000)
+    assert worse.value == pytest.approx(-12.5)
+    assert worse.p_value == pytest.approx(2 / 32, abs=0.01)
+    assert same.p_value == 1.0
+    assert same.value == 0.0
 
 
 def test_benjamini_hochberg_by_hand() -> None:
@@ -130,9 +164,11 @@ def test_benjamini_hochberg_by_hand() -> None:
     np.testing.assert_allclose(q, [0.03, 0.04, 0.04, np.nan])
 
 
-def _simulate(rng: np.random.Generator, pb: float, items: int, mean: float, repeats: int, users: int = 31) -> np.ndarray:
+def _simulate(
+    rng: np.random.Generator, pb: float, items: int, mean: float, repeats: int, users: int = 31
+) -> np.ndarray:
     """A table whose identities differ by exactly ``pb`` points in expectation over items."""
-    difficulty = np.clip(rng.beta(4 * mean, 4 * (1 - mean), items), 0.12, 0.88) if pb else rng.beta(2, 2, items)
+    difficulty = np.clip(rng.beta(4 * mean, 4 * (1 - mean), items), 0.15, 0.85) if pb else rng.beta(2, 2, items)
     effect = rng.normal(size=users)
     effect = (effect - effect.mean()) / effect.std() * pb / 100
     chance = difficulty + effect[:, None]

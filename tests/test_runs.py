@@ -158,7 +158,12 @@ def test_calls_that_keep_failing_are_counted_and_tried_again_later(cli: Cli, dat
         assert "a woman" not in {i.identity for i in found.identities}
         server.broken = False  # type: ignore[attr-defined]
         assert cli(*arguments(server, data_dir, out, "--limit", "3")).returncode == 0
-        assert evenhand.analyze(out, Settings(200, 200)).trials == {"planned": 24, "done": 24, "missing": 0, "failed": 0}
+        assert evenhand.analyze(out, Settings(200, 200)).trials == {
+            "planned": 24,
+            "done": 24,
+            "missing": 0,
+            "failed": 0,
+        }
 
 
 def test_timeouts_are_failures_with_a_reason(cli: Cli, data_dir: Path, tmp_path: Path) -> None:
@@ -249,9 +254,7 @@ def test_judging_again_never_calls_the_model(cli: Cli, server: Server, data_dir:
     assert cli("judge", "again", str(out), "--judge", "do-not-anser=compliance-rules").returncode == 2
 
 
-def test_choices_are_scored_by_log_probability_over_the_api(
-    cli: Cli, data_dir: Path, tmp_path: Path
-) -> None:
+def test_choices_are_scored_by_log_probability_over_the_api(cli: Cli, data_dir: Path, tmp_path: Path) -> None:
     out = tmp_path / "study"
     with Server(answer=lambda p: "B" if "woman" in json.dumps(p["messages"]) else "(A") as server:
         line = arguments(server, data_dir, out)
@@ -302,7 +305,7 @@ def test_mistakes_end_in_one_line_and_a_code(cli: Cli, tmp_path: Path, data_dir:
         ([*base, "--suite", "starter-safety", "--temperature", "9"], 2, "temperature"),
         ([*base, "--suite", "gsm8k", "--data-dir", str(tmp_path / "no")], 3, "does not exist"),
         (["run", "--suite", "starter-safety", "--out", out], 2, "--model"),
-        (["run", "--model", "smol", "--suite", "starter-safety", "--out", out], 2, "smollm2"),
+        (["run", "--model", "smol", "--suite", "starter-safety", "--out", out], 2, "no model called 'smol'"),
         (["run", str(tmp_path / "no.toml")], 2, "no.toml"),
         (["analyze", str(tmp_path / "nothing")], 5, "no study"),
     ]

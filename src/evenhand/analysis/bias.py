@@ -75,6 +75,10 @@ class BiasEstimator:
         """The suite's noise draws, shape (draws, identities)."""
         return self._parts[suite].noise
 
+    def null(self, suite: str) -> Floats:
+        """The suite's centred means under shuffled labels, shape (permutations, identities)."""
+        return self._parts[suite].null
+
     def suite(self, suite: str) -> PBEstimate:
         return _estimate([[self._parts[suite]]])
 

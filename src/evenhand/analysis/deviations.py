@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from evenhand.analysis.marginals import Marginals, marginals
+from evenhand.analysis.marginals import Marginals
 from evenhand.analysis.scores import Floats, SuiteScores
 
 
@@ -18,9 +18,10 @@ class Contrast:
 
     Attributes:
         value: the difference.
-        ci: interval from the variance between items, with Student's t.
-        p_value: two-sided.
-        q_value: after Benjamini-Hochberg over the family it was reported in.
+        ci: interval from the variance between items, with Student's t. The variance is never taken to be smaller than
+            under shuffled labels: an identity that passes (or fails) every item would otherwise look certain.
+        p_value: two-sided, from permutations; never below 1 / (1 + permutations).
+        q_value: after Benjamini-Hochberg over the identities it was reported with.
     """
 
     value: float
@@ -29,31 +30,47 @@ class Contrast:
     q_value: float
 
 
-def contrasts(weights: Floats, fits: Sequence[Marginals], level: float = 0.95) -> list[Contrast]:
-    """Contrasts of row means, averaged over suites.
+def from_mean(fits: Sequence[Marginals], nulls: Sequence[Floats]) -> list[Contrast]:
+    """Each identity against the mean of all identities.
 
     Args:
-        weights: shape (contrasts, rows); each row of weights sums to zero.
-        fits: one per suite, over the same rows.
-        level: confidence level.
+        fits: one per suite, over the same identities; the contrast is the mean over suites.
+        nulls: per suite the centred means under labels shuffled within items, shape (permutations, identities).
     """
-    share = 1 / len(fits)
-    value = np.sum([share * (weights @ fit.centred) for fit in fits], axis=0)
-    variances = np.array([share**2 * np.einsum("cu,uv,cv->c", weights, fit.covariance, weights) for fit in fits])
-    variances = variances.clip(min=0)  # rounding can leave a negative zero
-    variance = variances.sum(axis=0)
-    # Welch-Satterthwaite: suites are independent samples of items.
-    freedom = np.array([max(fit.items - 1, 1) for fit in fits])
-    with np.errstate(divide="ignore", invalid="ignore"):
-        df = np.where(variance > 0, variance**2 / (variances**2 / freedom[:, None]).sum(axis=0), freedom.sum())
-        statistic = np.abs(value) / np.sqrt(variance)
-    half = stats.t.ppf((1 + level) / 2, df) * np.sqrt(variance)
-    p = np.where(variance > 0, 2 * stats.t.sf(statistic, df), np.where(np.abs(value) > 0, 0.0, 1.0))
-    q = adjusted(p)
-    return [
-        Contrast(float(v), (float(v - h), float(v + h)), float(pv), float(qv))
-        for v, h, pv, qv in zip(value, half, p, q, strict=True)
-    ]
+    return _contrasts(
+        value=np.mean([fit.centred for fit in fits], axis=0),
+        variances=np.array([np.diag(fit.covariance) for fit in fits]) / len(fits) ** 2,
+        null=np.mean(nulls, axis=0),
+        items=[fit.items for fit in fits],
+    )
+
+
+def from_baseline(
+    tables: Sequence[SuiteScores], baseline: str, *, permutations: int = 2000, seed: int = 0
+) -> list[Contrast]:
+    """Each identity against one baseline, over the items that both have a score of.
+
+    The p-value comes from swapping the two labels item by item, which is exact for paired data.
+    """
+    rng = np.random.default_rng(seed)
+    values, variances, nulls, items = [], [], [], []
+    for table in tables:
+        difference = (table.y - table.baseline[table.baselines.index(baseline)]).T
+        there = np.isfinite(difference)
+        filled, count = np.where(there, difference, 0.0), np.maximum(there.sum(axis=0), 1)
+        mean = filled.sum(axis=0) / count
+        values.append(np.where(there.any(axis=0), mean, np.nan))
+        spread = np.where(there, difference - mean, 0.0)
+        variances.append((spread**2).sum(axis=0) / np.maximum(count - 1, 1) / count)
+        signs = rng.choice(np.array([-1.0, 1.0]), size=(permutations, filled.shape[0]))
+        nulls.append(signs @ filled / count)
+        items.append(int(count.min()))
+    return _contrasts(
+        value=np.mean(values, axis=0),
+        variances=np.array(variances) / len(tables) ** 2,
+        null=np.mean(nulls, axis=0),
+        items=items,
+    )
 
 
 def adjusted(p_values: Floats) -> Floats:
@@ -65,18 +82,24 @@ def adjusted(p_values: Floats) -> Floats:
     return q
 
 
-def from_mean(fits: Sequence[Marginals]) -> list[Contrast]:
-    """Each identity against the mean of all identities."""
-    size = fits[0].mean.size
-    return contrasts(np.eye(size) - 1 / size, fits)
-
-
-def from_baseline(tables: Sequence[SuiteScores], baseline: str) -> list[Contrast]:
-    """Each identity against one baseline, over the items both were asked."""
-    people = len(tables[0].identities)
-    fits = []
-    for table in tables:
-        row = table.baselines.index(baseline)
-        fits.append(marginals(np.vstack([table.y, table.baseline[row]])))
-    weights = np.hstack([np.eye(people), -np.ones((people, 1))])
-    return contrasts(weights, fits)
+def _contrasts(
+    value: Floats, variances: Floats, null: Floats, items: Sequence[int], level: float = 0.95
+) -> list[Contrast]:
+    """Contrasts from their values, per-suite variances (suites, contrasts) and null draws (permutations, contrasts)."""
+    own = variances.sum(axis=0)
+    variance = np.maximum(own, null.var(axis=0)) if len(null) else own
+    # Welch-Satterthwaite: suites are independent samples of items.
+    freedom = np.maximum(np.array(items, dtype=float) - 1, 1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        df = np.where(own > 0, own**2 / (variances**2 / freedom[:, None]).sum(axis=0), freedom.sum())
+    half = stats.t.ppf((1 + level) / 2, df) * np.sqrt(variance)
+    if len(null):
+        # Ties are as extreme as the observation; the tolerance keeps rounding from breaking them.
+        p = (1 + (np.abs(null) >= np.abs(value) * (1 - 1e-9)).sum(axis=0)) / (1 + len(null))
+    else:
+        p = np.full(value.shape, np.nan)
+    p = np.where(np.isfinite(value), p, np.nan)
+    return [
+        Contrast(float(v), (float(v - h), float(v + h)), float(pv), float(qv))
+        for v, h, pv, qv in zip(value, half, p, adjusted(p), strict=True)
+    ]

@@ -180,7 +180,11 @@ def _identity_results(
     if estimator is None:
         return []
     by_axis = {axis: [t for t in tables if t.axis == axis] for axis in AXES}
-    deviations = {a: from_mean([estimator.fit(t.suite) for t in ts]) for a, ts in by_axis.items() if ts}
+    deviations = {
+        axis: from_mean([estimator.fit(t.suite) for t in ts], [estimator.null(t.suite) for t in ts])
+        for axis, ts in by_axis.items()
+        if ts
+    }
     against = {
         axis: {b: from_baseline(ts, b) for b in ts[0].baselines if all(b in t.baselines for t in ts)}
         for axis, ts in by_axis.items()

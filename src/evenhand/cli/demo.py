@@ -32,7 +32,7 @@ def demo(
             "identities": IDENTITIES,
             "baselines": ["bare", "plain"],
             "limit": limit,
-            "decoding": {"max_tokens": 48, "top_k": 10},
+            "decoding": {"max_tokens": 48},
         }
     )
     run_and_tell(spec, out)

@@ -60,7 +60,9 @@ def run(
     repeats: Annotated[int | None, typer.Option(help="Calls per cell, each with its own seed.")] = None,
     max_tokens: Annotated[int | None, typer.Option(help="New tokens per answer.")] = None,
     temperature: Annotated[float | None, typer.Option(help="0 is greedy.")] = None,
-    top_k: Annotated[int | None, typer.Option(help="0 means no cut; OpenAI itself does not know it.")] = None,
+    top_k: Annotated[
+        int | None, typer.Option(help="0 means no cut; by default 10 for local models, not sent to servers.")
+    ] = None,
     top_p: Annotated[float | None, typer.Option(help="1 means no cut.")] = None,
     stop: Annotated[list[str] | None, typer.Option(help="A stop string; repeat for more.")] = None,
     seed: Annotated[int | None, typer.Option(help="Every trial's seed derives from it.")] = None,

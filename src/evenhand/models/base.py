@@ -55,12 +55,14 @@ class Model(ABC):
         revision: what identifies the exact weights or server version; "" when unknown.
         concurrency: how many requests the runner should keep in flight.
         retries: attempts beyond the first so far, for the progress display.
+        default_top_k: what ``top_k`` is when a study does not say; 0 where the server may not know the setting.
     """
 
     id: str
     revision: str = ""
     concurrency: int = 1
     retries: int = 0
+    default_top_k: int = 0
 
     async def start(self) -> None:
         """Load or connect. Called once, before the first request.

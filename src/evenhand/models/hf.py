@@ -44,6 +44,8 @@ class HFModel(Model):
         options: batch size, dtype, device, adapter.
     """
 
+    default_top_k = 10  # the paper's
+
     def __init__(self, model_id: str, path: str, options: ModelOptions) -> None:
         self.id = model_id
         self.path = path

@@ -20,6 +20,11 @@ from evenhand.types import Decoding
 PAD_MULTIPLE = 16
 # Dropping finished rows copies the key-value cache, which pays off once a quarter of them is done.
 _COMPACT_AT = 0.75
+# A single row would go through a matrix-vector kernel, with other last digits; it gets company instead.
+_MIN_ROWS = 4
+
+
+_IDLE = -1
 
 
 @dataclass(frozen=True)
@@ -50,12 +55,14 @@ def generate(
         stops: a function from token ids to whether a stop string is reached, or None.
     """
     rows = len(prompts)
+    fillers = max(0, _MIN_ROWS - rows)
+    prompts, seeds = [*prompts, *list(prompts[:1]) * fillers], [*seeds, *list(seeds[:1]) * fillers]
     ids, mask, positions = _left_padded(prompts, decoding.max_tokens, model.device)
     width = ids.shape[1]
     uniforms = torch.from_numpy(np.stack([_uniforms(seed, decoding.max_tokens) for seed in seeds])).to(model.device)
     outputs: list[list[int]] = [[] for _ in range(rows)]
     reasons = ["length"] * rows
-    live = list(range(rows))
+    live = [*range(rows), *[_IDLE] * fillers]
     cache = _new_cache(model)
     step_ids, step_positions = ids, positions
     for step in range(decoding.max_tokens):
@@ -64,14 +71,14 @@ def generate(
         finished = _record(chosen.tolist(), live, outputs, reasons, end_tokens, stops)
         if all(finished):
             break
-        if sum(finished) > (1 - _COMPACT_AT) * len(live):
-            keep = torch.tensor([n for n, done in enumerate(finished) if not done], device=model.device)
+        if len(live) > _MIN_ROWS and sum(finished) > (1 - _COMPACT_AT) * len(live):
+            order = sorted(range(len(live)), key=lambda n: finished[n])[: max(_MIN_ROWS, finished.count(False))]
+            keep = torch.tensor(order, device=model.device)
             cache.batch_select_indices(keep)
             chosen, mask, uniforms = chosen[keep], mask[keep], uniforms[keep]
             step_positions = step_positions[keep]
-            live = [row for row, done in zip(live, finished, strict=True) if not done]
-        else:
-            live = [-1 if done else row for row, done in zip(live, finished, strict=True)]
+            live, finished = [live[n] for n in order], [finished[n] for n in order]
+        live = [_IDLE if done else row for row, done in zip(live, finished, strict=True)]
         step_ids = chosen[:, None]
         step_positions = step_positions[:, -1:] + 1
     return [Completion(tokens, reason) for tokens, reason in zip(outputs, reasons, strict=True)]
@@ -82,6 +89,7 @@ def choice_logprobs(
     model: Any, prompts: Sequence[Sequence[int]], candidates: Sequence[Sequence[int]]
 ) -> list[list[float]]:
     """Log-probability of each candidate next token, one forward pass for all rows."""
+    prompts = [*prompts, *list(prompts[:1]) * max(0, _MIN_ROWS - len(prompts))]
     ids, mask, positions = _left_padded(prompts, 0, model.device)
     logits = _forward(model, ids, mask, positions, None)
     logprobs = torch.log_softmax(logits, dim=-1)
@@ -119,7 +127,7 @@ def _record(
     """Append the chosen tokens to their rows; tell which positions of the batch are finished."""
     finished = []
     for token, row in zip(chosen, live, strict=True):
-        if row < 0:
+        if row == _IDLE:
             finished.append(True)
             continue
         if token in end_tokens:
@@ -157,7 +165,8 @@ def _left_padded(
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Token ids and positions (B, L), and an attention mask (B, L + extra) whose generated part is already on."""
     longest = max(map(len, prompts))
-    width = -(-longest // PAD_MULTIPLE) * PAD_MULTIPLE
+    # At least one place of padding: without any, attention would take another kernel, with other last digits.
+    width = (longest // PAD_MULTIPLE + 1) * PAD_MULTIPLE
     ids = torch.zeros((len(prompts), width), dtype=torch.long)
     mask = torch.ones((len(prompts), width + extra), dtype=torch.long)
     for row, prompt in enumerate(prompts):

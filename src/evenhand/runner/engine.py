@@ -68,8 +68,11 @@ def run_study(
         EvenhandError: anything a user can fix; what was answered before it is kept.
     """
     # Names and data first: a mistake in them must not leave half a study behind.
-    plan = make_plan(spec, _pinned(directory))
     chosen = model or make_model(spec.model, spec.options.options())
+    if spec.decoding.top_k is None:
+        resolved = spec.decoding.model_copy(update={"top_k": chosen.default_top_k})
+        spec = spec.model_copy(update={"decoding": resolved})
+    plan = make_plan(spec, _pinned(directory))
     with Store.create(directory) as store:
         _check_fixed(store, spec)
         store.add_design(plan.suites, plan.judges, plan.identities, spec.limit)

@@ -21,19 +21,21 @@ class _Strict(BaseModel):
 
 
 class DecodingSpec(_Strict):
-    """Sampling settings; the defaults are the paper's (arXiv 2406.11107) except ``top_k``, which APIs do not know.
+    """Sampling settings; the defaults are the paper's (arXiv 2406.11107).
 
-    ``top_k=0`` means no cut. The preset ``paper`` sets it to 10.
+    ``top_k`` is 10 by default where the model lets it be set, as in the paper; hosted APIs mostly do not know it. 0
+    means no cut.
     """
 
     temperature: float = Field(1.0, ge=0, le=5)
-    top_k: int = Field(0, ge=0)
+    top_k: int | None = Field(None, ge=0)
     top_p: float = Field(1.0, gt=0, le=1)
     max_tokens: int = Field(300, ge=1)
     stop: tuple[str, ...] = ()
 
     def decoding(self) -> Decoding:
-        return Decoding(**self.model_dump())
+        """The settings to send; ``top_k`` must have been resolved."""
+        return Decoding(**{**self.model_dump(), "top_k": self.top_k or 0})
 
 
 class ModelSpec(_Strict):

@@ -1,0 +1,136 @@
+"""The report in headless Chromium: it draws, it filters, and nothing in it can run."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import evenhand
+from evenhand.types import Request, Response
+
+playwright = pytest.importorskip("playwright.sync_api")
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine"),
+    pytest.mark.xdist_group("browser"),
+]
+
+HOSTILE = [
+    "<script>document.title='owned'</script>",
+    "</script><script>document.title='owned'</script>",
+    "<img src=x onerror=\"document.title='owned'\">",
+    "<svg/onload=document.title='owned'>",
+    "{{ 7 * 7 }} {% raw %} ${7*7}",
+    "<!--<script>",
+    "\u2028document.title='owned'\u2029",
+    "javascript:document.title='owned'",
+    "' onmouseover='document.title=1",
+    "]]><style>body{display:none}</style>",
+]
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from evenhand.models import Model
+
+    class Hostile(Model):
+        id, concurrency, calls = "hostile<script>", 4, 0
+
+        async def respond(self, request: Request) -> Response:
+            self.calls += 1
+            text = HOSTILE[self.calls % len(HOSTILE)]
+            refuse = "I'm sorry, but I can't. " if (self.calls // 3) % 2 else ""
+            return Response(f"{refuse}{text} The answer is ({'ABCD'[self.calls % 4]}).", model=HOSTILE[1])
+
+    folder = tmp_path_factory.mktemp("report")
+    data = folder / "data"
+    data.mkdir()
+    rows = ["id,risk_area,types_of_harm,question"]
+    rows += [
+        f'{n},area,"{t.replace(chr(34), chr(34) * 2)}","{t.replace(chr(34), chr(34) * 2)} {n}"'
+        for n, t in enumerate(HOSTILE)
+    ]
+    (data / "do_not_answer_en.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
+    identities = ["a man", "a woman", "a minor", *(f"text:{t}" for t in HOSTILE[:4])]
+    spec = {"model": "openai:x", "suites": ["do-not-answer", "starter-utility:knowledge"], "limit": 10}
+    spec |= {"identities": identities, "data_dir": data, "baselines": ["plain", "bare"]}
+    evenhand.run(spec, folder / "study", model=Hostile())
+    return evenhand.write_report(folder / "study")
+
+
+@pytest.fixture
+def page(report: Path) -> Iterator[Any]:
+    with playwright.sync_playwright() as running:
+        flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+        browser = running.chromium.launch(executable_path=CHROMIUM, args=flags)
+        page = browser.new_page(viewport={"width": 1100, "height": 800})
+        page.problems = []
+        page.requests = []
+        page.on("pageerror", lambda error: page.problems.append(str(error)))
+        page.on("console", lambda m: page.problems.append(m.text) if m.type == "error" else None)
+        page.on("request", lambda r: page.requests.append(r.url))
+        page.on("dialog", lambda d: (page.problems.append("dialog"), d.dismiss()))
+        page.goto(report.as_uri())
+        page.wait_for_function("document.body.dataset.charts", timeout=30_000)
+        yield page
+        browser.close()
+
+
+def test_charts_are_drawn_without_errors_and_without_a_network(page: Any) -> None:
+    assert page.evaluate("document.body.dataset.charts") == "drawn"
+    assert page.problems == []
+    assert len(page.requests) == 1
+    for name in ("plane", "bias", "deviation-safety", "deviation-utility"):
+        assert page.locator(f"#chart-{name} svg").count() == 1
+    # One point per identity and baseline in the plane.
+    assert page.locator("#chart-plane .mark-symbol.role-mark path").count() == 9
+
+
+def test_hostile_text_is_shown_and_never_run(page: Any) -> None:
+    page.locator("#reveal").check()
+    assert page.title().startswith("evenhand")
+    assert page.locator("script").count() == 3
+    assert page.locator("main img, main svg[onload], main style").count() == 0
+    shown = page.locator("main").inner_text()
+    for text in HOSTILE[:4]:
+        assert text in shown
+    assert "49" not in page.locator(".example").all_inner_texts()
+    page.mouse.move(300, 300)
+    assert page.title().startswith("evenhand")
+    assert page.problems == []
+
+
+def test_texts_of_the_safety_axis_are_blurred_until_asked_for(page: Any) -> None:
+    veiled = page.locator(".answer.veiled").first
+    blur = "e => getComputedStyle(e).filter"
+    assert veiled.evaluate(blur) != "none"
+    veiled.focus()
+    page.keyboard.press("Enter")
+    assert veiled.evaluate(blur) == "none"
+    page.locator("#reveal").check()
+    assert all(e.evaluate(blur) == "none" for e in page.locator(".veiled").all())
+
+
+def test_examples_are_filtered_by_suite_and_identity(page: Any) -> None:
+    total = page.locator(".example").count()
+    assert total > 4
+    page.locator("#pick-suite").select_option("do-not-answer")
+    chosen = page.locator(".example:visible")
+    assert 0 < chosen.count() < total
+    assert {e.get_attribute("data-suite") for e in chosen.all()} == {"do-not-answer"}
+    page.locator("#pick-identity").select_option("a woman")
+    assert {e.get_attribute("data-identity") for e in page.locator(".example:visible").all()} <= {"a woman"}
+
+
+def test_the_numbers_in_the_page_are_the_analysis(page: Any, report: Path) -> None:
+    found = evenhand.analyze(report.parent)
+    cells = [row.locator("td").all_inner_texts() for row in page.locator("#scores tbody tr").all()]
+    by_name = {c[0]: c for c in cells}
+    for result in found.identities:
+        assert by_name[result.identity][2] == f"{result.safety:.1f}"
+        assert by_name[result.identity][4] == f"{result.utility:.1f}"
