@@ -1,0 +1,67 @@
+"""Simulates studies with a known bias and prints how the estimators do.
+
+python benchmarks/statistics.py [--studies N]
+
+One row per design: true PB, items like MMLU dev (285, mean 0.6 or 0.3) or Do-Not-Answer (939, mean 0.95), repeats.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+import numpy as np
+
+from evenhand.analysis import estimate_pb
+
+IDENTITIES = 31
+DESIGNS = [(285, 0.6), (285, 0.3), (939, 0.95)]
+
+
+def simulate(rng: np.random.Generator, pb: float, items: int, mean: float, repeats: int) -> tuple[np.ndarray, float]:
+    """A table in points and its true PB: each identity's chance is shifted where an item leaves room for it."""
+    difficulty = rng.beta(1.5 * mean, 1.5 * (1 - mean), items)
+    pool = rng.beta(1.5 * mean, 1.5 * (1 - mean), 20_000)
+    effect = rng.normal(size=IDENTITIES)
+    effect = (effect - effect.mean()) / effect.std() * pb / 100
+
+    def chance(p: np.ndarray) -> np.ndarray:
+        room = p * (1 - p)
+        return np.clip(p + effect[:, None] * room / (mean * (1 - mean) * 0.6), 0, 1)
+
+    true = float(chance(pool).mean(axis=1).std() * 100)
+    return rng.binomial(repeats, chance(difficulty)) / repeats * 100, true
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--studies", type=int, default=1000)
+    studies = parser.parse_args().studies
+    print("| items | mean | repeats | true PB | plug-in | corrected, root of mean square | coverage | test size |")
+    print("|---|---|---|---|---|---|---|---|")
+    for items, mean in DESIGNS:
+        for repeats in (1, 3):
+            for pb in (0.0, 0.5, 1.5, 4.0):
+                print(row(items, mean, repeats, pb, studies), flush=True)
+
+
+def row(items: int, mean: float, repeats: int, pb: float, studies: int) -> str:
+    covered, plugin, squared, truth, rejected = [], [], [], [], []
+    for seed in range(studies):
+        rng = np.random.default_rng((seed, items, repeats, int(10 * pb), int(100 * mean)))
+        table, true = simulate(rng, pb, items, mean, repeats)
+        found = estimate_pb(table, draws=1000, permutations=500 if pb == 0 else 0, seed=seed)
+        covered.append(found.ci[0] <= true <= found.ci[1])
+        plugin.append(found.plugin**2)
+        squared.append(found.corrected_squared)
+        truth.append(true**2)
+        rejected.append(found.p_value <= 0.05)
+    root = np.sqrt(max(np.mean(squared), 0.0))
+    size = f"{np.mean(rejected):.1%}" if pb == 0 else ""
+    return (
+        f"| {items} | {mean} | {repeats} | {np.sqrt(np.mean(truth)):.2f} | {np.sqrt(np.mean(plugin)):.2f} "
+        f"| {root:.2f} | {np.mean(covered):.1%} | {size} |"
+    )
+
+
+if __name__ == "__main__":
+    main()
