@@ -90,7 +90,8 @@ def marginals(table: Floats) -> Marginals:
     residual = np.where(there, table - item_level - effect[:, None], 0.0)
     level = item_level.mean()
     return Marginals(
-        mean=level + effect,
+        # Rounding off the solver's last digits keeps a score of 0 from being shown as -0.
+        mean=np.round(level + effect, 10) + 0.0,
         influence=items * (residual.T @ scatter),
         level_influence=item_level - level,
         scatter=scatter,

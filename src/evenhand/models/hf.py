@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from evenhand.errors import ModelError, SpecError
+from evenhand.errors import EvenhandError, ModelError, SpecError
 from evenhand.models.base import MODELS, Model, ModelOptions
 from evenhand.models.chat import ChatFormat
 from evenhand.types import Decoding, Request, Response
@@ -97,7 +97,11 @@ class HFModel(Model):
             try:
                 responses = await loop.run_in_executor(self._thread, self._answer, batch)
             except Exception as error:  # whatever the library raises must reach the callers
-                failure = ModelError(f"{self.id} failed on a batch: {type(error).__name__}: {error}.")
+                failure = (
+                    error
+                    if isinstance(error, EvenhandError)
+                    else ModelError(f"{self.id} failed on a batch: {type(error).__name__}: {error}.")
+                )
                 for waiting in batch:
                     if not waiting.future.done():
                         waiting.future.set_exception(failure)
@@ -162,14 +166,14 @@ class HFModel(Model):
         assert self._chat is not None
         request = waiting.request
         written = [self._chat.tokens(request.messages, request.prefill + choice) for choice in request.choices]
-        shared = 0
-        while len({tuple(w[: shared + 1]) for w in written}) == 1:
-            shared += 1
+        shortest = min(map(len, written))
+        columns = zip(*written, strict=False)
+        shared = next((n for n, column in enumerate(columns) if len(set(column)) > 1), shortest)
         if shared < len(waiting.tokens):
             # The choice merges with the end of the prefill ("is" + " Yes"): score it after what they share.
             waiting.tokens[:] = written[0][:shared]
-        firsts = [w[shared] for w in written]
-        if len(set(firsts)) < len(firsts):
+        firsts = [w[shared] for w in written if len(w) > shared]
+        if len(set(firsts)) < len(written):
             raise ModelError(
                 f"The choices {', '.join(request.choices)} do not differ in their first token for {self.id}.",
                 "Use the suite without ':logprobs'.",
