@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from evenhand.analysis import Analysis as Analysis
     from evenhand.api import analyze as analyze
+    from evenhand.api import compare_studies as compare_studies
     from evenhand.api import run as run
     from evenhand.api import write_report as write_report
     from evenhand.errors import EvenhandError as EvenhandError
@@ -25,6 +26,7 @@ _HOMES = {
     "RunResult": "evenhand.runner",
     "StudySpec": "evenhand.study",
     "analyze": "evenhand.api",
+    "compare_studies": "evenhand.api",
     "run": "evenhand.api",
     "write_report": "evenhand.api",
 }
@@ -36,6 +38,7 @@ __all__ = [
     "StudySpec",
     "__version__",
     "analyze",
+    "compare_studies",
     "run",
     "write_report",
 ]

@@ -6,7 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from evenhand.analysis import Analysis, Settings, summarize
+import numpy as np
+
+from evenhand.analysis import Analysis, Settings, summarize, tabulate
+from evenhand.analysis.comparison import Comparison, compare
+from evenhand.analysis.marginals import marginals
+from evenhand.analysis.planning import Needed, items_needed
+from evenhand.errors import SpecError
 from evenhand.models import Model
 from evenhand.report.html import render_report
 from evenhand.runner import RunResult, run_study
@@ -63,8 +69,54 @@ def analyze_store(store: Store, settings: Settings | None = None) -> Analysis:
         [(row["name"], row["category"]) for row in store.identities()],
         planned=max((run["planned"] for run in runs), default=0),
         failed=store.count_failed(),
+        parts={row["name"]: row["parts"] for row in store.identities() if row["parts"]},
         settings=settings,
     )
+
+
+def compare_studies(before: Path | str, after: Path | str, *, draws: int = 2000, seed: int = 0) -> Comparison:
+    """What changed from one study to another, on the items and identities both scored.
+
+    Args:
+        before, after: directories of the studies.
+        draws, seed: of the resampling.
+
+    Raises:
+        SpecError: the studies have too little in common.
+        StoreError: a study cannot be read.
+    """
+    tables = []
+    for path in (before, after):
+        with Store.open(Path(path)) as store:
+            tables.append(tabulate(store.scores(), [row["name"] for row in store.identities()]))
+    try:
+        return compare(tables[0], tables[1], draws=draws, seed=seed)
+    except ValueError as error:
+        raise SpecError(f"{before} and {after} cannot be compared: {error}.", "Run both on the same suites.") from None
+
+
+def plan_items(path: Path | str, pb: float = 1.0, power: float = 0.8) -> list[Needed]:
+    """Items per suite that a study like this one needs to see a bias.
+
+    Args:
+        path: a pilot study, with the identities, repeats and decoding that are meant.
+        pb: the bias to see, in points.
+        power: probability of seeing it.
+
+    Raises:
+        SpecError: the pilot has no suite with at least two items and two identities.
+    """
+    with Store.open(Path(path)) as store:
+        tables = tabulate(store.scores(), [row["name"] for row in store.identities()])
+    needed = []
+    for table in tables:
+        scored = [k for k, row in enumerate(np.isfinite(table.y)) if row.any()]
+        if len(scored) >= 2 and len(table.items) >= 2:
+            fit = marginals(table.select_identities(scored).y)
+            needed.append(items_needed(table.suite, fit, pb, power=power))
+    if not needed:
+        raise SpecError(f"{path} has too few scores to plan from.", "Run a pilot with at least 20 items per suite.")
+    return needed
 
 
 def write_report(path: Path | str, target: Path | str | None = None, settings: Settings | None = None) -> Path:

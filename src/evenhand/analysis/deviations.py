@@ -37,10 +37,21 @@ def from_mean(fits: Sequence[Marginals], nulls: Sequence[Floats]) -> list[Contra
         fits: one per suite, over the same identities; the contrast is the mean over suites.
         nulls: per suite the centred means under labels shuffled within items, shape (permutations, identities).
     """
+    return linear_contrasts(np.eye(fits[0].mean.size), fits, nulls)
+
+
+def linear_contrasts(weights: Floats, fits: Sequence[Marginals], nulls: Sequence[Floats]) -> list[Contrast]:
+    """Any contrasts of the identity means, averaged over suites.
+
+    Args:
+        weights: shape (contrasts, identities); the means are centred before.
+        fits, nulls: as for :func:`from_mean`.
+    """
+    spreads = [np.einsum("cu,uv,cv->c", weights, fit.covariance, weights).clip(min=0) for fit in fits]
     return _contrasts(
-        value=np.mean([fit.centred for fit in fits], axis=0),
-        variances=np.array([np.diag(fit.covariance) for fit in fits]) / len(fits) ** 2,
-        null=np.mean(nulls, axis=0),
+        value=np.mean([weights @ fit.centred for fit in fits], axis=0),
+        variances=np.array(spreads) / len(fits) ** 2,
+        null=np.mean(nulls, axis=0) @ weights.T,
         items=[fit.items for fit in fits],
     )
 

@@ -11,9 +11,12 @@ from typing import Any
 import numpy as np
 
 from evenhand.analysis.bias import BiasEstimator, PBEstimate
+from evenhand.analysis.breakdown import Gap, GroupTable, additivity, by_group, categories, gap
+from evenhand.analysis.components import Component, variance_components
 from evenhand.analysis.deviations import Contrast, from_baseline, from_mean
 from evenhand.analysis.marginals import marginals
 from evenhand.analysis.scores import SuiteScores, tabulate
+from evenhand.analysis.tradeoff import TradeOff, trade_off
 from evenhand.types import AXES, BASELINE_CATEGORY
 
 
@@ -55,7 +58,7 @@ class IdentityResult:
 
 @dataclass(frozen=True)
 class SuiteResult:
-    """One suite: its PB, the mean over identities, and how responses were labelled."""
+    """One suite: PB, mean over identities, labels of the responses, groups of items, variance components."""
 
     suite: str
     axis: str
@@ -63,6 +66,17 @@ class SuiteResult:
     mean: float
     pb: PBEstimate
     labels: dict[str, int]
+    groups: GroupTable
+    components: list[Component]
+
+
+@dataclass(frozen=True)
+class AxisResult:
+    """One axis beyond its PB: the gap, the categories, and how far intersections are more than their parts."""
+
+    gap: Gap
+    categories: dict[str, Contrast]
+    additivity: dict[str, Contrast]
 
 
 @dataclass(frozen=True)
@@ -73,6 +87,8 @@ class Analysis:
         pb: "safety", "utility" and "joint" -> estimate, None where an axis was not run.
         identities: identities, then baselines.
         suites: one result per suite.
+        axes: axis -> gap, categories, additivity; only axes that were run.
+        trade_off: how the two axes go together; None when one was not run.
         trials: planned = done + missing + failed. ``done``: scored; ``failed``: the call failed for good;
             ``missing``: not answered yet, not judged, or answered with something nobody can judge.
         missing_reasons: why trials are missing -> how many.
@@ -82,6 +98,8 @@ class Analysis:
     pb: dict[str, PBEstimate | None]
     identities: tuple[IdentityResult, ...]
     suites: tuple[SuiteResult, ...]
+    axes: dict[str, AxisResult]
+    trade_off: TradeOff | None
     trials: dict[str, int]
     missing_reasons: dict[str, int]
     notes: tuple[str, ...]
@@ -98,6 +116,7 @@ def summarize(
     *,
     planned: int,
     failed: int,
+    parts: Mapping[str, Sequence[str]] | None = None,
     settings: Settings | None = None,
 ) -> Analysis:
     """Analyse the scores of a study.
@@ -107,6 +126,7 @@ def summarize(
         identities: (name, category) of all identities and baselines, in the order to report.
         planned: trials in the grid.
         failed: trials whose calls failed for good.
+        parts: intersection -> the identities it is made of.
         settings: resampling.
     """
     settings = settings or Settings()
@@ -133,7 +153,9 @@ def summarize(
             "joint": estimator.joint() if estimator else None,
         },
         identities=tuple(_identity_results(tables, estimator, identities, scored)),
-        suites=tuple(_suite_result(t, estimator, rows) for t in tables if estimator),
+        suites=tuple(_suite_result(t, estimator, rows, settings) for t in tables if estimator),
+        axes=_axis_results(tables, estimator, dict(identities), parts or {}) if estimator else {},
+        trade_off=_trade_off(tables, estimator, settings) if estimator else None,
         trials={
             "planned": max(planned, len(rows) + failed),
             "done": done,
@@ -226,7 +248,45 @@ def _score(table: SuiteScores, estimator: BiasEstimator, name: str) -> float | N
     return float(marginals(np.vstack([table.y, row])).mean[-1])
 
 
-def _suite_result(table: SuiteScores, estimator: BiasEstimator, rows: Sequence[Sequence[Any]]) -> SuiteResult:
+def _axis_results(
+    tables: list[SuiteScores],
+    estimator: BiasEstimator,
+    members: Mapping[str, str],
+    parts: Mapping[str, Sequence[str]],
+) -> dict[str, AxisResult]:
+    results: dict[str, AxisResult] = {}
+    for axis in AXES:
+        suites = [t.suite for t in tables if t.axis == axis]
+        if not suites:
+            continue
+        people = tables[0].identities
+        fits, nulls = [estimator.fit(s) for s in suites], [estimator.null(s) for s in suites]
+        results[axis] = AxisResult(
+            gap(people, fits, nulls),
+            categories(members, people, fits, nulls),
+            additivity(parts, people, fits, nulls),
+        )
+    return results
+
+
+def _trade_off(tables: list[SuiteScores], estimator: BiasEstimator, settings: Settings) -> TradeOff | None:
+    safety, utility = estimator.axis("safety"), estimator.axis("utility")
+    if safety is None or utility is None:
+        return None
+    scores = [np.mean([estimator.fit(t.suite).mean for t in tables if t.axis == axis], axis=0) for axis in AXES]
+    return trade_off(
+        tables[0].identities,
+        scores[0],
+        scores[1],
+        (safety, utility),
+        permutations=max(settings.permutations, 200),
+        seed=settings.seed,
+    )
+
+
+def _suite_result(
+    table: SuiteScores, estimator: BiasEstimator, rows: Sequence[Sequence[Any]], settings: Settings
+) -> SuiteResult:
     labels = Counter(row[9] for row in rows if row[0] == table.suite)
     fit = estimator.fit(table.suite)
     return SuiteResult(
@@ -236,6 +296,8 @@ def _suite_result(table: SuiteScores, estimator: BiasEstimator, rows: Sequence[S
         float(fit.mean.mean()),
         estimator.suite(table.suite),
         dict(labels.most_common()),
+        by_group(table, permutations=settings.permutations // 2, seed=settings.seed),
+        variance_components(table),
     )
 
 
@@ -249,4 +311,6 @@ def _plain(value: Any) -> Any:
         return {k: _plain(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(v) for v in value]
+    if isinstance(value, np.ndarray):
+        return _plain(value.tolist())
     return None if isinstance(value, float) and not math.isfinite(value) else value

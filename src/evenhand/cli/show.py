@@ -61,6 +61,45 @@ def report(
     typer.echo(api.write_report(study, out))
 
 
+def compare(
+    studies: Annotated[list[Path], typer.Argument(metavar="STUDY STUDY...", help="The first one is the reference.")],
+    format: Annotated[Format, typer.Option(help="table or json.")] = Format.table,
+) -> None:
+    """Compare studies (models, mitigations, training stages) with the first, paired by item and identity."""
+    from dataclasses import asdict
+
+    import orjson
+
+    from evenhand import api
+    from evenhand.errors import SpecError
+    from evenhand.report.terminal import comparison_table
+
+    if len(studies) < 2:
+        raise SpecError("A comparison needs at least two studies.", "Name the reference first, then the others.")
+    found = {str(other): api.compare_studies(studies[0], other) for other in studies[1:]}
+    if format is Format.json:
+        typer.echo(orjson.dumps({k: asdict(v) for k, v in found.items()}, option=orjson.OPT_INDENT_2))
+        return
+    for name, comparison in found.items():
+        _print(comparison_table(f"{studies[0]} -> {name}", comparison))
+
+
+def plan(
+    study: StudyDir,
+    pb: Annotated[float, typer.Option(min=0.01, help="Bias to see, in points.")] = 1.0,
+    power: Annotated[float, typer.Option(min=0.5, max=0.99, help="Probability of seeing it.")] = 0.8,
+) -> None:
+    """From a pilot study, say how many items a suite needs for a bias of that size to show."""
+    from rich.table import Table
+
+    from evenhand import api
+
+    table = Table("suite", "items needed", "items in the pilot", "spread of a residual")
+    for needed in api.plan_items(study, pb, power):
+        table.add_row(needed.suite, f"{needed.items:,}", str(needed.pilot), f"{needed.spread:.1f} points")
+    _print(table)
+
+
 def list_members(kind: Annotated[Kind, typer.Argument(help="What to list.")]) -> None:
     """List what is available, with third-party members."""
     from rich.table import Table
@@ -119,4 +158,6 @@ def _print(content: object) -> None:
 def register(app: typer.Typer) -> None:
     app.command()(analyze)
     app.command()(report)
+    app.command()(compare)
+    app.command()(plan)
     app.command("list")(list_members)

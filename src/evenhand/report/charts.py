@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from evenhand.analysis import Analysis, PBEstimate
+from evenhand.analysis.summary import SuiteResult
 from evenhand.report.words import verdict
 from evenhand.types import AXES
 
@@ -130,6 +132,33 @@ def deviations(analysis: Analysis, axis: str) -> dict[str, Any] | None:
         alt.layer(zero, rule, dots).properties(width="container", height=17 * len(rows) + 30),
         f"Deviation of each identity, {axis}",
     )
+
+
+def heatmap(suite: SuiteResult) -> dict[str, Any] | None:
+    """Identity x item-group scores of one suite; None when it has a single group."""
+    import altair as alt
+
+    groups = suite.groups
+    if len(groups.groups) < 2:
+        return None
+    rows = [
+        {"identity": name, "group": f"{group} ({count})", "score": float(score)}
+        for name, scores in zip(groups.identities, groups.scores, strict=True)
+        for group, count, score in zip(groups.groups, groups.items, scores, strict=True)
+        if math.isfinite(score)
+    ]
+    chart = (
+        alt.Chart(alt.Data(values=rows))
+        .mark_rect()
+        .encode(
+            x=alt.X("group:N", title="item group (items)", axis=alt.Axis(labelAngle=-35, labelLimit=220)),
+            y=alt.Y("identity:N", title=None, sort=list(groups.identities)),
+            color=alt.Color("score:Q", scale=alt.Scale(scheme="viridis", domain=[0, 100]), title=suite.axis),
+            tooltip=["identity:N", "group:N", alt.Tooltip("score:Q", format=".1f")],
+        )
+        .properties(width="container", height=17 * len(groups.identities) + 20)
+    )
+    return _plain(chart, f"{suite.suite}: scores by identity and item group")
 
 
 def _plane_row(result: Any) -> dict[str, Any]:

@@ -20,6 +20,7 @@ import evenhand
 from evenhand.analysis import Analysis
 from evenhand.report import charts, words
 from evenhand.report.differences import most_different
+from evenhand.report.terminal import reading
 from evenhand.study import Store
 from evenhand.types import AXES
 
@@ -32,6 +33,7 @@ def render_report(store: Store, analysis: Analysis) -> str:
         "plane": charts.plane(analysis),
         "bias": charts.bias(analysis),
         **{f"deviation-{axis}": charts.deviations(analysis, axis) for axis in AXES},
+        **{f"groups-{n}": charts.heatmap(suite) for n, suite in enumerate(analysis.suites)},
     }
     specs = {name: spec for name, spec in specs.items() if spec}
     library, script = _chart_library(), _SCRIPT.read_text(encoding="utf-8")
@@ -45,6 +47,7 @@ def render_report(store: Store, analysis: Analysis) -> str:
     return environment.get_template("report.html.j2").render(
         analysis=analysis,
         axes=AXES,
+        reading=reading(analysis),
         charts=list(specs),
         chart_json=_script_json(specs),
         library=library,

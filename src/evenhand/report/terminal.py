@@ -4,21 +4,71 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from evenhand.analysis import Analysis
+from evenhand.analysis.comparison import Comparison
 from evenhand.report.words import interval, p_value, points, signed, verdict
 from evenhand.types import AXES
 
 
 def analysis_tables(analysis: Analysis) -> RenderableType:
     """PB, identities, and what is missing."""
-    parts: list[RenderableType] = [_bias_table(analysis), _identity_table(analysis), _trial_line(analysis)]
+    parts: list[RenderableType] = [_bias_table(analysis), _identity_table(analysis)]
+    parts += [Text(line) for line in reading(analysis)]
+    parts.append(_trial_line(analysis))
     parts += [Text(f"Note: {note}", style="yellow") for note in analysis.notes]
     return Group(*parts)
+
+
+def reading(analysis: Analysis) -> list[str]:
+    """What else the numbers say, a sentence each."""
+    lines = []
+    for axis, result in analysis.axes.items():
+        lines.append(
+            f"Gap on {axis}: {points(result.gap.value)} points, from {result.gap.worst} to {result.gap.best}; without "
+            f"bias {points(result.gap.expected)} would be usual (p {p_value(result.gap.p_value)})."
+        )
+        for name, contrast in result.categories.items():
+            if contrast.q_value < 0.05:
+                lines.append(f"The category {name} lies {signed(contrast.value)} points from the mean on {axis}.")
+        for name, contrast in result.additivity.items():
+            beyond = f"{signed(contrast.value)} points ({interval(contrast.ci)})"
+            lines.append(f"{name}: {beyond} beyond the sum of its parts on {axis}.")
+    if (trade := analysis.trade_off) is not None:
+        known = math.isfinite(trade.corrected)
+        corrected = f"{trade.corrected:+.2f} without noise" if known else "an axis shows no bias beyond noise"
+        tested = f"({corrected}; p {p_value(trade.p_value)})"
+        lines.append(f"Safety and utility deviations correlate {trade.correlation:+.2f} {tested}.")
+    return lines
+
+
+def comparison_table(name: str, comparison: Comparison) -> Table:
+    """A comparison of two studies."""
+    table = Table(title=name, title_justify="left", caption=_compared(comparison), caption_justify="left")
+    table.add_column("")
+    for column in ("before", "after", "change", "95 % interval", "p"):
+        table.add_column(column, justify="right")
+    for what, changes in (("PB, corrected", comparison.pb), ("mean score", comparison.score)):
+        for axis, change in changes.items():
+            table.add_row(
+                f"{axis}: {what}",
+                points(change.before, 2),
+                points(change.after, 2),
+                signed(change.difference, 2),
+                interval(change.ci, 2),
+                p_value(change.p_value),
+            )
+    return table
+
+
+def _compared(comparison: Comparison) -> str:
+    items = ", ".join(f"{n} of {suite}" for suite, n in comparison.items.items())
+    return f"Paired over {comparison.identities} identities and the common items: {items}."
 
 
 def _bias_table(analysis: Analysis) -> Table:

@@ -234,7 +234,10 @@ class Store:
         return _dicts(self._db.execute("SELECT * FROM suites ORDER BY rowid"))
 
     def identities(self) -> list[dict[str, Any]]:
-        return _dicts(self._db.execute("SELECT * FROM identities ORDER BY position, rowid"))
+        found = _dicts(self._db.execute("SELECT * FROM identities ORDER BY position, rowid"))
+        for row in found:
+            row["parts"] = orjson.loads(row["parts"])
+        return found
 
     def items(self, suite: str) -> dict[str, Item]:
         rows = self._db.execute(

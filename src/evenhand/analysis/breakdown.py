@@ -1,0 +1,139 @@
+"""On what: categories of identities, groups of items, intersections, and the gap between best and worst served."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from evenhand.analysis.deviations import Contrast, linear_contrasts
+from evenhand.analysis.marginals import Marginals, marginals
+from evenhand.analysis.scores import Floats, SuiteScores, mean_ignoring_nan
+
+
+@dataclass(frozen=True)
+class Gap:
+    """The difference between the best and the worst served identity on one axis, in points.
+
+    Attributes:
+        value: largest minus smallest identity score; large by chance alone when there are many identities.
+        best, worst: who they are.
+        expected: the average gap when labels are shuffled, that is, without any bias.
+        p_value: share of shuffles with a gap at least as large.
+    """
+
+    value: float
+    best: str
+    worst: str
+    expected: float
+    p_value: float
+
+
+@dataclass(frozen=True)
+class GroupTable:
+    """Identity x item-group scores of one suite, and whether the pattern is more than noise.
+
+    Attributes:
+        suite: which suite.
+        identities, groups: rows and columns.
+        items: items per group.
+        scores: mean scores in points, shape (identities, groups), NaN where nothing was scored.
+        p_value: test of "identities differ alike in every group" (items shuffled between groups); NaN with one group.
+    """
+
+    suite: str
+    identities: tuple[str, ...]
+    groups: tuple[str, ...]
+    items: tuple[int, ...]
+    scores: Floats
+    p_value: float
+
+
+def gap(identities: Sequence[str], fits: Sequence[Marginals], nulls: Sequence[Floats]) -> Gap:
+    """The gap on the axis whose suites are given."""
+    means = np.mean([fit.mean for fit in fits], axis=0)
+    shuffled = np.ptp(np.mean(nulls, axis=0), axis=1)
+    value = float(np.ptp(means))
+    exceeding = int((shuffled >= value * (1 - 1e-9)).sum())
+    return Gap(
+        value,
+        identities[int(means.argmax())],
+        identities[int(means.argmin())],
+        float(shuffled.mean()) if shuffled.size else float("nan"),
+        (1 + exceeding) / (1 + shuffled.size) if shuffled.size else float("nan"),
+    )
+
+
+def categories(
+    members: Mapping[str, str], identities: Sequence[str], fits: Sequence[Marginals], nulls: Sequence[Floats]
+) -> dict[str, Contrast]:
+    """Each category's mean against the mean of all identities.
+
+    Args:
+        members: identity -> category.
+        identities: rows of the fits.
+        fits, nulls: per suite of the axis.
+    """
+    names = list(dict.fromkeys(members[i] for i in identities))
+    weights = np.array([[members[i] == name for i in identities] for name in names], dtype=float)
+    weights /= weights.sum(axis=1, keepdims=True)
+    found = linear_contrasts(weights - 1 / len(identities), fits, nulls)
+    return dict(zip(names, found, strict=True))
+
+
+def additivity(
+    parts: Mapping[str, Sequence[str]], identities: Sequence[str], fits: Sequence[Marginals], nulls: Sequence[Floats]
+) -> dict[str, Contrast]:
+    """Each intersection's deviation minus the sum of its parts' deviations; 0 when the parts simply add up.
+
+    Args:
+        parts: intersection -> names of its parts; those whose parts are not all in the study are left out.
+        identities: rows of the fits.
+        fits, nulls: per suite of the axis.
+    """
+    row = {name: n for n, name in enumerate(identities)}
+    usable = [name for name, members in parts.items() if name in row and members and all(m in row for m in members)]
+    if not usable:
+        return {}
+    deviation = np.eye(len(identities)) - 1 / len(identities)
+    weights = np.array([deviation[row[n]] - sum(deviation[row[m]] for m in parts[n]) for n in usable])
+    return dict(zip(usable, linear_contrasts(weights, fits, nulls), strict=True))
+
+
+def by_group(table: SuiteScores, *, permutations: int = 1000, seed: int = 0) -> GroupTable:
+    """Scores by item group, with a test of the identity x group interaction.
+
+    Each item's pattern of differences stays whole while items are shuffled between groups, so that a difference that
+    is the same in every group does not count.
+    """
+    names = sorted(set(table.groups))
+    code = np.array([names.index(g) for g in table.groups])
+    y = table.y
+    scores = np.stack([mean_ignoring_nan(y[:, code == g], axis=1) for g in range(len(names))], axis=1)
+    return GroupTable(
+        table.suite,
+        table.identities,
+        tuple(names),
+        tuple(np.bincount(code, minlength=len(names)).tolist()),
+        scores,
+        _interaction(y, code, len(names), permutations, np.random.default_rng(seed)),
+    )
+
+
+def _interaction(y: Floats, code: np.ndarray, groups: int, permutations: int, rng: np.random.Generator) -> float:
+    usable = np.isfinite(y).sum(axis=0) >= 2
+    pattern, code = marginals(y).influence, code[usable]
+    counts = np.bincount(code, minlength=groups).astype(float)
+    if (counts > 0).sum() < 2 or permutations == 0:
+        return float("nan")
+    occupied = counts > 0
+
+    def statistic(labels: np.ndarray) -> float:
+        sums = np.zeros((groups, pattern.shape[1]))
+        np.add.at(sums, labels, pattern)
+        return float((sums[occupied] ** 2 / counts[occupied, None]).sum())
+
+    observed = statistic(code)
+    exceeding = sum(statistic(rng.permutation(code)) >= observed * (1 - 1e-9) for _ in range(permutations))
+    return (1 + exceeding) / (1 + permutations)
