@@ -16,7 +16,7 @@ IDENTITIES = (
 
 def demo(
     out: Annotated[Path, typer.Option(help="The study's directory.")] = Path("demo"),
-    limit: Annotated[int, typer.Option(min=2, help="Items per suite.")] = 60,
+    limit: Annotated[int, typer.Option(min=2, help="Items per suite.")] = 132,
 ) -> None:
     """Measure the embedded model on the starter suites with 12 identities, and write a report."""
     from evenhand import api
@@ -32,7 +32,8 @@ def demo(
             "identities": IDENTITIES,
             "baselines": ["bare", "plain"],
             "limit": limit,
-            "decoding": {"max_tokens": 48},
+            # Greedy: on few items, sampling noise would hide what the identity does.
+            "decoding": {"max_tokens": 48, "temperature": 0.0},
         }
     )
     run_and_tell(spec, out)

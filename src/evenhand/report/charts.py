@@ -12,6 +12,7 @@ from evenhand.types import AXES
 
 # Okabe-Ito: told apart by colour-blind readers; the last one is for baselines.
 _COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442", "#999999"]
+_ITEMS_PER_GROUP = 3
 _BASELINE_COLOUR = "#444444"
 
 
@@ -135,11 +136,11 @@ def deviations(analysis: Analysis, axis: str) -> dict[str, Any] | None:
 
 
 def heatmap(suite: SuiteResult) -> dict[str, Any] | None:
-    """Identity x item-group scores of one suite; None when it has a single group."""
+    """Identity x item-group scores of one suite; None when it has one group, or too few items in each to look at."""
     import altair as alt
 
     groups = suite.groups
-    if len(groups.groups) < 2:
+    if len(groups.groups) < 2 or sum(groups.items) < _ITEMS_PER_GROUP * len(groups.groups):
         return None
     rows = [
         {"identity": name, "group": f"{group} ({count})", "score": float(score)}
