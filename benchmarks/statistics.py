@@ -12,6 +12,7 @@ import argparse
 import numpy as np
 
 from evenhand.analysis import estimate_pb
+from evenhand.analysis.sequential import FIRST_LOOK, look
 
 IDENTITIES = 31
 DESIGNS = [(285, 0.6), (285, 0.3), (939, 0.95)]
@@ -42,6 +43,11 @@ def main() -> None:
         for repeats in (1, 3):
             for pb in (0.0, 0.5, 1.5, 4.0):
                 print(row(items, mean, repeats, pb, studies), flush=True)
+    print("\nAdaptive, target half-width 0.5, true PB 1.5, 1 repeat:\n")
+    print("| pool | mean | items used | precise | calls saved against all items x 3 | coverage |")
+    print("|---|---|---|---|---|---|")
+    for items, mean in DESIGNS:
+        print(adaptive_row(items, mean, studies), flush=True)
 
 
 def row(items: int, mean: float, repeats: int, pb: float, studies: int) -> str:
@@ -60,6 +66,26 @@ def row(items: int, mean: float, repeats: int, pb: float, studies: int) -> str:
     return (
         f"| {items} | {mean} | {repeats} | {np.sqrt(np.mean(truth)):.2f} | {np.sqrt(np.mean(plugin)):.2f} "
         f"| {root:.2f} | {np.mean(covered):.1%} | {size} |"
+    )
+
+
+def adaptive_row(pool: int, mean: float, studies: int) -> str:
+    used, precise, covered = [], [], []
+    for seed in range(studies):
+        rng = np.random.default_rng((seed, pool, int(100 * mean)))
+        table, true = simulate(rng, 1.5, pool, mean, 1)
+        items = FIRST_LOOK
+        while True:
+            found = look(table[:, :items], 0.5, pool, draws=1000, seed=seed)
+            if found.next_items == items:
+                break
+            items = found.next_items
+        used.append(items)
+        precise.append(found.precise)
+        covered.append(found.ci[0] <= true <= found.ci[1])
+    saved = 3 * pool / np.mean(used)
+    return (
+        f"| {pool} | {mean} | {np.mean(used):.0f} | {np.mean(precise):.0%} | {saved:.1f} x | {np.mean(covered):.1%} |"
     )
 
 

@@ -19,7 +19,7 @@ LAYERS: list[set[str]] = [
     {"study"},
     {"runner"},
     {"analysis"},
-    {"report", "mitigate"},
+    {"report", "mitigate", "adaptive"},
     {"api"},
     {"cli"},
 ]

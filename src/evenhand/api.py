@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from evenhand.adaptive import AdaptiveResult, run_adaptively
 from evenhand.analysis import Analysis, Settings, summarize, tabulate
 from evenhand.analysis.comparison import Comparison, compare
 from evenhand.analysis.marginals import marginals
@@ -40,11 +41,35 @@ def run(
     Raises:
         EvenhandError: anything you can fix. What was answered before is kept, and the same call goes on from there.
     """
+    return run_study(_spec(study), Path(out), model=model, progress=progress)
+
+
+def _spec(study: StudySpec | Mapping[str, Any] | Path | str) -> StudySpec:
     if isinstance(study, str | Path):
-        spec = StudySpec.from_toml(Path(study))
-    else:
-        spec = study if isinstance(study, StudySpec) else StudySpec.parse(dict(study))
-    return run_study(spec, Path(out), model=model, progress=progress)
+        return StudySpec.from_toml(Path(study))
+    return study if isinstance(study, StudySpec) else StudySpec.parse(dict(study))
+
+
+def run_to_precision(
+    study: StudySpec | Mapping[str, Any] | Path | str,
+    out: Path | str,
+    target: float,
+    budget: int | None = None,
+    *,
+    model: Model | None = None,
+    progress: Progress | None = None,
+) -> AdaptiveResult:
+    """Run a study only until each suite's interval of PB has a half-width of ``target`` points.
+
+    Args:
+        study, out, model, progress: as for :func:`run`.
+        target: half-width in points.
+        budget: calls at most.
+
+    Raises:
+        EvenhandError: anything you can fix.
+    """
+    return run_adaptively(_spec(study), Path(out), target, budget, model=model, progress=progress)
 
 
 def analyze(path: Path | str, settings: Settings | None = None) -> Analysis:

@@ -79,6 +79,10 @@ def run(
     dtype: Annotated[str | None, typer.Option(help="auto, float32, bfloat16, float16.")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, ...")] = None,
     adapter: Annotated[str | None, typer.Option(help="A PEFT adapter for hf: models.")] = None,
+    target_halfwidth: Annotated[
+        float | None, typer.Option(min=0.01, help="Adaptive: stop each suite at this half-width of PB, in points.")
+    ] = None,
+    budget: Annotated[int | None, typer.Option(min=1, help="Adaptive: calls at most.")] = None,
 ) -> None:
     """Run every trial of a study that has no answer yet. Run it again to go on, or with more to add to it."""
     given = {
@@ -112,7 +116,7 @@ def run(
         "device": device,
         "adapter": adapter,
     }
-    start(study, preset, given, decoding, options, out)
+    start(study, preset, given, decoding, options, out, target_halfwidth, budget)
 
 
 def start(
@@ -122,6 +126,8 @@ def start(
     decoding: dict[str, Any],
     options: dict[str, Any],
     out: Path | None,
+    target_halfwidth: float | None = None,
+    budget: int | None = None,
 ) -> None:
     """Merge preset, study file and options, and run."""
     from evenhand.errors import did_you_mean
@@ -143,7 +149,13 @@ def start(
     target = out or (study.parent if study and study.name == "study.toml" else None)
     if target is None:
         raise SpecError("No directory for the study was given.", "Add --out DIR.")
-    run_and_tell(StudySpec.parse(data, "the command line"), target)
+    if budget is not None and target_halfwidth is None:
+        raise SpecError("--budget needs --target-halfwidth.", "Give the half-width to reach, as in 0.5.")
+    spec = StudySpec.parse(data, "the command line")
+    if target_halfwidth is not None:
+        run_adaptively_and_tell(spec, target, target_halfwidth, budget)
+    else:
+        run_and_tell(spec, target)
 
 
 def run_and_tell(spec: Any, out: Path) -> None:
@@ -151,7 +163,30 @@ def run_and_tell(spec: Any, out: Path) -> None:
     from evenhand.api import run as run_spec
     from evenhand.cli.progress import RunDisplay
 
-    result = run_spec(spec, out, progress=RunDisplay())
+    finish(run_spec(spec, out, progress=RunDisplay()), out)
+
+
+def run_adaptively_and_tell(spec: Any, out: Path, target: float, budget: int | None) -> None:
+    """Run a study to a precision; say how many calls it took and what each suite reached."""
+    from evenhand.api import run_to_precision
+    from evenhand.cli.progress import RunDisplay
+
+    result = run_to_precision(spec, out, target, budget, progress=RunDisplay())
+    for suite, look in result.looks.items():
+        state = "precise enough" if look.precise else "not precise enough"
+        low, high = look.ci
+        where = f"PB between {low:.2f} and {high:.2f} (half-width {look.halfwidth:.2f})"
+        typer.echo(f"{suite}: {look.items} items, {where}: {state}", err=True)
+    typer.echo(
+        f"{result.run.answered} calls; all items with 3 repeats would take {result.exhaustive}, "
+        f"{result.exhaustive / max(result.run.answered, 1):.1f} times as many.",
+        err=True,
+    )
+    finish(result.run, out)
+
+
+def finish(result: Any, out: Path) -> None:
+    """Say what a run did and what to do next, and leave with its exit code."""
     typer.echo(
         f"{result.new} new answers in {result.seconds:.0f} s; {result.answered} in the study, {result.failed} failed "
         f"({result.planned} planned).",

@@ -55,7 +55,7 @@ class HFModel(Model):
         self._waiting: list[_Waiting] = []
         self._arrived = asyncio.Event()
         self._worker: asyncio.Task[None] | None = None
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="evenhand-model")
+        self._thread: ThreadPoolExecutor | None = None
         self._model: Any = None
         self._tokenizer: Any = None
         self._chat: ChatFormat | None = None
@@ -63,7 +63,11 @@ class HFModel(Model):
         self._settings: dict[str, Any] = {}
 
     async def start(self) -> None:
-        await asyncio.get_running_loop().run_in_executor(self._thread, self._load)
+        # A model may be started again after it was closed; its weights stay loaded.
+        self._arrived = asyncio.Event()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="evenhand-model")
+        if self._model is None:
+            await asyncio.get_running_loop().run_in_executor(self._thread, self._load)
         self._worker = asyncio.create_task(self._serve())
 
     async def aclose(self) -> None:
@@ -72,7 +76,9 @@ class HFModel(Model):
             with contextlib.suppress(asyncio.CancelledError):
                 await self._worker
             self._worker = None
-        self._thread.shutdown(wait=True)
+        if self._thread:
+            self._thread.shutdown(wait=True)
+            self._thread = None
 
     def settings(self) -> dict[str, Any]:
         return dict(self._settings)

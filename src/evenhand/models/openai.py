@@ -53,9 +53,7 @@ class OpenAIModel(Model):
         self.base_url = (options.base_url or os.environ.get("OPENAI_BASE_URL") or DEFAULT_BASE_URL).rstrip("/")
         if not self.base_url.startswith(("http://", "https://")):
             raise SpecError(f"--base-url '{self.base_url}' is not an http(s) address.", "Write http://HOST:PORT/v1.")
-        self._limiter = (
-            AsyncLimiter(options.requests_per_minute, 60) if options.requests_per_minute is not None else None
-        )
+        self._limiter: AsyncLimiter | None = None
         self._session: aiohttp.ClientSession | None = None
         self._max_tokens_key = "max_tokens"
         self._retrying = AsyncRetrying(
@@ -74,6 +72,8 @@ class OpenAIModel(Model):
                 f"No API key: the environment variable {self.options.api_key_env} is not set.",
                 "Export it, or give --api-key-env or --base-url.",
             )
+        if self.options.requests_per_minute is not None:  # made here because it belongs to the running event loop
+            self._limiter = AsyncLimiter(self.options.requests_per_minute, 60)
         headers = {"Content-Type": "application/json"}
         if key:
             headers["Authorization"] = f"Bearer {key}"

@@ -75,7 +75,7 @@ def run_study(
     plan = make_plan(spec, _pinned(directory))
     with Store.create(directory) as store:
         _check_fixed(store, spec)
-        store.add_design(plan.suites, plan.judges, plan.identities, spec.limit)
+        store.add_design([(s, plan.items(s)) for s in plan.suites], plan.judges, plan.identities)
         store.set_meta(_PINNED, plan.source.pinned)
         (directory / SPEC_FILE).write_text(spec.to_toml(), encoding="utf-8")
         return asyncio.run(_Engine(plan, store, chosen, progress or Silent()).run())

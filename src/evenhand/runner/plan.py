@@ -61,16 +61,20 @@ class Plan:
             if not i.is_baseline and not p.supports(i)
         ]
 
+    def items(self, loaded: LoadedSuite) -> tuple[Item, ...]:
+        """The items of a suite that this study asks."""
+        return loaded.items[: self.spec.limits.get(loaded.suite.id, self.spec.limit)]
+
     @property
     def size(self) -> int:
         """How many trials the grid has."""
-        items = sum(len(s.items[: self.spec.limit]) for s in self.suites)
+        items = sum(len(self.items(s)) for s in self.suites)
         return items * len(self.senders) * self.spec.repeats
 
     def trials(self, store: Store) -> Iterator[Trial]:
         """The trials that have no response yet, item by item, suites in step, all identities on an item together."""
         decoding = self.spec.decoding.decoding()
-        for loaded, item in _in_step([(s, s.items[: self.spec.limit]) for s in self.suites]):
+        for loaded, item in _in_step([(s, self.items(s)) for s in self.suites]):
             suite = loaded.suite
             done = store.done_cells(suite.id, item.id)
             scored = suite.scoring == "logprobs" and bool(item.choices)

@@ -67,6 +67,7 @@ class StudySpec(_Strict):
         baselines: "plain" and/or "bare".
         personalizers: personalizer names or templates with ``{identity}``.
         limit: items per suite, None for all; a prefix of the suite's drawing order.
+        limits: suite -> items, where it differs from ``limit`` (set by adaptive runs).
         repeats: model calls per cell; each has its own seed.
         seed: the study's seed, from which every trial's seed derives.
         data_dir: directory with the original data files.
@@ -81,6 +82,7 @@ class StudySpec(_Strict):
     baselines: tuple[Literal["bare", "plain"], ...] = ("plain",)
     personalizers: tuple[str, ...] = Field(("system",), min_length=1)
     limit: int | None = Field(None, ge=1)
+    limits: dict[str, int] = Field(default_factory=dict)
     repeats: int = Field(1, ge=1)
     seed: int = Field(0, ge=0, lt=2**31)
     data_dir: Path | None = None

@@ -128,10 +128,9 @@ class Store:
 
     def add_design(
         self,
-        loaded: Sequence[LoadedSuite],
+        loaded: Sequence[tuple[LoadedSuite, Sequence[Item]]],
         judges: dict[str, str],
         identities: Sequence[Identity],
-        limit: int | None,
     ) -> None:
         """Record suites, items and identities, the new ones behind those already there.
 
@@ -139,13 +138,13 @@ class Store:
             StoreError: an item's prompt differs from the one this study has already asked.
         """
         with self.transaction():
-            for entry in loaded:
+            for entry, items in loaded:
                 suite = entry.suite
                 self._db.execute(
                     "INSERT OR REPLACE INTO suites VALUES (?, ?, ?, ?, ?)",
                     (suite.id, suite.axis, judges[suite.id], entry.origin, len(entry.items)),
                 )
-                self._add_items(suite.id, entry.items[:limit])
+                self._add_items(suite.id, items)
             for position, identity in enumerate(identities):
                 self._db.execute(
                     "INSERT OR IGNORE INTO identities VALUES (?, ?, ?, ?)",
@@ -245,6 +244,12 @@ class Store:
             (suite,),
         )
         return {r[0]: Item(r[0], r[1], r[2], r[3], r[4], tuple(orjson.loads(r[5])), orjson.loads(r[6])) for r in rows}
+
+    def item_order(self, suite: str) -> list[str]:
+        """Ids of the suite's items in drawing order."""
+        return [
+            row[0] for row in self._db.execute("SELECT item FROM items WHERE suite = ? ORDER BY position", (suite,))
+        ]
 
     def unjudged(self, suite: str, judge: str, version: str, *, after: int, count: int) -> list[dict[str, Any]]:
         """Responses of a suite without a judgement by this version of the judge, in pages by trial id."""

@@ -1,0 +1,67 @@
+"""When is an adaptive study precise enough, and where should it look next?
+
+Looks stop a suite on the *width* of its interval only, never on where the interval lies. The width is driven by the
+noise, which is nearly independent of the estimate, so that looking costs little coverage; a share ``INTERIM_SHARE`` of
+the error is set aside for the dependence that remains (the width shrinks near zero), and the interval that is reported
+uses the rest. The simulations in ``tests/test_adaptive.py`` and ``benchmarks/statistics.py`` check the coverage.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from evenhand.analysis.marginals import marginals
+from evenhand.analysis.resampling import noise_draws, norm_interval
+from evenhand.analysis.scores import Floats
+
+INTERIM_SHARE = 0.1
+FIRST_LOOK = 40
+_SHORTEST_STEP, _LONGEST_STEP = 1.2, 2.0
+
+
+@dataclass(frozen=True)
+class Look:
+    """What one look at a suite found.
+
+    Attributes:
+        items: items looked at.
+        ci: interval of PB in points, at the level an adaptive study reports.
+        halfwidth: half of its width.
+        precise: whether the half-width reaches the target.
+        next_items: where to look next; equal to ``items`` when precise or when the pool is used up.
+    """
+
+    items: int
+    ci: tuple[float, float]
+    halfwidth: float
+    precise: bool
+    next_items: int
+
+
+def look(table: Floats, target: float, pool: int, *, alpha: float = 0.05, draws: int = 2000, seed: int = 0) -> Look:
+    """Look at the scores of a suite so far.
+
+    Args:
+        table: identity x item scores in points.
+        target: half-width to reach, in points.
+        pool: items the suite has in all.
+        alpha: error of the reported interval.
+        draws, seed: of the bootstrap.
+
+    Raises:
+        ValueError: identities that share no scored item.
+    """
+    fit = marginals(table)
+    noise = noise_draws(fit, draws, np.random.default_rng(seed))
+    low, high = norm_interval(fit.centred, noise, 1 - alpha * (1 - INTERIM_SHARE))
+    root = math.sqrt(fit.mean.size)
+    halfwidth = (high - low) / root / 2
+    precise = halfwidth <= target
+    items = table.shape[1]
+    # The width falls with the square root of the items.
+    growth = min(max((halfwidth / target) ** 2, _SHORTEST_STEP), _LONGEST_STEP)
+    onward = items if precise else min(pool, math.ceil(items * growth))
+    return Look(items, (low / root, high / root), halfwidth, precise, onward)
