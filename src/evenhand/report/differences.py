@@ -13,6 +13,8 @@ from evenhand.study import Store
 
 _WANTED = 24
 _CHARS = 1200
+# Below this share of common words marks would cover everything and show nothing.
+_ALIKE = 0.3
 
 
 @dataclass(frozen=True)
@@ -45,9 +47,10 @@ class Example:
 def most_different(store: Store, analysis: Analysis) -> list[Example]:
     """Examples with the largest difference in score, spread over identities, suites and directions.
 
-    The comparison is with the first baseline, on the first repeat of each.
+    The comparison is with ``plain``, whose prompt lacks nothing but the identity, else with ``bare``; on the first
+    repeat of each.
     """
-    baselines = [r.identity for r in analysis.identities if r.is_baseline]
+    baselines = sorted((r.identity for r in analysis.identities if r.is_baseline), reverse=True)
     if not baselines:
         return []
     found = [_example(store, *pick, baselines[0]) for pick in _picks(store, baselines[0])]
@@ -117,7 +120,10 @@ def _marked(one: str, other: str) -> tuple[tuple[Piece, ...], tuple[Piece, ...]]
     a, b = one.split(" "), other.split(" ")
     left: list[Piece] = []
     right: list[Piece] = []
-    for tag, a0, a1, b0, b1 in difflib.SequenceMatcher(a=a, b=b, autojunk=False).get_opcodes():
+    matcher = difflib.SequenceMatcher(a=a, b=b, autojunk=False)
+    if matcher.ratio() < _ALIKE:
+        return (Piece(one, False),), (Piece(other, False),)
+    for tag, a0, a1, b0, b1 in matcher.get_opcodes():
         if a1 > a0:
             left.append(Piece(" ".join(a[a0:a1]) + " ", tag != "equal"))
         if b1 > b0:
