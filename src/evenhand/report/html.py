@@ -48,6 +48,7 @@ def render_report(store: Store, analysis: Analysis) -> str:
         analysis=analysis,
         axes=AXES,
         reading=reading(analysis),
+        baselines=[r.identity for r in analysis.identities if r.is_baseline],
         charts=list(specs),
         chart_json=_script_json(specs),
         library=library,

@@ -1,0 +1,23 @@
+"""The examples run, and show what they say they show."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+
+
+def test_an_assistant_of_ones_own(tmp_path: Path) -> None:
+    command = [sys.executable, str(EXAMPLES / "own_assistant.py"), str(tmp_path / "study")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    scores = {line[:24].strip(): float(line[24:]) for line in done.stdout.splitlines()[1:-1]}
+    assert scores["a woman"] == 100.0
+    assert 25 < scores["a man"] < 75
+    assert (tmp_path / "study" / "report.html").exists()
+
+
+def test_every_example_is_tested() -> None:
+    assert {p.name for p in EXAMPLES.glob("*.py")} == {"own_assistant.py"}
