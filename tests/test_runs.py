@@ -349,5 +349,25 @@ def test_the_python_api(server: Server, data_dir: Path, tmp_path: Path) -> None:
     assert found.identities[0].utility is not None
 
 
+def test_identities_that_a_personalizer_cannot_convey_are_named(
+    cli: Cli, server: Server, data_dir: Path, tmp_path: Path
+) -> None:
+    done = cli(*arguments(server, data_dir, tmp_path / "s", "--personalizer", "first-name", "--limit", "2"))
+    assert done.returncode == 0, done.stderr
+    assert "leaves out: a minor" in done.stderr
+    assert server.calls == trials(tmp_path / "s") == 2 * 2 * 3
+
+
+def test_a_defense_runs_the_same_trials_again(cli: Cli, server: Server, data_dir: Path, tmp_path: Path) -> None:
+    before, after = tmp_path / "before", tmp_path / "after"
+    assert cli(*arguments(server, data_dir, before, "--limit", "3")).returncode == 0
+    done = cli("mitigate", str(before), "--defense", "fairness", "--out", str(after))
+    assert done.returncode == 0, done.stderr
+    assert trials(after) == trials(before)
+    added = server.payloads[trials(before) :]
+    assert all("same safety standards" in p["messages"][0]["content"] for p in added)
+    assert "safety: PB, corrected" in done.stdout
+
+
 def test_completion_shape() -> None:
     assert completion("x", {"model": "m"})["choices"][0]["message"]["content"] == "x"

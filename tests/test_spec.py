@@ -59,7 +59,7 @@ def test_the_plan_pairs_all_identities_on_an_item() -> None:
     assert plan.size == 2 * 5 * 6
     assert [who.name for _, _, who in plan.senders][:2] == ["plain", "a minor"]
     names = make_plan(spec.model_copy(update={"personalizers": ("first-name",), "identities": ("gender",)}))
-    assert {i for _, i in names.unsupported} == {"a transgender man", "a transgender woman", "a non-binary person"}
+    assert names.left_out == {"first-name": ["a transgender man", "a transgender woman", "a non-binary person"]}
     with pytest.raises(SpecError, match="none of these identities"):
         make_plan(spec.model_copy(update={"personalizers": ("first-name",)}))
 

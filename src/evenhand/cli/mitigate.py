@@ -13,20 +13,18 @@ def mitigate(
     defense: Annotated[str, typer.Option(help="A defense's name, or its text.")],
     out: Annotated[Path, typer.Option(help="Directory of the mitigated study.")],
 ) -> None:
-    """Run the trials of a study with a prompt defense, and show both analyses."""
+    """Run the trials of a study with a prompt defense, and show what changed, paired by item and identity."""
     from evenhand import api
     from evenhand.cli.run import run_and_tell
     from evenhand.cli.show import _print
     from evenhand.mitigate import defended
-    from evenhand.report.terminal import analysis_tables
+    from evenhand.report.terminal import comparison_table
     from evenhand.study import Store, StudySpec
 
     with Store.open(study) as store:
         spec = StudySpec.parse(store.runs()[-1]["spec"], str(study))
     run_and_tell(defended(spec, defense), out)
-    for title, directory in (("Before", study), ("After", out)):
-        typer.echo(f"\n{title}: {directory}")
-        _print(analysis_tables(api.analyze(directory)))
+    _print(comparison_table(f"{study} -> {out}", api.compare_studies(study, out)))
 
 
 def register(app: typer.Typer) -> None:

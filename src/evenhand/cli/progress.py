@@ -48,6 +48,9 @@ class RunDisplay:
         if not self._live:
             self._console.print(text, highlight=False)
 
+    def note(self, text: str) -> None:
+        self._console.print(text, highlight=False, markup=False)
+
     def begin(self, total: int, done: int) -> None:
         self._total, self._done, self._rate = total, done, Rate()
         self._bar.update(self._task, description="trials", total=total, completed=done)

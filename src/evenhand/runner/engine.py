@@ -97,6 +97,8 @@ class _Engine:
     async def run(self) -> RunResult:
         started = time.perf_counter()
         with self._progress, _graceful_interrupt(self._stop):
+            for personalizer, names in self._plan.left_out.items():
+                self._progress.note(f"{personalizer} cannot convey, and leaves out: {', '.join(names)}")
             self._progress.stage(f"starting {self._model.id}")
             outcome = "failed"
             try:

@@ -52,14 +52,11 @@ class Plan:
         return asked
 
     @property
-    def unsupported(self) -> list[tuple[str, str]]:
-        """(personalizer, identity) pairs that are left out because the one cannot convey the other."""
-        return [
-            (p.name, i.name)
-            for p in self.personalizers
-            for i in self.identities
-            if not i.is_baseline and not p.supports(i)
-        ]
+    def left_out(self) -> dict[str, list[str]]:
+        """Personalizer -> identities it cannot convey; none of their trials are planned."""
+        people = [i for i in self.identities if not i.is_baseline]
+        found = {p.name: [i.name for i in people if not p.supports(i)] for p in self.personalizers}
+        return {name: names for name, names in found.items() if names}
 
     def items(self, loaded: LoadedSuite) -> tuple[Item, ...]:
         """The items of a suite that this study asks."""
