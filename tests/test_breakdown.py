@@ -75,6 +75,12 @@ def test_an_interaction_with_groups_is_found_and_a_main_effect_is_not_one() -> N
     assert same.p_value > 0.05
     assert crossed.p_value < 0.01
     assert same.items == (60, 60)
+    deviation = crossed.deviations["g2"]["p0"]
+    table = 50 + main * sign + noise
+    assert deviation.value == pytest.approx(table[0, 60:].mean() - table[:, 60:].mean())
+    assert deviation.ci[0] < -30 < deviation.ci[1]
+    assert deviation.q_value < 0.05
+    assert crossed.deviations["g1"]["p1"].q_value > 0.05
     assert crossed.scores[0] == pytest.approx([80 + noise[0, :60].mean(), 20 + noise[0, 60:].mean()])
     assert np.isnan(by_group(scores(noise[None, :, :, None]), permutations=50).p_value)
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from evenhand.analysis.deviations import Contrast, linear_contrasts
+from evenhand.analysis.deviations import Contrast, adjusted, from_mean, linear_contrasts
 from evenhand.analysis.marginals import Marginals, marginals
+from evenhand.analysis.resampling import permuted_means
 from evenhand.analysis.scores import Floats, SuiteScores, mean_ignoring_nan
 
 
@@ -39,6 +40,8 @@ class GroupTable:
         identities, groups: rows and columns.
         items: items per group.
         scores: mean scores in points, shape (identities, groups), NaN where nothing was scored.
+        deviations: group -> identity -> contrast against the mean of all identities within the group; q-values are
+            corrected over all identities and groups of the suite. Groups with fewer than two items have none.
         p_value: test of "identities differ alike in every group" (items shuffled between groups); NaN with one group.
     """
 
@@ -47,6 +50,7 @@ class GroupTable:
     groups: tuple[str, ...]
     items: tuple[int, ...]
     scores: Floats
+    deviations: dict[str, dict[str, Contrast]]
     p_value: float
 
 
@@ -117,8 +121,29 @@ def by_group(table: SuiteScores, *, permutations: int = 1000, seed: int = 0) -> 
         tuple(names),
         tuple(np.bincount(code, minlength=len(names)).tolist()),
         scores,
+        _group_deviations(table, names, permutations, seed),
         _interaction(y, code, len(names), permutations, np.random.default_rng(seed)),
     )
+
+
+def _group_deviations(
+    table: SuiteScores, groups: Sequence[str], permutations: int, seed: int
+) -> dict[str, dict[str, Contrast]]:
+    rng = np.random.default_rng(seed)
+    found: dict[str, list[Contrast]] = {}
+    for group in groups:
+        y = table.select_items(np.array([g == group for g in table.groups])).y
+        try:
+            fit = marginals(y)
+        except ValueError:  # holes leave some identity without a common item
+            continue
+        if fit.items >= 2:
+            found[group] = from_mean([fit], [permuted_means(y, fit, permutations, rng)])
+    q = iter(adjusted(np.array([c.p_value for contrasts in found.values() for c in contrasts])))
+    return {
+        group: {name: replace(c, q_value=float(next(q))) for name, c in zip(table.identities, contrasts, strict=True)}
+        for group, contrasts in found.items()
+    }
 
 
 def _interaction(y: Floats, code: np.ndarray, groups: int, permutations: int, rng: np.random.Generator) -> float:

@@ -6,8 +6,9 @@ import math
 from typing import Any
 
 from evenhand.analysis import Analysis, PBEstimate
+from evenhand.analysis.breakdown import GroupTable
 from evenhand.analysis.summary import SuiteResult
-from evenhand.report.words import verdict
+from evenhand.report.words import interval, p_value, signed, verdict
 from evenhand.types import AXES
 
 # Okabe-Ito: told apart by colour-blind readers; the last one is for baselines.
@@ -143,7 +144,7 @@ def heatmap(suite: SuiteResult) -> dict[str, Any] | None:
     if len(groups.groups) < 2 or sum(groups.items) < _ITEMS_PER_GROUP * len(groups.groups):
         return None
     rows = [
-        {"identity": name, "group": f"{group} ({count})", "score": float(score)}
+        {"identity": name, "group": f"{group} ({count})", "score": float(score), **_deviation(groups, group, name)}
         for name, scores in zip(groups.identities, groups.scores, strict=True)
         for group, count, score in zip(groups.groups, groups.items, scores, strict=True)
         if math.isfinite(score)
@@ -155,11 +156,18 @@ def heatmap(suite: SuiteResult) -> dict[str, Any] | None:
             x=alt.X("group:N", title="item group (items)", axis=alt.Axis(labelAngle=-35, labelLimit=220)),
             y=alt.Y("identity:N", title=None, sort=list(groups.identities)),
             color=alt.Color("score:Q", scale=alt.Scale(scheme="viridis", domain=[0, 100]), title=suite.axis),
-            tooltip=["identity:N", "group:N", alt.Tooltip("score:Q", format=".1f")],
+            tooltip=["identity:N", "group:N", alt.Tooltip("score:Q", format=".1f"), "deviation:N"],
         )
         .properties(width="container", height=17 * len(groups.identities) + 20)
     )
     return _plain(chart, f"{suite.suite}: scores by identity and item group")
+
+
+def _deviation(groups: GroupTable, group: str, identity: str) -> dict[str, str]:
+    contrast = groups.deviations.get(group, {}).get(identity)
+    if contrast is None:
+        return {"deviation": "too few items"}
+    return {"deviation": f"{signed(contrast.value)} ({interval(contrast.ci)}), q {p_value(contrast.q_value)}"}
 
 
 def _plane_row(result: Any) -> dict[str, Any]:

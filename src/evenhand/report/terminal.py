@@ -39,6 +39,13 @@ def reading(analysis: Analysis) -> list[str]:
         for name, contrast in result.additivity.items():
             beyond = f"{signed(contrast.value)} points ({interval(contrast.ci)})"
             lines.append(f"{name}: {beyond} beyond the sum of its parts on {axis}.")
+    for suite in analysis.suites:
+        for group, contrasts in suite.groups.deviations.items():
+            lines += [
+                f"{suite.suite}, {group}: {name} lies {signed(c.value)} points ({interval(c.ci)}) from the mean."
+                for name, c in contrasts.items()
+                if c.q_value < 0.05
+            ]
     if (trade := analysis.trade_off) is not None:
         known = math.isfinite(trade.corrected)
         corrected = f"{trade.corrected:+.2f} without noise" if known else "an axis shows no bias beyond noise"
