@@ -100,9 +100,9 @@ def test_a_study_does_not_mix_settings(cli: Cli, server: Server, data_dir: Path,
 def test_kill_9_loses_at_most_what_was_in_flight(cli: Cli, data_dir: Path, tmp_path: Path) -> None:
     out, concurrency = tmp_path / "study", 4
     with Server(delay_s=0.02) as server:
-        more = ("--limit", "12", "--repeats", "3", "--concurrency", str(concurrency))
+        more = ("--limit", "12", "--repeats", "5", "--concurrency", str(concurrency))
         command = [sys.executable, "-m", "evenhand.cli.main", *arguments(server, data_dir, out, *more)]
-        planned = 2 * 12 * 4 * 3
+        planned = 2 * 12 * 4 * 5
         for target in (40, 120, 200):
             process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
             while server.calls < target:
