@@ -12,9 +12,9 @@ from evenhand.report.words import interval, p_value, signed, verdict
 from evenhand.types import AXES
 
 # Okabe-Ito: told apart by colour-blind readers; the last one is for baselines.
-_COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442", "#999999"]
+_COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442", "#8C6D31"]
 _ITEMS_PER_GROUP = 3
-_BASELINE_COLOUR = "#444444"
+_BASELINE_COLOUR = "#808080"
 
 
 def plane(analysis: Analysis) -> dict[str, Any] | None:
