@@ -1,4 +1,4 @@
-"""Resampling: noise draws from a bootstrap over items, and permutations of identity labels within items."""
+"""Resampling: noise draws from a wild bootstrap over items, and permutations of identity labels within items."""
 
 from __future__ import annotations
 
@@ -17,11 +17,13 @@ _BLOCK_CELLS = 2_000_000
 def noise_draws(fit: Marginals, draws: int, rng: np.random.Generator) -> Floats:
     """Bootstrap draws of the error of the centred row means, shape (draws, U).
 
-    Items are resampled with replacement, jointly for all identities, so that everything the identities share cancels.
+    A wild bootstrap (Liu 1988): each draw flips the sign of whole items, jointly for all identities, so that everything
+    the identities share cancels. Drawing items with replacement instead repeats the direction of single items, which
+    overstates the spread of the error's length where few items matter (measured: coverage 97 to 99 % near zero).
     Repeats are nested in items and travel with them; resampling them again inside would count their noise twice.
     """
     count = fit.items
-    weights = rng.multinomial(count, np.full(count, 1 / count), size=draws).astype(np.float32)
+    weights = rng.choice(np.array([-1, 1], dtype=np.float32), size=(draws, count))
     spread = (fit.influence - fit.influence.mean(axis=0)).astype(np.float32)
     scale = np.sqrt(count / (count - 1)) if count > 1 else np.nan
     return np.asarray(weights @ spread, dtype=float) * scale / count
