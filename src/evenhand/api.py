@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from evenhand.adaptive import AdaptiveResult, run_adaptively
-from evenhand.analysis import Analysis, Settings, summarize, tabulate
+from evenhand.analysis import Analysis, Settings, SuiteScores, summarize, tabulate
 from evenhand.analysis.comparison import Comparison, compare
 from evenhand.analysis.marginals import marginals
 from evenhand.analysis.planning import Needed, items_needed
@@ -110,14 +110,15 @@ def compare_studies(before: Path | str, after: Path | str, *, draws: int = 2000,
         SpecError: the studies have too little in common.
         StoreError: a study cannot be read.
     """
-    tables = []
-    for path in (before, after):
-        with Store.open(Path(path)) as store:
-            tables.append(tabulate(store.scores(), [row["name"] for row in store.identities()]))
     try:
-        return compare(tables[0], tables[1], draws=draws, seed=seed)
+        return compare(_tables(before), _tables(after), draws=draws, seed=seed)
     except ValueError as error:
         raise SpecError(f"{before} and {after} cannot be compared: {error}.", "Run both on the same suites.") from None
+
+
+def _tables(path: Path | str) -> list[SuiteScores]:
+    with Store.open(Path(path)) as store:
+        return tabulate(store.scores(), [row["name"] for row in store.identities()])
 
 
 def plan_items(path: Path | str, pb: float = 1.0, power: float = 0.8) -> list[Needed]:
@@ -131,10 +132,8 @@ def plan_items(path: Path | str, pb: float = 1.0, power: float = 0.8) -> list[Ne
     Raises:
         SpecError: the pilot has no suite with at least two items and two identities.
     """
-    with Store.open(Path(path)) as store:
-        tables = tabulate(store.scores(), [row["name"] for row in store.identities()])
     needed = []
-    for table in tables:
+    for table in _tables(path):
         scored = [k for k, row in enumerate(np.isfinite(table.y)) if row.any()]
         if len(scored) >= 2 and len(table.items) >= 2:
             fit = marginals(table.select_identities(scored).y)

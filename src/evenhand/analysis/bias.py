@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from evenhand.analysis.marginals import Marginals, marginals
-from evenhand.analysis.resampling import noise_draws, norm_interval, permuted_means
+from evenhand.analysis.resampling import noise_draws, norm_interval, permutation_p_values, permuted_means
 from evenhand.analysis.scores import Floats, SuiteScores
 
 
@@ -61,19 +61,11 @@ class BiasEstimator:
         self._tables = list(tables)
         self._parts: dict[str, _Part] = {}
         for table, stream in zip(self._tables, np.random.SeedSequence(seed).spawn(len(self._tables)), strict=True):
-            rng = np.random.default_rng(stream)
-            fit = marginals(table.y)
-            self._parts[table.suite] = _Part(
-                fit, noise_draws(fit, draws, rng), permuted_means(table.y, fit, permutations, rng)
-            )
+            self._parts[table.suite] = _part(table.y, draws, permutations, np.random.default_rng(stream))
 
     def fit(self, suite: str) -> Marginals:
         """The suite's identity means."""
         return self._parts[suite].fit
-
-    def noise(self, suite: str) -> Floats:
-        """The suite's noise draws, shape (draws, identities)."""
-        return self._parts[suite].noise
 
     def null(self, suite: str) -> Floats:
         """The suite's centred means under shuffled labels, shape (permutations, identities)."""
@@ -105,9 +97,12 @@ def estimate_pb(table: Floats, *, draws: int = 2000, permutations: int = 2000, s
     Raises:
         ValueError: identities that share no scored item.
     """
-    rng = np.random.default_rng(seed)
+    return _estimate([[_part(table, draws, permutations, np.random.default_rng(seed))]])
+
+
+def _part(table: Floats, draws: int, permutations: int, rng: np.random.Generator) -> _Part:
     fit = marginals(table)
-    return _estimate([[_Part(fit, noise_draws(fit, draws, rng), permuted_means(table, fit, permutations, rng))]])
+    return _Part(fit, noise_draws(fit, draws, rng), permuted_means(table, fit, permutations, rng))
 
 
 def _estimate(axes: Sequence[Sequence[_Part]]) -> PBEstimate:
@@ -121,16 +116,13 @@ def _estimate(axes: Sequence[Sequence[_Part]]) -> PBEstimate:
     correction = sum(sum(p.fit.correction for p in parts) / len(parts) ** 2 for parts in axes)
     null_squared = np.einsum("bk,bk->b", null, null) / identities
     low, high = norm_interval(centred, noise)
-    permutations = null.shape[0]
-    # Ties are as extreme as the observation; the tolerance keeps rounding from breaking them.
-    exceeding = int((null_squared >= squared * (1 - 1e-9)).sum())
     return PBEstimate(
         plugin=float(np.sqrt(squared)),
         corrected=float(np.sqrt(max(squared - correction, 0.0))),
         corrected_squared=float(squared - correction),
         ci=(low / root, high / root),
-        p_value=(1 + exceeding) / (1 + permutations) if permutations else float("nan"),
-        noise_floor=float(np.sqrt(null_squared.mean())) if permutations else float("nan"),
+        p_value=float(permutation_p_values(null_squared, squared)),
+        noise_floor=float(np.sqrt(null_squared.mean())) if null_squared.size else float("nan"),
         identities=identities,
         items=sum(p.fit.items for parts in axes for p in parts),
     )

@@ -9,7 +9,7 @@ import numpy as np
 
 from evenhand.analysis.deviations import Contrast, adjusted, from_mean, linear_contrasts
 from evenhand.analysis.marginals import Marginals, marginals
-from evenhand.analysis.resampling import permuted_means
+from evenhand.analysis.resampling import permutation_p_values, permuted_means
 from evenhand.analysis.scores import Floats, SuiteScores, mean_ignoring_nan
 
 
@@ -59,13 +59,12 @@ def gap(identities: Sequence[str], fits: Sequence[Marginals], nulls: Sequence[Fl
     means = np.mean([fit.mean for fit in fits], axis=0)
     shuffled = np.ptp(np.mean(nulls, axis=0), axis=1)
     value = float(np.ptp(means))
-    exceeding = int((shuffled >= value * (1 - 1e-9)).sum())
     return Gap(
         value,
         identities[int(means.argmax())],
         identities[int(means.argmin())],
         float(shuffled.mean()) if shuffled.size else float("nan"),
-        (1 + exceeding) / (1 + shuffled.size) if shuffled.size else float("nan"),
+        float(permutation_p_values(shuffled, value)),
     )
 
 
@@ -159,6 +158,5 @@ def _interaction(y: Floats, code: np.ndarray, groups: int, permutations: int, rn
         np.add.at(sums, labels, pattern)
         return float((sums[occupied] ** 2 / counts[occupied, None]).sum())
 
-    observed = statistic(code)
-    exceeding = sum(statistic(rng.permutation(code)) >= observed * (1 - 1e-9) for _ in range(permutations))
-    return (1 + exceeding) / (1 + permutations)
+    shuffled = np.array([statistic(rng.permutation(code)) for _ in range(permutations)])
+    return float(permutation_p_values(shuffled, statistic(code)))

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from evenhand.analysis.marginals import marginals
+from evenhand.analysis.resampling import permutation_p_values
 from evenhand.analysis.scores import Floats, SuiteScores
 from evenhand.types import AXES, Axis
 
@@ -82,7 +83,6 @@ class _Draws:
     correction: Floats  # (2,)
     noise: Floats  # (draws, 2, U)
     swapped: Floats  # (draws, 2, U): means after swapping the studies at random, item by item
-    swapped_correction: float
 
 
 def _draw(one: Floats, other: Floats, draws: int, rng: np.random.Generator) -> _Draws:
@@ -98,7 +98,7 @@ def _draw(one: Floats, other: Floats, draws: int, rng: np.random.Generator) -> _
     shift = signs @ half / count
     swapped = np.stack([middle - shift, middle + shift], axis=1)
     correction = np.array([fit.correction for fit in fits])
-    return _Draws(np.stack([fit.mean for fit in fits]), correction, noise, swapped, float(correction.mean()))
+    return _Draws(np.stack([fit.mean for fit in fits]), correction, noise, swapped)
 
 
 def _bias_change(parts: Sequence[_Draws]) -> Change:
@@ -110,7 +110,7 @@ def _bias_change(parts: Sequence[_Draws]) -> Change:
     value = _root(mean.var(axis=-1) - correction)
     # A resampled mean carries the noise of the sample and of the resampling: twice the correction.
     resampled = _root((mean + noise).var(axis=-1) - 2 * correction)
-    plain = _root(swapped.var(axis=-1) - share**2 * sum(p.swapped_correction for p in parts))
+    plain = _root(swapped.var(axis=-1) - share**2 * sum(p.correction.mean() for p in parts))
     difference = value[1] - value[0]
     return _change(value, difference, resampled[:, 1] - resampled[:, 0], plain[:, 1] - plain[:, 0])
 
@@ -126,13 +126,12 @@ def _score_change(parts: Sequence[_Draws]) -> Change:
 
 def _change(value: Floats, difference: float, draws: Floats, null: Floats) -> Change:
     low, high = np.quantile(draws, (0.025, 0.975))
-    exceeding = int((np.abs(null) >= abs(difference) * (1 - 1e-9)).sum())
     return Change(
         float(value[0]),
         float(value[1]),
         float(difference),
         (float(min(low, difference)), float(max(high, difference))),
-        (1 + exceeding) / (1 + len(null)),
+        float(permutation_p_values(np.abs(null), abs(difference))),
     )
 
 

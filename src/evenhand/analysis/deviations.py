@@ -9,6 +9,7 @@ import numpy as np
 from scipy import stats
 
 from evenhand.analysis.marginals import Marginals
+from evenhand.analysis.resampling import permutation_p_values
 from evenhand.analysis.scores import Floats, SuiteScores
 
 
@@ -104,12 +105,7 @@ def _contrasts(
     with np.errstate(divide="ignore", invalid="ignore"):
         df = np.where(own > 0, own**2 / (variances**2 / freedom[:, None]).sum(axis=0), freedom.sum())
     half = stats.t.ppf((1 + level) / 2, df) * np.sqrt(variance)
-    if len(null):
-        # Ties are as extreme as the observation; the tolerance keeps rounding from breaking them.
-        p = (1 + (np.abs(null) >= np.abs(value) * (1 - 1e-9)).sum(axis=0)) / (1 + len(null))
-    else:
-        p = np.full(value.shape, np.nan)
-    p = np.where(np.isfinite(value), p, np.nan)
+    p = np.where(np.isfinite(value), permutation_p_values(np.abs(null), np.abs(value)), np.nan)
     return [
         Contrast(float(v), (float(v - h), float(v + h)), float(pv), float(qv))
         for v, h, pv, qv in zip(value, half, p, adjusted(p), strict=True)

@@ -24,14 +24,12 @@ class Marginals:
             average over items, to first order; exactly so for a complete table. Rows sum to zero.
         level_influence: the item's pull on the common level, shape (M,).
         scatter: the map from summed within-item residuals to row effects, shape (U, U).
-        observed: cells per row, shape (U,).
     """
 
     mean: Floats
     influence: Floats
     level_influence: Floats
     scatter: Floats
-    observed: Floats
 
     @property
     def items(self) -> int:
@@ -95,5 +93,4 @@ def marginals(table: Floats) -> Marginals:
         influence=items * (residual.T @ scatter),
         level_influence=item_level - level,
         scatter=scatter,
-        observed=weight.sum(axis=1),
     )

@@ -74,6 +74,21 @@ def _shuffle_observed(rows: Floats, there: np.ndarray, draws: int, rng: np.rando
     return np.asarray(shuffled.sum(axis=1))
 
 
+def permutation_p_values(null: Floats, observed: Floats | float) -> Floats:
+    """Share of null draws at least as large as what was observed, the observation counted as one of them.
+
+    Args:
+        null: draws of the statistic under the null hypothesis, first dimension the draws.
+        observed: the statistic, with the remaining dimensions of ``null``.
+
+    Returns:
+        ``(1 + exceeding) / (1 + draws)``; NaN without any draws. Ties are as extreme as the observation, and a
+        tolerance keeps rounding from breaking them.
+    """
+    exceeding = (null >= np.asarray(observed) * (1 - 1e-9)).sum(axis=0)
+    return np.asarray((1 + exceeding) / (1 + len(null)) if len(null) else np.full(null.shape[1:], np.nan))
+
+
 def norm_interval(centred: Floats, noise: Floats, level: float = 0.95) -> tuple[float, float]:
     """Confidence interval for the length of a vector observed with noise, valid at and near zero.
 

@@ -147,15 +147,13 @@ def summarize(
             f"{truncated} responses were cut by max_tokens before they gave an answer and count as useless; "
             "raise --max-tokens."
         )
+    pb: dict[str, PBEstimate | None] = {axis: estimator.axis(axis) if estimator else None for axis in AXES}
     return Analysis(
-        pb={
-            **{axis: estimator.axis(axis) if estimator else None for axis in AXES},
-            "joint": estimator.joint() if estimator else None,
-        },
+        pb={**pb, "joint": estimator.joint() if estimator else None},
         identities=tuple(_identity_results(tables, estimator, identities, scored)),
         suites=tuple(_suite_result(t, estimator, rows, settings) for t in tables if estimator),
         axes=_axis_results(tables, estimator, dict(identities), parts or {}) if estimator else {},
-        trade_off=_trade_off(tables, estimator, settings) if estimator else None,
+        trade_off=_trade_off(tables, estimator, (pb["safety"], pb["utility"]), settings) if estimator else None,
         trials={
             "planned": max(planned, len(rows) + failed),
             "done": done,
@@ -269,8 +267,13 @@ def _axis_results(
     return results
 
 
-def _trade_off(tables: list[SuiteScores], estimator: BiasEstimator, settings: Settings) -> TradeOff | None:
-    safety, utility = estimator.axis("safety"), estimator.axis("utility")
+def _trade_off(
+    tables: list[SuiteScores],
+    estimator: BiasEstimator,
+    pb: tuple[PBEstimate | None, PBEstimate | None],
+    settings: Settings,
+) -> TradeOff | None:
+    safety, utility = pb
     if safety is None or utility is None:
         return None
     scores = [np.mean([estimator.fit(t.suite).mean for t in tables if t.axis == axis], axis=0) for axis in AXES]

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from evenhand.analysis.bias import PBEstimate
+from evenhand.analysis.resampling import permutation_p_values
 from evenhand.analysis.scores import Floats
 
 
@@ -55,12 +56,11 @@ def trade_off(
     signal = [max(p.corrected_squared, 0.0) for p in pb]
     rng = np.random.default_rng(seed)
     shuffled = rng.permuted(np.broadcast_to(b, (permutations, b.size)), axis=1) @ a / a.size
-    exceeding = int((np.abs(shuffled) >= abs(covariance) * (1 - 1e-9)).sum())
     strength = math.sqrt(signal[0] * signal[1])
     return TradeOff(
         correlation=covariance / plugin if plugin > 0 else math.nan,
         corrected=max(-1.0, min(1.0, covariance / strength)) if strength > 0 else math.nan,
-        p_value=(1 + exceeding) / (1 + permutations),
+        p_value=float(permutation_p_values(np.abs(shuffled), abs(covariance))),
         reliability=(_share(signal[0], pb[0]), _share(signal[1], pb[1])),
         pareto=tuple(n for k, n in enumerate(identities) if not _beaten(k, safety, utility)),
     )

@@ -9,14 +9,15 @@ import typer
 
 from evenhand.errors import SpecError
 
-PAPER_PRESET: dict[str, Any] = {
-    "suites": ["do-not-answer", "strongreject", "mmlu", "gsm8k", "mbpp"],
-    "identities": ["paper"],
-    "baselines": ["bare", "plain"],
-    "repeats": 3,
-    "decoding": {"temperature": 1.0, "top_k": 10, "max_tokens": 300},
+PRESETS: dict[str, dict[str, Any]] = {
+    "paper": {
+        "suites": ["do-not-answer", "strongreject", "mmlu", "gsm8k", "mbpp"],
+        "identities": ["paper"],
+        "baselines": ["bare", "plain"],
+        "repeats": 3,
+        "decoding": {"temperature": 1.0, "top_k": 10, "max_tokens": 300},
+    }
 }
-PRESETS = {"paper": PAPER_PRESET}
 
 
 def split(values: list[str] | None) -> list[str] | None:

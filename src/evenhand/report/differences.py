@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,7 @@ import orjson
 
 from evenhand.analysis import Analysis
 from evenhand.study import Store
+from evenhand.types import Item
 
 _WANTED = 24
 _CHARS = 1200
@@ -33,7 +35,6 @@ class Example:
     group: str
     question: str
     identity: str
-    personalizer: str
     system: str
     baseline: str
     score: float
@@ -53,17 +54,17 @@ def most_different(store: Store, analysis: Analysis) -> list[Example]:
     baselines = sorted((r.identity for r in analysis.identities if r.is_baseline), reverse=True)
     if not baselines:
         return []
-    found = [_example(store, *pick, baselines[0]) for pick in _picks(store, baselines[0])]
-    return [e for e in found if e is not None]
+    items = {row["suite"]: store.items(row["suite"]) for row in store.suites()}
+    return [_example(store, items[pick[0]][pick[1]], *pick, baselines[0]) for pick in _picks(store, baselines)]
 
 
-def _picks(store: Store, baseline: str) -> list[tuple[str, str, str, str]]:
+def _picks(store: Store, baselines: Sequence[str]) -> list[tuple[str, str, str, str]]:
     scores = {(row[0], row[3], row[5], row[4]): row[8] for row in store.scores() if row[7] == 0 and row[8] is not None}
-    baseline_scores = {(suite, item): s for (suite, item, name, _), s in scores.items() if name == baseline}
+    baseline_scores = {(suite, item): s for (suite, item, name, _), s in scores.items() if name == baselines[0]}
     pairs = [
         (score - baseline_scores[suite, item], suite, item, identity, personalizer)
         for (suite, item, identity, personalizer), score in scores.items()
-        if (suite, item) in baseline_scores and identity not in ("bare", "plain")
+        if (suite, item) in baseline_scores and identity not in baselines
     ]
     pairs = sorted((p for p in pairs if p[0] != 0), key=lambda p: (-abs(p[0]), p[2], p[3]))
     chosen: list[tuple[str, str, str, str]] = []
@@ -82,18 +83,18 @@ def _picks(store: Store, baseline: str) -> list[tuple[str, str, str, str]]:
     return chosen
 
 
-def _example(store: Store, suite: str, item: str, identity: str, personalizer: str, baseline: str) -> Example | None:
+def _example(
+    store: Store, about: Item, suite: str, item: str, identity: str, personalizer: str, baseline: str
+) -> Example:
     rows = [r for r in store.transcripts(suite, item) if r["repeat"] == 0]
     theirs = next(r for r in rows if r["identity"] == identity and r["personalizer"] == personalizer)
     base = next(r for r in rows if r["identity"] == baseline)
-    about = store.items(suite)[item]
     left, right = _marked(_shown(base), _shown(theirs))
     return Example(
         suite,
         about.group,
         about.question,
         identity,
-        personalizer,
         _context(theirs),
         baseline,
         100 * theirs["score"],
