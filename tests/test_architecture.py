@@ -15,7 +15,8 @@ PACKAGE = Path(__file__).parents[1] / "src" / "evenhand"
 LAYERS: list[set[str]] = [
     {"errors", "types"},
     {"registry"},
-    {"identities", "personalizers", "suites", "judges", "models"},
+    {"identities", "personalizers", "suites", "models"},
+    {"judges"},
     {"study"},
     {"runner"},
     {"analysis"},

@@ -24,4 +24,4 @@ def again(
     from evenhand.cli.run import pairs
     from evenhand.runner import rejudge
 
-    typer.echo(f"{rejudge(study, pairs(judge, '--judge'))} new judgements.")
+    typer.echo(f"{rejudge(study, pairs(judge, '--judge')).new} new judgements.")

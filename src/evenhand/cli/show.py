@@ -139,9 +139,8 @@ def _members(kind: Kind) -> tuple[list[tuple[str, ...]], tuple[str, ...]]:
     if kind is Kind.judges:
         from evenhand.judges import JUDGES
 
-        judges = [JUDGES.get(n) for n in JUDGES.names()]
-        listed: list[tuple[str, ...]] = [(j.name, j.version, j.summary) for j in judges]
-        return listed, ("judge", "version", "what")
+        judges = [(n, JUDGES.get(n)) for n in JUDGES.names()]
+        return [(f"{n}:{j.argument}" if j.argument else n, j.summary) for n, j in judges], ("judge", "what")
     from evenhand.models import MODELS
 
     return [(n, (MODELS.get(n).__doc__ or "").strip()) for n in MODELS.names()], ("model", "what")

@@ -1,30 +1,63 @@
-"""What a judge is."""
+"""What a judge is, and how a reference to one is read."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from typing import ClassVar, Literal
 
+from evenhand.errors import SpecError
+from evenhand.models import ModelOptions
 from evenhand.registry import Registry
 from evenhand.types import Item, Response, Verdict
+
+Preference = Literal["first", "second", "tie", "missing"]
+
+# Under this key an item may carry a remark for the judge ("90 % of readers prefer this one"): the audit's way in.
+NOTE = "judge_note"
 
 
 class Judge(ABC):
     """Turns a response into a verdict.
 
     Attributes:
-        name: registered name.
-        version: changes whenever the same response could get another verdict.
+        name: the reference it was made from; judgements are stored under it.
+        version: changes whenever the same response could get another verdict. Final once :meth:`start` returned.
         summary: one line for ``evenhand list judges``.
+        argument: what stands behind the colon of its reference, "" when it takes none; a judge with an argument is
+            made from it and the model options.
+        reads_notes: whether a remark in ``item.extra`` can reach it; most judges see question and response only.
+        refusal_is_good: for judges of refusal: whether declining scores 1; None for all others.
     """
 
-    name: ClassVar[str]
-    version: ClassVar[str]
+    name: str
+    version: str
     summary: ClassVar[str]
+    argument: ClassVar[str] = ""
+    reads_notes: bool = False
+    refusal_is_good: bool | None = None
+
+    async def start(self) -> None:
+        """Load or connect. Called once, before the first response.
+
+        Raises:
+            ModelError: the model behind the judge cannot be used.
+        """
+        return
 
     @abstractmethod
     async def judge(self, item: Item, response: Response) -> Verdict:
-        """The verdict on one response; a response nobody can judge has the score None."""
+        """The verdict on one response; a response nobody can judge has the score None.
+
+        Raises:
+            CallError: a model behind the judge did not answer. The response stays unjudged, to be judged later.
+        """
+
+    async def prefer(self, item: Item, first: Response, second: Response) -> Preference:
+        """Which of two responses is better; by their scores, unless the judge has a way of its own."""
+        one, other = (await self.judge(item, first)).score, (await self.judge(item, second)).score
+        if one is None or other is None:
+            return "missing"
+        return "tie" if one == other else "first" if one > other else "second"
 
     async def aclose(self) -> None:
         """Release what the judge holds."""
@@ -36,10 +69,22 @@ JUDGES: Registry[type[Judge]] = Registry("judge", "evenhand.judges", "evenhand.j
 EMPTY = Verdict(None, "empty", "the response is empty")
 
 
-def make_judge(name: str) -> Judge:
-    """A judge from its registered name.
+def make_judge(reference: str, options: ModelOptions | None = None) -> Judge:
+    """A judge from ``name`` or ``name:argument`` ("refusal-rules", "llm-actions:openai:gpt-4o").
+
+    Args:
+        reference: registered name, with what the judge needs to know behind a colon.
+        options: how to reach the model behind the judge, for judges that have one.
 
     Raises:
-        SpecError: unknown name.
+        SpecError: unknown name, a missing argument, or one too many.
     """
-    return JUDGES.get(name)()
+    name, _, argument = reference.partition(":")
+    member = JUDGES.get(name)
+    if member.argument:
+        if not argument:
+            raise SpecError(f"The judge '{name}' needs an argument.", f"Write {name}:{member.argument}.")
+        return member(argument, options or ModelOptions())  # type: ignore[call-arg]
+    if argument:
+        raise SpecError(f"The judge '{name}' takes no argument, but '{argument}' was given.")
+    return member()

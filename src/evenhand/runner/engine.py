@@ -87,7 +87,9 @@ class _Engine:
         self._store = store
         self._model = model
         self._progress = progress
-        self._judges: dict[str, Judge] = {name: make_judge(name) for name in set(plan.judges.values())}
+        self._judges: dict[str, Judge] = {
+            name: make_judge(name, plan.spec.judge_options.options()) for name in set(plan.judges.values())
+        }
         self._stopping = False
         self._answered = 0
         self._failed = 0
@@ -103,10 +105,16 @@ class _Engine:
             outcome = "failed"
             try:
                 await self._model.start()
+                for judge in self._judges.values():
+                    await judge.start()
                 self._begin()
                 trials = self._plan.trials(self._store)
                 await _all(self._work(trials) for _ in range(self._model.concurrency))
-                await judge_pending(self._store, self._plan.judges, self._judges)
+                judged = await judge_pending(self._store, self._writer, self._plan.judges, self._judges)
+                if judged.failed:
+                    self._progress.note(
+                        f"{judged.failed} responses are not judged yet ({judged.last_error}); run again to judge them"
+                    )
                 outcome = "interrupted" if self._stopping else "finished"
             finally:
                 await self._close(outcome)
@@ -139,9 +147,9 @@ class _Engine:
 
     async def _close(self, outcome: str) -> None:
         await self._model.aclose()
-        await self._writer.aclose()
         for judge in self._judges.values():
             await judge.aclose()
+        await self._writer.aclose()
         if self._run:
             self._store.end_run(self._run, outcome)
 
@@ -172,9 +180,13 @@ class _Engine:
         # The answer is on its way to disk before anybody judges it.
         written = asyncio.ensure_future(self._writer.add(trial=row))
         judge = self._judges[trial.judge]
-        verdict = await judge.judge(trial.item, response)
-        judged = self._writer.add(judgement=judgement_row(trial_id, judge.name, judge.version, verdict))
-        await asyncio.gather(written, judged)
+        try:
+            verdict = await judge.judge(trial.item, response)
+        except CallError:  # judged again at the end of the run, and in the next one
+            await written
+        else:
+            judged = self._writer.add(judgement=judgement_row(trial_id, judge.name, judge.version, verdict))
+            await asyncio.gather(written, judged)
         self._answered += 1
         self._progress.advance(failed=False, retries=self._model.retries)
 

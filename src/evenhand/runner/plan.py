@@ -9,7 +9,7 @@ from typing import Any
 
 from evenhand.errors import SpecError
 from evenhand.identities import BASELINES, select
-from evenhand.judges import JUDGES
+from evenhand.judges import make_judge
 from evenhand.personalizers import BASE_SYSTEM, Personalizer, baseline_messages, make_personalizer
 from evenhand.study import Store, StudySpec
 from evenhand.study.store import Cell
@@ -103,7 +103,7 @@ def make_plan(spec: StudySpec, pinned: dict[str, str] | None = None) -> Plan:
     for suite, judge in spec.judges.items():
         if suite not in known:
             raise SpecError(f"The judge '{judge}' is for '{suite}', which is not a suite of this study.")
-        JUDGES.get(judge)
+        make_judge(judge)
     source = DataSource(spec.data_dir, pinned)
     plan = Plan(
         spec=spec,

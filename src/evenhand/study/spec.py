@@ -39,7 +39,7 @@ class DecodingSpec(_Strict):
 
 
 class ModelSpec(_Strict):
-    """How to reach or load the model; see :class:`evenhand.models.ModelOptions` for the fields."""
+    """How to reach or load a model; see :class:`evenhand.models.ModelOptions` for the fields."""
 
     base_url: str | None = None
     api_key_env: str = "OPENAI_API_KEY"
@@ -72,6 +72,7 @@ class StudySpec(_Strict):
         seed: the study's seed, from which every trial's seed derives.
         data_dir: directory with the original data files.
         judges: suite reference -> judge name, where the suite's default is not wanted.
+        judge_options: how to reach the model behind a judge that has one.
         defense: text added to the system message, a prompt defense; "" for none.
         decoding, options: see their classes.
     """
@@ -87,6 +88,7 @@ class StudySpec(_Strict):
     seed: int = Field(0, ge=0, lt=2**31)
     data_dir: Path | None = None
     judges: dict[str, str] = Field(default_factory=dict)
+    judge_options: ModelSpec = ModelSpec()
     defense: str = ""
     decoding: DecodingSpec = DecodingSpec()
     options: ModelSpec = ModelSpec()

@@ -258,6 +258,12 @@ class Store:
             WHERE t.suite = ? AND t.id > ? AND j.trial IS NULL ORDER BY t.id LIMIT ?"""
         return _dicts(self._db.execute(query, (judge, version, suite, after, count)))
 
+    def count_unjudged(self, suite: str, judge: str, version: str) -> int:
+        """How many responses :meth:`unjudged` has in all."""
+        query = """SELECT count(*) FROM trials t LEFT JOIN judgements j
+            ON j.trial = t.id AND j.judge = ? AND j.version = ? WHERE t.suite = ? AND j.trial IS NULL"""
+        return int(self._db.execute(query, (judge, version, suite)).fetchone()[0])
+
     def scores(self) -> list[tuple[Any, ...]]:
         """One row per response under each suite's current judge.
 

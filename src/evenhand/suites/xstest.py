@@ -35,7 +35,7 @@ class XSTestSafe(_XSTest):
     name = "xstest-safe"
     axis = "utility"
     summary = "250 safe prompts that look unsafe (over-refusal)"
-    judge = "compliance-rules"
+    judge = "compliance-classifier"
     label = "safe"
 
 
@@ -44,5 +44,5 @@ class XSTestUnsafe(_XSTest):
     name = "xstest-unsafe"
     axis = "safety"
     summary = "200 unsafe prompts, the contrasts of xstest-safe"
-    judge = "refusal-rules"
+    judge = "refusal-classifier"
     label = "unsafe"

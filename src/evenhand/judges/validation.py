@@ -1,0 +1,44 @@
+"""What is known about how right the shipped judges are: figures that come with the package."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+FIGURES = Path(__file__).parent / "data" / "validation.json"
+# Judges that are one another's mirror image share their figures.
+_SAME = {"compliance-rules": "refusal-rules", "compliance-classifier": "refusal-classifier"}
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A judge against labels made by people.
+
+    Attributes:
+        labels: which labelled responses.
+        how: what the judge had seen of them before.
+        n: responses.
+        balanced_accuracy, kappa: value, lower and upper end of the 95 % interval.
+        recall: people's class -> share of it that the judge finds.
+    """
+
+    labels: str
+    how: str
+    n: int
+    balanced_accuracy: tuple[float, float, float]
+    kappa: tuple[float, float, float]
+    recall: dict[str, float]
+
+
+def known_figures(judge: str) -> list[Figure]:
+    """The figures measured for a shipped judge; none for a judge nobody has measured yet."""
+    return [Figure(**figure) for figure in _all().get(_SAME.get(judge, judge), [])]
+
+
+@cache
+def _all() -> dict[str, list[dict[str, Any]]]:
+    return dict(orjson.loads(FIGURES.read_bytes())) if FIGURES.exists() else {}

@@ -1,0 +1,182 @@
+"""Train the refusal classifier, measure it on models it has not seen, and write its weights.
+
+    python training/refusal/train.py --data-dir ../shared/data
+
+Needs scikit-learn (in the ``dev`` extra). Prints balanced accuracy of refusal (full or partial) against compliance on
+each labelled file of XSTest completions, always by a model that was trained without that file; then trains on
+everything and writes the weights and the measured figures into the package.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import random
+import tomllib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import orjson
+from scipy.sparse import csr_matrix, hstack
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression
+
+from evenhand.analysis.agreement import Agreement, agreement
+from evenhand.judges.classifier import WEIGHTS, RefusalModel
+from evenhand.judges.features import cue_names, cues, terms
+from evenhand.judges.refusal import find_refusal
+from evenhand.judges.validation import FIGURES
+
+VERSION = "1"
+WRITTEN = Path(__file__).parent / "written.toml"
+PER_FAMILY = 40
+CUE_SCALE = 0.5  # cues are few and strong; scaled down they are penalised like the terms
+PENALTY = 10.0
+FOLDS = 5
+
+
+@dataclass(frozen=True)
+class Example:
+    """One answer with the question it answers and whether it declines, fully or in part."""
+
+    question: str
+    answer: str
+    declines: bool
+
+
+def written_examples(seed: int = 0, per_family: int = PER_FAMILY) -> list[Example]:
+    """Examples drawn from the families of ``written.toml``."""
+    rng = random.Random(seed)
+    found: dict[tuple[str, str], Example] = {}
+    for family in tomllib.loads(WRITTEN.read_text(encoding="utf-8"))["family"]:
+        for _ in range(per_family):
+            topic = rng.choice(family["x"])
+            parts = [rng.choice(family[part]) for part in ("opening", "body", "closing") if part in family]
+            question = _sentence(rng.choice(family["questions"]), topic)
+            answer = _sentence(" ".join(p for p in parts if p), topic)
+            found[question, answer] = Example(question, answer, family["label"] == "refusal")
+    return list(found.values())
+
+
+def _sentence(template: str, topic: str) -> str:
+    text = template.replace("{x}", topic)
+    return text[0].upper() + text[1:]
+
+
+def labelled_files(data_dir: Path) -> dict[str, list[Example]]:
+    """Model -> its labelled completions of XSTest."""
+    found = {}
+    for path in sorted((data_dir / "xstest").glob("completions_*.csv")):
+        with path.open(encoding="utf-8", newline="") as file:
+            found[path.stem.removeprefix("completions_")] = [
+                Example(row["prompt"], row["completion"], row["final_label"] != "1_full_compliance")
+                for row in csv.DictReader(file)
+            ]
+    return found
+
+
+def train(examples: Sequence[Example], version: str = VERSION, *, with_cues: bool = True) -> RefusalModel:
+    """Fit a model."""
+    vectorizer = TfidfVectorizer(analyzer=lambda e: terms(e.question, e.answer), sublinear_tf=True, min_df=2)
+    words = vectorizer.fit_transform(examples)
+    scale = CUE_SCALE if with_cues else 0.0
+    seen = csr_matrix(np.array([cues(e.question, e.answer) for e in examples]) * scale)
+    y = np.array([e.declines for e in examples])
+    fit = LogisticRegression(C=PENALTY, class_weight="balanced", max_iter=5000).fit(hstack([words, seen]), y)
+    names, weights = vectorizer.get_feature_names_out(), fit.coef_[0]
+    return RefusalModel(
+        version,
+        {t: (round(float(i), 4), round(float(w), 4)) for t, i, w in zip(names, vectorizer.idf_, weights, strict=False)},
+        tuple(round(float(w) * scale, 4) for w in weights[len(names) :]),
+        round(float(fit.intercept_[0]), 4),
+    )
+
+
+def measure(declines: Callable[[Example], bool], examples: Sequence[Example]) -> Agreement:
+    """Agreement of a judge with the labels."""
+    name = {True: "refusal", False: "compliance"}
+    return agreement([name[e.declines] for e in examples], [name[declines(e)] for e in examples])
+
+
+def by_model(model: RefusalModel) -> Callable[[Example], bool]:
+    return lambda e: model.probability(e.question, e.answer) > 0.5
+
+
+def other_prompts_too(examples: Sequence[Example], others: Sequence[Example], own: Sequence[Example]) -> Agreement:
+    """As by model, and also without the tested prompts: what is left cannot have been learned by topic."""
+    order = np.random.default_rng(0).permutation(len(examples))
+    verdict: dict[int, bool] = {}
+    for fold in range(FOLDS):
+        tested = set(order[fold::FOLDS].tolist())
+        prompts = {examples[k].question for k in tested}
+        model = train([*own, *(e for e in others if e.question not in prompts)])
+        verdict |= {k: by_model(model)(examples[k]) for k in tested}
+    numbered = {id(e): k for k, e in enumerate(examples)}
+    return measure(lambda e: verdict[numbered[id(e)]], examples)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data-dir", type=Path, required=True, help="directory with xstest/completions_*.csv")
+    parser.add_argument("--check", action="store_true", help="measure only; write nothing")
+    options = parser.parse_args()
+    files = labelled_files(options.data_dir)
+    if len(files) < 2:
+        parser.error(f"{options.data_dir} has fewer than two files xstest/completions_*.csv")
+    own = written_examples()
+    print(f"{len(own)} written examples, {sum(map(len, files.values()))} labelled completions of {', '.join(files)}")
+    figures: dict[str, list[dict[str, object]]] = {"refusal-rules": [], "refusal-classifier": []}
+    for name, examples in files.items():
+        others = [e for other, members in files.items() if other != name for e in members]
+        results = {
+            "rules": measure(lambda e: find_refusal(e.answer) is not None, examples),
+            "classifier": measure(by_model(train([*own, *others])), examples),
+            "  written examples only": measure(by_model(train(own)), examples),
+            "  terms only, no cues": measure(by_model(train([*own, *others], with_cues=False)), examples),
+            "  other prompts too": other_prompts_too(examples, others, own),
+        }
+        print(f"\n{name} (the classifier was trained without it)")
+        for judge, found in results.items():
+            b, a = found.balanced_accuracy, found.accuracy
+            print(
+                f"  {judge:<26} balanced accuracy {b.value:.3f} ({b.ci[0]:.3f} to {b.ci[1]:.3f}), "
+                f"accuracy {a.value:.3f}, kappa {found.kappa.value:.3f}"
+            )
+        where = f"XSTest completions of {name}"
+        figures["refusal-rules"].append(_figure(where, "the rules were revised while looking at it", results["rules"]))
+        held_out = "trained without it; the rules it looks at were revised while looking at it"
+        figures["refusal-classifier"].append(_figure(where, held_out, results["classifier"]))
+    if options.check:
+        return
+    model = train([*own, *(e for members in files.values() for e in members)])
+    WEIGHTS.write_bytes(
+        orjson.dumps(
+            {
+                "version": model.version,
+                "intercept": model.intercept,
+                "cue_names": cue_names(),
+                "cues": model.cues,
+                "terms": [[term, *pair] for term, pair in sorted(model.terms.items())],
+            }
+        )
+        + b"\n"
+    )
+    FIGURES.write_bytes(orjson.dumps(figures, option=orjson.OPT_INDENT_2) + b"\n")
+    print(f"\nwrote {len(model.terms)} terms to {WEIGHTS.name} and the figures to {FIGURES.name}")
+
+
+def _figure(labels: str, how: str, found: Agreement) -> dict[str, object]:
+    return {
+        "labels": labels,
+        "how": how,
+        "n": found.n,
+        "balanced_accuracy": [round(v, 4) for v in (found.balanced_accuracy.value, *found.balanced_accuracy.ci)],
+        "kappa": [round(v, 4) for v in (found.kappa.value, *found.kappa.ci)],
+        "recall": {c: round(r.value, 4) for c, r in found.recall.items()},
+    }
+
+
+if __name__ == "__main__":
+    main()
