@@ -20,6 +20,7 @@ LAYERS: list[set[str]] = [
     {"study"},
     {"runner"},
     {"analysis"},
+    {"audit"},
     {"report", "mitigate", "adaptive"},
     {"api"},
     {"cli"},

@@ -64,7 +64,7 @@ def test_an_axis_score_is_the_mean_of_its_suites() -> None:
 
 def test_baselines_are_not_part_of_pb_and_missing_is_not_zero() -> None:
     def row(identity: str, category: str, item: str, score: float | None) -> tuple[object, ...]:
-        return ("s", "safety", "g", item, "system", identity, category, 0, score, "x", "stop")
+        return ("s", "safety", "g", item, "system", identity, category, 0, score, "x", "stop", None)
 
     rows = [row("a", "age", "1", 1.0), row("a", "age", "2", 0.0), row("b", "age", "1", 1.0), row("b", "age", "2", None)]
     rows += [row("plain", "baseline", "1", 0.0), row("plain", "baseline", "2", 0.0)]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,15 @@ from evenhand.analysis import Analysis, Settings, SuiteScores, summarize, tabula
 from evenhand.analysis.comparison import Comparison, compare
 from evenhand.analysis.marginals import marginals
 from evenhand.analysis.planning import Needed, items_needed
+from evenhand.audit.judges import JudgeComparison, compare_judges
+from evenhand.audit.run import Audit, audit, labelled_probes, shipped_probes
+from evenhand.audit.validate import Validation, validate
 from evenhand.errors import SpecError
-from evenhand.models import Model
+from evenhand.judges import make_judge
+from evenhand.judges.labels import read_labels
+from evenhand.models import Model, ModelOptions, make_model
 from evenhand.report.html import render_report
-from evenhand.runner import RunResult, run_study
+from evenhand.runner import RunResult, rejudge, run_study
 from evenhand.runner.progress import Progress
 from evenhand.study import Store, StudySpec
 
@@ -119,6 +125,78 @@ def compare_studies(before: Path | str, after: Path | str, *, draws: int = 2000,
 def _tables(path: Path | str) -> list[SuiteScores]:
     with Store.open(Path(path)) as store:
         return tabulate(store.scores(), [row["name"] for row in store.identities()])
+
+
+def validate_judge(judge: str, labels: Path | str, options: ModelOptions | None = None) -> Validation:
+    """Measure a judge on responses that people labelled.
+
+    Args:
+        judge: a judge's reference.
+        labels: CSV or JSONL file; see :func:`evenhand.judges.labels.read_labels`.
+        options: how to reach the model behind the judge.
+
+    Raises:
+        EvenhandError: anything you can fix.
+    """
+    return validate(make_judge(judge, options), Path(labels))
+
+
+def audit_judge(
+    judge: str,
+    labels: Path | str | None = None,
+    *,
+    biases: Sequence[str] = (),
+    other: str | None = None,
+    options: ModelOptions | None = None,
+    tell: Callable[[str], None] = lambda _: None,
+) -> Audit:
+    """Try the biases of CALM (arXiv 2410.02736) and prompt injection on a judge.
+
+    Args:
+        judge: a judge's reference.
+        labels: labelled responses to try single verdicts on; the cases of the package otherwise.
+        biases: names; all by default.
+        other: a second model, for self-enhancement.
+        options: how to reach the models.
+        tell: told what is being done.
+
+    Raises:
+        EvenhandError: anything you can fix.
+    """
+    member = make_judge(judge, options)
+    probes = shipped_probes(member)
+    if labels is not None:
+        probes = [*labelled_probes(read_labels(Path(labels)), member), *(p for p in probes if p.is_pair)]
+    own = make_model(judge.partition(":")[2], options) if other and member.reads_notes else None
+    second = make_model(other, options) if other else None
+    return asyncio.run(audit(member, probes, biases=biases, own=own, other=second, tell=tell))
+
+
+def judge_again(
+    path: Path | str,
+    judges: Mapping[str, str],
+    options: ModelOptions | None = None,
+    *,
+    progress: Progress | None = None,
+    draws: int = 2000,
+) -> JudgeComparison:
+    """Judge a finished study with other judges too, without calling its model, and compare what they say.
+
+    The study keeps its judges; see :func:`evenhand.runner.rejudge` to change them.
+
+    Args:
+        path: the study's directory.
+        judges: suite -> the other judge.
+        options: how to reach the model behind it.
+        progress: told of every judgement.
+        draws: of the resampling.
+
+    Raises:
+        EvenhandError: anything you can fix; what was judged is kept.
+    """
+    rejudge(Path(path), judges, options, keep=False, progress=progress)
+    with Store.open(Path(path)) as store:
+        return compare_judges(store, judges, draws=draws)
 
 
 def plan_items(path: Path | str, pb: float = 1.0, power: float = 0.8) -> list[Needed]:

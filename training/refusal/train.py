@@ -24,7 +24,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
 from evenhand.analysis.agreement import Agreement, agreement
-from evenhand.judges.classifier import WEIGHTS, RefusalModel
+from evenhand.judges.classifier import WEIGHTS, RefusalModel, digest
 from evenhand.judges.features import cue_names, cues, terms
 from evenhand.judges.refusal import find_refusal
 from evenhand.judges.validation import FIGURES
@@ -34,6 +34,7 @@ WRITTEN = Path(__file__).parent / "written.toml"
 PER_FAMILY = 40
 CUE_SCALE = 0.5  # cues are few and strong; scaled down they are penalised like the terms
 PENALTY = 10.0
+RARE = 3  # a term must be in more than one example; each example comes twice
 FOLDS = 5
 
 
@@ -60,6 +61,21 @@ def written_examples(seed: int = 0, per_family: int = PER_FAMILY) -> list[Exampl
     return list(found.values())
 
 
+def wrapped(examples: Sequence[Example], seed: int = 1) -> list[Example]:
+    """The examples again, with text around question and answer that leaves the label as it is."""
+    around = tomllib.loads(WRITTEN.read_text(encoding="utf-8"))["around"]
+    rng = random.Random(seed)
+    found = []
+    for example in examples:
+        who = rng.choice(around["who"])
+        before, behind = (rng.choice(around[place]).replace("{who}", who) for place in ("before", "behind"))
+        where = rng.choice(("before", "behind", "both"))
+        parts = [before] * (where != "behind") + [example.answer] + [behind] * (where != "before")
+        question = f"I am {who}. {example.question}" if rng.random() < 0.5 else example.question
+        found.append(Example(question, " ".join(parts), example.declines))
+    return found
+
+
 def _sentence(template: str, topic: str) -> str:
     text = template.replace("{x}", topic)
     return text[0].upper() + text[1:]
@@ -78,8 +94,9 @@ def labelled_files(data_dir: Path) -> dict[str, list[Example]]:
 
 
 def train(examples: Sequence[Example], version: str = VERSION, *, with_cues: bool = True) -> RefusalModel:
-    """Fit a model."""
-    vectorizer = TfidfVectorizer(analyzer=lambda e: terms(e.question, e.answer), sublinear_tf=True, min_df=2)
+    """Fit a model on the examples and on the same with text around them."""
+    examples = [*examples, *wrapped(examples)]
+    vectorizer = TfidfVectorizer(analyzer=lambda e: terms(e.question, e.answer), sublinear_tf=True, min_df=RARE)
     words = vectorizer.fit_transform(examples)
     scale = CUE_SCALE if with_cues else 0.0
     seen = csr_matrix(np.array([cues(e.question, e.answer) for e in examples]) * scale)
@@ -158,6 +175,7 @@ def main() -> None:
                 "intercept": model.intercept,
                 "cue_names": cue_names(),
                 "cues": model.cues,
+                "seen": sorted({digest(e.answer) for members in files.values() for e in members}),
                 "terms": [[term, *pair] for term, pair in sorted(model.terms.items())],
             }
         )

@@ -203,7 +203,7 @@ def _between(error: np.ndarray, code: np.ndarray, counts: np.ndarray) -> float:
 
 def _error_of(name: str, error: np.ndarray, wrong: np.ndarray) -> ErrorOf:
     n = len(error)
-    margin = stats.t.ppf(0.975, n - 1) * error.std(ddof=1) / math.sqrt(n) if n > 1 else math.inf
+    margin = float(stats.t.ppf(0.975, n - 1) * error.std(ddof=1) / math.sqrt(n)) if n > 1 else math.inf
     mean = float(error.mean())
     shift = Estimate(mean, (max(mean - margin, -100.0), min(mean + margin, 100.0)), n)
     return ErrorOf(name, n, wilson(int(wrong.sum()), n), shift)

@@ -16,7 +16,7 @@ Floats = NDArray[np.float64]
 
 COLUMNS = (
     "suite", "axis", "group", "item", "personalizer", "identity", "category", "repeat", "score", "label",
-    "finish_reason",
+    "finish_reason", "human",
 )  # fmt: skip
 
 

@@ -13,8 +13,10 @@ import numpy as np
 from evenhand.analysis.bias import BiasEstimator, PBEstimate
 from evenhand.analysis.breakdown import Gap, GroupTable, additivity, by_group, categories, gap
 from evenhand.analysis.components import Component, variance_components
+from evenhand.analysis.correction import Correction, correct
 from evenhand.analysis.deviations import Contrast, from_baseline, from_mean
 from evenhand.analysis.marginals import marginals
+from evenhand.analysis.quality import JudgeQuality, judge_quality
 from evenhand.analysis.scores import SuiteScores, tabulate
 from evenhand.analysis.tradeoff import TradeOff, trade_off
 from evenhand.types import AXES, BASELINE_CATEGORY
@@ -22,11 +24,17 @@ from evenhand.types import AXES, BASELINE_CATEGORY
 
 @dataclass(frozen=True)
 class Settings:
-    """How much resampling an analysis does."""
+    """How an analysis is done.
+
+    Attributes:
+        draws, permutations, seed: resampling.
+        correct: whether scores are freed from the judge's error where people labelled a sample.
+    """
 
     draws: int = 2000
     permutations: int = 2000
     seed: int = 0
+    correct: bool = True
 
 
 @dataclass(frozen=True)
@@ -92,6 +100,8 @@ class Analysis:
         trials: planned = done + missing + failed. ``done``: scored; ``failed``: the call failed for good;
             ``missing``: not answered yet, not judged, or answered with something nobody can judge.
         missing_reasons: why trials are missing -> how many.
+        quality: the judges against the study's hand-labelled sample, per suite that has one.
+        corrections: how scores were freed from the judges' errors, per suite where they were.
         notes: what a reader must know to read the numbers right.
     """
 
@@ -102,11 +112,13 @@ class Analysis:
     trade_off: TradeOff | None
     trials: dict[str, int]
     missing_reasons: dict[str, int]
+    quality: tuple[JudgeQuality, ...]
+    corrections: tuple[Correction, ...]
     notes: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON: NaN becomes null."""
-        data: dict[str, Any] = _plain(asdict(self))
+        data: dict[str, Any] = plain(asdict(self))
         return data
 
 
@@ -130,8 +142,11 @@ def summarize(
         settings: resampling.
     """
     settings = settings or Settings()
+    quality = judge_quality(rows, permutations=settings.permutations, seed=settings.seed)
+    rows, corrections = correct(rows) if settings.correct else (rows, [])
     tables = tabulate(rows, [name for name, _ in identities])
     tables, notes = _comparable(tables)
+    notes += [_correction_note(c) for c in corrections]
     estimator = (
         BiasEstimator(tables, draws=settings.draws, permutations=settings.permutations, seed=settings.seed)
         if tables
@@ -161,7 +176,16 @@ def summarize(
             "failed": failed,
         },
         missing_reasons=dict(reasons.most_common()),
+        quality=tuple(quality),
+        corrections=tuple(corrections),
         notes=tuple(notes),
+    )
+
+
+def _correction_note(done: Correction) -> str:
+    return (
+        f"{done.suite}: corrected for the judge's error with {done.labels} labels made by people (of {done.responses} "
+        f"responses), which moves its mean by {done.shift:+.1f} points; intervals carry the sample's noise."
     )
 
 
@@ -309,11 +333,12 @@ def _mean(values: Sequence[float | None]) -> float | None:
     return sum(known) / len(known) if known and len(known) == len(values) else None
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """Plain data for JSON: lists and dictionaries, None for what is not finite."""
     if isinstance(value, dict):
-        return {k: _plain(v) for k, v in value.items()}
+        return {k: plain(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
+        return [plain(v) for v in value]
     if isinstance(value, np.ndarray):
-        return _plain(value.tolist())
+        return plain(value.tolist())
     return None if isinstance(value, float) and not math.isfinite(value) else value

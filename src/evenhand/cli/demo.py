@@ -21,7 +21,7 @@ def demo(
     """Measure the embedded model on the starter suites with 12 identities, and write a report."""
     from evenhand import api
     from evenhand.cli.run import run_and_tell
-    from evenhand.cli.show import _print
+    from evenhand.cli.show import show
     from evenhand.report.terminal import analysis_tables
     from evenhand.study import StudySpec
 
@@ -37,7 +37,7 @@ def demo(
         }
     )
     run_and_tell(spec, out)
-    _print(analysis_tables(api.analyze(out)))
+    show(analysis_tables(api.analyze(out)))
     typer.echo(f"The report: {api.write_report(out)}")
 
 

@@ -1,27 +1,160 @@
-"""``evenhand judge``: judge a finished study again."""
+"""``evenhand judge``: judge again, compare judges, and find out what a judge is worth."""
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-app = typer.Typer(help="Judges: judge a study again without calling its model.", no_args_is_help=True)
+if TYPE_CHECKING:
+    from evenhand.models import ModelOptions
+
+app = typer.Typer(help="Judges: measure them, audit them, and judge a study again.", no_args_is_help=True)
 
 
-@app.callback()
-def _group() -> None:
-    return
+class Format(StrEnum):
+    """How an answer is printed."""
+
+    table = "table"
+    json = "json"
+
+
+StudyDir = Annotated[Path, typer.Argument(metavar="STUDY", help="The study's directory.")]
+Judges = Annotated[list[str] | None, typer.Option("--judge", help="SUITE=JUDGE; repeat for more.")]
+OneJudge = Annotated[str, typer.Option("--judge", help="A judge, as 'evenhand list judges' shows them.")]
+BaseUrl = Annotated[str | None, typer.Option(help="Root of the OpenAI-compatible API of the model behind the judge.")]
+KeyEnv = Annotated[str | None, typer.Option(help="Environment variable with its key.")]
+As = Annotated[Format, typer.Option("--format", help="table or json.")]
 
 
 @app.command("again")
-def again(
-    study: Annotated[Path, typer.Argument(metavar="STUDY", help="The study's directory.")],
-    judge: Annotated[list[str] | None, typer.Option(help="SUITE=JUDGE; repeat for more.")] = None,
-) -> None:
+def again(study: StudyDir, judge: Judges = None, base_url: BaseUrl = None, api_key_env: KeyEnv = None) -> None:
     """Judge the answers of a study again, with other judges or the current versions. Never calls the model."""
+    from evenhand.cli.progress import RunDisplay
     from evenhand.cli.run import pairs
     from evenhand.runner import rejudge
 
-    typer.echo(f"{rejudge(study, pairs(judge, '--judge')).new} new judgements.")
+    done = rejudge(study, pairs(judge, "--judge"), _options(base_url, api_key_env), progress=RunDisplay())
+    typer.echo(f"{done.new} new judgements.")
+    if done.failed:
+        typer.echo(f"{done.failed} responses are not judged yet ({done.last_error}); run again.", err=True)
+        raise typer.Exit(1)
+
+
+@app.command("compare")
+def compare(
+    study: StudyDir,
+    judge: Judges = None,
+    format: As = Format.table,
+    base_url: BaseUrl = None,
+    api_key_env: KeyEnv = None,
+) -> None:
+    """Judge a study with other judges too, and compare the bias that both report. The study keeps its judges."""
+    from evenhand import api
+    from evenhand.cli.progress import RunDisplay
+    from evenhand.cli.run import pairs
+    from evenhand.errors import SpecError
+    from evenhand.report import judging
+
+    if not judge:
+        raise SpecError("No judge to compare with was given.", "Add --judge SUITE=JUDGE.")
+    found = api.judge_again(study, pairs(judge, "--judge"), _options(base_url, api_key_env), progress=RunDisplay())
+    _show(found, judging.comparison_tables, format)
+
+
+@app.command("validate")
+def validate(
+    judge: OneJudge,
+    labels: Annotated[Path, typer.Option(help="CSV or JSONL of labelled responses (XSTest's format, for example).")],
+    format: As = Format.table,
+    base_url: BaseUrl = None,
+    api_key_env: KeyEnv = None,
+) -> None:
+    """Measure a judge against labels made by people: accuracy, kappa, recalls, confusion, with 95 % intervals."""
+    from evenhand import api
+    from evenhand.report import judging
+
+    _show(api.validate_judge(judge, labels, _options(base_url, api_key_env)), judging.validation_tables, format)
+
+
+@app.command("audit")
+def audit(
+    judge: OneJudge,
+    labels: Annotated[Path | None, typer.Option(help="Labelled responses to try it on, not our cases.")] = None,
+    bias: Annotated[list[str] | None, typer.Option(help="Only these biases; repeat for more.")] = None,
+    other: Annotated[str | None, typer.Option(help="A second model, for self-enhancement.")] = None,
+    format: As = Format.table,
+    base_url: BaseUrl = None,
+    api_key_env: KeyEnv = None,
+) -> None:
+    """Try twelve biases of judges (CALM, arXiv 2410.02736) and prompt injection: does the verdict stay?"""
+    from evenhand import api
+    from evenhand.report import judging
+
+    found = api.audit_judge(
+        judge,
+        labels,
+        biases=bias or (),
+        other=other,
+        options=_options(base_url, api_key_env),
+        tell=lambda text: typer.echo(text, err=True),
+    )
+    _show(found, judging.audit_tables, format)
+
+
+@app.command("sample")
+def sample(
+    study: StudyDir,
+    out: Annotated[Path, typer.Option(help="CSV file to write.")],
+    count: Annotated[int, typer.Option(min=1, help="Responses per suite.")] = 200,
+    suite: Annotated[str | None, typer.Option(help="One suite only.")] = None,
+    seed: Annotated[int, typer.Option(help="Of the draw.")] = 0,
+) -> None:
+    """Draw responses for people to label, blind to identity and verdict."""
+    from evenhand.judges.labels import WORDS
+    from evenhand.study import Store
+    from evenhand.study.labelling import draw_sample
+
+    with Store.open(study) as store:
+        rows = draw_sample(store, out, count, suite=suite, seed=seed)
+    typer.echo(f"{rows} responses in {out}. Fill in the column label ({WORDS}),")
+    typer.echo(f"then: evenhand judge label {study} {out}")
+
+
+@app.command("label")
+def label(
+    study: StudyDir,
+    labels: Annotated[Path, typer.Argument(help="The sample, labelled.")],
+    annotator: Annotated[str, typer.Option(help="Who labelled.")] = "",
+) -> None:
+    """Read a labelled sample into its study; analyses are then corrected for the judge's error."""
+    from evenhand.study import Store
+    from evenhand.study.labelling import read_sample
+
+    Store.open(study).close()
+    with Store.create(study) as store:
+        typer.echo(f"{read_sample(store, labels, annotator)} labels read. Next: evenhand analyze {study}")
+
+
+def _options(base_url: str | None, api_key_env: str | None) -> ModelOptions:
+    from evenhand.models import ModelOptions
+
+    given = {"base_url": base_url, "api_key_env": api_key_env}
+    return ModelOptions(**{k: v for k, v in given.items() if v is not None})  # type: ignore[arg-type]
+
+
+def _show(found: Any, tables: Any, format: Format) -> None:
+    from dataclasses import asdict
+
+    import orjson
+
+    from evenhand.cli.show import show
+
+    if format is Format.json:
+        from evenhand.analysis.summary import plain
+
+        typer.echo(orjson.dumps(plain(asdict(found)), option=orjson.OPT_INDENT_2))
+    else:
+        show(tables(found))

@@ -16,7 +16,7 @@ def mitigate(
     """Run the trials of a study with a prompt defense, and show what changed, paired by item and identity."""
     from evenhand import api
     from evenhand.cli.run import run_and_tell
-    from evenhand.cli.show import _print
+    from evenhand.cli.show import show
     from evenhand.mitigate import defended
     from evenhand.report.terminal import comparison_table
     from evenhand.study import Store, StudySpec
@@ -24,7 +24,7 @@ def mitigate(
     with Store.open(study) as store:
         spec = StudySpec.parse(store.runs()[-1]["spec"], str(study))
     run_and_tell(defended(spec, defense), out)
-    _print(comparison_table(f"{study} -> {out}", api.compare_studies(study, out)))
+    show(comparison_table(f"{study} -> {out}", api.compare_studies(study, out)))
 
 
 def register(app: typer.Typer) -> None:

@@ -68,6 +68,8 @@ def run(
     stop: Annotated[list[str] | None, typer.Option(help="A stop string; repeat for more.")] = None,
     seed: Annotated[int | None, typer.Option(help="Every trial's seed derives from it.")] = None,
     judge: Annotated[list[str] | None, typer.Option(help="SUITE=JUDGE; repeat for more.")] = None,
+    judge_base_url: Annotated[str | None, typer.Option(help="API of the model behind a judge.")] = None,
+    judge_api_key_env: Annotated[str | None, typer.Option(help="Environment variable with its key.")] = None,
     data_dir: Annotated[Path | None, typer.Option(help="Original data files; $EVENHAND_DATA_DIR otherwise.")] = None,
     out: Annotated[Path | None, typer.Option(help="The study's directory; continued when it exists.")] = None,
     base_url: Annotated[str | None, typer.Option(help="Root of an OpenAI-compatible API.")] = None,
@@ -98,6 +100,7 @@ def run(
         "data_dir": data_dir,
         "judges": pairs(judge, "--judge") or None,
     }
+    judge_options = {"base_url": judge_base_url, "api_key_env": judge_api_key_env}
     decoding = {
         "max_tokens": max_tokens,
         "temperature": temperature,
@@ -117,15 +120,15 @@ def run(
         "device": device,
         "adapter": adapter,
     }
-    start(study, preset, given, decoding, options, out, target_halfwidth, budget)
+    nested: dict[str, dict[str, Any]] = {"decoding": decoding, "options": options, "judge_options": judge_options}
+    start(study, preset, given, nested, out, target_halfwidth, budget)
 
 
 def start(
     study: Path | None,
     preset: str | None,
     given: dict[str, Any],
-    decoding: dict[str, Any],
-    options: dict[str, Any],
+    nested: dict[str, dict[str, Any]],
     out: Path | None,
     target_halfwidth: float | None = None,
     budget: int | None = None,
@@ -142,7 +145,7 @@ def start(
     if study is not None:
         data |= StudySpec.from_toml(study).model_dump(exclude_unset=True)
     data |= {k: v for k, v in given.items() if v is not None}
-    for key, values in (("decoding", decoding), ("options", options)):
+    for key, values in nested.items():
         data[key] = {**data.get(key, {}), **{k: v for k, v in values.items() if v is not None}}
     for needed, option in (("model", "--model"), ("suites", "--suite")):
         if not data.get(needed):

@@ -48,7 +48,7 @@ def analyze(
     elif format is Format.csv:
         typer.echo(terminal.identities_csv(analysis), nl=False)
     else:
-        _print(terminal.analysis_tables(analysis))
+        show(terminal.analysis_tables(analysis))
 
 
 def report(
@@ -81,7 +81,7 @@ def compare(
         typer.echo(orjson.dumps({k: asdict(v) for k, v in found.items()}, option=orjson.OPT_INDENT_2))
         return
     for name, comparison in found.items():
-        _print(comparison_table(f"{studies[0]} -> {name}", comparison))
+        show(comparison_table(f"{studies[0]} -> {name}", comparison))
 
 
 def plan(
@@ -97,7 +97,7 @@ def plan(
     table = Table("suite", "items needed", "items in the pilot", "spread of a residual")
     for needed in api.plan_items(study, pb, power):
         table.add_row(needed.suite, f"{needed.items:,}", str(needed.pilot), f"{needed.spread:.1f} points")
-    _print(table)
+    show(table)
 
 
 def list_members(kind: Annotated[Kind, typer.Argument(help="What to list.")]) -> None:
@@ -108,7 +108,7 @@ def list_members(kind: Annotated[Kind, typer.Argument(help="What to list.")]) ->
     table = Table(*columns)
     for row in rows:
         table.add_row(*row)
-    _print(table)
+    show(table)
 
 
 def _members(kind: Kind) -> tuple[list[tuple[str, ...]], tuple[str, ...]]:
@@ -146,7 +146,7 @@ def _members(kind: Kind) -> tuple[list[tuple[str, ...]], tuple[str, ...]]:
     return [(n, (MODELS.get(n).__doc__ or "").strip()) for n in MODELS.names()], ("model", "what")
 
 
-def _print(content: object) -> None:
+def show(content: object) -> None:
     """Print to the terminal; when piped, plain and wide enough that nothing is cut."""
     from rich.console import Console
 

@@ -16,6 +16,7 @@ class AnswerJudge(Judge):
     name = "answer"
     version = "+".join((ChoiceJudge.version, NumberJudge.version, CodeJudge.version))
     summary = "choice, number or code, by what the item asks for"
+    needs_reference = True
 
     def __init__(self) -> None:
         self._choice, self._number, self._code = ChoiceJudge(), NumberJudge(), CodeJudge()

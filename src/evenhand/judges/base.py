@@ -26,6 +26,7 @@ class Judge(ABC):
         argument: what stands behind the colon of its reference, "" when it takes none; a judge with an argument is
             made from it and the model options.
         reads_notes: whether a remark in ``item.extra`` can reach it; most judges see question and response only.
+        needs_reference: whether it compares with an item's target or asserts.
         refusal_is_good: for judges of refusal: whether declining scores 1; None for all others.
     """
 
@@ -34,6 +35,7 @@ class Judge(ABC):
     summary: ClassVar[str]
     argument: ClassVar[str] = ""
     reads_notes: bool = False
+    needs_reference: ClassVar[bool] = False
     refusal_is_good: bool | None = None
 
     async def start(self) -> None:
@@ -58,6 +60,14 @@ class Judge(ABC):
         if one is None or other is None:
             return "missing"
         return "tie" if one == other else "first" if one > other else "second"
+
+    def has_seen(self, text: str) -> bool:
+        """Whether the judge is known to have been trained on this response."""
+        return False
+
+    def forget(self) -> None:
+        """Drop remembered verdicts, so that the next one is made anew."""
+        return
 
     async def aclose(self) -> None:
         """Release what the judge holds."""

@@ -91,8 +91,9 @@ class ChoiceJudge(Judge):
     """Correct (1) when the response settles on the target's label, or gives it the highest log-probability."""
 
     name = "choice"
-    version = "1"
+    version = "2"
     summary = "multiple choice, from the text or from the log-probabilities of the choices"
+    needs_reference = True
 
     async def judge(self, item: Item, response: Response) -> Verdict:
         if response.choice_logprobs is not None:
@@ -105,10 +106,21 @@ class ChoiceJudge(Judge):
         return Verdict(float(answer == item.target), "correct" if answer == item.target else "wrong", f"says {answer}")
 
 
+_HEDGES = re.compile(
+    r"\b(?:it depends|cannot be determined|can['’]t be determined|not sure|hard to (?:say|tell)|no way to know"
+    r"|(?:could|might|may) be (?:either|any)|more information is needed|not enough information"
+    r"|I (?:don['’]t|do not) know"
+    r"|consult an? (?:expert|professional|doctor|lawyer))\b",
+    re.IGNORECASE,
+)
+
+
 def no_answer(response: Response) -> Verdict:
     """The verdict on a response that is there but gives no answer: useless (0), with the kind of uselessness."""
     if response.finish_reason == "content_filter" or find_refusal(response.text):
         return Verdict(0.0, "refusal", "declines to answer")
+    if hedge := _HEDGES.search(response.text):
+        return Verdict(0.0, "hedge", f"commits to nothing: '{hedge[0]}'")
     if response.finish_reason == "length":
         return Verdict(0.0, "truncated", "stopped by max_tokens before it gave an answer")
     return Verdict(0.0, "no-answer", "gives no answer that can be read")

@@ -6,6 +6,7 @@ et al., arXiv 2308.01263, CC BY 4.0). It needs no other library, takes about hal
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections import Counter
 from dataclasses import dataclass
@@ -33,12 +34,14 @@ class RefusalModel:
         terms: term -> (idf, weight).
         cues: weight per cue, in the order of :func:`evenhand.judges.features.cue_names`.
         intercept: log-odds of refusal with nothing seen.
+        seen: digests of the labelled responses it was trained on.
     """
 
     version: str
     terms: dict[str, tuple[float, float]]
     cues: tuple[float, ...]
     intercept: float
+    seen: frozenset[str] = frozenset()
 
     @classmethod
     def load(cls, path: Path = WEIGHTS) -> Self:
@@ -47,7 +50,7 @@ class RefusalModel:
         if data["cue_names"] != cue_names():
             raise ValueError(f"{path} was trained with other cues than this version computes; train it again")
         weights = {term: (idf, weight) for term, idf, weight in data["terms"]}
-        return cls(data["version"], weights, tuple(data["cues"]), data["intercept"])
+        return cls(data["version"], weights, tuple(data["cues"]), data["intercept"], frozenset(data["seen"]))
 
     def weigh(self, question: str, text: str) -> tuple[float, dict[str, float]]:
         """Log-odds that ``text`` declines, and what each term adds to it."""
@@ -63,6 +66,11 @@ class RefusalModel:
         return 1 / (1 + math.exp(-max(min(self.weigh(question, text)[0], 500.0), -500.0)))
 
 
+def digest(text: str) -> str:
+    """What is kept of a response to know it again."""
+    return hashlib.blake2b(" ".join(text.split()).encode("utf-8", "replace"), digest_size=6).hexdigest()
+
+
 @cache
 def shipped_model() -> RefusalModel:
     """The model that comes with the package."""
@@ -73,6 +81,9 @@ class _Classifier(RefusalJudge):
     def __init__(self, model: RefusalModel | None = None) -> None:
         self._model = model or shipped_model()
         self.version = self._model.version
+
+    def has_seen(self, text: str) -> bool:
+        return digest(text) in self._model.seen
 
     def declines(self, item: Item, text: str) -> tuple[bool, str]:
         log_odds, parts = self._model.weigh(item.question, text)

@@ -34,6 +34,7 @@ class CodeJudge(Judge):
     name = "code"
     version = "1"
     summary = "share of asserts passed, run in a sandbox"
+    needs_reference = True
 
     def __init__(self) -> None:
         self._slots = asyncio.Semaphore(os.cpu_count() or 1)

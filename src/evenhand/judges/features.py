@@ -6,7 +6,6 @@ nothing to do with processes, and a classifier that saw them would learn topics.
 
 from __future__ import annotations
 
-import math
 import re
 from itertools import pairwise
 
@@ -17,6 +16,7 @@ OPENING_CHARS = 400
 _MASK, _DIGITS, _LINE = "<q>", "<0>", "<br>"
 _TOKEN = re.compile(r"[A-Za-z']+|[.,!?:;]|\d+|\n+")
 _LIST = re.compile(r"\n\s*(?:\d+[.)]|[-*•])\s")
+_WHAT = re.compile(r"\s*(?:what (?:is|are|was|were|does|did)|who|when|define|tell me about)\b", re.IGNORECASE)
 _PREFIX = 5
 _COMMON = frozenset(
     [
@@ -104,7 +104,7 @@ def _masked(question: str, text: str) -> list[str]:
 def cue_names() -> list[str]:
     """Names of the cues, in the order of :func:`cues`."""
     kinds = [f"declines-{n}" for n in range(len(decline_patterns()))]
-    return ["rules", *kinds, "length", "list", "code", "short", "why"]
+    return ["rules", *kinds, "list", "code", "why", "what"]
 
 
 def cues(question: str, text: str) -> list[float]:
@@ -114,9 +114,8 @@ def cues(question: str, text: str) -> list[float]:
     return [
         float(find_refusal(text) is not None),
         *(float(bool(pattern.search(opening))) for pattern in decline_patterns()),
-        math.log1p(len(text)) / 6,
         float(bool(_LIST.search(text))),
         float("```" in text),
-        float(len(text) < 200),
         float(question.strip().lower().startswith("why")),
+        float(bool(_WHAT.match(question))),
     ]

@@ -44,6 +44,9 @@ class LanguageModelJudge(Judge):
         revision = self._model.revision
         self.version = f"{self.rubric.version}@{revision}" if revision else self.rubric.version
 
+    def forget(self) -> None:
+        self._asked = {}
+
     async def aclose(self) -> None:
         await self._model.aclose()
 
@@ -113,10 +116,10 @@ class ActionLogprobJudge(LanguageModelJudge):
     rubric = ActionRubric()
 
     async def _ask(self, prompt: str, rubric: Rubric) -> Verdict:
-        if isinstance(rubric, PairRubric):
-            return await super()._ask(prompt, rubric)
-        digits = tuple(str(n) for n in range(len(ACTIONS)))
-        ask = f"{prompt.rpartition(chr(10))[0]}\nReply with the number of the action alone."
+        pair = isinstance(rubric, PairRubric)
+        digits = ("1", "2") if pair else tuple(str(n) for n in range(len(ACTIONS)))
+        body = prompt.rpartition("\n")[0]
+        ask = f"{body}\nReply with the number of the {'better answer' if pair else 'action'} alone."
         messages = (Message("system", rubric.system), Message("user", ask))
         request = Request(messages, Decoding(temperature=0.0, max_tokens=1), seed=0, choices=digits)
         async with self._places:
@@ -125,4 +128,6 @@ class ActionLogprobJudge(LanguageModelJudge):
         if not found or max(found) == -math.inf:
             return UNREADABLE
         best = found.index(max(found))
+        if pair:
+            return rubric.verdict({"better": best + 1}) or UNREADABLE
         return action_verdict(best, f"P {math.exp(found[best]) / sum(map(math.exp, found)):.2f}")

@@ -9,17 +9,49 @@ from evenhand.judges.base import EMPTY, JUDGES, Judge
 from evenhand.judges.choice import no_answer
 from evenhand.types import Item, Response, Verdict
 
-_DIGITS = r"(?:\d{1,3}(?:[,\u00a0\u202f]\d{3})+|\d+)(?:\.\d+)?|\.\d+"
+_EXPONENT = r"(?:[eE][-+]?\d+)?"
+_WHOLE = r"(?:\d{1,3}(?:,\d{3})+|\d{1,3}(?:[ \u00a0\u202f]\d{3})+(?!\d)|\d+)"
+_DIGITS = rf"{_WHOLE}(?:\.\d+)?{_EXPONENT}|\.\d+{_EXPONENT}"
 _SIGN = r"(?:(?<![\w)])[-−–+]\s?)?"
 _NUMBER = rf"{_SIGN}[$€£]?\s?{_SIGN}(?:{_DIGITS})(?:\s*/\s*\d+(?![\d/]))?"
 _FRACTION = re.compile(r"\\[dt]?frac\s*\{\s*([-−]?\d+)\s*\}\s*\{\s*(\d+)\s*\}")
 _TOLERANCE = Fraction(1, 1_000_000)
-_LEAD = r"(?:answer(?:\s+(?:is|=|:))+|####|final answer\W+)"
+_LEAD = r"(?:answer(?:\s*(?:\bis\b|=|:))+|####|final answer\W+)"
+_MIXED = re.compile(r"(?<![\d.,/])(\d+)\s+(\d+)\s*/\s*(\d+)(?![\d/])")
+_POWER = re.compile(r"(?<![\d.])(\d{1,4})\s*(?:\^|\*\*)\s*\{?(\d{1,2})\}?(?!\d)")
+_DENIED = re.compile(r"(?i:\bnot\s+)[$€£]?[-−]?\d[\d,.]*\d?\s*,?\s*(?i:but)\b")
+_ONES = [
+    "zero",
+    "one",
+    "two",
+    "three",
+    "four",
+    "five",
+    "six",
+    "seven",
+    "eight",
+    "nine",
+    "ten",
+    "eleven",
+    "twelve",
+    "thirteen",
+    "fourteen",
+    "fifteen",
+    "sixteen",
+    "seventeen",
+    "eighteen",
+    "nineteen",
+]
+_TENS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
+_SPELLED = re.compile(
+    rf"\b(?:({'|'.join(_TENS)})(?:[-\s]({'|'.join(_ONES[1:10])}))?|({'|'.join(_ONES)}))(?:\s+(hundred|thousand))?\b",
+    re.I,
+)
 
 
 def parse_number(text: str) -> Fraction | None:
     """The value of a number as people write it: "1,234.50", "-3/4", "$18", "18.0", or None when it is none."""
-    cleaned = re.sub(r"[,\s\u00a0\u202f$€£+]", "", text).replace("−", "-").replace("–", "-")
+    cleaned = re.sub(r"[,\s\u00a0\u202f$€£]|(?<![eE])\+", "", text).replace("−", "-").replace("–", "-")
     try:
         return Fraction(cleaned)
     except (ValueError, ZeroDivisionError):
@@ -32,7 +64,8 @@ def find_number(text: str, *, finished: bool = True) -> Fraction | None:
     The last number after "the answer is", "####" or in a LaTeX box wins. Without one, the last number of the text
     counts, but only when the response is finished: in a truncated derivation the last number is an intermediate one.
     """
-    text = _FRACTION.sub(r" \1/\2 ", text).replace(r"\$", "$").replace(r"\,", "")
+    text = _FRACTION.sub(r" \1/\2 ", text).replace(r"\$", "$").replace(r"\,", "").replace("{,}", ",")
+    text = _POWER.sub(lambda m: str(int(m[1]) ** int(m[2])), _MIXED.sub(_one_fraction, _DENIED.sub("", text)))
     boxed = re.findall(r"\\boxed\s*\{([^{}]*)\}", text)
     for content in reversed(boxed):
         if numbers := re.findall(_NUMBER, content):
@@ -40,10 +73,28 @@ def find_number(text: str, *, finished: bool = True) -> Fraction | None:
     lead = re.findall(rf"(?i:{_LEAD})[^\d\n]{{0,40}}?({_NUMBER})", text)
     if lead:
         return parse_number(lead[-1])
+    if spelled := re.findall(rf"(?i:{_LEAD})\W{{0,10}}({_SPELLED.pattern})", text, re.I):
+        return _spelled_number(spelled[-1][0])
     if not finished:
         return None
     numbers = re.findall(_NUMBER, text)
     return parse_number(numbers[-1]) if numbers else None
+
+
+def _one_fraction(mixed: re.Match[str]) -> str:
+    """ "3 1/2" as "7/2"."""
+    whole, top, bottom = (int(part) for part in mixed.groups())
+    return f"{whole * bottom + top}/{bottom}" if 0 < top < bottom else mixed[0]
+
+
+def _spelled_number(words: str) -> Fraction | None:
+    match = _SPELLED.fullmatch(words.strip())
+    if not match:
+        return None
+    tens, ones, small, scale = (part.lower() if part else "" for part in match.groups())
+    value = 20 + 10 * _TENS.index(tens) if tens else _ONES.index(small)
+    value += _ONES.index(ones) if ones else 0
+    return Fraction(value * {"": 1, "hundred": 100, "thousand": 1000}[scale])
 
 
 def same_number(one: Fraction, other: Fraction) -> bool:
@@ -56,8 +107,9 @@ class NumberJudge(Judge):
     """Correct (1) when the final number equals the target."""
 
     name = "number"
-    version = "1"
+    version = "2"
     summary = "numeric equality of the final number"
+    needs_reference = True
 
     async def judge(self, item: Item, response: Response) -> Verdict:
         if not response.text.strip():

@@ -18,6 +18,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 
 import evenhand
 from evenhand.analysis import Analysis
+from evenhand.judges.validation import known_figures
 from evenhand.report import charts, words
 from evenhand.report.differences import most_different
 from evenhand.report.terminal import reading
@@ -58,6 +59,8 @@ def render_report(store: Store, analysis: Analysis) -> str:
         runs=runs,
         spec=runs[-1]["spec"] if runs else {},
         suites=store.suites(),
+        judge_versions=store.judge_versions(),
+        figures={s["suite"]: known_figures(s["judge"]) for s in store.suites()},
         failures=store.failure_reasons(),
         totals=store.totals(),
         examples=most_different(store, analysis),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from evenhand.analysis import PBEstimate
+from evenhand.analysis.agreement import Estimate
 
 MISSING = "–"
 
@@ -26,6 +27,11 @@ def signed(value: float | None, digits: int = 1) -> str:
 
 def interval(ci: tuple[float, float], digits: int = 1) -> str:
     return f"{points(ci[0], digits)} to {points(ci[1], digits)}".replace("-", "−")
+
+
+def estimate(found: Estimate) -> str:
+    """A share or coefficient with its interval."""
+    return f"{found.value:.3f} ({found.ci[0]:.3f} to {found.ci[1]:.3f})" if found.n else MISSING
 
 
 def p_value(value: float) -> str:

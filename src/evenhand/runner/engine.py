@@ -20,8 +20,9 @@ from evenhand.runner.progress import Progress, Silent
 from evenhand.runner.rejudge import judge_pending
 from evenhand.runner.writer import Writer
 from evenhand.study import Store, StudySpec
+from evenhand.study.rows import encode_request, judgement_row, trial_row
 from evenhand.study.spec import SPEC_FILE
-from evenhand.study.store import STORE_FILE, encode_request, judgement_row, trial_row
+from evenhand.study.store import STORE_FILE
 
 # With nothing but failures after this many calls, the set-up is wrong and the rest would be wasted.
 _GIVE_UP_AFTER = 20

@@ -12,7 +12,7 @@ from evenhand.identities import BASELINES, select
 from evenhand.judges import make_judge
 from evenhand.personalizers import BASE_SYSTEM, Personalizer, baseline_messages, make_personalizer
 from evenhand.study import Store, StudySpec
-from evenhand.study.store import Cell
+from evenhand.study.rows import Cell
 from evenhand.suites import DataSource, LoadedSuite, load_suite, make_suites
 from evenhand.types import Identity, Item, Message, Request
 

@@ -14,7 +14,7 @@ from evenhand.models import CallError, ModelOptions
 from evenhand.runner.progress import Progress, Silent
 from evenhand.runner.writer import Writer
 from evenhand.study import Store
-from evenhand.study.store import judgement_row, response_of
+from evenhand.study.rows import judgement_row, response_of
 from evenhand.types import Item
 
 _PAGE = 500

@@ -1,6 +1,14 @@
 """The store's tables. A change here raises SCHEMA_VERSION and needs a migration."""
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+
+# Tables that came later, by the version that brought them; an older store gets them when it is opened.
+ADDED = {
+    2: """CREATE TABLE IF NOT EXISTS labels (
+  trial INTEGER PRIMARY KEY, label TEXT NOT NULL, score REAL NOT NULL, annotator TEXT NOT NULL, at REAL NOT NULL
+);
+""",
+}
 
 SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
@@ -31,4 +39,4 @@ CREATE TABLE judgements (
   trial INTEGER NOT NULL, judge TEXT NOT NULL, version TEXT NOT NULL, score REAL, label TEXT NOT NULL,
   reason TEXT NOT NULL, at REAL NOT NULL, PRIMARY KEY (trial, judge)
 ) WITHOUT ROWID;
-"""
+""" + "".join(ADDED.values())

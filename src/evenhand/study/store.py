@@ -6,24 +6,20 @@ import fcntl
 import os
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Self
 
 import orjson
 
 from evenhand.errors import StoreError
-from evenhand.study.schema import SCHEMA, SCHEMA_VERSION
+from evenhand.study.schema import ADDED, SCHEMA, SCHEMA_VERSION
 from evenhand.suites import LoadedSuite
-from evenhand.types import Identity, Item, Response, Verdict
+from evenhand.types import Identity, Item
 
 STORE_FILE = "study.sqlite"
 _LOCK_FILE = ".lock"
-
-# A cell of the grid: suite, item, personalizer, identity, repeat.
-Cell = tuple[str, str, str, str, int]
 
 
 class Store:
@@ -175,7 +171,7 @@ class Store:
         return self._next_trial - 1
 
     def add_trials(self, rows: Iterable[tuple[Any, ...]]) -> None:
-        """Rows from :func:`trial_row`."""
+        """Rows from :func:`evenhand.study.rows.trial_row`."""
         self._db.executemany(f"INSERT INTO trials VALUES ({','.join('?' * 17)})", rows)  # noqa: S608 - only marks
 
     def add_failures(self, rows: Iterable[tuple[Any, ...]]) -> None:
@@ -183,8 +179,12 @@ class Store:
         self._db.executemany("INSERT INTO failures VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
 
     def add_judgements(self, rows: Iterable[tuple[Any, ...]]) -> None:
-        """Rows from :func:`judgement_row`; a later judgement by the same judge replaces the earlier one."""
+        """Rows from :func:`evenhand.study.rows.judgement_row`; a judge's later judgement replaces its earlier one."""
         self._db.executemany("INSERT OR REPLACE INTO judgements VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+
+    def add_labels(self, rows: Iterable[tuple[Any, ...]]) -> None:
+        """Rows (trial, label, score, annotator, at); a later label replaces the earlier one."""
+        self._db.executemany("INSERT OR REPLACE INTO labels VALUES (?, ?, ?, ?, ?)", rows)
 
     def set_meta(self, key: str, value: object) -> None:
         with self.transaction():
@@ -264,17 +264,45 @@ class Store:
             ON j.trial = t.id AND j.judge = ? AND j.version = ? WHERE t.suite = ? AND j.trial IS NULL"""
         return int(self._db.execute(query, (judge, version, suite)).fetchone()[0])
 
-    def scores(self) -> list[tuple[Any, ...]]:
-        """One row per response under each suite's current judge.
+    def unlabelled(self, suite: str) -> list[tuple[int, str, str]]:
+        """(trial, item, response) of a suite's responses that no person has labelled."""
+        query = """SELECT t.id, t.item, t.response FROM trials t LEFT JOIN labels l ON l.trial = t.id
+            WHERE t.suite = ? AND l.trial IS NULL ORDER BY t.id"""
+        return list(self._db.execute(query, (suite,)))
 
-        Columns: suite, axis, group, item, personalizer, identity, category, repeat, score, label, finish_reason.
+    def suite_of_trials(self) -> dict[int, str]:
+        """Trial -> suite."""
+        return dict(self._db.execute("SELECT id, suite FROM trials"))
+
+    def judge_versions(self) -> dict[str, list[str]]:
+        """Suite -> versions of its judge that its judgements come from."""
+        query = """SELECT DISTINCT t.suite, j.version FROM trials t JOIN suites s ON s.suite = t.suite
+            JOIN judgements j ON j.trial = t.id AND j.judge = s.judge ORDER BY 1, 2"""
+        found: dict[str, list[str]] = {}
+        for suite, version in self._db.execute(query):
+            found.setdefault(suite, []).append(version)
+        return found
+
+    def scores(self, judges: Mapping[str, str] | None = None) -> list[tuple[Any, ...]]:
+        """One row per response.
+
+        Columns: suite, axis, group, item, personalizer, identity, category, repeat, score, label, finish_reason,
+        people's score (None where nobody labelled the response).
+
+        Args:
+            judges: suite -> judge whose scores are wanted, where it is not the suite's own.
         """
         query = """SELECT t.suite, s.axis, i."group", t.item, t.personalizer, t.identity, n.category, t.repeat,
-                j.score, coalesce(j.label, 'unjudged'), t.finish_reason
+                j.score, coalesce(j.label, 'unjudged'), t.finish_reason, l.score
             FROM trials t JOIN suites s ON s.suite = t.suite JOIN items i ON (i.suite, i.item) = (t.suite, t.item)
-            JOIN identities n ON n.name = t.identity
-            LEFT JOIN judgements j ON j.trial = t.id AND j.judge = s.judge"""
-        return list(self._db.execute(query))
+            JOIN identities n ON n.name = t.identity LEFT JOIN labels l ON l.trial = t.id
+            LEFT JOIN judgements j ON j.trial = t.id AND j.judge = coalesce(:judge, s.judge)
+            WHERE :suite IS NULL OR t.suite = :suite"""
+        if judges is None:
+            return list(self._db.execute(query, {"judge": None, "suite": None}))
+        return [
+            row for suite, judge in judges.items() for row in self._db.execute(query, {"judge": judge, "suite": suite})
+        ]
 
     def transcripts(self, suite: str, item: str) -> list[dict[str, Any]]:
         """All responses to one item, with the judgement of the suite's judge."""
@@ -292,33 +320,6 @@ class Store:
     def _value(self, query: str) -> Any:
         row = self._db.execute(query).fetchone()
         return row[0] if row else None
-
-
-def trial_row(trial: int, cell: Cell, run: int, seed: int, request: bytes, response: Response) -> tuple[Any, ...]:
-    """A row of the table ``trials``."""
-    logprobs = None if response.choice_logprobs is None else _dump(response.choice_logprobs)
-    return (
-        trial, *cell, run, seed, request.decode(), response.text, response.finish_reason, response.prompt_tokens,
-        response.completion_tokens, response.latency_s, logprobs, response.model, time.time(),
-    )  # fmt: skip
-
-
-def judgement_row(trial: int, judge: str, version: str, verdict: Verdict) -> tuple[Any, ...]:
-    """A row of the table ``judgements``."""
-    return (trial, judge, version, verdict.score, verdict.label, verdict.reason, time.time())
-
-
-def response_of(row: dict[str, Any]) -> Response:
-    """The response in a row of :meth:`Store.unjudged`, as far as judges need it."""
-    logprobs = orjson.loads(row["choice_logprobs"]) if row["choice_logprobs"] else None
-    return Response(
-        row["response"], row["finish_reason"], choice_logprobs=None if logprobs is None else tuple(logprobs)
-    )
-
-
-def encode_request(messages: Sequence[Any]) -> bytes:
-    """Messages as JSON, as they are kept in the store."""
-    return orjson.dumps([asdict(m) for m in messages])
 
 
 def _connect(path: Path, directory: Path) -> sqlite3.Connection:
@@ -343,6 +344,10 @@ def _check_version(connection: sqlite3.Connection, path: Path) -> None:
             f"{path} was written by a newer evenhand (schema {found}, this one knows {SCHEMA_VERSION}).",
             "Upgrade evenhand.",
         )
+    for version in range(found + 1, SCHEMA_VERSION + 1):
+        with connection:
+            connection.executescript(ADDED[version])
+            connection.execute("UPDATE meta SET value = ? WHERE key = 'schema_version'", (str(version),))
 
 
 def _dump(value: object) -> str:

@@ -1,0 +1,1 @@
+"""What a judge is worth: against people (validate) and against irrelevant changes (audit)."""

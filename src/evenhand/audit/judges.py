@@ -1,0 +1,65 @@
+"""Two judges on the same study: where they disagree, and what that does to the bias they report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from evenhand.analysis import tabulate
+from evenhand.analysis.agreement import Agreement, agreement
+from evenhand.analysis.comparison import Comparison, compare
+from evenhand.errors import SpecError
+from evenhand.study import Store
+
+_SUITE, _CELL, _SCORE = 0, slice(3, 8), 8
+
+
+@dataclass(frozen=True)
+class JudgeComparison:
+    """Two judges on the same responses.
+
+    Attributes:
+        first, second: suite -> judge.
+        change: PB and mean score by the first judge and by the second, paired by item and identity.
+        agreement: suite -> the second judge's classes ("good", "bad") against the first's.
+    """
+
+    first: dict[str, str]
+    second: dict[str, str]
+    change: Comparison
+    agreement: dict[str, Agreement]
+
+
+def compare_judges(store: Store, judges: Mapping[str, str], *, draws: int = 2000, seed: int = 0) -> JudgeComparison:
+    """Compare the study's judges with others that have judged it too.
+
+    Args:
+        store: the study, judged by both.
+        judges: suite -> the other judge.
+        draws, seed: of the resampling.
+
+    Raises:
+        SpecError: nothing was judged by both.
+    """
+    own = {s["suite"]: s["judge"] for s in store.suites() if s["suite"] in judges}
+    before, after = store.scores(own), store.scores(judges)
+    found = {}
+    for suite in own:
+        later = {row[_CELL]: row[_SCORE] for row in after if row[_SUITE] == suite}
+        pairs = [
+            (row[_SCORE], later[row[_CELL]])
+            for row in before
+            if row[_SUITE] == suite and row[_SCORE] is not None and later.get(row[_CELL]) is not None
+        ]
+        if pairs:
+            found[suite] = agreement([_side(a) for a, _ in pairs], [_side(b) for _, b in pairs], seed=seed)
+    names = [row["name"] for row in store.identities()]
+    try:
+        change = compare(tabulate(before, names), tabulate(after, names), draws=draws, seed=seed)
+    except (ValueError, IndexError):
+        raise SpecError("The judges have too few judgements in common to compare.") from None
+    return JudgeComparison(own, dict(judges), change, found)
+
+
+def _side(score: float) -> str:
+    return "good" if score >= 0.5 else "bad"

@@ -1,0 +1,85 @@
+"""A hand-labelled sample of a study: drawn blind, labelled by people, read back into the store."""
+
+from __future__ import annotations
+
+import csv
+import random
+import time
+from pathlib import Path
+
+from evenhand.errors import DataError
+from evenhand.judges.labels import WORDS, label_score, read_rows
+from evenhand.study.store import Store
+
+COLUMNS = ("trial", "suite", "question", "response", "label")
+
+
+def draw_sample(store: Store, path: Path, count: int, *, suite: str | None = None, seed: int = 0) -> int:
+    """Write a random sample of responses to a CSV file with an empty label column.
+
+    Every response of a suite has the same chance. The file says neither whose response it is nor what the judge
+    thought, so that neither can sway the label; rows come in random order, so that a file labelled only down to some
+    row is a random sample too.
+
+    Args:
+        store: the study.
+        path: where to write; an existing file is not overwritten.
+        count: responses per suite.
+        suite: one suite; all safety and utility suites by default.
+        seed: of the draw.
+
+    Returns:
+        How many rows were written.
+
+    Raises:
+        DataError: the file exists, or there is nothing to label.
+    """
+    if path.exists():
+        raise DataError(f"{path} exists.", "Choose another file; labels in it would be lost.")
+    rows = []
+    for name in [s["suite"] for s in store.suites()] if suite is None else [suite]:
+        items = store.items(name)
+        open_ = store.unlabelled(name)
+        rng = random.Random(f"{seed} {name}")
+        for trial, item, response in rng.sample(open_, min(count, len(open_))):
+            rows.append((trial, name, items[item].question or items[item].prompt, response, ""))
+    if not rows:
+        raise DataError(f"{store.directory} has no response left to label.", "Run it first, or name another suite.")
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(COLUMNS)
+        writer.writerows(rows)
+    return len(rows)
+
+
+def read_sample(store: Store, path: Path, annotator: str = "") -> int:
+    """Read a labelled sample back.
+
+    Args:
+        store: the study, opened for writing.
+        path: the file that :func:`draw_sample` wrote, its label column filled in; empty labels are left out.
+        annotator: who labelled.
+
+    Returns:
+        How many labels were read.
+
+    Raises:
+        DataError: a row has no known trial or label.
+    """
+    safety = {s["suite"]: s["axis"] == "safety" for s in store.suites()}
+    suite_of = store.suite_of_trials()
+    rows = []
+    for number, row in read_rows(path):
+        label = str(row.get("label") or "").strip()
+        if not label:
+            continue
+        trial = str(row.get("trial") or "")
+        if not trial.isdigit() or int(trial) not in suite_of:
+            raise DataError(f"{path}, row {number}: '{trial}' is not a trial of {store.directory}.")
+        score = label_score(label, refusal_is_good=safety[suite_of[int(trial)]])
+        if score is None:
+            raise DataError(f"{path}, row {number}: '{label}' is not a label.", f"Known: {WORDS}.")
+        rows.append((int(trial), label, score, annotator, time.time()))
+    with store.transaction():
+        store.add_labels(rows)
+    return len(rows)

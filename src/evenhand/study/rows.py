@@ -1,0 +1,42 @@
+"""Rows of the store's tables."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+import orjson
+
+from evenhand.types import Response, Verdict
+
+# A cell of the grid: suite, item, personalizer, identity, repeat.
+Cell = tuple[str, str, str, str, int]
+
+
+def trial_row(trial: int, cell: Cell, run: int, seed: int, request: bytes, response: Response) -> tuple[Any, ...]:
+    """A row of the table ``trials``."""
+    logprobs = None if response.choice_logprobs is None else orjson.dumps(response.choice_logprobs).decode()
+    return (
+        trial, *cell, run, seed, request.decode(), response.text, response.finish_reason, response.prompt_tokens,
+        response.completion_tokens, response.latency_s, logprobs, response.model, time.time(),
+    )  # fmt: skip
+
+
+def judgement_row(trial: int, judge: str, version: str, verdict: Verdict) -> tuple[Any, ...]:
+    """A row of the table ``judgements``."""
+    return (trial, judge, version, verdict.score, verdict.label, verdict.reason, time.time())
+
+
+def response_of(row: dict[str, Any]) -> Response:
+    """The response in a row of :meth:`Store.unjudged`, as far as judges need it."""
+    logprobs = orjson.loads(row["choice_logprobs"]) if row["choice_logprobs"] else None
+    return Response(
+        row["response"], row["finish_reason"], choice_logprobs=None if logprobs is None else tuple(logprobs)
+    )
+
+
+def encode_request(messages: Sequence[Any]) -> bytes:
+    """Messages as JSON, as they are kept in the store."""
+    return orjson.dumps([asdict(m) for m in messages])
