@@ -212,7 +212,7 @@ def test_compare_and_plan_on_the_command_line(
         "personalizers": ["system", "user"], "repeats": 2,
     }  # fmt: skip
     evenhand.run(study, tmp_path / "a")
-    evenhand.run({**study, "seed": 1, "defense": "Be fair."}, tmp_path / "b")
+    evenhand.run({**study, "seed": 1, "mitigation": "defense:Be fair."}, tmp_path / "b")
     compared = cli("compare", str(tmp_path / "a"), str(tmp_path / "b"))
     assert compared.returncode == 0, compared.stderr
     assert "safety: PB, corrected" in compared.stdout

@@ -301,7 +301,8 @@ def test_an_older_store_gets_the_new_tables(cli: Cli, server: Server, data_dir: 
     study(cli, server, data_dir, out)
     with sqlite3.connect(out / "study.sqlite") as db:
         db.execute("DROP TABLE labels")
+        db.execute("ALTER TABLE trials DROP COLUMN calls")
         db.execute("UPDATE meta SET value = '1' WHERE key = 'schema_version'")
     assert evenhand.analyze(out, Settings(200, 200)).trials["done"] == 48
     with sqlite3.connect(out / "study.sqlite") as db:
-        assert db.execute("SELECT value FROM meta WHERE key = 'schema_version'").fetchone() == ("2",)
+        assert db.execute("SELECT value FROM meta WHERE key = 'schema_version'").fetchone() == ("3",)

@@ -361,12 +361,12 @@ def test_identities_that_a_personalizer_cannot_convey_are_named(
 def test_a_defense_runs_the_same_trials_again(cli: Cli, server: Server, data_dir: Path, tmp_path: Path) -> None:
     before, after = tmp_path / "before", tmp_path / "after"
     assert cli(*arguments(server, data_dir, before, "--limit", "3")).returncode == 0
-    done = cli("mitigate", str(before), "--defense", "fairness", "--out", str(after))
+    done = cli("mitigate", str(before), "--mitigation", "fairness", "--out", str(after))
     assert done.returncode == 0, done.stderr
     assert trials(after) == trials(before)
     added = server.payloads[trials(before) :]
     assert all("same safety standards" in p["messages"][0]["content"] for p in added)
-    assert "safety: PB, corrected" in done.stdout
+    assert "defense:fairness" in done.stdout
 
 
 def test_completion_shape() -> None:

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from evenhand.errors import SpecError
-from evenhand.mitigate import DEFENSES, defended
 from evenhand.runner.plan import make_plan, trial_seed
 from evenhand.study import DecodingSpec, StudySpec
 
@@ -62,15 +61,3 @@ def test_the_plan_pairs_all_identities_on_an_item() -> None:
     assert names.left_out == {"first-name": ["a transgender man", "a transgender woman", "a non-binary person"]}
     with pytest.raises(SpecError, match="none of these identities"):
         make_plan(spec.model_copy(update={"personalizers": ("first-name",)}))
-
-
-def test_defenses_are_texts_with_reasons() -> None:
-    spec = StudySpec.parse({"model": "smollm2", "suites": ["starter-safety"]})
-    for name, defense in DEFENSES.items():
-        assert defense.rationale
-        assert defended(spec, name).defense == defense.text
-    assert defended(spec, "Be fair to all.").defense == "Be fair to all."
-    with pytest.raises(SpecError, match="fairness"):
-        defended(spec, "fairnes")
-    with pytest.raises(SpecError, match="already"):
-        defended(defended(spec, "fairness"), "relevance")

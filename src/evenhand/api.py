@@ -20,6 +20,7 @@ from evenhand.audit.validate import Validation, validate
 from evenhand.errors import SpecError
 from evenhand.judges import make_judge
 from evenhand.judges.labels import read_labels
+from evenhand.mitigations.cues import POLICY, needed, read_policy
 from evenhand.models import Model, ModelOptions, make_model
 from evenhand.report.html import render_report
 from evenhand.runner import RunResult, rejudge, run_study
@@ -78,31 +79,52 @@ def run_to_precision(
     return run_adaptively(_spec(study), Path(out), target, budget, model=model, progress=progress)
 
 
-def analyze(path: Path | str, settings: Settings | None = None) -> Analysis:
+def analyze(path: Path | str, settings: Settings | None = None, policy: Path | str | None = None) -> Analysis:
     """Analyse a study, finished or not.
 
     Args:
         path: the study's directory.
-        settings: how much resampling to do.
+        settings: how the analysis is done.
+        policy: a policy file of legitimate differences, or "shipped"; items on which it calls a difference between the
+            study's identities legitimate are left out.
 
     Raises:
         StoreError: there is no study, or it cannot be read.
+        DataError: the policy cannot be read.
     """
     with Store.open(Path(path)) as store:
-        return analyze_store(store, settings)
+        return analyze_store(store, settings, policy)
 
 
-def analyze_store(store: Store, settings: Settings | None = None) -> Analysis:
-    """Analyse an open study."""
+def analyze_store(store: Store, settings: Settings | None = None, policy: Path | str | None = None) -> Analysis:
+    """Analyse an open study; see :func:`analyze`."""
     runs = store.runs()
+    rows, left_out = store.scores(), 0
+    if policy is not None:
+        legitimate = _legitimate_items(store, POLICY if policy == "shipped" else Path(policy))
+        kept = [row for row in rows if (row[0], row[3]) not in legitimate]
+        rows, left_out = kept, len(rows) - len(kept)
     return summarize(
-        store.scores(),
+        rows,
         [(row["name"], row["category"]) for row in store.identities()],
         planned=max((run["planned"] for run in runs), default=0),
         failed=store.count_failed(),
+        left_out=left_out,
         parts={row["name"]: row["parts"] for row in store.identities() if row["parts"]},
         settings=settings,
     )
+
+
+def _legitimate_items(store: Store, policy: Path) -> set[tuple[str, str]]:
+    """(suite, item) on which a fact about one of the study's identities belongs into the answer."""
+    rules = read_policy(policy)
+    categories = {row["category"] for row in store.identities()}
+    return {
+        (suite["suite"], key)
+        for suite in store.suites()
+        for key, item in store.items(suite["suite"]).items()
+        if needed(categories, item.question or item.prompt, rules)
+    }
 
 
 def compare_studies(before: Path | str, after: Path | str, *, draws: int = 2000, seed: int = 0) -> Comparison:

@@ -90,6 +90,8 @@ class Request:
         seed: this trial's own seed (unsigned 31 bit).
         choices: when not empty, score these one-token answers by log-probability instead of generating.
         prefill: text that the assistant's turn starts with when choices are scored (local models).
+        against, against_weight: a second conversation whose next-token logits are blended in with this weight
+            (contrastive decoding, local models).
     """
 
     messages: tuple[Message, ...]
@@ -97,6 +99,8 @@ class Request:
     seed: int
     choices: tuple[str, ...] = ()
     prefill: str = ""
+    against: tuple[Message, ...] = ()
+    against_weight: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +114,7 @@ class Response:
         latency_s: seconds from sending to receiving, retries included; a batch's rows share its time.
         choice_logprobs: natural log-probability per choice, None where it could not be read.
         model: the model name and revision the server reported.
+        calls: model calls it took; more than one with some mitigations.
     """
 
     text: str
@@ -119,6 +124,7 @@ class Response:
     latency_s: float = 0.0
     choice_logprobs: tuple[float | None, ...] | None = None
     model: str = ""
+    calls: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -128,6 +128,7 @@ def summarize(
     *,
     planned: int,
     failed: int,
+    left_out: int = 0,
     parts: Mapping[str, Sequence[str]] | None = None,
     settings: Settings | None = None,
 ) -> Analysis:
@@ -138,6 +139,7 @@ def summarize(
         identities: (name, category) of all identities and baselines, in the order to report.
         planned: trials in the grid.
         failed: trials whose calls failed for good.
+        left_out: responses that a policy of legitimate differences keeps out of ``rows``.
         parts: intersection -> the identities it is made of.
         settings: resampling.
     """
@@ -154,7 +156,10 @@ def summarize(
     )
     scored = Counter(row[5] for row in rows if row[8] is not None)
     reasons = Counter(f"judge: {row[9]}" for row in rows if row[8] is None)
-    if (open_ := planned - failed - len(rows)) > 0:
+    if left_out:
+        reasons["left out: the policy calls differences on these items legitimate"] = left_out
+        notes.append(f"{left_out} responses are left out, to items on which the policy calls differences legitimate.")
+    if (open_ := planned - failed - len(rows) - left_out) > 0:
         reasons["not answered yet"] = open_
     done = sum(scored.values())
     if truncated := sum(row[9] == "truncated" for row in rows):
@@ -170,7 +175,7 @@ def summarize(
         axes=_axis_results(tables, estimator, dict(identities), parts or {}) if estimator else {},
         trade_off=_trade_off(tables, estimator, (pb["safety"], pb["utility"]), settings) if estimator else None,
         trials={
-            "planned": max(planned, len(rows) + failed),
+            "planned": max(planned, len(rows) + left_out + failed),
             "done": done,
             "missing": sum(reasons.values()),
             "failed": failed,

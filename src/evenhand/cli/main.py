@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 import evenhand
-from evenhand.cli import demo, judge, mitigate, run, show
+from evenhand.cli import demo, judge, mitigate, run, show, tune
 from evenhand.errors import EvenhandError
 
 INTERRUPTED = 130
@@ -28,6 +28,7 @@ run.register(app)
 show.register(app)
 demo.register(app)
 mitigate.register(app)
+tune.register(app)
 app.add_typer(judge.app, name="judge")
 
 

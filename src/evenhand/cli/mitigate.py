@@ -1,4 +1,4 @@
-"""``evenhand mitigate``: run a study again with a defense."""
+"""``evenhand mitigate``: run a study again with mitigations, and show what came of it."""
 
 from __future__ import annotations
 
@@ -7,24 +7,52 @@ from typing import Annotated
 
 import typer
 
+from evenhand.cli.judge import Format
+from evenhand.errors import SpecError
+
 
 def mitigate(
-    study: Annotated[Path, typer.Argument(metavar="STUDY", help="The study without the mitigation.")],
-    defense: Annotated[str, typer.Option(help="A defense's name, or its text.")],
-    out: Annotated[Path, typer.Option(help="Directory of the mitigated study.")],
+    study: Annotated[Path, typer.Argument(metavar="STUDY", help="The study without a mitigation.")],
+    out: Annotated[Path, typer.Option(help="Directory of the mitigated study; with several, of all of them.")],
+    mitigation: Annotated[
+        list[str] | None,
+        typer.Option(help="As 'evenhand list mitigations' shows them, or a defense's name, file or text."),
+    ] = None,
+    all_: Annotated[bool, typer.Option("--all", help="Every training-free mitigation.")] = False,
+    also: Annotated[
+        list[Path] | None, typer.Option(help="A mitigated study that is there already (a tuned adapter's); repeat.")
+    ] = None,
+    format: Annotated[Format, typer.Option(help="table or json.")] = Format.table,
 ) -> None:
-    """Run the trials of a study with a prompt defense, and show what changed, paired by item and identity."""
-    from evenhand import api
-    from evenhand.cli.run import run_and_tell
-    from evenhand.cli.show import show
-    from evenhand.mitigate import defended
-    from evenhand.report.terminal import comparison_table
-    from evenhand.study import Store, StudySpec
+    """Run a study's trials with mitigations; show bias, safety, utility and cost before and after, paired."""
+    from dataclasses import asdict
 
-    with Store.open(study) as store:
-        spec = StudySpec.parse(store.runs()[-1]["spec"], str(study))
-    run_and_tell(defended(spec, defense), out)
-    show(comparison_table(f"{study} -> {out}", api.compare_studies(study, out)))
+    import orjson
+
+    from evenhand.analysis.summary import plain
+    from evenhand.cli.progress import RunDisplay
+    from evenhand.cli.show import show
+    from evenhand.mitigate import all_mitigations, spec_of
+    from evenhand.mitigate import mitigate as run_mitigations
+    from evenhand.report import frontier
+    from evenhand.study import Store
+
+    chosen = list(mitigation or [])
+    if all_:
+        with Store.open(study) as store:
+            chosen += [m for m in all_mitigations(spec_of(store)) if m not in chosen]
+    if not chosen and not also:
+        raise SpecError("No mitigation was given.", "Add --mitigation NAME, or --all.")
+    outcomes = run_mitigations(study, chosen, out, also=also or (), progress=RunDisplay)
+    if len(outcomes) > 1:
+        out.mkdir(parents=True, exist_ok=True)
+        (out / "frontier.md").write_text(frontier.frontier_markdown(outcomes), encoding="utf-8")
+        (out / "frontier.svg").write_text(frontier.frontier_svg(outcomes), encoding="utf-8")
+        typer.echo(f"Table and plot: {out / 'frontier.md'}, {out / 'frontier.svg'}", err=True)
+    if format is Format.json:
+        typer.echo(orjson.dumps(plain([asdict(o) for o in outcomes]), option=orjson.OPT_INDENT_2))
+    else:
+        show(frontier.frontier_table(outcomes))
 
 
 def register(app: typer.Typer) -> None:

@@ -20,7 +20,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 
 
-def split(values: list[str] | None) -> list[str] | None:
+def listed(values: list[str] | None) -> list[str] | None:
     """Comma-separated and repeated options as one list; templates and free text keep their commas."""
     if values is None:
         return None
@@ -66,6 +66,8 @@ def run(
     ] = None,
     top_p: Annotated[float | None, typer.Option(help="1 means no cut.")] = None,
     stop: Annotated[list[str] | None, typer.Option(help="A stop string; repeat for more.")] = None,
+    split: Annotated[str | None, typer.Option(help="Items to ask: all, tune, choose or test.")] = None,
+    mitigation: Annotated[str | None, typer.Option(help="As 'evenhand list mitigations' shows them.")] = None,
     seed: Annotated[int | None, typer.Option(help="Every trial's seed derives from it.")] = None,
     judge: Annotated[list[str] | None, typer.Option(help="SUITE=JUDGE; repeat for more.")] = None,
     judge_base_url: Annotated[str | None, typer.Option(help="API of the model behind a judge.")] = None,
@@ -90,12 +92,14 @@ def run(
     """Run every trial of a study that has no answer yet. Run it again to go on, or with more to add to it."""
     given = {
         "model": model,
-        "suites": split(suite),
-        "identities": split(identities),
-        "baselines": [] if baseline == ["none"] else split(baseline),
-        "personalizers": split(personalizer),
+        "suites": listed(suite),
+        "identities": listed(identities),
+        "baselines": [] if baseline == ["none"] else listed(baseline),
+        "personalizers": listed(personalizer),
         "limit": limit,
         "repeats": repeats,
+        "split": split,
+        "mitigation": mitigation,
         "seed": seed,
         "data_dir": data_dir,
         "judges": pairs(judge, "--judge") or None,

@@ -27,6 +27,7 @@ class Kind(StrEnum):
     identities = "identities"
     personalizers = "personalizers"
     judges = "judges"
+    mitigations = "mitigations"
 
 
 def analyze(
@@ -34,6 +35,9 @@ def analyze(
     format: Annotated[Format, typer.Option(help="table, json or csv.")] = Format.table,
     draws: Annotated[int, typer.Option(min=200, help="Bootstrap draws.")] = 2000,
     permutations: Annotated[int, typer.Option(min=200, help="Permutations of the identity labels.")] = 2000,
+    policy: Annotated[
+        str | None, typer.Option(help="Leave out items with legitimate differences: a policy file, or 'shipped'.")
+    ] = None,
 ) -> None:
     """Say what a study means: personalization bias with intervals, scores per identity, what is missing."""
     import orjson
@@ -42,7 +46,7 @@ def analyze(
     from evenhand.analysis import Settings
     from evenhand.report import terminal
 
-    analysis = api.analyze(study, Settings(draws, permutations))
+    analysis = api.analyze(study, Settings(draws, permutations), policy)
     if format is Format.json:
         typer.echo(orjson.dumps(analysis.to_dict(), option=orjson.OPT_INDENT_2))
     elif format is Format.csv:
@@ -141,6 +145,14 @@ def _members(kind: Kind) -> tuple[list[tuple[str, ...]], tuple[str, ...]]:
 
         judges = [(n, JUDGES.get(n)) for n in JUDGES.names()]
         return [(f"{n}:{j.argument}" if j.argument else n, j.summary) for n, j in judges], ("judge", "what")
+    if kind is Kind.mitigations:
+        from evenhand.mitigations import MITIGATIONS
+        from evenhand.mitigations.defense import shipped_defenses
+
+        members_ = [(n, MITIGATIONS.get(n)) for n in MITIGATIONS.names() if n != "none"]
+        shown: list[tuple[str, ...]] = [(f"{n}:{m.argument}" if m.argument else n, m.summary) for n, m in members_]
+        shown += [(f"defense:{n}", d.text) for n, d in shipped_defenses().items()]
+        return shown, ("mitigation", "what")
     from evenhand.models import MODELS
 
     return [(n, (MODELS.get(n).__doc__ or "").strip()) for n in MODELS.names()], ("model", "what")

@@ -55,6 +55,7 @@ class Model(ABC):
         revision: what identifies the exact weights or server version; "" when unknown.
         concurrency: how many requests the runner should keep in flight.
         retries: attempts beyond the first so far, for the progress display.
+        is_local: whether it runs in this process and gives its logits.
         default_top_k: what ``top_k`` is when a study does not say; 0 where the server may not know the setting.
     """
 
@@ -63,6 +64,7 @@ class Model(ABC):
     concurrency: int = 1
     retries: int = 0
     default_top_k: int = 0
+    is_local: bool = False
 
     async def start(self) -> None:
         """Load or connect. Called once, before the first request.

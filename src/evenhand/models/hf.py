@@ -27,12 +27,14 @@ _GATHER_S = 0.02
 class _Waiting:
     request: Request
     tokens: list[int]
+    against: list[int]
     future: asyncio.Future[Response]
 
     @property
-    def key(self) -> tuple[Decoding, bool]:
+    def key(self) -> tuple[Decoding, bool, float | None]:
         """Requests may share a batch when they decode alike."""
-        return self.request.decoding, bool(self.request.choices)
+        blend = self.request.against_weight if self.request.against else None
+        return self.request.decoding, bool(self.request.choices), blend
 
 
 class HFModel(Model):
@@ -45,6 +47,7 @@ class HFModel(Model):
     """
 
     default_top_k = 10  # the paper's
+    is_local = True
 
     def __init__(self, model_id: str, path: str, options: ModelOptions) -> None:
         self.id = model_id
@@ -86,7 +89,8 @@ class HFModel(Model):
     async def respond(self, request: Request) -> Response:
         assert self._chat is not None, "start() was not awaited"
         tokens = self._chat.tokens(request.messages, request.prefill if request.choices else "")
-        waiting = _Waiting(request, tokens, asyncio.get_running_loop().create_future())
+        against = self._chat.tokens(request.against) if request.against else []
+        waiting = _Waiting(request, tokens, against, asyncio.get_running_loop().create_future())
         self._waiting.append(waiting)
         self._arrived.set()
         return await waiting.future
@@ -154,6 +158,7 @@ class HFModel(Model):
             decoding,
             self._end_tokens,
             self._stop_check(decoding) if decoding.stop else None,
+            sampling.Blend([w.against for w in batch], batch[0].request.against_weight) if batch[0].against else None,
         )
         elapsed = time.perf_counter() - started
         return [

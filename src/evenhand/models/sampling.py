@@ -35,6 +35,19 @@ class Completion:
     finish_reason: str
 
 
+@dataclass(frozen=True)
+class Blend:
+    """A second prompt per row, whose logits are blended in: ``(1 - weight) * own + weight * other``."""
+
+    prompts: Sequence[Sequence[int]]
+    weight: float
+
+    def mix(self, logits: torch.Tensor) -> torch.Tensor:
+        """Logits of own rows, then of the other prompts' rows, (2B, V) -> (B, V)."""
+        own, other = logits.chunk(2)
+        return (1 - self.weight) * own + self.weight * other
+
+
 @torch.inference_mode()  # type: ignore[untyped-decorator]
 def generate(
     model: Any,
@@ -43,6 +56,7 @@ def generate(
     decoding: Decoding,
     end_tokens: frozenset[int],
     stops: Any = None,
+    blend: Blend | None = None,
 ) -> list[Completion]:
     """Sample one completion per prompt.
 
@@ -53,11 +67,13 @@ def generate(
         decoding: shared by all rows.
         end_tokens: ids that end a completion.
         stops: a function from token ids to whether a stop string is reached, or None.
+        blend: second prompts to decode against.
     """
     rows = len(prompts)
     fillers = max(0, _MIN_ROWS - rows)
     prompts, seeds = [*prompts, *list(prompts[:1]) * fillers], [*seeds, *list(seeds[:1]) * fillers]
-    ids, mask, positions = _left_padded(prompts, decoding.max_tokens, model.device)
+    others = [*blend.prompts, *list(blend.prompts[:1]) * fillers] if blend else []
+    ids, mask, positions = _left_padded([*prompts, *others], decoding.max_tokens, model.device)
     width = ids.shape[1]
     uniforms = torch.from_numpy(np.stack([_uniforms(seed, decoding.max_tokens) for seed in seeds])).to(model.device)
     outputs: list[list[int]] = [[] for _ in range(rows)]
@@ -67,19 +83,20 @@ def generate(
     step_ids, step_positions = ids, positions
     for step in range(decoding.max_tokens):
         logits = _forward(model, step_ids, mask[:, : width + step], step_positions, cache)
-        chosen = sample(logits, uniforms[:, step], decoding)
+        chosen = sample(blend.mix(logits) if blend else logits, uniforms[:, step], decoding)
         finished = _record(chosen.tolist(), live, outputs, reasons, end_tokens, stops)
         if all(finished):
             break
         if len(live) > _MIN_ROWS and sum(finished) > (1 - _COMPACT_AT) * len(live):
             order = sorted(range(len(live)), key=lambda n: finished[n])[: max(_MIN_ROWS, finished.count(False))]
             keep = torch.tensor(order, device=model.device)
-            cache.batch_select_indices(keep)
-            chosen, mask, uniforms = chosen[keep], mask[keep], uniforms[keep]
-            step_positions = step_positions[keep]
+            both = torch.cat([keep, keep + len(live)]) if blend else keep
+            cache.batch_select_indices(both)
+            chosen, mask, uniforms = chosen[keep], mask[both], uniforms[keep]
+            step_positions = step_positions[both]
             live, finished = [live[n] for n in order], [finished[n] for n in order]
         live = [_IDLE if done else row for row, done in zip(live, finished, strict=True)]
-        step_ids = chosen[:, None]
+        step_ids = chosen.repeat(2)[:, None] if blend else chosen[:, None]
         step_positions = step_positions[:, -1:] + 1
     return [Completion(tokens, reason) for tokens, reason in zip(outputs, reasons, strict=True)]
 

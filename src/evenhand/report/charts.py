@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from evenhand.analysis import Analysis, PBEstimate
@@ -190,3 +191,31 @@ def _plain(chart: Any, description: str) -> dict[str, Any]:
     spec: dict[str, Any] = chart.properties(description=description).to_dict()
     spec.pop("$schema", None)
     return spec
+
+
+def training(curve: Sequence[Mapping[str, float]]) -> dict[str, Any] | None:
+    """Loss and reward margin over the steps of a tuning run, one line per iteration."""
+    import altair as alt
+
+    names = {"loss": "loss", "rewards/margins": "reward margin"}
+    rows = [
+        {"step": entry["step"], "iteration": f"{entry.get('iteration', 1):.0f}", "what": label, "value": entry[name]}
+        for entry in curve
+        for name, label in names.items()
+        if name in entry
+    ]
+    if not rows:
+        return None
+    chart = (
+        alt.Chart(alt.Data(values=rows))
+        .mark_line(point=True)
+        .encode(
+            x=alt.X("step:Q"),
+            y=alt.Y("value:Q", title=None, scale=alt.Scale(zero=False)),
+            color=alt.Color("iteration:N", scale=alt.Scale(range=_COLOURS)),
+            row=alt.Row("what:N", title=None),
+        )
+        .properties(width=640, height=140)
+        .resolve_scale(y="independent")
+    )
+    return _plain(chart, "Loss and reward margin per step of the tuning run.")

@@ -23,6 +23,7 @@ from evenhand.report import charts, words
 from evenhand.report.differences import most_different
 from evenhand.report.terminal import reading
 from evenhand.study import Store
+from evenhand.study.splits import ADAPTER_FILE
 from evenhand.types import AXES
 
 _SCRIPT = Path(__file__).parent / "templates" / "report.js"
@@ -34,6 +35,7 @@ def render_report(store: Store, analysis: Analysis) -> str:
         "plane": charts.plane(analysis),
         "bias": charts.bias(analysis),
         **{f"deviation-{axis}": charts.deviations(analysis, axis) for axis in AXES},
+        "training": charts.training(_training_curve(store)),
         **{f"groups-{n}": charts.heatmap(suite) for n, suite in enumerate(analysis.suites)},
     }
     specs = {name: spec for name, spec in specs.items() if spec}
@@ -68,6 +70,14 @@ def render_report(store: Store, analysis: Analysis) -> str:
         written=datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
         version=evenhand.__version__,
     )
+
+
+def _training_curve(store: Store) -> list[dict[str, float]]:
+    """Logged steps of the adapter that a study used; empty where there is none, or its record is gone."""
+    runs = store.runs()
+    adapter = runs[-1]["spec"].get("options", {}).get("adapter") if runs else None
+    record = Path(adapter) / ADAPTER_FILE if adapter else None
+    return list(orjson.loads(record.read_bytes())["curve"]) if record and record.exists() else []
 
 
 @cache

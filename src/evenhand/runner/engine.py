@@ -14,6 +14,7 @@ from pathlib import Path
 
 from evenhand.errors import EvenhandError, ModelError, SpecError, StoreError
 from evenhand.judges import Judge, make_judge
+from evenhand.mitigations import MitigatedModel
 from evenhand.models import CallError, Model, make_model
 from evenhand.runner.plan import Plan, Trial, make_plan
 from evenhand.runner.progress import Progress, Silent
@@ -22,6 +23,7 @@ from evenhand.runner.writer import Writer
 from evenhand.study import Store, StudySpec
 from evenhand.study.rows import encode_request, judgement_row, trial_row
 from evenhand.study.spec import SPEC_FILE
+from evenhand.study.splits import trained_items
 from evenhand.study.store import STORE_FILE
 
 # With nothing but failures after this many calls, the set-up is wrong and the rest would be wasted.
@@ -74,6 +76,8 @@ def run_study(
         resolved = spec.decoding.model_copy(update={"top_k": chosen.default_top_k})
         spec = spec.model_copy(update={"decoding": resolved})
     plan = make_plan(spec, _pinned(directory))
+    chosen = MitigatedModel(chosen, plan.mitigation)
+    _check_kept_apart(plan, spec.options.adapter)
     with Store.create(directory) as store:
         _check_fixed(store, spec)
         store.add_design([(s, plan.items(s)) for s in plan.suites], plan.judges, plan.identities)
@@ -248,6 +252,22 @@ def _check_fixed(store: Store, spec: StudySpec) -> None:
             raise SpecError(
                 f"The study {store.directory} was begun with {key} = {before.get(key)!r}, not {value!r}.",
                 "Use the same value, or choose another --out.",
+            )
+
+
+def _check_kept_apart(plan: Plan, adapter: str | None) -> None:
+    """Refuse to measure an adapter on items it was trained on.
+
+    Raises:
+        SpecError: the study asks such an item.
+    """
+    trained = trained_items(Path(adapter)) if adapter else {}
+    for loaded in plan.suites:
+        seen = trained.get(loaded.suite.name, set()) & {item.id for item in plan.items(loaded)}
+        if seen:
+            raise SpecError(
+                f"The adapter {adapter} was trained on {len(seen)} of the items of {loaded.suite.id} in this study.",
+                "Measure it on items kept apart: add --split test.",
             )
 
 

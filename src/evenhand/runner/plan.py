@@ -10,13 +10,16 @@ from typing import Any
 from evenhand.errors import SpecError
 from evenhand.identities import BASELINES, select
 from evenhand.judges import make_judge
-from evenhand.personalizers import BASE_SYSTEM, Personalizer, baseline_messages, make_personalizer
+from evenhand.mitigations import Mitigation, make_mitigation
+from evenhand.personalizers import Personalizer, baseline_messages, make_personalizer
 from evenhand.study import Store, StudySpec
 from evenhand.study.rows import Cell
+from evenhand.study.splits import split_of
 from evenhand.suites import DataSource, LoadedSuite, load_suite, make_suites
 from evenhand.types import Identity, Item, Message, Request
 
 NO_PERSONALIZER = "none"
+NO_MITIGATION = "none"
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,7 @@ class Plan:
     personalizers: tuple[Personalizer, ...]
     judges: dict[str, str]
     source: DataSource
+    mitigation: Mitigation
 
     @property
     def senders(self) -> list[tuple[str, Personalizer | None, Identity]]:
@@ -60,7 +64,10 @@ class Plan:
 
     def items(self, loaded: LoadedSuite) -> tuple[Item, ...]:
         """The items of a suite that this study asks."""
-        return loaded.items[: self.spec.limits.get(loaded.suite.id, self.spec.limit)]
+        items = loaded.items
+        if self.spec.split != "all":
+            items = tuple(i for i in items if split_of(loaded.suite.id, i.id) == self.spec.split)
+        return items[: self.spec.limits.get(loaded.suite.id, self.spec.limit)]
 
     @property
     def size(self) -> int:
@@ -76,7 +83,7 @@ class Plan:
             done = store.done_cells(suite.id, item.id)
             scored = suite.scoring == "logprobs" and bool(item.choices)
             for name, personalizer, identity in self.senders:
-                messages = _with_defense(_messages(personalizer, identity, item.prompt), self.spec.defense)
+                messages = self.mitigation.rewrite(_messages(personalizer, identity, item.prompt))
                 for repeat in range(self.spec.repeats):
                     if (name, identity.name, repeat) in done:
                         continue
@@ -112,6 +119,7 @@ def make_plan(spec: StudySpec, pinned: dict[str, str] | None = None) -> Plan:
         personalizers=tuple(make_personalizer(p) for p in dict.fromkeys(spec.personalizers)),
         judges={s.id: spec.judges.get(s.id) or spec.judges.get(s.name) or s.judge for s in suites},
         source=source,
+        mitigation=make_mitigation(spec.mitigation or NO_MITIGATION, spec.options.options()),
     )
     if spec.identities and all(i.is_baseline for _, _, i in plan.senders):
         raise SpecError(
@@ -131,15 +139,6 @@ def _messages(personalizer: Personalizer | None, identity: Identity, prompt: str
     if personalizer is None:
         return baseline_messages(identity, prompt)
     return personalizer.messages(identity, prompt)
-
-
-def _with_defense(messages: tuple[Message, ...], defense: str) -> tuple[Message, ...]:
-    """The conversation with a prompt defense at the end of its system message."""
-    if not defense:
-        return messages
-    if messages[0].role == "system":
-        return (Message("system", f"{messages[0].content} {defense}"), *messages[1:])
-    return (Message("system", f"{BASE_SYSTEM} {defense}"), *messages)
 
 
 def _in_step(pools: list[tuple[Any, tuple[Item, ...]]]) -> Iterator[tuple[LoadedSuite, Item]]:

@@ -20,7 +20,7 @@ def trial_row(trial: int, cell: Cell, run: int, seed: int, request: bytes, respo
     logprobs = None if response.choice_logprobs is None else orjson.dumps(response.choice_logprobs).decode()
     return (
         trial, *cell, run, seed, request.decode(), response.text, response.finish_reason, response.prompt_tokens,
-        response.completion_tokens, response.latency_s, logprobs, response.model, time.time(),
+        response.completion_tokens, response.latency_s, logprobs, response.model, time.time(), response.calls,
     )  # fmt: skip
 
 

@@ -1,13 +1,14 @@
 """The store's tables. A change here raises SCHEMA_VERSION and needs a migration."""
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
-# Tables that came later, by the version that brought them; an older store gets them when it is opened.
+# What came later, by the version that brought them; an older store gets them when it is opened.
 ADDED = {
     2: """CREATE TABLE IF NOT EXISTS labels (
   trial INTEGER PRIMARY KEY, label TEXT NOT NULL, score REAL NOT NULL, annotator TEXT NOT NULL, at REAL NOT NULL
 );
 """,
+    3: "ALTER TABLE trials ADD COLUMN calls INTEGER NOT NULL DEFAULT 1;\n",
 }
 
 SCHEMA = """

@@ -73,7 +73,8 @@ class StudySpec(_Strict):
         data_dir: directory with the original data files.
         judges: suite reference -> judge name, where the suite's default is not wanted.
         judge_options: how to reach the model behind a judge that has one.
-        defense: text added to the system message, a prompt defense; "" for none.
+        mitigation: what is put in front of the model ("neutralize", "defense:fairness"); "" for nothing.
+        split: which part of the items is asked: "all", or "tune", "choose" or "test" (:mod:`evenhand.study.splits`).
         decoding, options: see their classes.
     """
 
@@ -89,7 +90,8 @@ class StudySpec(_Strict):
     data_dir: Path | None = None
     judges: dict[str, str] = Field(default_factory=dict)
     judge_options: ModelSpec = ModelSpec()
-    defense: str = ""
+    mitigation: str = ""
+    split: Literal["all", "tune", "choose", "test"] = "all"
     decoding: DecodingSpec = DecodingSpec()
     options: ModelSpec = ModelSpec()
 
@@ -150,6 +152,7 @@ class StudySpec(_Strict):
             "model": self.model,
             "adapter": self.options.adapter,
             "seed": self.seed,
-            "defense": self.defense,
+            "mitigation": self.mitigation,
+            "split": self.split,
             **{f"decoding.{k}": v for k, v in self.decoding.model_dump(mode="json").items()},
         }

@@ -172,7 +172,7 @@ class Store:
 
     def add_trials(self, rows: Iterable[tuple[Any, ...]]) -> None:
         """Rows from :func:`evenhand.study.rows.trial_row`."""
-        self._db.executemany(f"INSERT INTO trials VALUES ({','.join('?' * 17)})", rows)  # noqa: S608 - only marks
+        self._db.executemany(f"INSERT INTO trials VALUES ({','.join('?' * 18)})", rows)  # noqa: S608 - only marks
 
     def add_failures(self, rows: Iterable[tuple[Any, ...]]) -> None:
         """Rows (suite, item, personalizer, identity, repeat, run, error, at)."""
@@ -312,10 +312,10 @@ class Store:
         return _dicts(self._db.execute(query, (suite, item)))
 
     def totals(self) -> dict[str, float]:
-        """Sums over all calls: prompt_tokens, completion_tokens, calls."""
-        query = "SELECT count(*), sum(prompt_tokens), sum(completion_tokens) FROM trials"
+        """Sums over all responses: calls, prompt_tokens, completion_tokens."""
+        query = "SELECT sum(calls), sum(prompt_tokens), sum(completion_tokens) FROM trials"
         calls, prompt, completion = self._db.execute(query).fetchone()
-        return {"calls": calls, "prompt_tokens": prompt or 0, "completion_tokens": completion or 0}
+        return {"calls": calls or 0, "prompt_tokens": prompt or 0, "completion_tokens": completion or 0}
 
     def _value(self, query: str) -> Any:
         row = self._db.execute(query).fetchone()

@@ -1,0 +1,67 @@
+"""``evenhand tune``: train an adapter that makes a model treat identities alike."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from evenhand.errors import SpecError
+
+
+def tune(
+    out: Annotated[Path, typer.Option(help="Where adapters live; each gets a directory named by its settings' hash.")],
+    model: Annotated[str, typer.Option(help="smollm2 or hf:NAME_OR_PATH.")] = "smollm2",
+    recipe: Annotated[
+        str, typer.Option(help="vanilla, random, all (preference data); consistency, metaalign, spin (a study).")
+    ] = "consistency",
+    study: Annotated[Path | None, typer.Option(help="A study of the model, run with --split tune.")] = None,
+    data: Annotated[str | None, typer.Option(help="Preference data: a CSV or JSONL file, 'hub', or hub:NAME.")] = None,
+    iterations: Annotated[int | None, typer.Option(help="Rounds of self-play (spin).")] = None,
+    beta: Annotated[float | None, typer.Option(help="Pull towards the reference model.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="Of the optimiser.")] = None,
+    epochs: Annotated[float | None, typer.Option(help="Passes over the pairs.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Pairs per step and device.")] = None,
+    max_steps: Annotated[int | None, typer.Option(help="Steps at most.")] = None,
+    max_length: Annotated[int | None, typer.Option(help="Tokens of prompt and answer.")] = None,
+    rank: Annotated[int | None, typer.Option(help="Of LoRA.")] = None,
+    limit: Annotated[int | None, typer.Option(help="Pairs at most.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of pairs, order and initialisation.")] = None,
+    four_bit: Annotated[bool, typer.Option("--4bit", help="QLoRA, on a CUDA GPU.")] = False,
+) -> None:
+    """Train a LoRA adapter by preference tuning (DPO), or by self-play (SPIN). Run it again to go on."""
+    from pydantic import ValidationError
+
+    from evenhand.tuning.pairs import read_preferences
+    from evenhand.tuning.spec import TuningSpec
+    from evenhand.tuning.train import tune as train
+
+    given: dict[str, Any] = {
+        "model": model, "recipe": recipe, "beta": beta, "learning_rate": learning_rate, "epochs": epochs,
+        "iterations": iterations, "batch_size": batch_size, "max_steps": max_steps, "max_length": max_length,
+        "rank": rank, "limit": limit, "seed": seed, "load_in_4bit": four_bit,
+    }  # fmt: skip
+    try:
+        spec = TuningSpec(**{k: v for k, v in given.items() if v is not None})
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise SpecError(
+            f"{'.'.join(map(str, first['loc']))}: {first['msg']}.", f"Got: {first.get('input')!r}."
+        ) from None
+    preferences = read_preferences(data) if data else []
+    made = train(spec, out, study=study, preferences=preferences, tell=lambda text: typer.echo(text, err=True))
+    if made.curve:
+        first_entry, last = made.curve[0], made.curve[-1]
+        typer.echo(
+            f"{made.pairs} pairs, {made.steps} steps; loss {first_entry['loss']:.3f} -> {last['loss']:.3f}, "
+            f"reward margin {first_entry.get('rewards/margins', 0):.3f} -> {last.get('rewards/margins', 0):.3f}"
+            f"{'' if made.new else ' (trained before)'}.",
+            err=True,
+        )
+    typer.echo(made.adapter)
+    typer.echo(f"Next: evenhand run ... --model {model} --adapter {made.adapter} --split test", err=True)
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(tune)

@@ -1,0 +1,5 @@
+"""Mitigations: what makes personalization bias smaller without changing the model's weights."""
+
+from evenhand.mitigations.base import MITIGATIONS, MitigatedModel, Mitigation, make_mitigation
+
+__all__ = ["MITIGATIONS", "MitigatedModel", "Mitigation", "make_mitigation"]

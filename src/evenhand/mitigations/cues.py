@@ -1,0 +1,210 @@
+"""Finding what a conversation says about who the user is, and deciding what of it the answer needs; by rules."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from evenhand.errors import DataError
+from evenhand.identities import CATALOGUES
+from evenhand.types import Message
+
+POLICY = Path(__file__).parent / "policy.toml"
+
+# Words by which a fact about a person is known to be of a category.
+_WORDS: dict[str, str] = {
+    "disability": r"disab\w+|able-bodied|wheelchair|blind|deaf|handicap\w*|amput\w+|autis\w+|paraly[sz]ed",
+    "religion": r"jew|jewish|christians?|catholic|protestant|atheists?|muslims?|hindus?|sikhs?|buddhists?|mormon"
+    r"|religious|synagogue|church|mosque|ramadan|shabbat|diwali|puja|baptis\w+",
+    "race": r"african(?:-american)?|hispanic|latin[oax]|asian|caucasian|white|black|native american|indigenous|arab"
+    r"|chinese|mexican|indian|reservation|juneteenth|abuela|lagos|nairobi|guadalajara|chengdu",
+    "gender": r"man|woman|male|female|boy|girl|trans(?:gender)?|non-?binary|wife|husband|mother|father|mom|dad"
+    r"|pregnant|testosterone|estrogen|they/them|pronouns",
+    "politics": r"democrats?|republicans?|independent voter|liberal|conservative|socialist|libertarian|voter|vote|biden"
+    r"|trump|party",
+    "age": r"minor|child|kid|teen\w*|adult|middle-aged|senior|elderly|retired|pensioner|years? old|year-old|grade"
+    r"|\d+ years|fifty|grand(?:children|mother|father)|great-grandchildren|sophomore",
+    "sexuality": r"straight|gay|lesbian|bisexual|asexual|homosexual|heterosexual|queer|pride|sexual attraction|dated",
+}
+_STATED = re.compile(
+    r"(?P<lead>\b(?:I am|I'm|I’m|I identify as|the user is|user:|you are (?:talking|speaking) (?:to|with)|my client is"
+    r"|you are helping|as)\s+)(?P<fact>(?:an? )?[^.!?\n,;]{2,80}?)(?P<end>(?=[.!?\n,;]|$))",
+    re.IGNORECASE,
+)
+_FIELD = re.compile(
+    r"^[ \t]*[-*•]?[ \t]*(?P<field>about|age|religion|race|ethnicity|gender|sex|politics|sexuality|orientation"
+    r"|disability|name|identity)[ \t]*[:=][ \t]*(?P<fact>.+?)[ \t]*$",
+    re.IGNORECASE | re.MULTILINE,
+)
+_NAME = re.compile(r"(?P<lead>\b(?:the user's name is|my name is)\s+)(?P<fact>[^.!?\n,;]{2,40})", re.IGNORECASE)
+_SENTENCE = re.compile(r"[^.!?\n]+[.!?]?")
+_HEADER = re.compile(r"^#+ [^\n]*(?:user|profile|memory)[^\n]*\n(?=\s*(?:\n|\Z))", re.IGNORECASE | re.MULTILINE)
+_GREETING = "name"
+_FIELD_CATEGORIES = {
+    "ethnicity": "race", "sex": "gender", "orientation": "sexuality", "about": "", "identity": "", "name": _GREETING,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Cue:
+    """A fact about the user.
+
+    Attributes:
+        start, end: the span of text that goes when the fact goes.
+        fact: the fact alone.
+        fact_start, fact_end: its span.
+        categories: what kind of fact it is.
+    """
+
+    start: int
+    end: int
+    fact: str
+    fact_start: int
+    fact_end: int
+    categories: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A difference that is legitimate: for facts of ``categories`` when the question matches."""
+
+    categories: frozenset[str]
+    pattern: re.Pattern[str]
+    reason: str
+
+
+def read_policy(path: Path) -> tuple[Rule, ...]:
+    """The legitimate differences in a policy file.
+
+    Raises:
+        DataError: the file is missing or malformed.
+    """
+    try:
+        rules = tomllib.loads(path.read_text(encoding="utf-8"))["rule"]
+        return tuple(
+            Rule(frozenset(r["categories"]), re.compile(r["pattern"], re.IGNORECASE), str(r.get("reason", "")))
+            for r in rules
+        )
+    except FileNotFoundError:
+        raise DataError(f"There is no policy file {path}.") from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, KeyError, TypeError, re.error) as error:
+        raise DataError(
+            f"{path} is not a readable policy: {error!r}.", "Each [[rule]] has categories and pattern."
+        ) from None
+
+
+@cache
+def shipped_policy() -> tuple[Rule, ...]:
+    """The legitimate differences that come with the package."""
+    return read_policy(POLICY)
+
+
+def needed(categories: Iterable[str], question: str, policy: Iterable[Rule] | None = None) -> str:
+    """Why a fact of these categories belongs into the answer to ``question``; "" when it does not."""
+    known = set(categories) | {"any"}
+    for rule in shipped_policy() if policy is None else policy:
+        if rule.categories & known and rule.pattern.search(question):
+            return rule.reason or "the policy says so"
+    return ""
+
+
+def find_cues(text: str, *, free: bool = True) -> list[Cue]:
+    """Facts about the user in a text, in order and without overlap.
+
+    Args:
+        text: a system message or a turn.
+        free: whether statements in the first person count; not in the question itself, where "I am" may be anybody.
+    """
+    found: list[Cue] = []
+    for match in _FIELD.finditer(text):
+        end = min(match.end() + 1, len(text))
+        found.append(_cue(match, match.start(), end, _categories(match["fact"]) | _field_category(match["field"])))
+    for match in _NAME.finditer(text):
+        start, end = _sentence(text, match)
+        found.append(_cue(match, start, end, frozenset({_GREETING})))
+    for match in _STATED.finditer(text) if free else ():
+        if categories := _categories(match["fact"]):
+            start, end = _sentence(text, match) if match["lead"].strip().lower() != "as" else _clause(text, match)
+            found.append(_cue(match, start, end, categories))
+    kept: list[Cue] = []
+    for cue in sorted(found, key=lambda c: (c.start, -c.end)):
+        if not kept or cue.start >= kept[-1].end:
+            kept.append(cue)
+    return kept
+
+
+def tells(sentence: str) -> frozenset[str]:
+    """Categories that a sentence in the first person lets show ("my wife and I met at Pride")."""
+    return _categories(sentence) if re.search(r"\b(?:I|I'm|my|we|our)\b", sentence) else frozenset()
+
+
+def sentences(text: str) -> list[tuple[int, int]]:
+    """Spans of sentences."""
+    return [match.span() for match in _SENTENCE.finditer(text)]
+
+
+def without(text: str, cues: Iterable[Cue]) -> str:
+    """The text without these facts, tidied up."""
+    for cue in sorted(cues, key=lambda c: -c.start):
+        text = text[: cue.start] + text[cue.end :]
+    text = _HEADER.sub("", text)
+    return re.sub(r"[ \t]{2,}", " ", re.sub(r"\n{3,}", "\n\n", text)).strip()
+
+
+def without_identity(messages: tuple[Message, ...]) -> tuple[Message, ...]:
+    """The conversation without any stated fact about the user; the question and the assistant's turns stay."""
+    kept = [
+        m if m.role == "assistant" or m is messages[-1] else Message(m.role, without(m.content, find_cues(m.content)))
+        for m in messages
+    ]
+    return tuple(m for m in kept if m.content)
+
+
+@cache
+def _phrases() -> dict[str, str]:
+    """Phrase of every known identity, without its article -> category."""
+    return {
+        identity.name.lower().removeprefix("a ").removeprefix("an "): identity.category
+        for name in CATALOGUES.names()
+        for identity in CATALOGUES.get(name)().identities
+    }
+
+
+def _categories(fact: str) -> frozenset[str]:
+    lower = fact.lower()
+    found = {c for c, words in _WORDS.items() if re.search(rf"\b(?:{words})\b", lower)}
+    found |= {c for phrase, c in _phrases().items() if re.search(rf"\b{re.escape(phrase)}\b", lower)}
+    return frozenset(found)
+
+
+def _field_category(field: str) -> frozenset[str]:
+    field = field.lower()
+    category = _FIELD_CATEGORIES.get(field, field)
+    return frozenset({category}) if category else frozenset()
+
+
+def _cue(match: re.Match[str], start: int, end: int, categories: frozenset[str]) -> Cue:
+    return Cue(start, end, match["fact"], match.start("fact"), match.end("fact"), categories)
+
+
+def _sentence(text: str, match: re.Match[str]) -> tuple[int, int]:
+    """From where the statement begins to the end of its sentence, with the space before it."""
+    end = match.end()
+    while end < len(text) and text[end] in ".!?;":
+        end += 1
+    start = match.start()
+    while start > 0 and text[start - 1] in " \t":
+        start -= 1
+    return start, end
+
+
+def _clause(text: str, match: re.Match[str]) -> tuple[int, int]:
+    """An introductory "As a teacher," with its comma."""
+    end = match.end()
+    while end < len(text) and text[end] in ", ":
+        end += 1
+    return match.start(), end

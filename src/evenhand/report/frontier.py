@@ -1,0 +1,111 @@
+"""The frontier of mitigations: as a table in the terminal and in Markdown, and as a plot."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from rich.table import Table
+
+from evenhand.analysis.comparison import Change
+from evenhand.analysis.frontier import KEEPS, Outcome
+from evenhand.report import words
+
+_COLUMNS = (
+    "mitigation", "PB safety", "PB utility", "less bias", "safety", "utility", "over-refusal", "calls", "seconds",
+    "scores", "frontier",
+)  # fmt: skip
+
+
+def rows(outcomes: Sequence[Outcome]) -> list[tuple[str, ...]]:
+    """One row per outcome, the study without a mitigation first."""
+    if not outcomes:
+        return []
+    first = outcomes[0]
+    base = (
+        "none", *(words.points(_of(first.change.pb, a, "before"), 2) for a in ("safety", "utility")), "",
+        *(words.points(_of(first.change.score, a, "before")) for a in ("safety", "utility")),
+        f"{100 * first.over_refusal[0].value:.1f} %" if first.over_refusal else words.MISSING,
+        f"{first.before.calls / max(first.before.responses, 1):.1f}", f"{first.before.seconds:.0f}", "", "",
+    )  # fmt: skip
+    return [base, *(_row(o) for o in outcomes)]
+
+
+def _row(o: Outcome) -> tuple[str, ...]:
+    less = f"{100 * o.reduction:.0f} %".replace("-", "−") if math.isfinite(o.reduction) else words.MISSING
+    return (
+        o.mitigation,
+        *(_changed(o.change.pb.get(a), 2) for a in ("safety", "utility")),
+        less,
+        *(_changed(o.change.score.get(a), 1) for a in ("safety", "utility")),
+        f"{100 * o.over_refusal[1].value:.1f} %" if o.over_refusal else words.MISSING,
+        f"{o.after.calls / max(o.after.responses, 1):.1f}",
+        f"{o.after.seconds:.0f}",
+        o.verdict,
+        "yes" if o.on_frontier else "",
+    )
+
+
+def _of(changes: dict[str, Change], axis: str, which: str) -> float | None:
+    return getattr(changes[axis], which) if axis in changes else None
+
+
+def _changed(change: Change | None, digits: int) -> str:
+    if change is None:
+        return words.MISSING
+    low, high = (words.signed(end, digits) for end in change.ci)
+    return f"{words.points(change.after, digits)} ({low} to {high})"
+
+
+def frontier_table(outcomes: Sequence[Outcome]) -> Table:
+    """For the terminal."""
+    table = Table(*_COLUMNS, title="Mitigations: values after, with the 95 % interval of the change")
+    for row in rows(outcomes):
+        table.add_row(*row)
+    return table
+
+
+def frontier_markdown(outcomes: Sequence[Outcome]) -> str:
+    """As a Markdown table."""
+    lines = [f"| {' | '.join(_COLUMNS)} |", "|" + "---|" * len(_COLUMNS)]
+    lines += [f"| {' | '.join(cell.replace('|', '/') for cell in row)} |" for row in rows(outcomes)]
+    return "\n".join(lines) + "\n"
+
+
+def frontier_svg(outcomes: Sequence[Outcome]) -> str:
+    """Bias against utility (or safety, where utility was not run), with intervals of the change; an SVG picture."""
+    import altair as alt
+    import polars as pl
+    import vl_convert
+
+    axis = "utility" if all("utility" in o.change.score for o in outcomes) else "safety"
+    records: list[dict[str, Any]] = [
+        {
+            "mitigation": o.mitigation, "bias": o.joint[1], "score": o.change.score[axis].after,
+            "low": o.change.score[axis].before + o.change.score[axis].ci[0],
+            "high": o.change.score[axis].before + o.change.score[axis].ci[1],
+            "scores": "keeps both" if o.verdict == KEEPS else "lowers a score",
+        }
+        for o in outcomes
+    ]  # fmt: skip
+    first = outcomes[0]
+    start = first.change.score[axis].before
+    records.append(
+        {
+            "mitigation": "none", "bias": first.joint[0], "score": start, "low": start, "high": start,
+            "scores": "no mitigation",
+        }
+    )  # fmt: skip
+    data = alt.Chart(pl.DataFrame(records))
+    x = alt.X("bias:Q", title="corrected personalization bias, both axes (points)")
+    scale = alt.Scale(domain=["no mitigation", "keeps both", "lowers a score"], range=["#555555", "#0072b2", "#d55e00"])
+    color = alt.Color("scores:N", scale=scale, title=None)
+    y = alt.Y("score:Q", title=f"mean {axis} (points)", scale=alt.Scale(zero=False))
+    bars = data.mark_rule(opacity=0.5).encode(
+        x=x, y=alt.Y("low:Q", title=f"mean {axis} (points)"), y2="high:Q", color=color
+    )
+    dots = data.mark_point(filled=True, size=70).encode(x=x, y=y, color=color, shape="scores:N")
+    names = data.mark_text(align="left", dx=7, dy=-5, fontSize=10).encode(x=x, y=y, text="mitigation:N")
+    chart = (bars + dots + names).properties(width=680, height=420)
+    return str(vl_convert.vegalite_to_svg(chart.to_json()))

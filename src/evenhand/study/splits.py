@@ -1,0 +1,40 @@
+"""Items for tuning, for choosing and for testing, kept apart."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any, Literal
+
+import orjson
+
+# What a tuning run writes beside its adapter.
+ADAPTER_FILE = "evenhand.json"
+Split = Literal["tune", "choose", "test"]
+# Shares of the items, in order.
+SHARES: dict[Split, float] = {"tune": 0.4, "choose": 0.2, "test": 0.4}
+
+
+def split_of(suite: str, item: str) -> Split:
+    """The part an item belongs to: by a hash of its id, the same in every study and on every machine.
+
+    Args:
+        suite: the suite's name; variants of a suite ("mmlu:logprobs") share their items, and so their parts.
+        item: the item's id.
+    """
+    text = f"split\x1f{suite.partition(':')[0]}\x1f{item}"
+    draw = int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") / 2**64
+    for name, share in SHARES.items():
+        if draw < share:
+            return name
+        draw -= share
+    return "test"
+
+
+def trained_items(adapter: Path) -> dict[str, set[str]]:
+    """Suite name -> items whose answers an adapter was trained on; empty for adapters made elsewhere."""
+    file = adapter / ADAPTER_FILE
+    if not file.exists():
+        return {}
+    data: dict[str, Any] = orjson.loads(file.read_bytes())
+    return {suite: set(items) for suite, items in data["items"].items()}

@@ -1,0 +1,177 @@
+"""Preference pairs: from general preference data, and from a study of the model itself."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from evenhand.errors import DataError, SpecError
+from evenhand.identities import select
+from evenhand.judges.labels import read_rows
+from evenhand.mitigations.base import add_to_system
+from evenhand.mitigations.defense import shipped_defenses
+from evenhand.personalizers import BASE_SYSTEM, make_personalizer
+from evenhand.study import Store
+from evenhand.tuning.spec import TuningSpec
+from evenhand.types import Message
+
+HUB_PREFERENCES = "Intel/orca_dpo_pairs"
+_STUDY_RECIPES = ("consistency", "metaalign", "spin")
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One preference.
+
+    Attributes:
+        messages: the conversation that both answer.
+        chosen, rejected: the better and the worse answer.
+        suite, item: where it comes from, "" for general preference data.
+    """
+
+    messages: tuple[Message, ...]
+    chosen: str
+    rejected: str
+    suite: str = ""
+    item: str = ""
+
+
+@dataclass(frozen=True)
+class Preference:
+    """A row of general preference data."""
+
+    system: str
+    question: str
+    chosen: str
+    rejected: str
+
+
+def build_pairs(spec: TuningSpec, study: Path | None, preferences: Sequence[Preference]) -> list[Pair]:
+    """The pairs of a recipe, in random order, at most ``spec.limit``.
+
+    Args:
+        spec: the recipe.
+        study: for recipes that learn from a study.
+        preferences: for recipes over general preference data.
+
+    Raises:
+        SpecError: the recipe lacks its study or data, or the study holds items kept for testing.
+        DataError: there are no pairs.
+    """
+    if spec.recipe in _STUDY_RECIPES:
+        if study is None:
+            raise SpecError(
+                f"The recipe '{spec.recipe}' learns from a study.", "Add --study DIR (run with --split tune)."
+            )
+        with Store.open(study) as store:
+            pairs = list(study_pairs(store, spec.recipe))
+    else:
+        if not preferences:
+            raise SpecError(f"The recipe '{spec.recipe}' needs preference data.", "Add --data FILE or --data hub.")
+        pairs = list(preference_pairs(preferences, spec))
+    if not pairs:
+        raise DataError("There is no pair to learn from.", "Run a larger study, or use another recipe.")
+    random.Random(spec.seed).shuffle(pairs)
+    return pairs[: spec.limit]
+
+
+def study_pairs(store: Store, recipe: str) -> Iterable[Pair]:
+    """Pairs from a study: the baseline's answer against an identity's, on the same item and repeat.
+
+    "consistency" and "metaalign" take the cases in which the baseline's answer was scored higher; "spin" takes every
+    case, with the identity's answer as the rejected side of the first iteration.
+
+    Raises:
+        SpecError: the study was not run on the tuning split, or has no plain baseline.
+    """
+    spec = store.runs()[-1]["spec"]
+    if spec.get("split") != "tune":
+        raise SpecError(
+            f"The study {store.directory} was run on the split '{spec.get('split')}', not on 'tune'.",
+            "Items for tuning are kept apart from items for testing: run it with --split tune.",
+        )
+    meta = shipped_defenses()["meta-align"].text
+    for suite in store.suites():
+        for item in store.item_order(suite["suite"]):
+            rows = store.transcripts(suite["suite"], item)
+            base = {r["repeat"]: r for r in rows if r["identity"] == "plain" and r["score"] is not None}
+            for row in rows:
+                other = base.get(row["repeat"])
+                if (
+                    other is None
+                    or row["personalizer"] == "none"
+                    or row["score"] is None
+                    or not other["response"].strip()
+                ):
+                    continue
+                worse = row["score"] < other["score"]
+                if row["response"] == other["response"] or not (worse or recipe == "spin"):
+                    continue
+                messages = tuple(Message(**m) for m in orjson.loads(row["request"]))
+                if recipe == "metaalign":
+                    messages = add_to_system(messages, meta, before=True)
+                yield Pair(messages, other["response"], row["response"], suite["suite"].partition(":")[0], item)
+
+
+def preference_pairs(preferences: Sequence[Preference], spec: TuningSpec) -> Iterable[Pair]:
+    """General preference data in the paper's variants.
+
+    Args:
+        preferences: rows.
+        spec: recipe, identities and seed.
+    """
+    people = [i for i in select(spec.identities) if not i.is_baseline]
+    told = make_personalizer("system")
+    rng = random.Random(spec.seed)
+    for row in preferences:
+        base = (Message("system", row.system or BASE_SYSTEM), Message("user", row.question))
+        if spec.recipe == "vanilla":
+            yield Pair(base, row.chosen, row.rejected)
+            continue
+        for identity in [rng.choice(people)] if spec.recipe == "random" else people:
+            yield Pair(told.messages(identity, row.question), row.chosen, row.rejected)
+
+
+def read_preferences(source: str) -> list[Preference]:
+    """Preference data from a CSV or JSONL file (question, chosen, rejected, perhaps system), or "hub".
+
+    "hub" is ``Intel/orca_dpo_pairs``; any other hub data set with these columns is ``hub:NAME``.
+
+    Raises:
+        DataError: the data is missing or lacks a column.
+    """
+    if source == "hub" or source.startswith("hub:"):
+        rows: list[tuple[int, dict[str, Any]]] = list(
+            enumerate(_hub_rows(source.partition(":")[2] or HUB_PREFERENCES), 1)
+        )
+    else:
+        rows = read_rows(Path(source))
+    found = []
+    for number, row in rows:
+        question = row.get("question") or row.get("prompt")
+        if not question or not row.get("chosen") or not row.get("rejected"):
+            raise DataError(f"{source}, row {number}: needs question (or prompt), chosen and rejected.")
+        found.append(Preference(str(row.get("system") or ""), str(question), str(row["chosen"]), str(row["rejected"])))
+    return found
+
+
+def encode_pairs(pairs: Iterable[Pair]) -> bytes:
+    """Pairs as JSON lines, as they are kept beside the adapter."""
+    return b"\n".join(orjson.dumps(asdict(pair)) for pair in pairs) + b"\n"
+
+
+def _hub_rows(name: str) -> list[dict[str, Any]]:
+    try:
+        import datasets
+    except ImportError:
+        raise DataError(f"Loading {name} needs the hub extra.", "pip install 'evenhand[hub]'.") from None
+    try:
+        return [dict(row) for row in datasets.load_dataset(name, split="train")]
+    except Exception as error:  # the library raises whatever its transport does
+        first = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise DataError(f"{name} cannot be loaded: {first}", "Give a local file with --data FILE.") from None

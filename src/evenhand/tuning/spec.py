@@ -1,0 +1,61 @@
+"""What a tuning run is made of."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Literal
+
+import orjson
+from pydantic import BaseModel, ConfigDict, Field
+
+Recipe = Literal["vanilla", "random", "all", "consistency", "metaalign", "spin"]
+
+
+class TuningSpec(BaseModel):
+    """Settings of preference tuning; one adapter per set of settings and pairs.
+
+    Attributes:
+        model: "smollm2" or "hf:NAME_OR_PATH".
+        recipe: where the pairs come from. The paper's, over general preference data: "vanilla" (as it is), "random" (a
+            random identity in each pair's system message), "all" (every pair once per identity). From a study:
+            "consistency" (the baseline's better answer against the identity's worse one), "metaalign" (the same with
+            the meta-instruction in the prompt, after arXiv 2410.14184), "spin" (self-play, arXiv 2401.01335: the
+            baseline's answer against what the model itself says to the identity, anew in each iteration).
+        identities: for "random" and "all".
+        iterations: rounds of self-play; 1 for all other recipes.
+        beta: strength of the pull towards the reference model (DPO, arXiv 2305.18290, equation 7).
+        learning_rate, epochs, batch_size, accumulate, max_steps, warmup: of the optimiser; max_steps -1 for all pairs.
+        max_length: tokens of prompt and answer.
+        rank, alpha, dropout: of LoRA (arXiv 2106.09685), on all linear layers.
+        limit: pairs at most, drawn at random; None for all.
+        seed: of pairs, order and initialisation.
+        dtype: of the weights; "bfloat16" or "float32".
+        load_in_4bit: QLoRA through bitsandbytes, on a CUDA GPU.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    model: str
+    recipe: Recipe = "consistency"
+    identities: tuple[str, ...] = ("paper",)
+    iterations: int = Field(1, ge=1)
+    beta: float = Field(0.1, gt=0)
+    learning_rate: float = Field(1e-4, gt=0)
+    epochs: float = Field(1.0, gt=0)
+    batch_size: int = Field(8, ge=1)
+    accumulate: int = Field(1, ge=1)
+    max_steps: int = -1
+    warmup: float = Field(0.1, ge=0, lt=1)
+    max_length: int = Field(384, ge=16)
+    rank: int = Field(16, ge=1)
+    alpha: int = Field(32, ge=1)
+    dropout: float = Field(0.0, ge=0, lt=1)
+    limit: int | None = Field(None, ge=1)
+    seed: int = Field(0, ge=0)
+    dtype: Literal["auto", "bfloat16", "float32"] = "auto"
+    load_in_4bit: bool = False
+
+    def digest(self, pairs: bytes) -> str:
+        """The name of the adapter's directory: a hash of the settings and of the pairs."""
+        text = orjson.dumps(self.model_dump(mode="json"), option=orjson.OPT_SORT_KEYS)
+        return hashlib.blake2b(text + b"\0" + pairs, digest_size=6).hexdigest()

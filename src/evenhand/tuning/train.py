@@ -1,0 +1,252 @@
+"""Training an adapter with TRL's DPO trainer and PEFT's LoRA; self-play is DPO in rounds."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from evenhand.errors import ModelError, SpecError
+from evenhand.models import Model, ModelOptions, make_model
+from evenhand.study.splits import ADAPTER_FILE
+from evenhand.tuning.pairs import Pair, Preference, build_pairs, encode_pairs
+from evenhand.tuning.spec import TuningSpec
+from evenhand.types import Decoding, Request
+
+_INSTALL = "Install the extra: pip install 'evenhand[tune]'."
+_ANSWER_TOKENS = 64
+_TELL_EVERY_S = 10.0
+_CURVES = ("loss", "rewards/margins", "rewards/accuracies", "rewards/chosen", "rewards/rejected")
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """What a tuning run made.
+
+    Attributes:
+        adapter: its directory, for ``--adapter``.
+        pairs: how many were learned from, all iterations together.
+        steps: optimiser steps.
+        curve: one entry per logged step: iteration, step, loss, reward margin and accuracy.
+        new: whether it was trained now, or was there already.
+    """
+
+    adapter: Path
+    pairs: int
+    steps: int
+    curve: list[dict[str, float]]
+    new: bool
+
+
+def tune(
+    spec: TuningSpec,
+    out: Path,
+    *,
+    study: Path | None = None,
+    preferences: Sequence[Preference] = (),
+    tell: Callable[[str], None] = lambda _: None,
+) -> Tuned:
+    """Train an adapter, or go on with an unfinished one.
+
+    The adapter's directory is ``out / HASH``, a hash of settings and pairs: other settings never overwrite it. A run
+    that was killed goes on from its last checkpoint, a finished one is returned as it is.
+
+    Args:
+        spec: settings.
+        out: where adapters live.
+        study: a study on the tuning split, for recipes that learn from one.
+        preferences: general preference data, for the paper's recipes.
+        tell: told what is being done.
+
+    Raises:
+        EvenhandError: anything a user can fix.
+    """
+    pairs = build_pairs(spec, study, preferences)
+    encoded = encode_pairs(pairs)
+    adapter = out / spec.digest(encoded)
+    done = adapter / ADAPTER_FILE
+    if done.exists():
+        data = orjson.loads(done.read_bytes())
+        return Tuned(adapter, data["pairs"], data["steps"], data["curve"], new=False)
+    adapter.mkdir(parents=True, exist_ok=True)
+    (adapter / "pairs.jsonl").write_bytes(encoded)
+    curve: list[dict[str, float]] = []
+    learned = steps = 0
+    previous: Path | None = None
+    for iteration in range(1, spec.iterations + 1):
+        folder = adapter / f"iteration-{iteration}"
+        state = folder / "curve.json"
+        if not state.exists():
+            chosen = pairs if iteration == 1 else _replayed(spec, pairs, previous, tell)
+            tell(f"iteration {iteration} of {spec.iterations}: {len(chosen)} pairs")
+            logged, count = _train(spec, chosen, folder, previous, tell)
+            state.write_bytes(orjson.dumps({"curve": logged, "steps": count, "pairs": len(chosen)}))
+        data = orjson.loads(state.read_bytes())
+        curve += [{"iteration": float(iteration), **entry} for entry in data["curve"]]
+        learned, steps = learned + data["pairs"], steps + data["steps"]
+        previous = folder
+    assert previous is not None
+    for file in previous.iterdir():
+        if file.is_file() and file.name != "curve.json":
+            shutil.copy2(file, adapter / file.name)
+    items: dict[str, list[str]] = {}
+    for pair in pairs:
+        if pair.item and pair.item not in items.setdefault(pair.suite, []):
+            items[pair.suite].append(pair.item)
+    record = {
+        "spec": spec.model_dump(mode="json"), "pairs": learned, "steps": steps, "curve": curve, "items": items,
+    }  # fmt: skip
+    done.write_bytes(orjson.dumps(record, option=orjson.OPT_INDENT_2))
+    return Tuned(adapter, learned, steps, curve, new=True)
+
+
+def _replayed(spec: TuningSpec, pairs: Sequence[Pair], adapter: Path | None, tell: Callable[[str], None]) -> list[Pair]:
+    """The pairs with what the model now says itself as the rejected side (SPIN, arXiv 2401.01335, algorithm 1)."""
+    tell(f"the model answers {len(pairs)} prompts itself")
+    model = make_model(spec.model, ModelOptions(adapter=str(adapter) if adapter else None, dtype=spec.dtype))
+    answers = asyncio.run(_answers(model, pairs, spec.seed))
+    return [
+        replace(pair, rejected=answer)
+        for pair, answer in zip(pairs, answers, strict=True)
+        if answer.strip() and answer.strip() != pair.chosen.strip()
+    ]
+
+
+async def _answers(model: Model, pairs: Sequence[Pair], seed: int) -> list[str]:
+    async def one(number: int, pair: Pair) -> str:
+        decoding = Decoding(temperature=1.0, top_k=model.default_top_k, max_tokens=_ANSWER_TOKENS)
+        async with places:
+            return (await model.respond(Request(pair.messages, decoding, seed=(seed << 20) + number))).text
+
+    places = asyncio.Semaphore(model.concurrency)
+    try:
+        await model.start()
+        return await asyncio.gather(*(one(n, pair) for n, pair in enumerate(pairs)))
+    finally:
+        await model.aclose()
+
+
+def _train(
+    spec: TuningSpec, pairs: Sequence[Pair], folder: Path, previous: Path | None, tell: Callable[[str], None]
+) -> tuple[list[dict[str, float]], int]:
+    """Train one round from ``previous`` (which is also the reference) and save the adapter in ``folder``."""
+    try:
+        import datasets
+        import torch
+        import transformers
+        from peft import LoraConfig, PeftModel
+        from trl import DPOConfig, DPOTrainer
+    except ImportError:
+        raise ModelError("Tuning needs TRL, PEFT and datasets.", _INSTALL) from None
+    transformers.set_seed(spec.seed)
+    path = local_path(spec.model)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(path)
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    model = transformers.AutoModelForCausalLM.from_pretrained(path, use_safetensors=True, **_loading(spec, torch))
+    lora = None
+    if previous is None:
+        lora = LoraConfig(
+            r=spec.rank, lora_alpha=spec.alpha, lora_dropout=spec.dropout, target_modules="all-linear",
+            task_type="CAUSAL_LM",
+        )  # fmt: skip
+    else:
+        # The trainer keeps a copy of this adapter as the reference: the model of the round before.
+        model = PeftModel.from_pretrained(model, str(previous), is_trainable=True)
+    rows = datasets.Dataset.from_list([_row(pair) for pair in pairs])
+    on_cpu = not torch.cuda.is_available()
+    settings = DPOConfig(
+        output_dir=str(folder / "checkpoints"), beta=spec.beta, learning_rate=spec.learning_rate,
+        num_train_epochs=spec.epochs, max_steps=spec.max_steps, per_device_train_batch_size=spec.batch_size,
+        gradient_accumulation_steps=spec.accumulate, warmup_steps=_warmup(spec, len(pairs)), max_length=spec.max_length,
+        logging_steps=1, save_steps=50, save_total_limit=1, seed=spec.seed, report_to=[], use_cpu=on_cpu,
+        bf16=not on_cpu and spec.dtype != "float32", gradient_checkpointing=not on_cpu, lr_scheduler_type="cosine",
+        dataloader_pin_memory=False, disable_tqdm=True,
+    )  # fmt: skip
+    trainer = DPOTrainer(model=model, args=settings, train_dataset=rows, processing_class=tokenizer, peft_config=lora)
+    # Its own printing goes to standard output, which belongs to the result.
+    trainer.remove_callback(transformers.PrinterCallback)
+    trainer.add_callback(_teller(transformers.TrainerCallback, tell))
+    checkpoints = folder / "checkpoints"
+    unfinished = checkpoints.exists() and any(checkpoints.glob("checkpoint-*"))
+    trainer.train(resume_from_checkpoint=True if unfinished else None)
+    trainer.model.save_pretrained(str(folder), selected_adapters=["default"])
+    shutil.rmtree(checkpoints, ignore_errors=True)
+    logged = [
+        {"step": float(entry["step"]), **{k: float(entry[k]) for k in _CURVES if k in entry}}
+        for entry in trainer.state.log_history
+        if "loss" in entry
+    ]
+    return logged, int(trainer.state.global_step)
+
+
+def _teller(base: Any, tell: Callable[[str], None]) -> Any:
+    """A callback of the trainer that reports a step now and then, with the time that is left."""
+    started = last = time.monotonic()
+
+    def on_log(_: Any, args: Any, state: Any, control: Any, logs: Any = None, **__: Any) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if not logs or "loss" not in logs or now - last < _TELL_EVERY_S:
+            return
+        last = now
+        left = (now - started) / max(state.global_step, 1) * (state.max_steps - state.global_step)
+        margin = logs.get("rewards/margins", 0.0)
+        tell(
+            f"step {state.global_step}/{state.max_steps}  loss {float(logs['loss']):.3f}  "
+            f"reward margin {float(margin):.3f}  ETA {left:.0f} s"
+        )
+
+    return type("Teller", (base,), {"on_log": on_log})()
+
+
+def local_path(reference: str) -> str:
+    """The folder or hub name of a model that can be tuned.
+
+    Raises:
+        SpecError: the model does not run in this process.
+    """
+    if reference == "smollm2":
+        from evenhand.models.smollm2 import model_folder
+
+        return str(model_folder())
+    kind, _, name = reference.partition(":")
+    if kind != "hf" or not name:
+        raise SpecError(f"The model '{reference}' cannot be tuned here.", "Use smollm2 or hf:NAME_OR_PATH.")
+    return name
+
+
+def _loading(spec: TuningSpec, torch: Any) -> dict[str, Any]:
+    on_gpu = torch.cuda.is_available()
+    if not spec.load_in_4bit:
+        wanted = "bfloat16" if on_gpu else "float32"
+        return {"dtype": getattr(torch, wanted if spec.dtype == "auto" else spec.dtype)}
+    if not on_gpu:
+        raise SpecError("Training in 4 bits needs a CUDA GPU.", "Leave --4bit out.")
+    from transformers import BitsAndBytesConfig
+
+    return {
+        "dtype": torch.bfloat16,
+        "quantization_config": BitsAndBytesConfig(
+            load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=torch.bfloat16
+        ),
+    }
+
+
+def _row(pair: Pair) -> dict[str, Any]:
+    return {
+        "prompt": [{"role": m.role, "content": m.content} for m in pair.messages],
+        "chosen": [{"role": "assistant", "content": pair.chosen}],
+        "rejected": [{"role": "assistant", "content": pair.rejected}],
+    }
+
+
+def _warmup(spec: TuningSpec, pairs: int) -> int:
+    steps = spec.max_steps if spec.max_steps > 0 else int(spec.epochs * pairs / (spec.batch_size * spec.accumulate))
+    return int(spec.warmup * steps)

@@ -1,0 +1,140 @@
+"""Preference tuning: which pairs are learned from, and that it runs, goes on and keeps its items apart."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from evenhand.errors import DataError, SpecError
+from evenhand.study import Store
+from evenhand.study.splits import trained_items
+from evenhand.tuning.pairs import Preference, build_pairs, encode_pairs, read_preferences, study_pairs
+from evenhand.tuning.spec import TuningSpec
+from tests.server import Server
+
+Cli = Callable[..., subprocess.CompletedProcess[str]]
+ROWS = [Preference("", f"Question {n}?", f"good {n}", f"bad {n}") for n in range(3)]
+
+
+def uneven(payload: dict[str, object]) -> str:
+    """Refuses, except when it talks to a minor."""
+    return "Sure! First, take the card." if "a minor" in json.dumps(payload) else "I'm sorry, I can't help with that."
+
+
+def tuning_study(cli: Cli, data_dir: Path, out: Path, split: str = "tune") -> None:
+    with Server(answer=uneven) as server:
+        done = cli(
+            "run", "--model", "openai:m", "--base-url", server.url, "--suite", "do-not-answer", "--identities",
+            "a minor,an adult", "--data-dir", str(data_dir), "--out", str(out), "--split", split,
+            env={"OPENAI_API_KEY": "k"},
+        )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_papers_variants() -> None:
+    def pairs(recipe: str) -> list[str]:
+        spec = TuningSpec(model="smollm2", recipe=recipe, identities=("age",))  # type: ignore[arg-type]
+        return [p.messages[0].content for p in build_pairs(spec, None, ROWS)]
+
+    assert set(pairs("vanilla")) == {"You are a helpful assistant."}
+    assert len(pairs("random")) == 3
+    assert all("I am" in text for text in pairs("random"))
+    assert len(pairs("all")) == 3 * 5
+    assert len(set(pairs("all"))) == 5
+    assert pairs("random") == pairs("random")
+
+
+def test_a_recipe_says_what_it_lacks(tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match="--study"):
+        build_pairs(TuningSpec(model="smollm2", recipe="spin"), None, [])
+    with pytest.raises(SpecError, match="--data"):
+        build_pairs(TuningSpec(model="smollm2", recipe="vanilla"), None, [])
+    file = tmp_path / "p.jsonl"
+    file.write_text('{"question": "q", "chosen": "a"}\n')
+    with pytest.raises(DataError, match="row 1: needs"):
+        read_preferences(str(file))
+    file.write_text('{"question": "q", "chosen": "a", "rejected": "b", "system": "s"}\n')
+    assert read_preferences(str(file)) == [Preference("s", "q", "a", "b")]
+
+
+def test_pairs_from_a_study_teach_the_baselines_better_answer(cli: Cli, data_dir: Path, tmp_path: Path) -> None:
+    out = tmp_path / "study"
+    tuning_study(cli, data_dir, out)
+    with Store.open(out) as store:
+        items = len(store.item_order("do-not-answer"))
+        pairs = list(study_pairs(store, "consistency"))
+        meta = list(study_pairs(store, "metaalign"))
+        spin = list(study_pairs(store, "spin"))
+    assert 0 < items < 12
+    assert len(pairs) == items  # the minor's answers; the adult's are as good as the baseline's
+    assert all("sorry" in p.chosen and "Sure" in p.rejected and "a minor" in p.messages[0].content for p in pairs)
+    assert all("highest priority" in p.messages[0].content for p in meta)
+    assert len(spin) == items  # equal answers teach nothing
+
+
+def test_items_kept_for_testing_are_refused(cli: Cli, data_dir: Path, tmp_path: Path) -> None:
+    tuning_study(cli, data_dir, tmp_path / "test", "test")
+    with Store.open(tmp_path / "test") as store, pytest.raises(SpecError, match="kept apart"):
+        list(study_pairs(store, "consistency"))
+
+
+def test_other_settings_or_pairs_have_another_name() -> None:
+    spec = TuningSpec(model="smollm2")
+    names = {
+        spec.digest(b"x"), spec.digest(b"y"), TuningSpec(model="smollm2", beta=0.2).digest(b"x"),
+        TuningSpec(model="smollm2", seed=1).digest(b"x"),
+    }  # fmt: skip
+    assert len(names) == 4
+    assert spec.digest(b"x") == TuningSpec(model="smollm2").digest(b"x")
+    assert encode_pairs([]) == b"\n"
+
+
+@pytest.mark.model
+@pytest.mark.parametrize("recipe", ["consistency", "spin"])
+def test_two_steps_end_to_end(cli: Cli, data_dir: Path, tmp_path: Path, recipe: str) -> None:
+    study, adapters = tmp_path / "study", tmp_path / "adapters"
+    tuning_study(cli, data_dir, study)
+    rounds = ("--iterations", "2") if recipe == "spin" else ()
+    steps = ("--max-steps", "1" if recipe == "spin" else "2", "--limit", "3", "--batch-size", "2", "--rank", "2")
+    line = ("tune", "--recipe", recipe, "--study", str(study), "--out", str(adapters), *rounds, *steps)
+    done = cli(*line)
+    assert done.returncode == 0, done.stderr
+    adapter = Path(done.stdout.strip())
+    record = json.loads((adapter / "evenhand.json").read_text())
+    assert record["steps"] == 2
+    assert [entry["loss"] for entry in record["curve"]]
+    assert record["curve"][0]["loss"] == pytest.approx(0.693, abs=0.02)  # ln 2: model and reference are the same
+    assert (adapter / "adapter_model.safetensors").stat().st_size > 0
+    assert trained_items(adapter)["do-not-answer"]
+    if recipe == "spin":
+        assert {entry["iteration"] for entry in record["curve"]} == {1.0, 2.0}
+        assert record["curve"][1]["loss"] == pytest.approx(0.693, abs=0.02)  # the reference moved along
+        (adapter / "evenhand.json").unlink()  # as if killed in the second round
+        shutil.rmtree(adapter / "iteration-2")
+    again = cli(*line)
+    assert again.stdout == done.stdout
+    assert ("trained before" in again.stderr) == (recipe != "spin")
+    run = (
+        "run",
+        "--model",
+        "smollm2",
+        "--adapter",
+        str(adapter),
+        "--suite",
+        "do-not-answer",
+        "--identities",
+        "a minor",
+    )
+    more = ("--data-dir", str(data_dir), "--max-tokens", "4", "--limit", "2", "--out")
+    refused = cli(*run, *more, str(tmp_path / "no"), "--split", "tune")
+    assert refused.returncode == 2
+    assert "trained on" in refused.stderr
+    measured = cli(*run, *more, str(tmp_path / "yes"), "--split", "test")
+    assert measured.returncode == 0, measured.stderr
+    report = cli("report", str(tmp_path / "yes"))
+    assert "How the adapter was trained" in Path(report.stdout.strip()).read_text()
