@@ -31,7 +31,7 @@ $(VENV)/.local: pyproject.toml | $(VENV)/bin/python
 	touch $@
 
 $(VENV)/.dev: pyproject.toml | $(VENV)/.local
-	$(BIN)/pip install --quiet -e '.[local,hub,dev]'
+	$(BIN)/pip install --quiet -e '.[local,hub,tune,dev]'
 	touch $@
 
 clean:

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
 
@@ -19,5 +21,15 @@ def test_an_assistant_of_ones_own(tmp_path: Path) -> None:
     assert (tmp_path / "study" / "report.html").exists()
 
 
+@pytest.mark.model
+def test_tuning_two_steps_of_each(tmp_path: Path) -> None:
+    command = [sys.executable, str(EXAMPLES / "tune_adapter.py"), str(tmp_path), "--quick"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "dpo" in done.stdout
+    assert "spin" in done.stdout
+    assert len(list((tmp_path / "adapters").iterdir())) == 2
+
+
 def test_every_example_is_tested() -> None:
-    assert {p.name for p in EXAMPLES.glob("*.py")} == {"own_assistant.py"}
+    assert {p.name for p in EXAMPLES.glob("*.py")} == {"own_assistant.py", "tune_adapter.py"}

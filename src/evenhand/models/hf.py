@@ -7,6 +7,7 @@ import contextlib
 import hashlib
 import time
 import warnings
+from collections.abc import Hashable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,14 @@ class _Waiting:
     tokens: list[int]
     against: list[int]
     future: asyncio.Future[Response]
+
+    @property
+    def work(self) -> Hashable:
+        """What decides the answer: requests with the same work get the same one."""
+        request = self.request
+        sampled = not request.choices and request.decoding.temperature > 0
+        seed = request.seed if sampled else None
+        return tuple(self.tokens), tuple(self.against), request.choices, request.prefill, seed
 
     @property
     def key(self) -> tuple[Decoding, bool, float | None]:
@@ -133,6 +142,19 @@ class HFModel(Model):
         return batch
 
     def _answer(self, batch: list[_Waiting]) -> list[Response]:
+        """Answer a batch; what must come out the same is computed once (a mitigation may make all prompts alike)."""
+        distinct: dict[Hashable, int] = {}
+        rows: list[_Waiting] = []
+        places = []
+        for waiting in batch:
+            place = distinct.setdefault(waiting.work, len(rows))
+            if place == len(rows):
+                rows.append(waiting)
+            places.append(place)
+        answers = self._compute(rows)
+        return [answers[place] for place in places]
+
+    def _compute(self, batch: list[_Waiting]) -> list[Response]:
         from evenhand.models import sampling
 
         started = time.perf_counter()

@@ -145,6 +145,7 @@ def _train(
     except ImportError:
         raise ModelError("Tuning needs TRL, PEFT and datasets.", _INSTALL) from None
     transformers.set_seed(spec.seed)
+    datasets.disable_progress_bars()
     path = local_path(spec.model)
     tokenizer = transformers.AutoTokenizer.from_pretrained(path)
     if tokenizer.pad_token is None:
