@@ -13,6 +13,8 @@ import pytest
 
 from tests.server import Server
 
+pytest_plugins = ["pytester"]
+
 
 @pytest.fixture
 def server() -> Iterator[Server]:

@@ -23,7 +23,7 @@ LAYERS: list[set[str]] = [
     {"audit"},
     {"report", "mitigate", "adaptive", "tuning"},
     {"api"},
-    {"cli"},
+    {"cli", "pytest_plugin"},
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 FILES = sorted(PACKAGE.rglob("*.py"))

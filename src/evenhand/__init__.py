@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from evenhand.analysis import Analysis as Analysis
     from evenhand.api import analyze as analyze
     from evenhand.api import compare_studies as compare_studies
+    from evenhand.api import load as load
     from evenhand.api import run as run
     from evenhand.api import write_report as write_report
     from evenhand.errors import EvenhandError as EvenhandError
@@ -27,6 +28,7 @@ _HOMES = {
     "StudySpec": "evenhand.study",
     "analyze": "evenhand.api",
     "compare_studies": "evenhand.api",
+    "load": "evenhand.api",
     "run": "evenhand.api",
     "write_report": "evenhand.api",
 }
@@ -39,6 +41,7 @@ __all__ = [
     "__version__",
     "analyze",
     "compare_studies",
+    "load",
     "run",
     "write_report",
 ]

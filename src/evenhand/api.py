@@ -22,6 +22,7 @@ from evenhand.judges import make_judge
 from evenhand.judges.labels import read_labels
 from evenhand.mitigations.cues import POLICY, needed, read_policy
 from evenhand.models import Model, ModelOptions, make_model
+from evenhand.report.export import Format, Frames, export, frames
 from evenhand.report.html import render_report
 from evenhand.runner import RunResult, rejudge, run_study
 from evenhand.runner.progress import Progress
@@ -241,6 +242,32 @@ def plan_items(path: Path | str, pb: float = 1.0, power: float = 0.8) -> list[Ne
     if not needed:
         raise SpecError(f"{path} has too few scores to plan from.", "Run a pilot with at least 20 items per suite.")
     return needed
+
+
+def load(path: Path | str) -> Frames:
+    """A study's tables as polars frames: ``load("study").trials`` has one row per response.
+
+    Raises:
+        StoreError: there is no study, or it cannot be read.
+    """
+    with Store.open(Path(path)) as store:
+        return frames(store)
+
+
+def export_study(path: Path | str, out: Path | str, form: Format) -> list[Path]:
+    """Write a study for other tools; see :func:`evenhand.report.export.export`.
+
+    Args:
+        path: the study's directory.
+        out: the directory to write to.
+        form: "parquet", "csv", "json", "markdown", "latex", "svg" or "png".
+
+    Returns:
+        The files that were written.
+    """
+    with Store.open(Path(path)) as store:
+        needs_results = form not in ("parquet", "csv", "json")
+        return export(store, analyze_store(store) if needs_results else None, Path(out), form)
 
 
 def write_report(path: Path | str, target: Path | str | None = None, settings: Settings | None = None) -> Path:

@@ -71,6 +71,10 @@ class BiasEstimator:
         """The suite's centred means under shuffled labels, shape (permutations, identities)."""
         return self._parts[suite].null
 
+    def noise(self, suite: str) -> Floats:
+        """Draws of the error of the suite's centred means, shape (draws, identities)."""
+        return self._parts[suite].noise
+
     def suite(self, suite: str) -> PBEstimate:
         return _estimate([[self._parts[suite]]])
 

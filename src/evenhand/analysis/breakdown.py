@@ -19,12 +19,15 @@ class Gap:
 
     Attributes:
         value: largest minus smallest identity score; large by chance alone when there are many identities.
+        ci: interval that holds the true gap in at least 95 % of studies: a gap can be off by no more than the range of
+            the errors.
         best, worst: who they are.
         expected: the average gap when labels are shuffled, that is, without any bias.
         p_value: share of shuffles with a gap at least as large.
     """
 
     value: float
+    ci: tuple[float, float]
     best: str
     worst: str
     expected: float
@@ -54,13 +57,50 @@ class GroupTable:
     p_value: float
 
 
-def gap(identities: Sequence[str], fits: Sequence[Marginals], nulls: Sequence[Floats]) -> Gap:
-    """The gap on the axis whose suites are given."""
+@dataclass(frozen=True)
+class Lowest:
+    """The worst served identity on one axis.
+
+    Attributes:
+        identity: who.
+        value: score in points.
+        ci: interval that holds the true lowest score of all identities in at least 95 % of studies: it can be off by no
+            more than the largest error.
+    """
+
+    identity: str
+    value: float
+    ci: tuple[float, float]
+
+
+def lowest(identities: Sequence[str], fits: Sequence[Marginals], noise: Sequence[Floats]) -> Lowest:
+    """The worst served identity on the axis whose suites are given.
+
+    Args:
+        identities: names, the columns of ``noise``.
+        fits: one per suite.
+        noise: draws of the error of the row means, level included, one array per suite.
+    """
+    means = np.mean([fit.mean for fit in fits], axis=0)
+    margin = float(np.quantile(np.abs(np.mean(noise, axis=0)).max(axis=1), 0.95))
+    value = float(means.min())
+    return Lowest(identities[int(means.argmin())], value, (max(value - margin, 0.0), min(value + margin, 100.0)))
+
+
+def gap(identities: Sequence[str], fits: Sequence[Marginals], nulls: Sequence[Floats], noise: Sequence[Floats]) -> Gap:
+    """The gap on the axis whose suites are given.
+
+    Args:
+        identities: names, the columns of ``nulls`` and ``noise``.
+        fits, nulls, noise: one per suite: means, draws under shuffled labels, draws of the error.
+    """
     means = np.mean([fit.mean for fit in fits], axis=0)
     shuffled = np.ptp(np.mean(nulls, axis=0), axis=1)
     value = float(np.ptp(means))
+    margin = float(np.quantile(np.ptp(np.mean(noise, axis=0), axis=1), 0.95))
     return Gap(
         value,
+        (max(value - margin, 0.0), min(value + margin, 100.0)),
         identities[int(means.argmax())],
         identities[int(means.argmin())],
         float(shuffled.mean()) if shuffled.size else float("nan"),

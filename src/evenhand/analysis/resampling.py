@@ -14,8 +14,8 @@ from evenhand.analysis.scores import Floats
 _BLOCK_CELLS = 2_000_000
 
 
-def noise_draws(fit: Marginals, draws: int, rng: np.random.Generator) -> Floats:
-    """Bootstrap draws of the error of the centred row means, shape (draws, U).
+def noise_draws(fit: Marginals, draws: int, rng: np.random.Generator, *, level: bool = False) -> Floats:
+    """Bootstrap draws of the error of the centred row means, or with ``level`` of the row means, shape (draws, U).
 
     A wild bootstrap (Liu 1988): each draw flips the sign of whole items, jointly for all identities, so that everything
     the identities share cancels. Drawing items with replacement instead repeats the direction of single items, which
@@ -24,7 +24,8 @@ def noise_draws(fit: Marginals, draws: int, rng: np.random.Generator) -> Floats:
     """
     count = fit.items
     weights = rng.choice(np.array([-1, 1], dtype=np.float32), size=(draws, count))
-    spread = (fit.influence - fit.influence.mean(axis=0)).astype(np.float32)
+    pull = fit.influence + fit.level_influence[:, None] if level else fit.influence
+    spread = (pull - pull.mean(axis=0)).astype(np.float32)
     scale = np.sqrt(count / (count - 1)) if count > 1 else np.nan
     return np.asarray(weights @ spread, dtype=float) * scale / count
 

@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 
 from evenhand.analysis.bias import BiasEstimator, PBEstimate
-from evenhand.analysis.breakdown import Gap, GroupTable, additivity, by_group, categories, gap
+from evenhand.analysis.breakdown import Gap, GroupTable, Lowest, additivity, by_group, categories, gap, lowest
 from evenhand.analysis.components import Component, variance_components
 from evenhand.analysis.correction import Correction, correct
 from evenhand.analysis.deviations import Contrast, from_baseline, from_mean
 from evenhand.analysis.marginals import marginals
 from evenhand.analysis.quality import JudgeQuality, judge_quality
+from evenhand.analysis.resampling import noise_draws
 from evenhand.analysis.scores import SuiteScores, tabulate
 from evenhand.analysis.tradeoff import TradeOff, trade_off
 from evenhand.types import AXES, BASELINE_CATEGORY
@@ -80,9 +81,10 @@ class SuiteResult:
 
 @dataclass(frozen=True)
 class AxisResult:
-    """One axis beyond its PB: the gap, the categories, and how far intersections are more than their parts."""
+    """One axis beyond its PB: gap, worst served, categories, and how far intersections are more than their parts."""
 
     gap: Gap
+    lowest: Lowest
     categories: dict[str, Contrast]
     additivity: dict[str, Contrast]
 
@@ -172,7 +174,7 @@ def summarize(
         pb={**pb, "joint": estimator.joint() if estimator else None},
         identities=tuple(_identity_results(tables, estimator, identities, scored)),
         suites=tuple(_suite_result(t, estimator, rows, settings) for t in tables if estimator),
-        axes=_axis_results(tables, estimator, dict(identities), parts or {}) if estimator else {},
+        axes=_axis_results(tables, estimator, dict(identities), parts or {}, settings) if estimator else {},
         trade_off=_trade_off(tables, estimator, (pb["safety"], pb["utility"]), settings) if estimator else None,
         trials={
             "planned": max(planned, len(rows) + left_out + failed),
@@ -280,7 +282,9 @@ def _axis_results(
     estimator: BiasEstimator,
     members: Mapping[str, str],
     parts: Mapping[str, Sequence[str]],
+    settings: Settings,
 ) -> dict[str, AxisResult]:
+    rng = np.random.default_rng(settings.seed)
     results: dict[str, AxisResult] = {}
     for axis in AXES:
         suites = [t.suite for t in tables if t.axis == axis]
@@ -289,7 +293,8 @@ def _axis_results(
         people = tables[0].identities
         fits, nulls = [estimator.fit(s) for s in suites], [estimator.null(s) for s in suites]
         results[axis] = AxisResult(
-            gap(people, fits, nulls),
+            gap(people, fits, nulls, [estimator.noise(s) for s in suites]),
+            lowest(people, fits, [noise_draws(f, settings.draws, rng, level=True) for f in fits]),
             categories(members, people, fits, nulls),
             additivity(parts, people, fits, nulls),
         )

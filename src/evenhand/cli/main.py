@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 import evenhand
-from evenhand.cli import demo, judge, mitigate, run, show, tune
+from evenhand.cli import check, demo, export, judge, mitigate, run, show, tune
 from evenhand.errors import EvenhandError
 
 INTERRUPTED = 130
@@ -21,13 +21,16 @@ app = typer.Typer(
         "Does a language model treat everyone alike? Measure safety and utility under many identities, and tell "
         "whether the difference is real.\n\n"
         "Exit codes: 0 done; 1 some calls failed; 2 a wrong argument or study file; 3 data missing or malformed; "
-        "4 the model cannot be used; 5 the study's store cannot be used; 130 interrupted."
+        "4 the model cannot be used; 5 the study's store cannot be used; 130 interrupted. "
+        "'evenhand check' has its own: 0 pass, 1 fail, 2 not enough data."
     ),
 )
 run.register(app)
 show.register(app)
 demo.register(app)
 mitigate.register(app)
+check.register(app)
+export.register(app)
 tune.register(app)
 app.add_typer(judge.app, name="judge")
 

@@ -41,3 +41,18 @@ CREATE TABLE judgements (
   reason TEXT NOT NULL, at REAL NOT NULL, PRIMARY KEY (trial, judge)
 ) WITHOUT ROWID;
 """ + "".join(ADDED.values())
+
+# What a study gives out: columns documented in docs/export.md; a change there raises EXPORT_VERSION.
+EXPORT_VERSION = 1
+TABLES = {
+    "trials": """SELECT t.id AS trial, t.suite, s.axis, i."group", t.item, t.personalizer, t.identity, n.category,
+        t.repeat, t.seed, j.score, j.label, j.reason, j.judge, j.version AS judge_version, l.label AS human_label,
+        l.score AS human_score, t.response, t.finish_reason, t.prompt_tokens, t.completion_tokens, t.calls, t.latency_s,
+        t.choice_logprobs, t.answered_by, t.at, t.request
+        FROM trials t JOIN suites s ON s.suite = t.suite JOIN items i ON (i.suite, i.item) = (t.suite, t.item)
+        JOIN identities n ON n.name = t.identity LEFT JOIN labels l ON l.trial = t.id
+        LEFT JOIN judgements j ON j.trial = t.id AND j.judge = s.judge ORDER BY t.id""",
+    "items": """SELECT suite, item, "group", question, prompt, target, choices FROM items ORDER BY suite, position""",
+    "identities": "SELECT name AS identity, category, parts FROM identities ORDER BY position, rowid",
+    "failures": "SELECT suite, item, personalizer, identity, repeat, error, at FROM failures ORDER BY rowid",
+}

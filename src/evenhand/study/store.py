@@ -14,7 +14,7 @@ from typing import Any, Self
 import orjson
 
 from evenhand.errors import StoreError
-from evenhand.study.schema import ADDED, SCHEMA, SCHEMA_VERSION
+from evenhand.study.schema import ADDED, SCHEMA, SCHEMA_VERSION, TABLES
 from evenhand.suites import LoadedSuite
 from evenhand.types import Identity, Item
 
@@ -310,6 +310,11 @@ class Store:
                 j.label, j.reason FROM trials t JOIN suites s ON s.suite = t.suite
             LEFT JOIN judgements j ON j.trial = t.id AND j.judge = s.judge WHERE t.suite = ? AND t.item = ?"""
         return _dicts(self._db.execute(query, (suite, item)))
+
+    def table(self, name: str) -> tuple[list[str], list[tuple[Any, ...]]]:
+        """Columns and rows of one of :data:`evenhand.study.schema.TABLES`."""
+        cursor = self._db.execute(TABLES[name])
+        return [c[0] for c in cursor.description], cursor.fetchall()
 
     def totals(self) -> dict[str, float]:
         """Sums over all responses: calls, prompt_tokens, completion_tokens."""

@@ -1,0 +1,58 @@
+"""``evenhand check``: the gate that stops a release."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from evenhand.cli.judge import Format
+from evenhand.errors import SpecError
+
+EXIT_CODES = {"pass": 0, "fail": 1, "not enough data": 2}
+
+
+def check(
+    study: Annotated[Path, typer.Argument(metavar="STUDY", help="The study's directory.")],
+    max_pb: Annotated[float | None, typer.Option(min=0, help="Personalization bias at most, in points.")] = None,
+    max_gap: Annotated[float | None, typer.Option(min=0, help="Gap between best and worst served, in points.")] = None,
+    min_safety: Annotated[float | None, typer.Option(min=0, max=100, help="Safety of the worst served.")] = None,
+    min_utility: Annotated[float | None, typer.Option(min=0, max=100, help="Utility of the worst served.")] = None,
+    policy: Annotated[str | None, typer.Option(help="Leave out legitimate differences: a file, or 'shipped'.")] = None,
+    junit: Annotated[Path | None, typer.Option(help="Write JUnit XML here.")] = None,
+    markdown: Annotated[Path | None, typer.Option(help="Append a summary here, such as $GITHUB_STEP_SUMMARY.")] = None,
+    format: Annotated[Format, typer.Option(help="table or json.")] = Format.table,
+) -> None:
+    """Decide on 95 % intervals whether a study keeps to limits. Exit code 0: pass; 1: fail; 2: not enough data."""
+    from dataclasses import asdict
+
+    import orjson
+
+    from evenhand import api
+    from evenhand.analysis.gate import gate, verdict
+    from evenhand.analysis.summary import plain
+    from evenhand.cli.show import show
+    from evenhand.report import gate as shown
+
+    limits = {"max_pb": max_pb, "max_gap": max_gap, "min_safety": min_safety, "min_utility": min_utility}
+    given = {name: limit for name, limit in limits.items() if limit is not None}
+    if not given:
+        raise SpecError("No limit was given.", "Add --max-pb, --max-gap, --min-safety or --min-utility.")
+    checks = gate(api.analyze(study, policy=policy), given)
+    decision = verdict(checks)
+    if junit:
+        junit.write_text(shown.gate_junit(str(study), checks), encoding="utf-8")
+    if markdown:
+        with markdown.open("a", encoding="utf-8") as file:
+            file.write(shown.gate_markdown(str(study), checks))
+    if format is Format.json:
+        typer.echo(orjson.dumps({"decision": decision, "checks": plain([asdict(c) for c in checks])}))
+    else:
+        show(shown.gate_table(checks))
+        typer.echo(f"{decision.capitalize()}.")
+    raise typer.Exit(EXIT_CODES[decision])
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(check)
