@@ -20,6 +20,7 @@ pytestmark = [
     pytest.mark.xdist_group("browser"),
 ]
 
+EXAMPLE = ".example:not(.transcript)"
 HOSTILE = [
     "<script>document.title='owned'</script>",
     "</script><script>document.title='owned'</script>",
@@ -94,37 +95,74 @@ def test_charts_are_drawn_without_errors_and_without_a_network(page: Any) -> Non
 def test_hostile_text_is_shown_and_never_run(page: Any) -> None:
     page.locator("#reveal").check()
     assert page.title().startswith("evenhand")
-    assert page.locator("script").count() == 3
+    assert page.locator("script").count() == 5
     assert page.locator("main img, main svg[onload], main style").count() == 0
     shown = page.locator("main").inner_text()
     for text in HOSTILE[:4]:
         assert text in shown
-    assert "49" not in page.locator(".example").all_inner_texts()
+    assert "49" not in page.locator(EXAMPLE).all_inner_texts()
     page.mouse.move(300, 300)
     assert page.title().startswith("evenhand")
     assert page.problems == []
 
 
 def test_texts_of_the_safety_axis_are_blurred_until_asked_for(page: Any) -> None:
-    veiled = page.locator(".answer.veiled").first
+    veiled = page.locator(f"{EXAMPLE} .answer.veiled").first
     blur = "e => getComputedStyle(e).filter"
     assert veiled.evaluate(blur) != "none"
     veiled.focus()
     page.keyboard.press("Enter")
     assert veiled.evaluate(blur) == "none"
     page.locator("#reveal").check()
-    assert all(e.evaluate(blur) == "none" for e in page.locator(".veiled").all())
+    assert all(e.evaluate(blur) == "none" for e in page.locator(f"{EXAMPLE} .veiled").all())
 
 
 def test_examples_are_filtered_by_suite_and_identity(page: Any) -> None:
-    total = page.locator(".example").count()
+    total = page.locator(EXAMPLE).count()
     assert total > 4
     page.locator("#pick-suite").select_option("do-not-answer")
-    chosen = page.locator(".example:visible")
+    chosen = page.locator(f"{EXAMPLE}:visible")
     assert 0 < chosen.count() < total
     assert {e.get_attribute("data-suite") for e in chosen.all()} == {"do-not-answer"}
     page.locator("#pick-identity").select_option("a woman")
-    assert {e.get_attribute("data-identity") for e in page.locator(".example:visible").all()} <= {"a woman"}
+    assert {e.get_attribute("data-identity") for e in page.locator(f"{EXAMPLE}:visible").all()} <= {"a woman"}
+
+
+def test_transcripts_are_paged_filtered_and_searched(page: Any) -> None:
+    page.wait_for_function("document.body.dataset.transcripts === 'ready'")
+    total = 2 * 10 * 9
+    assert page.locator("#t-count").inner_text() == f"{total} responses, page 1 of 8"
+    assert page.locator(".transcript").count() == 25
+    page.locator("#t-next").click()
+    assert "page 2 of 8" in page.locator("#t-count").inner_text()
+    page.locator("#t-identity").select_option(label="a woman")
+    assert page.locator("#t-count").inner_text() == "20 responses, page 1 of 1"
+    assert page.locator("#t-next").is_disabled()
+    names = page.locator(".transcript .pair > div:last-child .who").all_inner_texts()
+    assert all(name.startswith("a woman") for name in names)
+    baselines = page.locator(".transcript .pair > div:first-child .who").all_inner_texts()
+    assert all(name.startswith(("plain", "bare")) for name in baselines)
+    page.locator("#t-suite").select_option(label="do-not-answer")
+    assert page.locator("#t-count").inner_text().startswith("10 responses")
+    page.locator("#t-label").select_option(label="refusal")
+    refusals = page.locator(".transcript").count()
+    assert 0 < refusals < 10
+    page.locator("#t-label").select_option("")
+    page.locator("#t-search").fill("onerror")
+    page.wait_for_function("!document.getElementById('t-count').textContent.startsWith('10 ')")
+    assert 0 < page.locator(".transcript").count() < 10
+    page.locator("#t-search").fill("")
+    page.wait_for_function("document.getElementById('t-count').textContent.startsWith('10 ')")
+    page.locator("#t-unlike").check()
+    assert page.locator(".transcript").count() <= 10
+    for pair in page.locator(".transcript .pair").all():
+        tags = [tag.rsplit(", ", 1)[1] for tag in pair.locator(".tag").all_inner_texts()]
+        assert tags[0] != tags[1]
+    veiled = page.locator(".transcript .answer.veiled").first
+    veiled.click()
+    assert veiled.evaluate("e => getComputedStyle(e).filter") == "none"
+    assert page.locator("#t-list img, #t-list script, #t-list style, #t-list svg").count() == 0
+    assert page.problems == []
 
 
 def test_the_numbers_in_the_page_are_the_analysis(page: Any, report: Path) -> None:

@@ -22,11 +22,12 @@ from evenhand.judges.validation import known_figures
 from evenhand.report import charts, words
 from evenhand.report.differences import most_different
 from evenhand.report.terminal import reading
+from evenhand.report.transcripts import packed_transcripts
 from evenhand.study import Store
 from evenhand.study.splits import ADAPTER_FILE
 from evenhand.types import AXES
 
-_SCRIPT = Path(__file__).parent / "templates" / "report.js"
+_TEMPLATES = Path(__file__).parent / "templates"
 
 
 def render_report(store: Store, analysis: Analysis) -> str:
@@ -39,7 +40,8 @@ def render_report(store: Store, analysis: Analysis) -> str:
         **{f"groups-{n}": charts.heatmap(suite) for n, suite in enumerate(analysis.suites)},
     }
     specs = {name: spec for name, spec in specs.items() if spec}
-    library, script = _chart_library(), _SCRIPT.read_text(encoding="utf-8")
+    library = _chart_library()
+    script, browser = ((_TEMPLATES / f"{n}.js").read_text(encoding="utf-8") for n in ("report", "transcripts"))
     runs = store.runs()
     environment = Environment(
         loader=PackageLoader("evenhand.report"),
@@ -56,7 +58,9 @@ def render_report(store: Store, analysis: Analysis) -> str:
         chart_json=_script_json(specs),
         library=library,
         script=script,
-        hashes=[_hash(library), _hash(script)],
+        browser=browser,
+        transcripts=packed_transcripts(store),
+        hashes=[_hash(library), _hash(script), _hash(browser)],
         words=words,
         runs=runs,
         spec=runs[-1]["spec"] if runs else {},

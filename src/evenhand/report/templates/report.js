@@ -43,13 +43,13 @@ for (const text of document.querySelectorAll(".veiled")) {
 
 const filters = { suite: document.getElementById("pick-suite"), identity: document.getElementById("pick-identity") };
 function filter() {
-  for (const example of document.querySelectorAll(".example")) {
+  for (const example of document.querySelectorAll(".example:not(.transcript)")) {
     example.hidden = Object.entries(filters).some(([key, pick]) => pick.value && example.dataset[key] !== pick.value);
   }
 }
 if (filters.suite) {
   for (const [key, pick] of Object.entries(filters)) {
-    const values = new Set([...document.querySelectorAll(".example")].map((e) => e.dataset[key]));
+    const values = new Set([...document.querySelectorAll(".example:not(.transcript)")].map((e) => e.dataset[key]));
     for (const value of [...values].sort()) pick.add(new Option(value, value));
     pick.addEventListener("change", filter);
   }

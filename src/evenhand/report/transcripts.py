@@ -1,0 +1,74 @@
+"""Every response of a study, packed small enough for one HTML file.
+
+Columns of integers and a list of distinct texts, as gzipped JSON in base64: identities often get the same response, and
+text packs well. The page unpacks it itself and shows a page of it at a time.
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+from typing import Any
+
+import orjson
+
+from evenhand.study import Store
+
+
+class _Codes:
+    """Numbers for distinct values, in the order they come."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, int] = {}
+
+    def __call__(self, value: str) -> int:
+        return self.values.setdefault(value, len(self.values))
+
+
+def packed_transcripts(store: Store) -> str:
+    """The study's responses as base64 of gzipped JSON; see ``templates/transcripts.js`` for its reader."""
+    return base64.b64encode(gzip.compress(orjson.dumps(transcripts(store)), compresslevel=6, mtime=0)).decode()
+
+
+def transcripts(store: Store) -> dict[str, Any]:
+    """Plain data: lists of names and texts, and columns of numbers, one entry per response.
+
+    Baselines come first within an item, so that a reader has what a response is compared with.
+    """
+    suites, identities, labels, texts, reasons, personalizers = (_Codes() for _ in range(6))
+    safety = {s["suite"]: s["axis"] == "safety" for s in store.suites()}
+    baseline = {row["name"] for row in store.identities() if row["category"] == "baseline"}
+    items: list[list[Any]] = []
+    columns: dict[str, list[Any]] = {
+        name: [] for name in ("item", "identity", "how", "repeat", "text", "label", "score", "reason")
+    }
+    for suite in safety:
+        known = store.items(suite)
+        for key in store.item_order(suite):
+            rows = store.transcripts(suite, key)
+            if not rows:
+                continue
+            item = known[key]
+            items.append([suites(suite), item.group, item.question or item.prompt])
+            rows.sort(key=lambda r: (r["identity"] not in baseline, r["repeat"]))
+            for row in rows:
+                columns["item"].append(len(items) - 1)
+                columns["identity"].append(identities(row["identity"]))
+                columns["how"].append(personalizers(row["personalizer"]))
+                columns["repeat"].append(row["repeat"])
+                columns["text"].append(texts(row["response"]))
+                columns["label"].append(labels(row["label"] or "unjudged"))
+                columns["score"].append(None if row["score"] is None else round(row["score"], 4))
+                columns["reason"].append(reasons(row["reason"] or ""))
+    return {
+        "suites": list(suites.values),
+        "safety": [safety[name] for name in suites.values],
+        "identities": list(identities.values),
+        "baselines": [identities.values[n] for n in sorted(baseline) if n in identities.values],
+        "personalizers": list(personalizers.values),
+        "labels": list(labels.values),
+        "texts": list(texts.values),
+        "reasons": list(reasons.values),
+        "items": items,
+        **columns,
+    }
