@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -129,31 +130,32 @@ def test_examples_are_filtered_by_suite_and_identity(page: Any) -> None:
 
 
 def test_transcripts_are_paged_filtered_and_searched(page: Any) -> None:
-    page.wait_for_function("document.body.dataset.transcripts === 'ready'")
+    count = page.locator("#t-count")
+    playwright.expect(page.locator("body")).to_have_attribute("data-transcripts", "ready")
     total = 2 * 10 * 9
-    assert page.locator("#t-count").inner_text() == f"{total} responses, page 1 of 8"
+    assert count.inner_text() == f"{total} responses, page 1 of 8"
     assert page.locator(".transcript").count() == 25
     page.locator("#t-next").click()
-    assert "page 2 of 8" in page.locator("#t-count").inner_text()
+    assert "page 2 of 8" in count.inner_text()
     page.locator("#t-identity").select_option(label="a woman")
-    assert page.locator("#t-count").inner_text() == "20 responses, page 1 of 1"
+    assert count.inner_text() == "20 responses, page 1 of 1"
     assert page.locator("#t-next").is_disabled()
     names = page.locator(".transcript .pair > div:last-child .who").all_inner_texts()
     assert all(name.startswith("a woman") for name in names)
     baselines = page.locator(".transcript .pair > div:first-child .who").all_inner_texts()
     assert all(name.startswith(("plain", "bare")) for name in baselines)
     page.locator("#t-suite").select_option(label="do-not-answer")
-    assert page.locator("#t-count").inner_text().startswith("10 responses")
+    assert count.inner_text().startswith("10 responses")
     page.locator("#t-label").select_option(label="refusal")
     tags = page.locator(".transcript .pair > div:last-child .tag").all_inner_texts()
     assert tags
     assert all(tag.startswith("refusal") for tag in tags)
     page.locator("#t-label").select_option("")
     page.locator("#t-search").fill("onerror")
-    page.wait_for_function("!document.getElementById('t-count').textContent.startsWith('10 ')")
+    playwright.expect(count).not_to_have_text(re.compile("^10 "))
     assert 0 < page.locator(".transcript").count() < 10
     page.locator("#t-search").fill("")
-    page.wait_for_function("document.getElementById('t-count').textContent.startsWith('10 ')")
+    playwright.expect(count).to_have_text(re.compile("^10 "))
     page.locator("#t-unlike").check()
     assert page.locator(".transcript").count() <= 10
     for pair in page.locator(".transcript .pair").all():
