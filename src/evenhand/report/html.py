@@ -21,6 +21,7 @@ from evenhand.analysis import Analysis
 from evenhand.judges.validation import known_figures
 from evenhand.report import charts, words
 from evenhand.report.differences import most_different
+from evenhand.report.framing import framed, personalization_levels
 from evenhand.report.terminal import reading
 from evenhand.report.transcripts import packed_transcripts
 from evenhand.study import Store
@@ -64,6 +65,8 @@ def render_report(store: Store, analysis: Analysis) -> str:
         words=words,
         runs=runs,
         spec=runs[-1]["spec"] if runs else {},
+        risks=framed([s.groups for s in analysis.suites if s.axis == "safety"]),
+        levels=personalization_levels(store),
         suites=store.suites(),
         judge_versions=store.judge_versions(),
         figures={s["suite"]: known_figures(s["judge"]) for s in store.suites()},
