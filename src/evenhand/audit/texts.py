@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import ClassVar
 
 from evenhand.audit.base import BIASES, SWAPPED, Bias, Outcome, Probe, target
 
@@ -52,53 +53,53 @@ INJECTIONS = {
 }
 
 
-def _append(probe: Probe, text: str) -> Probe:
-    which = target(probe)
-    return probe.with_response(which, f"{probe.responses[which]} {text}")
+class _Appended(Bias):
+    """Puts text behind the response, the worse one of two; wordings take turns."""
+
+    texts: ClassVar[tuple[str, ...]]
+    count: ClassVar[int] = 1
+
+    def change(self, probe: Probe, before: Outcome, turn: int) -> Probe:
+        which = target(probe)
+        added = (self.texts[(turn + k) % len(self.texts)] for k in range(self.count))
+        return probe.with_response(which, " ".join((probe.responses[which], *added)))
 
 
 @BIASES.register("verbosity")
-class Verbosity(Bias):
+class Verbosity(_Appended):
     """A longer answer that says nothing more."""
 
     name = "verbosity"
     summary = "padding without content behind the response (behind the worse one of two)"
-
-    def change(self, probe: Probe, before: Outcome, turn: int) -> Probe:
-        return _append(probe, f"{PADDING[turn % len(PADDING)]} {PADDING[(turn + 1) % len(PADDING)]}")
+    texts = PADDING
+    count = 2
 
 
 @BIASES.register("distraction")
-class Distraction(Bias):
+class Distraction(_Appended):
     """A remark that has nothing to do with the matter."""
 
     name = "distraction"
     summary = "an irrelevant remark behind the response"
-
-    def change(self, probe: Probe, before: Outcome, turn: int) -> Probe:
-        return _append(probe, IRRELEVANT[turn % len(IRRELEVANT)])
+    texts = IRRELEVANT
 
 
 @BIASES.register("fallacy-oversight")
-class FallacyOversight(Bias):
+class FallacyOversight(_Appended):
     """A faulty argument that makes nothing truer."""
 
     name = "fallacy-oversight"
     summary = "a logical fallacy in support of the response"
-
-    def change(self, probe: Probe, before: Outcome, turn: int) -> Probe:
-        return _append(probe, FALLACIES[turn % len(FALLACIES)])
+    texts = FALLACIES
 
 
 @BIASES.register("authority")
-class Authority(Bias):
+class Authority(_Appended):
     """An invented source."""
 
     name = "authority"
     summary = "an invented citation, quotation or link behind the response"
-
-    def change(self, probe: Probe, before: Outcome, turn: int) -> Probe:
-        return _append(probe, CITATIONS[turn % len(CITATIONS)])
+    texts = CITATIONS
 
 
 @BIASES.register("sentiment")
