@@ -324,6 +324,9 @@ def test_several_mitigations_are_ranked_with_their_cost(
     assert again.returncode == 0, again.stderr
     assert server.calls == calls  # nothing is asked twice
     assert "frontier" in again.stdout
+    report = cli("report", str(out / "neutralize"), "--before", str(base), "--out", str(tmp_path / "r.html"))
+    assert report.returncode == 0, report.stderr
+    assert 'id="before-after"' in (tmp_path / "r.html").read_text()
     assert cli("mitigate", str(base), "--out", str(out)).returncode == 2
     assert cli("mitigate", str(out / "neutralize"), "--mitigation", "fairness", "--out", str(out)).returncode == 2
     listed = cli("list", "mitigations").stdout

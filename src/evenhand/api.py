@@ -270,18 +270,26 @@ def export_study(path: Path | str, out: Path | str, form: Format) -> list[Path]:
         return export(store, analyze_store(store) if needs_results else None, Path(out), form)
 
 
-def write_report(path: Path | str, target: Path | str | None = None, settings: Settings | None = None) -> Path:
+def write_report(
+    path: Path | str,
+    target: Path | str | None = None,
+    settings: Settings | None = None,
+    *,
+    before: Path | str | None = None,
+) -> Path:
     """Write a study's report, one self-contained HTML file.
 
     Args:
         path: the study's directory.
         target: where to write; ``report.html`` in the study's directory by default.
-        settings: how much resampling to do.
+        settings: how the analysis is done.
+        before: a study to set this one against, such as the one without its mitigation.
 
     Returns:
         The file that was written.
     """
     chosen = Path(target) if target else Path(path) / REPORT_FILE
+    against = (str(before), compare_studies(before, path)) if before else None
     with Store.open(Path(path)) as store:
-        chosen.write_text(render_report(store, analyze_store(store, settings)), encoding="utf-8")
+        chosen.write_text(render_report(store, analyze_store(store, settings), against), encoding="utf-8")
     return chosen

@@ -58,11 +58,12 @@ def analyze(
 def report(
     study: StudyDir,
     out: Annotated[Path | None, typer.Option(help="Where to write; report.html in the study otherwise.")] = None,
+    before: Annotated[Path | None, typer.Option(help="A study to set it against, paired.")] = None,
 ) -> None:
     """Write the study's report: one HTML file that needs nothing else."""
     from evenhand import api
 
-    typer.echo(api.write_report(study, out))
+    typer.echo(api.write_report(study, out, before=before))
 
 
 def compare(

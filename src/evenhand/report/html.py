@@ -18,6 +18,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 
 import evenhand
 from evenhand.analysis import Analysis
+from evenhand.analysis.comparison import Comparison
 from evenhand.judges.validation import known_figures
 from evenhand.report import charts, words
 from evenhand.report.differences import most_different
@@ -31,8 +32,14 @@ from evenhand.types import AXES
 _TEMPLATES = Path(__file__).parent / "templates"
 
 
-def render_report(store: Store, analysis: Analysis) -> str:
-    """The report of a study as HTML."""
+def render_report(store: Store, analysis: Analysis, against: tuple[str, Comparison] | None = None) -> str:
+    """The report of a study as HTML.
+
+    Args:
+        store: the study.
+        analysis: what it says.
+        against: the name of a study to set it against, and the comparison from that one to this.
+    """
     specs = {
         "plane": charts.plane(analysis),
         "bias": charts.bias(analysis),
@@ -52,6 +59,7 @@ def render_report(store: Store, analysis: Analysis) -> str:
     environment.filters |= {"points": words.points, "signed": words.signed, "interval": words.interval}
     return environment.get_template("report.html.j2").render(
         analysis=analysis,
+        against=against,
         axes=AXES,
         reading=reading(analysis),
         baselines=[r.identity for r in analysis.identities if r.is_baseline],
