@@ -42,7 +42,9 @@ def main() -> None:
     options = parser.parse_args()
     here: Path = options.directory
     small: dict[str, Any] = {"limit": 4} if options.quick else {}
-    steps: dict[str, Any] = {"max_steps": 2, "limit": 4, "batch_size": 2} if options.quick else {"epochs": 2.0}
+    steps: dict[str, Any] = (
+        {"max_steps": 2, "limit": 4, "batch_size": 2} if options.quick else {"epochs": 2.0, "limit": 96}
+    )
 
     evenhand.run(study("tune", **({"limit": 8} if options.quick else {})), here / "tune")
     evenhand.run(study("test", **small), here / "before")
