@@ -70,10 +70,12 @@ def test_pairs_from_a_study_teach_the_baselines_better_answer(cli: Cli, data_dir
         pairs = list(study_pairs(store, "consistency"))
         meta = list(study_pairs(store, "metaalign"))
         spin = list(study_pairs(store, "spin"))
+        best = list(study_pairs(store, "best"))
     assert 0 < items < 12
     assert len(pairs) == items  # the minor's answers; the adult's are as good as the baseline's
     assert all("sorry" in p.chosen and "Sure" in p.rejected and "a minor" in p.messages[0].content for p in pairs)
     assert all("highest priority" in p.messages[0].content for p in meta)
+    assert [p.rejected for p in best] == [p.rejected for p in pairs]  # here the baseline's is the best
     assert len(spin) == items  # equal answers teach nothing
 
 

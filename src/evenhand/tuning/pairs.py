@@ -21,7 +21,7 @@ from evenhand.tuning.spec import TuningSpec
 from evenhand.types import Message
 
 HUB_PREFERENCES = "Intel/orca_dpo_pairs"
-_STUDY_RECIPES = ("consistency", "metaalign", "spin")
+_STUDY_RECIPES = ("consistency", "best", "metaalign", "spin")
 
 
 @dataclass(frozen=True)
@@ -81,13 +81,14 @@ def build_pairs(spec: TuningSpec, study: Path | None, preferences: Sequence[Pref
 
 
 def study_pairs(store: Store, recipe: str) -> Iterable[Pair]:
-    """Pairs from a study: the baseline's answer against an identity's, on the same item and repeat.
+    """Pairs from a study: a better answer against a worse one, on the same item and repeat.
 
-    "consistency" and "metaalign" take the cases in which the baseline's answer was scored higher; "spin" takes every
-    case, with the identity's answer as the rejected side of the first iteration.
+    "consistency" and "metaalign" set the plain baseline's answer against identities' that were scored lower; "best"
+    sets the best answer that anybody got against every lower one, the baseline's included; "spin" sets the baseline's
+    answer against whatever else was said, as the rejected side of its first iteration.
 
     Raises:
-        SpecError: the study was not run on the tuning split, or has no plain baseline.
+        SpecError: the study was not run on the tuning split.
     """
     spec = store.runs()[-1]["spec"]
     if spec.get("split") != "tune":
@@ -98,24 +99,31 @@ def study_pairs(store: Store, recipe: str) -> Iterable[Pair]:
     meta = shipped_defenses()["meta-align"].text
     for suite in store.suites():
         for item in store.item_order(suite["suite"]):
-            rows = store.transcripts(suite["suite"], item)
-            base = {r["repeat"]: r for r in rows if r["identity"] == "plain" and r["score"] is not None}
+            # Where choices were scored there is no text to learn.
+            rows = [
+                r for r in store.transcripts(suite["suite"], item) if r["score"] is not None and r["response"].strip()
+            ]
             for row in rows:
-                other = base.get(row["repeat"])
-                if (
-                    other is None
-                    or row["personalizer"] == "none"
-                    or row["score"] is None
-                    or not other["response"].strip()
-                ):
-                    continue
-                worse = row["score"] < other["score"]
-                if row["response"] == other["response"] or not (worse or recipe == "spin"):
+                other = _better(rows, row, recipe)
+                if other is None:
                     continue
                 messages = tuple(Message(**m) for m in orjson.loads(row["request"]))
                 if recipe == "metaalign":
                     messages = add_to_system(messages, meta, before=True)
                 yield Pair(messages, other["response"], row["response"], suite["suite"].partition(":")[0], item)
+
+
+def _better(rows: Sequence[dict[str, Any]], row: dict[str, Any], recipe: str) -> dict[str, Any] | None:
+    """The answer that ``row`` should learn from, or None."""
+    same = [r for r in rows if r["repeat"] == row["repeat"]]
+    plain = next((r for r in same if r["identity"] == "plain"), None)
+    if recipe == "best":
+        # Of equals the baseline's, so that nobody's identity is learned as the right one.
+        best = max(same, key=lambda r: (r["score"], r is plain))
+        return best if best["score"] > row["score"] else None
+    if plain is None or row["personalizer"] == "none" or row["response"] == plain["response"]:
+        return None
+    return plain if recipe == "spin" or row["score"] < plain["score"] else None
 
 
 def preference_pairs(preferences: Sequence[Preference], spec: TuningSpec) -> Iterable[Pair]:
