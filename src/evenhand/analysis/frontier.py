@@ -10,7 +10,7 @@ from evenhand.analysis.agreement import Estimate
 from evenhand.analysis.comparison import Change, Comparison
 
 # A loss counts as significant when its 95 % interval lies below zero.
-KEEPS = "keeps both"
+KEEPS = "no significant loss"
 
 
 @dataclass(frozen=True)

@@ -85,7 +85,7 @@ def frontier_svg(outcomes: Sequence[Outcome]) -> str:
             "mitigation": o.mitigation, "bias": o.joint[1], "score": o.change.score[axis].after,
             "low": o.change.score[axis].before + o.change.score[axis].ci[0],
             "high": o.change.score[axis].before + o.change.score[axis].ci[1],
-            "scores": "keeps both" if o.verdict == KEEPS else "lowers a score",
+            "scores": KEEPS if o.verdict == KEEPS else "lowers a score",
         }
         for o in outcomes
     ]  # fmt: skip
@@ -99,13 +99,13 @@ def frontier_svg(outcomes: Sequence[Outcome]) -> str:
     )  # fmt: skip
     data = alt.Chart(pl.DataFrame(records))
     x = alt.X("bias:Q", title="corrected personalization bias, both axes (points)")
-    scale = alt.Scale(domain=["no mitigation", "keeps both", "lowers a score"], range=["#555555", "#0072b2", "#d55e00"])
+    scale = alt.Scale(domain=["no mitigation", KEEPS, "lowers a score"], range=["#555555", "#0072b2", "#d55e00"])
     color = alt.Color("scores:N", scale=scale, title=None)
     y = alt.Y("score:Q", title=f"mean {axis} (points)", scale=alt.Scale(zero=False))
     bars = data.mark_rule(opacity=0.5).encode(
         x=x, y=alt.Y("low:Q", title=f"mean {axis} (points)"), y2="high:Q", color=color
     )
-    dots = data.mark_point(filled=True, size=70).encode(x=x, y=y, color=color, shape="scores:N")
+    dots = data.mark_point(filled=True, size=70).encode(x=x, y=y, color=color, shape=alt.Shape("scores:N", legend=None))
     names = data.mark_text(align="left", dx=7, dy=-5, fontSize=10).encode(x=x, y=y, text="mitigation:N")
     chart = (bars + dots + names).properties(width=680, height=420)
     return str(vl_convert.vegalite_to_svg(chart.to_json()))
