@@ -46,7 +46,7 @@ def main() -> None:
         {"max_steps": 2, "limit": 4, "batch_size": 2} if options.quick else {"epochs": 2.0, "limit": 96}
     )
 
-    evenhand.run(study("tune", **({"limit": 8} if options.quick else {})), here / "tune")
+    evenhand.run(study("tune"), here / "tune")
     evenhand.run(study("test", **small), here / "before")
     recipes = {
         "dpo": TuningSpec(model="smollm2", recipe="consistency", **steps),

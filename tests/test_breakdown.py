@@ -17,7 +17,7 @@ from evenhand.analysis.comparison import compare
 from evenhand.analysis.components import variance_components
 from evenhand.analysis.marginals import marginals
 from evenhand.analysis.planning import items_needed
-from evenhand.analysis.resampling import permuted_means
+from evenhand.analysis.resampling import noise_draws, permuted_means
 from evenhand.analysis.tradeoff import trade_off
 from tests.server import Server
 
@@ -39,7 +39,9 @@ def fitted(table: np.ndarray, seed: int = 0) -> tuple[list, list]:
 def test_the_gap_names_who_is_served_best_and_worst() -> None:
     table = np.array([[0.0, 100, 0, 100] * 20, [100.0] * 80, [0.0, 100, 100, 100] * 20])
     fits, nulls = fitted(table)
-    found = gap(["x", "y", "z"], fits, nulls)
+    noise = [noise_draws(fit, 300, np.random.default_rng(0)) for fit in fits]
+    found = gap(["x", "y", "z"], fits, nulls, noise)
+    assert found.ci[0] < 50 < found.ci[1]
     assert (found.value, found.best, found.worst) == (pytest.approx(50.0), "y", "x")
     assert found.expected < 50
     assert found.p_value == pytest.approx(1 / 501)
