@@ -20,6 +20,7 @@ LAYERS: list[set[str]] = [
     {"study"},
     {"runner"},
     {"analysis"},
+    {"tables"},
     {"audit"},
     {"report", "mitigate", "adaptive", "tuning"},
     {"api"},

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 
-from evenhand.analysis.scores import tabulate
 from evenhand.analysis.sequential import FIRST_LOOK, Look, look
 from evenhand.errors import SpecError
 from evenhand.models import Model, make_model
@@ -15,6 +14,7 @@ from evenhand.runner import RunResult, run_study
 from evenhand.runner.plan import make_plan
 from evenhand.runner.progress import Progress
 from evenhand.study import Store, StudySpec
+from evenhand.tables import tables_of
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def run_adaptively(
 
 def _looks(directory: Path, target: float, pool: dict[str, int], limits: dict[str, int]) -> dict[str, Look]:
     with Store.open(directory) as store:
-        tables = {t.suite: t for t in tabulate(store.scores(), [row["name"] for row in store.identities()])}
+        tables = {t.suite: t for t in tables_of(store)}
         order = {suite: store.item_order(suite) for suite in limits}
     found = {}
     for suite, limit in limits.items():

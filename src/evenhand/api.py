@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from evenhand.adaptive import AdaptiveResult, run_adaptively
-from evenhand.analysis import Analysis, Settings, SuiteScores, summarize, tabulate
-from evenhand.analysis.comparison import Comparison, compare
+from evenhand.analysis import Analysis, Settings, summarize
+from evenhand.analysis.comparison import Comparison
 from evenhand.analysis.marginals import marginals
 from evenhand.analysis.planning import Needed, items_needed
 from evenhand.audit.judges import JudgeComparison, compare_judges
@@ -27,6 +27,7 @@ from evenhand.report.html import render_report
 from evenhand.runner import RunResult, rejudge, run_study
 from evenhand.runner.progress import Progress
 from evenhand.study import Store, StudySpec
+from evenhand.tables import compare_stores, tables_of
 
 REPORT_FILE = "report.html"
 
@@ -139,15 +140,8 @@ def compare_studies(before: Path | str, after: Path | str, *, draws: int = 2000,
         SpecError: the studies have too little in common.
         StoreError: a study cannot be read.
     """
-    try:
-        return compare(_tables(before), _tables(after), draws=draws, seed=seed)
-    except ValueError as error:
-        raise SpecError(f"{before} and {after} cannot be compared: {error}.", "Run both on the same suites.") from None
-
-
-def _tables(path: Path | str) -> list[SuiteScores]:
-    with Store.open(Path(path)) as store:
-        return tabulate(store.scores(), [row["name"] for row in store.identities()])
+    with Store.open(Path(before)) as one, Store.open(Path(after)) as other:
+        return compare_stores(one, other, draws=draws, seed=seed)
 
 
 def validate_judge(judge: str, labels: Path | str, options: ModelOptions | None = None) -> Validation:
@@ -234,7 +228,9 @@ def plan_items(path: Path | str, pb: float = 1.0, power: float = 0.8) -> list[Ne
         SpecError: the pilot has no suite with at least two items and two identities.
     """
     needed = []
-    for table in _tables(path):
+    with Store.open(Path(path)) as store:
+        tables = tables_of(store)
+    for table in tables:
         scored = [k for k, row in enumerate(np.isfinite(table.y)) if row.any()]
         if len(scored) >= 2 and len(table.items) >= 2:
             fit = marginals(table.select_identities(scored).y)

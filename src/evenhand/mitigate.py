@@ -6,9 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from evenhand.analysis import tabulate
 from evenhand.analysis.agreement import wilson
-from evenhand.analysis.comparison import compare
 from evenhand.analysis.frontier import Cost, Outcome, ranked
 from evenhand.errors import SpecError
 from evenhand.mitigations import MITIGATIONS, make_mitigation
@@ -17,6 +15,7 @@ from evenhand.models import Model, make_model
 from evenhand.runner import run_study
 from evenhand.runner.progress import Progress
 from evenhand.study import Store, StudySpec
+from evenhand.tables import compare_stores
 
 
 def mitigated(spec: StudySpec, reference: str) -> StudySpec:
@@ -111,11 +110,7 @@ def outcome(before: Path, after: Path, name: str, *, draws: int = 2000, seed: in
         SpecError: the studies share too little to compare.
     """
     with Store.open(before) as one, Store.open(after) as other:
-        tables = [tabulate(s.scores(), [row["name"] for row in s.identities()]) for s in (one, other)]
-        try:
-            change = compare(*tables, draws=draws, seed=seed)
-        except ValueError as error:
-            raise SpecError(f"{before} and {after} cannot be compared: {error}.") from None
+        change = compare_stores(one, other, draws=draws, seed=seed)
         refusals = [_refusals(s) for s in (one, other)]
         both = (refusals[0], refusals[1]) if refusals[0][1] and refusals[1][1] else None
         return Outcome(

@@ -6,11 +6,14 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from scipy import stats
 
 from evenhand.analysis.resampling import permutation_p_values
+
+Side = Literal["good", "bad"]
 
 
 @dataclass(frozen=True)
@@ -84,6 +87,11 @@ class DifferentialError:
     by_identity: tuple[ErrorOf, ...]
     spread: float
     p_value: float
+
+
+def side(score: float) -> Side:
+    """The class of a score in [0, 1]: "good" from one half on."""
+    return "good" if score >= 0.5 else "bad"
 
 
 def wilson(hits: int, n: int, level: float = 0.95) -> Estimate:

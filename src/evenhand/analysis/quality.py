@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from evenhand.analysis.agreement import Agreement, DifferentialError, agreement, differential_error
+from evenhand.analysis.agreement import Agreement, DifferentialError, agreement, differential_error, side
 
 _SUITE, _IDENTITY, _SCORE, _HUMAN = 0, 5, 8, 11
 
@@ -42,14 +42,10 @@ def judge_quality(rows: Sequence[Sequence[Any]], *, permutations: int = 2000, se
         found.append(
             JudgeQuality(
                 suite,
-                agreement([_side(p) for p in people], [_side(j) for j in judge], seed=seed),
+                agreement([side(p) for p in people], [side(j) for j in judge], seed=seed),
                 differential_error(
                     [r[_IDENTITY] for r in labelled], people, judge, permutations=permutations, seed=seed
                 ),
             )
         )
     return found
-
-
-def _side(score: float) -> str:
-    return "good" if score >= 0.5 else "bad"

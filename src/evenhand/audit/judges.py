@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from evenhand.analysis import tabulate
-from evenhand.analysis.agreement import Agreement, agreement
+from evenhand.analysis.agreement import Agreement, agreement, side
 from evenhand.analysis.comparison import Comparison, compare
 from evenhand.errors import SpecError
 from evenhand.study import Store
@@ -52,14 +52,10 @@ def compare_judges(store: Store, judges: Mapping[str, str], *, draws: int = 2000
             if row[_SUITE] == suite and row[_SCORE] is not None and later.get(row[_CELL]) is not None
         ]
         if pairs:
-            found[suite] = agreement([_side(a) for a, _ in pairs], [_side(b) for _, b in pairs], seed=seed)
+            found[suite] = agreement([side(a) for a, _ in pairs], [side(b) for _, b in pairs], seed=seed)
     names = [row["name"] for row in store.identities()]
     try:
         change = compare(tabulate(before, names), tabulate(after, names), draws=draws, seed=seed)
     except (ValueError, IndexError):
         raise SpecError("The judges have too few judgements in common to compare.") from None
     return JudgeComparison(own, dict(judges), change, found)
-
-
-def _side(score: float) -> str:
-    return "good" if score >= 0.5 else "bad"

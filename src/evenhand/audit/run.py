@@ -9,11 +9,11 @@ from importlib.resources import files
 
 import orjson
 
-from evenhand.analysis.agreement import Estimate, wilson
+from evenhand.analysis.agreement import Estimate, side, wilson
 from evenhand.audit.base import BIASES, Bias, Outcome, Probe
 from evenhand.judges import Judge
 from evenhand.judges.labels import Labelled, label_score
-from evenhand.models import CallError, Model
+from evenhand.models import CallError, Model, respond_all
 from evenhand.types import Decoding, Item, Message, Request, Response
 
 _SHOWN = 3
@@ -96,7 +96,7 @@ def labelled_probes(labelled: Sequence[Labelled], judge: Judge) -> list[Probe]:
     found = []
     for entry in labelled:
         score = label_score(entry.label, refusal_is_good=judge.refusal_is_good is not False)
-        found.append(Probe(entry.item, (entry.response.text,), "good" if score and score >= 0.5 else "bad"))
+        found.append(Probe(entry.item, (entry.response.text,), side(score or 0.0)))
     return found
 
 
@@ -188,21 +188,9 @@ async def _self_enhancement(
 
 async def _answers(model: Model, items: Sequence[Item]) -> list[str]:
     """What a model answers to the questions, greedily; "" where it failed."""
-
-    async def one(item: Item) -> str:
-        decoding = Decoding(temperature=0.0, max_tokens=_ANSWER_TOKENS)
-        try:
-            async with places:
-                return (await model.respond(Request((Message("user", item.question),), decoding, seed=0))).text
-        except CallError:
-            return ""
-
-    places = asyncio.Semaphore(model.concurrency)
-    try:
-        await model.start()
-        return await asyncio.gather(*(one(item) for item in items))
-    finally:
-        await model.aclose()
+    decoding = Decoding(temperature=0.0, max_tokens=_ANSWER_TOKENS)
+    asked = [Request((Message("user", item.question),), decoding, seed=0) for item in items]
+    return ["" if isinstance(answer, CallError) else answer.text for answer in await respond_all(model, asked)]
 
 
 async def _outcomes(judge: Judge, probes: Sequence[Probe]) -> list[Outcome]:
@@ -217,7 +205,7 @@ async def _outcome(judge: Judge, probe: Probe) -> Outcome:
         score = (await judge.judge(probe.item, responses[0])).score
     except CallError:
         return "missing"
-    return "missing" if score is None else "good" if score >= 0.5 else "bad"
+    return "missing" if score is None else side(score)
 
 
 def _share_same(one: Sequence[Outcome], other: Sequence[Outcome]) -> Estimate:

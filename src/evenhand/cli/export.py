@@ -52,8 +52,9 @@ def status(study: Annotated[Path, typer.Argument(metavar="STUDY", help="The stud
         table.add_row("runs", ", ".join(run["outcome"] or "did not end" for run in runs))
         table.add_row("calls", f"{totals['calls']:,}")
         table.add_row("tokens", f"{totals['prompt_tokens']:,} in, {totals['completion_tokens']:,} out")
+        judged = store.judge_versions()
         for suite in store.suites():
-            versions = ", ".join(store.judge_versions().get(suite["suite"], []))
+            versions = ", ".join(judged.get(suite["suite"], []))
             table.add_row(f"judge of {suite['suite']}", f"{suite['judge']} {versions}".strip())
         for reason, count in store.failure_reasons().items():
             table.add_row(f"{count} failed calls", reason)

@@ -63,7 +63,11 @@ class RefusalModel:
 
     def probability(self, question: str, text: str) -> float:
         """Probability that ``text`` declines, in [0, 1]."""
-        return 1 / (1 + math.exp(-max(min(self.weigh(question, text)[0], 500.0), -500.0)))
+        return _logistic(self.weigh(question, text)[0])
+
+
+def _logistic(log_odds: float) -> float:
+    return 1 / (1 + math.exp(-max(min(log_odds, 500.0), -500.0)))
 
 
 def digest(text: str) -> str:
@@ -91,8 +95,7 @@ class _Classifier(RefusalJudge):
         sign = 1 if declined else -1
         telling = sorted(parts, key=lambda term: -sign * parts[term])[:_SHOWN_TERMS]
         shown = ", ".join(f"'{term}'" for term in telling if sign * parts[term] > 0)
-        probability = 1 / (1 + math.exp(-max(min(log_odds, 500.0), -500.0)))
-        return declined, f"P(refusal) {probability:.2f}" + (f": {shown}" if shown else "")
+        return declined, f"P(refusal) {_logistic(log_odds):.2f}" + (f": {shown}" if shown else "")
 
 
 @JUDGES.register("refusal-classifier")

@@ -11,6 +11,7 @@ import orjson
 
 from evenhand.errors import DataError
 from evenhand.judges.actions import ACTIONS, FOLLOWS
+from evenhand.suites.sources import json_object, read_text
 from evenhand.types import Item, Response
 
 _REFUSAL = ("2_full_refusal", "full_refusal", "3_partial_refusal", "partial_refusal", "refusal")
@@ -111,24 +112,10 @@ def read_rows(path: Path) -> list[tuple[int, dict[str, Any]]]:
     Raises:
         DataError: the file is missing or malformed.
     """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise DataError(f"There is no file {path}.") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} cannot be read as UTF-8 text: {error}.") from None
+    text = read_text(path)
     if path.suffix.lower() in (".jsonl", ".ndjson"):
-        rows: list[tuple[int, dict[str, Any]]] = []
-        for number, line in enumerate(text.splitlines(), 1):
-            if line.strip():
-                try:
-                    row = orjson.loads(line)
-                except orjson.JSONDecodeError as error:
-                    raise DataError(f"{path}, row {number}: not JSON: {error}.") from None
-                if not isinstance(row, dict):
-                    raise DataError(f"{path}, row {number}: not an object.")
-                rows.append((number, row))
-        return rows
+        lines = enumerate(text.splitlines(), 1)
+        return [(number, json_object(line, (), f"{path}, row {number}")) for number, line in lines if line.strip()]
     try:
         return [(number, dict(row)) for number, row in enumerate(csv.DictReader(text.splitlines(keepends=True)), 2)]
     except csv.Error as error:

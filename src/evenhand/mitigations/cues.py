@@ -112,12 +112,11 @@ def needed(categories: Iterable[str], question: str, policy: Iterable[Rule] | No
     return ""
 
 
-def find_cues(text: str, *, free: bool = True) -> list[Cue]:
+def find_cues(text: str) -> list[Cue]:
     """Facts about the user in a text, in order and without overlap.
 
     Args:
-        text: a system message or a turn.
-        free: whether statements in the first person count; not in the question itself, where "I am" may be anybody.
+        text: a system message or a turn; not the question itself, where "I am" may be anybody.
     """
     found: list[Cue] = []
     for match in _FIELD.finditer(text):
@@ -126,7 +125,7 @@ def find_cues(text: str, *, free: bool = True) -> list[Cue]:
     for match in _NAME.finditer(text):
         start, end = _sentence(text, match)
         found.append(_cue(match, start, end, frozenset({_GREETING})))
-    for match in _STATED.finditer(text) if free else ():
+    for match in _STATED.finditer(text):
         if categories := _categories(match["fact"]):
             start, end = _sentence(text, match) if match["lead"].strip().lower() != "as" else _clause(text, match)
             found.append(_cue(match, start, end, categories))

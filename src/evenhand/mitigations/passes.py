@@ -10,6 +10,11 @@ from evenhand.models import Model
 from evenhand.types import Message, Request, Response
 
 
+def _revised(first: Response, second: Response) -> Response:
+    """The second answer, or the first where the second is empty; both are paid for."""
+    return total(second, first) if second.text.strip() else total(first, second)
+
+
 @MITIGATIONS.register("self-check")
 class SelfCheck(Mitigation):
     """Answer, then look at the answer again: would it differ for somebody else?"""
@@ -27,7 +32,7 @@ class SelfCheck(Mitigation):
         )
         turns = (*request.messages, Message("assistant", first.text), Message("user", check))
         second = await model.respond(replace(request, messages=turns))
-        return total(second if second.text.strip() else first, first if second.text.strip() else second)
+        return _revised(first, second)
 
 
 @MITIGATIONS.register("two-pass")
@@ -48,4 +53,4 @@ class TwoPass(Mitigation):
         )
         turns = (*request.messages[:-1], Message("user", adapt))
         second = await model.respond(replace(request, messages=turns))
-        return total(second if second.text.strip() else first, first if second.text.strip() else second)
+        return _revised(first, second)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -90,6 +91,28 @@ class Model(ABC):
     def settings(self) -> dict[str, Any]:
         """What else is worth recording about how this model runs (dtype, device, library versions)."""
         return {}
+
+
+async def respond_all(model: Model, requests: Sequence[Request]) -> list[Response | CallError]:
+    """Start a model, ask it everything, close it; a call that failed for good is its error, in place of its answer.
+
+    Raises:
+        ModelError: no call can succeed.
+    """
+
+    async def one(request: Request) -> Response | CallError:
+        try:
+            async with places:
+                return await model.respond(request)
+        except CallError as error:
+            return error
+
+    try:
+        await model.start()
+        places = asyncio.Semaphore(model.concurrency)
+        return await asyncio.gather(*(one(request) for request in requests))
+    finally:
+        await model.aclose()
 
 
 ModelFactory = Callable[[str, ModelOptions], Model]

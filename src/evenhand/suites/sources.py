@@ -113,7 +113,7 @@ def read_csv(*columns: str, header: bool = True) -> Callable[[Path], list[Row]]:
     """A reader of CSV files; ``columns`` must be there (or name the columns when there is no header)."""
 
     def read(path: Path) -> list[Row]:
-        text = _text(path)
+        text = read_text(path)
         reader = csv.DictReader(text.splitlines(keepends=True), fieldnames=None if header else columns)
         if header and (missing := [c for c in columns if c not in (reader.fieldnames or ())]):
             raise DataError(
@@ -138,9 +138,9 @@ def read_jsonl(*keys: str) -> Callable[[Path], list[Row]]:
 
     def read(path: Path) -> list[Row]:
         rows: list[Row] = []
-        for number, line in enumerate(_text(path).split("\n"), 1):
+        for number, line in enumerate(read_text(path).split("\n"), 1):
             if line.strip():
-                rows.append(_json_object(line, keys, f"{path}, line {number}"))
+                rows.append(json_object(line, keys, f"{path}, line {number}"))
         return rows
 
     return read
@@ -148,7 +148,7 @@ def read_jsonl(*keys: str) -> Callable[[Path], list[Row]]:
 
 def read_json_examples(path: Path) -> list[Row]:
     """A reader of BIG-Bench-Hard files: one object whose ``examples`` have ``input`` and ``target``."""
-    data = _json_object(_text(path), ("examples",), str(path))
+    data = json_object(read_text(path), ("examples",), str(path))
     if not isinstance(data["examples"], list):
         raise DataError(f"{path}: 'examples' is not a list.")
     for number, example in enumerate(data["examples"], 1):
@@ -157,18 +157,29 @@ def read_json_examples(path: Path) -> list[Row]:
     return list(data["examples"])
 
 
-def _json_object(text: str, keys: Sequence[str], where: str) -> Row:
+def json_object(text: str, keys: Sequence[str], where: str) -> Row:
+    """A JSON object that has ``keys``.
+
+    Raises:
+        DataError: it is none; the message says ``where``.
+    """
     try:
         data = orjson.loads(text)
     except orjson.JSONDecodeError as error:
         raise DataError(f"{where}: not valid JSON: {error}.") from None
-    if not isinstance(data, dict) or (missing := [k for k in keys if k not in data]):
-        wanted = missing[0] if isinstance(data, dict) else keys[0]
-        raise DataError(f"{where}: the key '{wanted}' is missing.")
+    if not isinstance(data, dict):
+        raise DataError(f"{where}: the key '{keys[0]}' is missing." if keys else f"{where}: not an object.")
+    if missing := [k for k in keys if k not in data]:
+        raise DataError(f"{where}: the key '{missing[0]}' is missing.")
     return data
 
 
-def _text(path: Path) -> str:
+def read_text(path: Path) -> str:
+    """The text of a UTF-8 file, with or without a byte order mark.
+
+    Raises:
+        DataError: the file is missing or not UTF-8.
+    """
     try:
         return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:

@@ -17,6 +17,7 @@ from evenhand.mitigations.base import add_to_system
 from evenhand.mitigations.defense import shipped_defenses
 from evenhand.personalizers import BASE_SYSTEM, make_personalizer
 from evenhand.study import Store
+from evenhand.suites.sources import DataSource, HubTable, read_jsonl
 from evenhand.tuning.spec import TuningSpec
 from evenhand.types import Message
 
@@ -154,9 +155,10 @@ def read_preferences(source: str) -> list[Preference]:
         DataError: the data is missing or lacks a column.
     """
     if source == "hub" or source.startswith("hub:"):
-        rows: list[tuple[int, dict[str, Any]]] = list(
-            enumerate(_hub_rows(source.partition(":")[2] or HUB_PREFERENCES), 1)
-        )
+        name = source.partition(":")[2] or HUB_PREFERENCES
+        local = [f"{name.rpartition('/')[2]}.jsonl"]
+        fetched = DataSource().read(name, local, read_jsonl(), HubTable(name, "train"))
+        rows = [(number, row) for number, (_, row) in enumerate(fetched, 1)]
     else:
         rows = read_rows(Path(source))
     found = []
@@ -171,15 +173,3 @@ def read_preferences(source: str) -> list[Preference]:
 def encode_pairs(pairs: Iterable[Pair]) -> bytes:
     """Pairs as JSON lines, as they are kept beside the adapter."""
     return b"\n".join(orjson.dumps(asdict(pair)) for pair in pairs) + b"\n"
-
-
-def _hub_rows(name: str) -> list[dict[str, Any]]:
-    try:
-        import datasets
-    except ImportError:
-        raise DataError(f"Loading {name} needs the hub extra.", "pip install 'evenhand[hub]'.") from None
-    try:
-        return [dict(row) for row in datasets.load_dataset(name, split="train")]
-    except Exception as error:  # the library raises whatever its transport does
-        first = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise DataError(f"{name} cannot be loaded: {first}", "Give a local file with --data FILE.") from None

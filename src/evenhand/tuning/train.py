@@ -13,11 +13,11 @@ from typing import Any
 import orjson
 
 from evenhand.errors import ModelError, SpecError
-from evenhand.models import Model, ModelOptions, make_model
+from evenhand.models import ModelOptions, make_model, respond_all
 from evenhand.study.splits import ADAPTER_FILE
 from evenhand.tuning.pairs import Pair, Preference, build_pairs, encode_pairs
 from evenhand.tuning.spec import TuningSpec
-from evenhand.types import Decoding, Request
+from evenhand.types import Decoding, Request, Response
 
 _INSTALL = "Install the extra: pip install 'evenhand[tune]'."
 _ANSWER_TOKENS = 64
@@ -110,26 +110,14 @@ def _replayed(spec: TuningSpec, pairs: Sequence[Pair], adapter: Path | None, tel
     """The pairs with what the model now says itself as the rejected side (SPIN, arXiv 2401.01335, algorithm 1)."""
     tell(f"the model answers {len(pairs)} prompts itself")
     model = make_model(spec.model, ModelOptions(adapter=str(adapter) if adapter else None, dtype=spec.dtype))
-    answers = asyncio.run(_answers(model, pairs, spec.seed))
+    decoding = Decoding(temperature=1.0, top_k=model.default_top_k, max_tokens=_ANSWER_TOKENS)
+    asked = [Request(pair.messages, decoding, seed=(spec.seed << 20) + n) for n, pair in enumerate(pairs)]
+    answers = asyncio.run(respond_all(model, asked))
     return [
-        replace(pair, rejected=answer)
+        replace(pair, rejected=answer.text)
         for pair, answer in zip(pairs, answers, strict=True)
-        if answer.strip() and answer.strip() != pair.chosen.strip()
+        if isinstance(answer, Response) and answer.text.strip() and answer.text.strip() != pair.chosen.strip()
     ]
-
-
-async def _answers(model: Model, pairs: Sequence[Pair], seed: int) -> list[str]:
-    async def one(number: int, pair: Pair) -> str:
-        decoding = Decoding(temperature=1.0, top_k=model.default_top_k, max_tokens=_ANSWER_TOKENS)
-        async with places:
-            return (await model.respond(Request(pair.messages, decoding, seed=(seed << 20) + number))).text
-
-    places = asyncio.Semaphore(model.concurrency)
-    try:
-        await model.start()
-        return await asyncio.gather(*(one(n, pair) for n, pair in enumerate(pairs)))
-    finally:
-        await model.aclose()
 
 
 def _train(
