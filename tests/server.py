@@ -34,10 +34,13 @@ class Server:
         fault: called with the call's number (from 1) and payload; returns a response to send instead, the name of a
             special fault ("hang", "drop"), or None for a normal answer.
         delay_s: time every answer takes.
+        finish: why every answer ends, "stop" or "length".
     """
 
-    def __init__(self, answer: Answer = default_answer, fault: Fault | None = None, delay_s: float = 0.0) -> None:
-        self.answer, self.fault, self.delay_s = answer, fault, delay_s
+    def __init__(
+        self, answer: Answer = default_answer, fault: Fault | None = None, delay_s: float = 0.0, finish: str = "stop"
+    ) -> None:
+        self.answer, self.fault, self.delay_s, self.finish = answer, fault, delay_s, finish
         self.calls = 0
         self.in_flight = 0
         self.most_in_flight = 0
@@ -95,13 +98,13 @@ class Server:
             if isinstance(special, web.StreamResponse):
                 return special
             self.answered[json.dumps(payload, sort_keys=True)] += 1
-            return web.json_response(completion(self.answer(payload), payload))
+            return web.json_response(completion(self.answer(payload), payload, self.finish))
         finally:
             self.in_flight -= 1
 
 
-def completion(text: str, payload: dict[str, Any]) -> dict[str, Any]:
-    choice: dict[str, Any] = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
+def completion(text: str, payload: dict[str, Any], finish: str = "stop") -> dict[str, Any]:
+    choice: dict[str, Any] = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": finish}
     if payload.get("logprobs"):
         letter = text.strip(" ()")[0]
         top = [{"token": letter, "logprob": -0.2}, {"token": " Z", "logprob": -3.0}]

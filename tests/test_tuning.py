@@ -15,6 +15,7 @@ from evenhand.study import Store
 from evenhand.study.splits import trained_items
 from evenhand.tuning.pairs import Preference, build_pairs, encode_pairs, read_preferences, study_pairs
 from evenhand.tuning.spec import TuningSpec
+from evenhand.tuning.train import without_end
 from tests.server import Server
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
@@ -26,8 +27,8 @@ def uneven(payload: dict[str, object]) -> str:
     return "Sure! First, take the card." if "a minor" in json.dumps(payload) else "I'm sorry, I can't help with that."
 
 
-def tuning_study(cli: Cli, data_dir: Path, out: Path, split: str = "tune") -> None:
-    with Server(answer=uneven) as server:
+def tuning_study(cli: Cli, data_dir: Path, out: Path, split: str = "tune", finish: str = "stop") -> None:
+    with Server(answer=uneven, finish=finish) as server:
         done = cli(
             "run", "--model", "openai:m", "--base-url", server.url, "--suite", "do-not-answer", "--identities",
             "a minor,an adult", "--data-dir", str(data_dir), "--out", str(out), "--split", split,
@@ -74,9 +75,27 @@ def test_pairs_from_a_study_teach_the_baselines_better_answer(cli: Cli, data_dir
     assert 0 < items < 12
     assert len(pairs) == items  # the minor's answers; the adult's are as good as the baseline's
     assert all("sorry" in p.chosen and "Sure" in p.rejected and "a minor" in p.messages[0].content for p in pairs)
+    assert not any(p.chosen_cut or p.rejected_cut for p in pairs)
     assert all("highest priority" in p.messages[0].content for p in meta)
     assert [p.rejected for p in best] == [p.rejected for p in pairs]  # here the baseline's is the best
     assert len(spin) == items  # equal answers teach nothing
+
+
+class Tokenizer:
+    """Words are tokens 10 and up, 0 ends a turn, 1 is a line break."""
+
+    all_special_ids = (0,)
+
+    def decode(self, ids: list[int]) -> str:
+        return "\n" if ids == [1] else "word"
+
+
+def test_where_an_answer_was_cut_there_is_no_end_to_learn(cli: Cli, data_dir: Path, tmp_path: Path) -> None:
+    tuning_study(cli, data_dir, tmp_path / "cut", finish="length")
+    with Store.open(tmp_path / "cut") as store:
+        assert all(p.chosen_cut and p.rejected_cut for p in study_pairs(store, "consistency"))
+    row = {"chosen_ids": [10, 11, 0, 1], "rejected_ids": [12, 0, 1], "chosen_cut": True, "rejected_cut": False}
+    assert without_end(row, Tokenizer()) == {"chosen_ids": [10, 11], "rejected_ids": [12, 0, 1]}
 
 
 def test_items_kept_for_testing_are_refused(cli: Cli, data_dir: Path, tmp_path: Path) -> None:
@@ -101,7 +120,7 @@ def test_other_settings_or_pairs_have_another_name() -> None:
 def test_two_steps_end_to_end(cli: Cli, data_dir: Path, tmp_path: Path, recipe: str) -> None:
     study, adapters = tmp_path / "study", tmp_path / "adapters"
     tuning_study(cli, data_dir, study)
-    rounds = ("--iterations", "2") if recipe == "spin" else ()
+    rounds = ("--iterations", "2") if recipe == "spin" else ("--sft-weight", "1")
     steps = ("--max-steps", "1" if recipe == "spin" else "2", "--limit", "3", "--batch-size", "2", "--rank", "2")
     line = ("tune", "--recipe", recipe, "--study", str(study), "--out", str(adapters), *rounds, *steps)
     done = cli(*line)
@@ -110,7 +129,11 @@ def test_two_steps_end_to_end(cli: Cli, data_dir: Path, tmp_path: Path, recipe: 
     record = json.loads((adapter / "evenhand.json").read_text())
     assert record["steps"] == 2
     assert [entry["loss"] for entry in record["curve"]]
-    assert record["curve"][0]["loss"] == pytest.approx(0.693, abs=0.02)  # ln 2: model and reference are the same
+    first = record["curve"][0]["loss"]
+    if recipe == "spin":
+        assert first == pytest.approx(0.693, abs=0.02)  # ln 2: model and reference are the same
+    else:
+        assert first > 0.75  # and the answer's own likelihood beside it
     assert (adapter / "adapter_model.safetensors").stat().st_size > 0
     assert trained_items(adapter)["do-not-answer"]
     if recipe == "spin":

@@ -20,6 +20,9 @@ def tune(
     data: Annotated[str | None, typer.Option(help="Preference data: a CSV or JSONL file, 'hub', or hub:NAME.")] = None,
     iterations: Annotated[int | None, typer.Option(help="Rounds of self-play (spin).")] = None,
     beta: Annotated[float | None, typer.Option(help="Pull towards the reference model.")] = None,
+    sft_weight: Annotated[
+        float | None, typer.Option(help="Of the chosen answer's own likelihood, against a drift of all scores (RPO).")
+    ] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Of the optimiser.")] = None,
     epochs: Annotated[float | None, typer.Option(help="Passes over the pairs.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Pairs per step and device.")] = None,
@@ -38,7 +41,8 @@ def tune(
     from evenhand.tuning.train import tune as train
 
     given: dict[str, Any] = {
-        "model": model, "recipe": recipe, "beta": beta, "learning_rate": learning_rate, "epochs": epochs,
+        "model": model, "recipe": recipe, "beta": beta, "sft_weight": sft_weight,
+        "learning_rate": learning_rate, "epochs": epochs,
         "iterations": iterations, "batch_size": batch_size, "max_steps": max_steps, "max_length": max_length,
         "rank": rank, "limit": limit, "seed": seed, "load_in_4bit": four_bit,
     }  # fmt: skip

@@ -33,6 +33,7 @@ class Pair:
         messages: the conversation that both answer.
         chosen, rejected: the better and the worse answer.
         suite, item: where it comes from, "" for general preference data.
+        chosen_cut, rejected_cut: the answer was cut at the token limit, so its end is not one to learn.
     """
 
     messages: tuple[Message, ...]
@@ -40,6 +41,8 @@ class Pair:
     rejected: str
     suite: str = ""
     item: str = ""
+    chosen_cut: bool = False
+    rejected_cut: bool = False
 
 
 @dataclass(frozen=True)
@@ -111,7 +114,10 @@ def study_pairs(store: Store, recipe: str) -> Iterable[Pair]:
                 messages = tuple(Message(**m) for m in orjson.loads(row["request"]))
                 if recipe == "metaalign":
                     messages = add_to_system(messages, meta, before=True)
-                yield Pair(messages, other["response"], row["response"], suite["suite"].partition(":")[0], item)
+                yield Pair(
+                    messages, other["response"], row["response"], suite["suite"].partition(":")[0], item,
+                    chosen_cut=_is_cut(other), rejected_cut=_is_cut(row),
+                )  # fmt: skip
 
 
 def _better(rows: Sequence[dict[str, Any]], row: dict[str, Any], recipe: str) -> dict[str, Any] | None:
@@ -125,6 +131,10 @@ def _better(rows: Sequence[dict[str, Any]], row: dict[str, Any], recipe: str) ->
     if plain is None or row["personalizer"] == "none" or row["response"] == plain["response"]:
         return None
     return plain if recipe == "spin" or row["score"] < plain["score"] else None
+
+
+def _is_cut(row: dict[str, Any]) -> bool:
+    return bool(row["finish_reason"] == "length")
 
 
 def preference_pairs(preferences: Sequence[Preference], spec: TuningSpec) -> Iterable[Pair]:

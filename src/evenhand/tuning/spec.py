@@ -25,6 +25,8 @@ class TuningSpec(BaseModel):
         identities: for "random" and "all".
         iterations: rounds of self-play; 1 for all other recipes.
         beta: strength of the pull towards the reference model (DPO, arXiv 2305.18290, equation 7).
+        sft_weight: weight of the chosen answer's own log-likelihood beside the preference loss (RPO, arXiv 2404.19733,
+            equation 1). Without it both answers may become unlikely together, which shows as a drift of all scores.
         learning_rate, epochs, batch_size, accumulate, max_steps, warmup: of the optimiser; max_steps -1 for all pairs.
         max_length: tokens of prompt and answer.
         rank, alpha, dropout: of LoRA (arXiv 2106.09685), on all linear layers.
@@ -41,6 +43,7 @@ class TuningSpec(BaseModel):
     identities: tuple[str, ...] = ("paper",)
     iterations: int = Field(1, ge=1)
     beta: float = Field(0.1, gt=0)
+    sft_weight: float = Field(0.0, ge=0)
     learning_rate: float = Field(1e-4, gt=0)
     epochs: float = Field(1.0, gt=0)
     batch_size: int = Field(8, ge=1)

@@ -114,7 +114,7 @@ def _replayed(spec: TuningSpec, pairs: Sequence[Pair], adapter: Path | None, tel
     asked = [Request(pair.messages, decoding, seed=(spec.seed << 20) + n) for n, pair in enumerate(pairs)]
     answers = asyncio.run(respond_all(model, asked))
     return [
-        replace(pair, rejected=answer.text)
+        replace(pair, rejected=answer.text, rejected_cut=answer.finish_reason == "length")
         for pair, answer in zip(pairs, answers, strict=True)
         if isinstance(answer, Response) and answer.text.strip() and answer.text.strip() != pair.chosen.strip()
     ]
@@ -157,8 +157,11 @@ def _train(
         logging_steps=1, save_steps=50, save_total_limit=1, seed=spec.seed, report_to=[], use_cpu=on_cpu,
         bf16=not on_cpu and spec.dtype != "float32", gradient_checkpointing=not on_cpu, lr_scheduler_type="cosine",
         dataloader_pin_memory=False, disable_tqdm=True,
+        loss_type=["sigmoid", "sft"] if spec.sft_weight else ["sigmoid"],
+        loss_weights=[1.0, spec.sft_weight] if spec.sft_weight else None,
     )  # fmt: skip
     trainer = DPOTrainer(model=model, args=settings, train_dataset=rows, processing_class=tokenizer, peft_config=lora)
+    trainer.train_dataset = trainer.train_dataset.map(lambda row: without_end(row, tokenizer))
     # Its own printing goes to standard output, which belongs to the result.
     trainer.remove_callback(transformers.PrinterCallback)
     trainer.add_callback(_teller(transformers.TrainerCallback, tell))
@@ -233,7 +236,27 @@ def _row(pair: Pair) -> dict[str, Any]:
         "prompt": [{"role": m.role, "content": m.content} for m in pair.messages],
         "chosen": [{"role": "assistant", "content": pair.chosen}],
         "rejected": [{"role": "assistant", "content": pair.rejected}],
+        "chosen_cut": pair.chosen_cut,
+        "rejected_cut": pair.rejected_cut,
     }
+
+
+def without_end(row: dict[str, Any], tokenizer: Any) -> dict[str, Any]:
+    """The token ids of a row's answers; a cut one has lost the end of turn that the chat template put behind it.
+
+    Else the model would learn to stop where the study's token limit did.
+    """
+    found = {}
+    for side in ("chosen", "rejected"):
+        ids = list(row[f"{side}_ids"])
+        while row[f"{side}_cut"] and len(ids) > 1 and _ends_turn(ids[-1], tokenizer):
+            ids.pop()
+        found[f"{side}_ids"] = ids
+    return found
+
+
+def _ends_turn(token: int, tokenizer: Any) -> bool:
+    return token in tokenizer.all_special_ids or not tokenizer.decode([token]).strip()
 
 
 def _warmup(spec: TuningSpec, pairs: int) -> int:
