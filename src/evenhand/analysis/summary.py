@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, is_dataclass
 from typing import Any
 
 import numpy as np
@@ -120,7 +120,7 @@ class Analysis:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON: NaN becomes null."""
-        data: dict[str, Any] = plain(asdict(self))
+        data: dict[str, Any] = plain(self)
         return data
 
 
@@ -344,7 +344,11 @@ def _mean(values: Sequence[float | None]) -> float | None:
 
 
 def plain(value: Any) -> Any:
-    """Plain data for JSON: lists and dictionaries, None for what is not finite."""
+    """Plain data for JSON: dataclasses as dictionaries, arrays as lists, None for what is not finite."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return plain(asdict(value))
+    if isinstance(value, np.generic):
+        return plain(value.item())
     if isinstance(value, dict):
         return {k: plain(v) for k, v in value.items()}
     if isinstance(value, list | tuple):

@@ -7,14 +7,14 @@ from typing import Annotated
 
 import typer
 
-from evenhand.cli.judge import Format
+from evenhand.cli.output import As, Format, StudyDir, emit
 from evenhand.errors import SpecError
 
 EXIT_CODES = {"pass": 0, "fail": 1, "not enough data": 2}
 
 
 def check(
-    study: Annotated[Path, typer.Argument(metavar="STUDY", help="The study's directory.")],
+    study: StudyDir,
     max_pb: Annotated[float | None, typer.Option(min=0, help="Personalization bias at most, in points.")] = None,
     max_gap: Annotated[float | None, typer.Option(min=0, help="Gap between best and worst served, in points.")] = None,
     min_safety: Annotated[float | None, typer.Option(min=0, max=100, help="Safety of the worst served.")] = None,
@@ -22,17 +22,13 @@ def check(
     policy: Annotated[str | None, typer.Option(help="Leave out legitimate differences: a file, or 'shipped'.")] = None,
     junit: Annotated[Path | None, typer.Option(help="Write JUnit XML here.")] = None,
     markdown: Annotated[Path | None, typer.Option(help="Append a summary here, such as $GITHUB_STEP_SUMMARY.")] = None,
-    format: Annotated[Format, typer.Option(help="table or json.")] = Format.table,
+    format: As = Format.table,
 ) -> None:
     """Decide on 95 % intervals whether a study keeps to limits. Exit code 0: pass; 1: fail; 2: not enough data."""
-    from dataclasses import asdict
-
-    import orjson
+    from rich.console import Group
 
     from evenhand import api
     from evenhand.analysis.gate import gate, verdict
-    from evenhand.analysis.summary import plain
-    from evenhand.cli.show import show
     from evenhand.report import gate as shown
 
     limits = {"max_pb": max_pb, "max_gap": max_gap, "min_safety": min_safety, "min_utility": min_utility}
@@ -46,11 +42,8 @@ def check(
     if markdown:
         with markdown.open("a", encoding="utf-8") as file:
             file.write(shown.gate_markdown(str(study), checks))
-    if format is Format.json:
-        typer.echo(orjson.dumps({"decision": decision, "checks": plain([asdict(c) for c in checks])}))
-    else:
-        show(shown.gate_table(checks))
-        typer.echo(f"{decision.capitalize()}.")
+    found = {"decision": decision, "checks": checks}
+    emit(found, format, lambda: Group(shown.gate_table(checks), f"{decision.capitalize()}."))
     raise typer.Exit(EXIT_CODES[decision])
 
 

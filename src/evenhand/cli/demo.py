@@ -20,8 +20,8 @@ def demo(
 ) -> None:
     """Measure the embedded model on the starter suites with 12 identities, and write a report."""
     from evenhand import api
+    from evenhand.cli.output import show
     from evenhand.cli.run import run_and_tell
-    from evenhand.cli.show import show
     from evenhand.report.terminal import analysis_tables
     from evenhand.study import StudySpec
 

@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from evenhand.cli.output import As, Format, StudyDir, emit
+
 
 class ExportFormat(StrEnum):
     """What a study can be written as."""
@@ -22,7 +24,7 @@ class ExportFormat(StrEnum):
 
 
 def export(
-    study: Annotated[Path, typer.Argument(metavar="STUDY", help="The study's directory.")],
+    study: StudyDir,
     to: Annotated[
         ExportFormat, typer.Option(help="Tables: parquet, csv, json. Results: markdown, latex. Figures: svg, png.")
     ],
@@ -35,30 +37,13 @@ def export(
         typer.echo(file)
 
 
-def status(study: Annotated[Path, typer.Argument(metavar="STUDY", help="The study's directory.")]) -> None:
+def status(study: StudyDir, format: As = Format.table) -> None:
     """Say how far a study is: answered, judged, failed, its runs and what they cost."""
-    from rich.table import Table
+    from evenhand.report.terminal import status_table
+    from evenhand.study.status import study_status
 
-    from evenhand.cli.show import show
-    from evenhand.study import Store
-
-    with Store.open(study) as store:
-        runs, totals = store.runs(), store.totals()
-        planned = max((run["planned"] for run in runs), default=0)
-        table = Table("", "", show_header=False, title=str(study))
-        table.add_row("model", runs[-1]["spec"]["model"] if runs else "none yet")
-        table.add_row("answered", f"{store.count_trials():,} of {planned:,}")
-        table.add_row("failed for good", f"{store.count_failed():,}")
-        table.add_row("runs", ", ".join(run["outcome"] or "did not end" for run in runs))
-        table.add_row("calls", f"{totals['calls']:,}")
-        table.add_row("tokens", f"{totals['prompt_tokens']:,} in, {totals['completion_tokens']:,} out")
-        judged = store.judge_versions()
-        for suite in store.suites():
-            versions = ", ".join(judged.get(suite["suite"], []))
-            table.add_row(f"judge of {suite['suite']}", f"{suite['judge']} {versions}".strip())
-        for reason, count in store.failure_reasons().items():
-            table.add_row(f"{count} failed calls", reason)
-    show(table)
+    found = study_status(study)
+    emit(found, format, lambda: status_table(found))
 
 
 def register(app: typer.Typer) -> None:

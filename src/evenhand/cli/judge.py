@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from evenhand.cli.output import As, Format, StudyDir, emit
 
 if TYPE_CHECKING:
     from evenhand.models import ModelOptions
@@ -14,30 +15,27 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Judges: measure them, audit them, and judge a study again.", no_args_is_help=True)
 
 
-class Format(StrEnum):
-    """How an answer is printed."""
-
-    table = "table"
-    json = "json"
-
-
-StudyDir = Annotated[Path, typer.Argument(metavar="STUDY", help="The study's directory.")]
 Judges = Annotated[list[str] | None, typer.Option("--judge", help="SUITE=JUDGE; repeat for more.")]
 OneJudge = Annotated[str, typer.Option("--judge", help="A judge, as 'evenhand list judges' shows them.")]
 BaseUrl = Annotated[str | None, typer.Option(help="Root of the OpenAI-compatible API of the model behind the judge.")]
 KeyEnv = Annotated[str | None, typer.Option(help="Environment variable with its key.")]
-As = Annotated[Format, typer.Option("--format", help="table or json.")]
 
 
 @app.command("again")
-def again(study: StudyDir, judge: Judges = None, base_url: BaseUrl = None, api_key_env: KeyEnv = None) -> None:
+def again(
+    study: StudyDir,
+    judge: Judges = None,
+    base_url: BaseUrl = None,
+    api_key_env: KeyEnv = None,
+    format: As = Format.table,
+) -> None:
     """Judge the answers of a study again, with other judges or the current versions. Never calls the model."""
     from evenhand.cli.progress import RunDisplay
     from evenhand.cli.run import pairs
     from evenhand.runner import rejudge
 
     done = rejudge(study, pairs(judge, "--judge"), _options(base_url, api_key_env), progress=RunDisplay())
-    typer.echo(f"{done.new} new judgements.")
+    emit(done, format, lambda: f"{done.new} new judgements.")
     if done.failed:
         typer.echo(f"{done.failed} responses are not judged yet ({done.last_error}); run again.", err=True)
         raise typer.Exit(1)
@@ -61,7 +59,7 @@ def compare(
     if not judge:
         raise SpecError("No judge to compare with was given.", "Add --judge SUITE=JUDGE.")
     found = api.judge_again(study, pairs(judge, "--judge"), _options(base_url, api_key_env), progress=RunDisplay())
-    _show(found, judging.comparison_tables, format)
+    emit(found, format, lambda: judging.comparison_tables(found))
 
 
 @app.command("validate")
@@ -76,7 +74,8 @@ def validate(
     from evenhand import api
     from evenhand.report import judging
 
-    _show(api.validate_judge(judge, labels, _options(base_url, api_key_env)), judging.validation_tables, format)
+    found = api.validate_judge(judge, labels, _options(base_url, api_key_env))
+    emit(found, format, lambda: judging.validation_tables(found))
 
 
 @app.command("audit")
@@ -101,7 +100,7 @@ def audit(
         options=_options(base_url, api_key_env),
         tell=lambda text: typer.echo(text, err=True),
     )
-    _show(found, judging.audit_tables, format)
+    emit(found, format, lambda: judging.audit_tables(found))
 
 
 @app.command("sample")
@@ -143,18 +142,3 @@ def _options(base_url: str | None, api_key_env: str | None) -> ModelOptions:
 
     given = {"base_url": base_url, "api_key_env": api_key_env}
     return ModelOptions(**{k: v for k, v in given.items() if v is not None})  # type: ignore[arg-type]
-
-
-def _show(found: Any, tables: Any, format: Format) -> None:
-    from dataclasses import asdict
-
-    import orjson
-
-    from evenhand.cli.show import show
-
-    if format is Format.json:
-        from evenhand.analysis.summary import plain
-
-        typer.echo(orjson.dumps(plain(asdict(found)), option=orjson.OPT_INDENT_2))
-    else:
-        show(tables(found))

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from evenhand.cli.judge import Format
+from evenhand.cli.output import As, Format, emit
 from evenhand.errors import SpecError
 
 
@@ -22,16 +22,10 @@ def mitigate(
     also: Annotated[
         list[Path] | None, typer.Option(help="A mitigated study that is there already (a tuned adapter's); repeat.")
     ] = None,
-    format: Annotated[Format, typer.Option(help="table or json.")] = Format.table,
+    format: As = Format.table,
 ) -> None:
     """Run a study's trials with mitigations; show bias, safety, utility and cost before and after, paired."""
-    from dataclasses import asdict
-
-    import orjson
-
-    from evenhand.analysis.summary import plain
     from evenhand.cli.progress import RunDisplay
-    from evenhand.cli.show import show
     from evenhand.mitigate import all_mitigations, spec_of
     from evenhand.mitigate import mitigate as run_mitigations
     from evenhand.report import frontier
@@ -49,10 +43,7 @@ def mitigate(
         (out / "frontier.md").write_text(frontier.frontier_markdown(outcomes), encoding="utf-8")
         (out / "frontier.svg").write_text(frontier.frontier_svg(outcomes), encoding="utf-8")
         typer.echo(f"Table and plot: {out / 'frontier.md'}, {out / 'frontier.svg'}", err=True)
-    if format is Format.json:
-        typer.echo(orjson.dumps(plain([asdict(o) for o in outcomes]), option=orjson.OPT_INDENT_2))
-    else:
-        show(frontier.frontier_table(outcomes))
+    emit(outcomes, format, lambda: frontier.frontier_table(outcomes))
 
 
 def register(app: typer.Typer) -> None:

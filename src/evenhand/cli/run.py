@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from evenhand.cli.output import As, Format, emit
 from evenhand.errors import SpecError
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -88,6 +89,7 @@ def run(
         float | None, typer.Option(min=0.01, help="Adaptive: stop each suite at this half-width of PB, in points.")
     ] = None,
     budget: Annotated[int | None, typer.Option(min=1, help="Adaptive: calls at most.")] = None,
+    format: As = Format.table,
 ) -> None:
     """Run every trial of a study that has no answer yet. Run it again to go on, or with more to add to it."""
     given = {
@@ -125,7 +127,7 @@ def run(
         "adapter": adapter,
     }
     nested: dict[str, dict[str, Any]] = {"decoding": decoding, "options": options, "judge_options": judge_options}
-    start(study, preset, given, nested, out, target_halfwidth, budget)
+    start(study, preset, given, nested, out, target_halfwidth, budget, format)
 
 
 def start(
@@ -136,6 +138,7 @@ def start(
     out: Path | None,
     target_halfwidth: float | None = None,
     budget: int | None = None,
+    format: Format = Format.table,
 ) -> None:
     """Merge preset, study file and options, and run."""
     from evenhand.errors import did_you_mean
@@ -161,20 +164,22 @@ def start(
         raise SpecError("--budget needs --target-halfwidth.", "Give the half-width to reach, as in 0.5.")
     spec = StudySpec.parse(data, "the command line")
     if target_halfwidth is not None:
-        run_adaptively_and_tell(spec, target, target_halfwidth, budget)
+        run_adaptively_and_tell(spec, target, target_halfwidth, budget, format)
     else:
-        run_and_tell(spec, target)
+        run_and_tell(spec, target, format)
 
 
-def run_and_tell(spec: Any, out: Path) -> None:
+def run_and_tell(spec: Any, out: Path, format: Format = Format.table) -> None:
     """Run a study with a live display; say what came of it and what to do next."""
     from evenhand.api import run as run_spec
     from evenhand.cli.progress import RunDisplay
 
-    finish(run_spec(spec, out, progress=RunDisplay()), out)
+    finish(run_spec(spec, out, progress=RunDisplay()), out, format)
 
 
-def run_adaptively_and_tell(spec: Any, out: Path, target: float, budget: int | None) -> None:
+def run_adaptively_and_tell(
+    spec: Any, out: Path, target: float, budget: int | None, format: Format = Format.table
+) -> None:
     """Run a study to a precision; say how many calls it took and what each suite reached."""
     from evenhand.api import run_to_precision
     from evenhand.cli.progress import RunDisplay
@@ -190,11 +195,13 @@ def run_adaptively_and_tell(spec: Any, out: Path, target: float, budget: int | N
         f"{result.exhaustive / max(result.run.answered, 1):.1f} times as many.",
         err=True,
     )
-    finish(result.run, out)
+    finish(result.run, out, format)
 
 
-def finish(result: Any, out: Path) -> None:
+def finish(result: Any, out: Path, format: Format = Format.table) -> None:
     """Say what a run did and what to do next, and leave with its exit code."""
+    if format is Format.json:
+        emit(result, format, lambda: "")
     typer.echo(
         f"{result.new} new answers in {result.seconds:.0f} s; {result.answered} in the study, {result.failed} failed "
         f"({result.planned} planned).",

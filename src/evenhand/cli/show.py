@@ -1,4 +1,4 @@
-"""``evenhand analyze``, ``report`` and ``list``."""
+"""``evenhand analyze``, ``report``, ``compare``, ``plan`` and ``list``."""
 
 from __future__ import annotations
 
@@ -8,15 +8,7 @@ from typing import Annotated
 
 import typer
 
-StudyDir = Annotated[Path, typer.Argument(metavar="STUDY", help="The study's directory.")]
-
-
-class Format(StrEnum):
-    """How an answer is printed."""
-
-    table = "table"
-    json = "json"
-    csv = "csv"
+from evenhand.cli.output import As, Format, StudyDir, emit
 
 
 class Kind(StrEnum):
@@ -32,7 +24,7 @@ class Kind(StrEnum):
 
 def analyze(
     study: StudyDir,
-    format: Annotated[Format, typer.Option(help="table, json or csv.")] = Format.table,
+    format: As = Format.table,
     draws: Annotated[int, typer.Option(min=200, help="Bootstrap draws.")] = 2000,
     permutations: Annotated[int, typer.Option(min=200, help="Permutations of the identity labels.")] = 2000,
     policy: Annotated[
@@ -40,19 +32,17 @@ def analyze(
     ] = None,
 ) -> None:
     """Say what a study means: personalization bias with intervals, scores per identity, what is missing."""
-    import orjson
-
     from evenhand import api
     from evenhand.analysis import Settings
     from evenhand.report import terminal
 
     analysis = api.analyze(study, Settings(draws, permutations), policy)
-    if format is Format.json:
-        typer.echo(orjson.dumps(analysis.to_dict(), option=orjson.OPT_INDENT_2))
-    elif format is Format.csv:
-        typer.echo(terminal.identities_csv(analysis), nl=False)
-    else:
-        show(terminal.analysis_tables(analysis))
+    emit(
+        analysis,
+        format,
+        lambda: terminal.analysis_tables(analysis),
+        lambda: terminal.identities_csv(analysis),
+    )
 
 
 def report(
@@ -68,12 +58,10 @@ def report(
 
 def compare(
     studies: Annotated[list[Path], typer.Argument(metavar="STUDY STUDY...", help="The first one is the reference.")],
-    format: Annotated[Format, typer.Option(help="table or json.")] = Format.table,
+    format: As = Format.table,
 ) -> None:
     """Compare studies (models, mitigations, training stages) with the first, paired by item and identity."""
-    from dataclasses import asdict
-
-    import orjson
+    from rich.console import Group
 
     from evenhand import api
     from evenhand.errors import SpecError
@@ -82,38 +70,49 @@ def compare(
     if len(studies) < 2:
         raise SpecError("A comparison needs at least two studies.", "Name the reference first, then the others.")
     found = {str(other): api.compare_studies(studies[0], other) for other in studies[1:]}
-    if format is Format.json:
-        typer.echo(orjson.dumps({k: asdict(v) for k, v in found.items()}, option=orjson.OPT_INDENT_2))
-        return
-    for name, comparison in found.items():
-        show(comparison_table(f"{studies[0]} -> {name}", comparison))
+    emit(
+        found,
+        format,
+        lambda: Group(*(comparison_table(f"{studies[0]} -> {name}", compared) for name, compared in found.items())),
+    )
 
 
 def plan(
     study: StudyDir,
     pb: Annotated[float, typer.Option(min=0.01, help="Bias to see, in points.")] = 1.0,
     power: Annotated[float, typer.Option(min=0.5, max=0.99, help="Probability of seeing it.")] = 0.8,
+    format: As = Format.table,
 ) -> None:
     """From a pilot study, say how many items a suite needs for a bias of that size to show."""
     from rich.table import Table
 
     from evenhand import api
 
+    needs = api.plan_items(study, pb, power)
     table = Table("suite", "items needed", "items in the pilot", "spread of a residual")
-    for needed in api.plan_items(study, pb, power):
+    for needed in needs:
         table.add_row(needed.suite, f"{needed.items:,}", str(needed.pilot), f"{needed.spread:.1f} points")
-    show(table)
+    emit(needs, format, lambda: table)
 
 
-def list_members(kind: Annotated[Kind, typer.Argument(help="What to list.")]) -> None:
+def list_members(kind: Annotated[Kind, typer.Argument(help="What to list.")], format: As = Format.table) -> None:
     """List what is available, with third-party members."""
+    import csv
+    import io
+
     from rich.table import Table
 
     rows, columns = _members(kind)
     table = Table(*columns)
     for row in rows:
         table.add_row(*row)
-    show(table)
+
+    def as_csv() -> str:
+        out = io.StringIO()
+        csv.writer(out, lineterminator="\n").writerows([columns, *rows])
+        return out.getvalue()
+
+    emit([dict(zip(columns, row, strict=True)) for row in rows], format, lambda: table, as_csv)
 
 
 def _members(kind: Kind) -> tuple[list[tuple[str, ...]], tuple[str, ...]]:
@@ -138,7 +137,7 @@ def _members(kind: Kind) -> tuple[list[tuple[str, ...]], tuple[str, ...]]:
         found: list[tuple[str, ...]] = [(p.name, "stated" if p.states else "implied", p.summary) for p in members]
         return [*found, ("'... {identity} ...'", "stated", "your own system message")], (
             "personalizer",
-            "",
+            "kind",
             "what",
         )
     if kind is Kind.judges:
@@ -157,14 +156,6 @@ def _members(kind: Kind) -> tuple[list[tuple[str, ...]], tuple[str, ...]]:
     from evenhand.models import MODELS
 
     return [(n, (MODELS.get(n).__doc__ or "").strip()) for n in MODELS.names()], ("model", "what")
-
-
-def show(content: object) -> None:
-    """Print to the terminal; when piped, plain and wide enough that nothing is cut."""
-    from rich.console import Console
-
-    console = Console(soft_wrap=False)
-    Console(width=None if console.is_terminal else 200).print(content)
 
 
 def register(app: typer.Typer) -> None:

@@ -12,13 +12,17 @@ from rich.text import Text
 
 from evenhand.analysis import Analysis
 from evenhand.analysis.comparison import Comparison
+from evenhand.analysis.deviations import Contrast
 from evenhand.report.words import interval, p_value, points, signed, verdict
+from evenhand.study.status import Status
 from evenhand.types import AXES
+
+_DRAWN_WIDTH = 23
 
 
 def analysis_tables(analysis: Analysis) -> RenderableType:
     """PB, identities, and what is missing."""
-    parts: list[RenderableType] = [_bias_table(analysis), _identity_table(analysis)]
+    parts: list[RenderableType] = [_bias_table(analysis), _identity_table(analysis), _forest(analysis)]
     parts += [Text(line) for line in reading(analysis)]
     parts.append(_trial_line(analysis))
     parts += [Text(f"Note: {note}", style="yellow") for note in analysis.notes]
@@ -73,6 +77,22 @@ def comparison_table(name: str, comparison: Comparison) -> Table:
     return table
 
 
+def status_table(status: Status) -> Table:
+    """How far a study is, and what it cost so far."""
+    table = Table("", "", show_header=False, title=status.study, title_justify="left")
+    table.add_row("model", status.model or "none yet")
+    table.add_row("answered", f"{status.answered:,} of {status.planned:,}")
+    table.add_row("failed for good", f"{status.failed:,}")
+    table.add_row("runs", ", ".join(status.runs))
+    table.add_row("calls", f"{status.calls:,}")
+    table.add_row("tokens", f"{status.prompt_tokens:,} in, {status.completion_tokens:,} out")
+    for suite, judge in status.judges.items():
+        table.add_row(f"judge of {suite}", judge)
+    for reason, count in status.failure_reasons.items():
+        table.add_row(f"{count} failed calls", Text(reason))
+    return table
+
+
 def _compared(comparison: Comparison) -> str:
     items = ", ".join(f"{n} of {suite}" for suite, n in comparison.items.items())
     return f"Paired over {comparison.identities} identities and the common items: {items}."
@@ -118,6 +138,44 @@ def _identity_table(analysis: Analysis) -> Table:
         style = "dim" if result.is_baseline else ""
         table.add_row(Text(result.identity), Text(result.category), *cells, str(result.n), style=style)
     return table
+
+
+def _forest(analysis: Analysis) -> Table:
+    """Deviations from the identity mean with their intervals, drawn."""
+    table = Table(title="Deviation from the identity mean, with its 95 % interval", title_justify="left", box=None)
+    table.add_column("")
+    drawn = [axis for axis in AXES if any(axis in r.deviation for r in analysis.identities)]
+    reach = {axis: _reach(analysis, axis) for axis in drawn}
+    for axis in drawn:
+        table.add_column(f"{axis}, ±{reach[axis]:g} points", justify="center")
+    for result in analysis.identities:
+        if not result.is_baseline and result.deviation:
+            rows = [_line(result.deviation.get(axis), reach[axis]) for axis in drawn]
+            table.add_row(Text(result.identity), *rows)
+    return table
+
+
+def _reach(analysis: Analysis, axis: str) -> float:
+    """Half of what a drawing spans: the widest interval, as a round number."""
+    ends = [abs(end) for r in analysis.identities if axis in r.deviation for end in r.deviation[axis].ci]
+    widest = max((end for end in ends if math.isfinite(end)), default=1.0)
+    return next((r for r in (1, 2, 5, 10, 20, 50) if r >= widest), 100)
+
+
+def _line(contrast: Contrast | None, reach: float) -> Text:
+    if contrast is None or not math.isfinite(contrast.value):
+        return Text("–", style="dim")
+
+    def place(value: float) -> int:
+        return round((min(max(value / reach, -1), 1) + 1) / 2 * (_DRAWN_WIDTH - 1))
+
+    cells = [" "] * _DRAWN_WIDTH
+    if all(math.isfinite(end) for end in contrast.ci):
+        low, high = (place(end) for end in contrast.ci)
+        cells[low : high + 1] = "─" * (high + 1 - low)
+    cells[place(0)] = "┼" if cells[place(0)] == "─" else "│"
+    cells[place(contrast.value)] = "●"
+    return Text("".join(cells), style="bold" if contrast.q_value < 0.05 else "")
 
 
 def _trial_line(analysis: Analysis) -> Text:

@@ -1,0 +1,61 @@
+"""How far a study is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from evenhand.study.store import Store
+
+
+@dataclass(frozen=True)
+class Status:
+    """How far a study is, and what it cost so far.
+
+    Attributes:
+        study: its directory.
+        model: its model's reference; None before the first run.
+        planned: trials of its largest run.
+        answered: trials with a response.
+        failed: trials whose calls failed for good; the next run tries them again.
+        runs: how each run ended; "did not end" for one that was killed or still goes on.
+        calls: calls of the model; more than ``answered`` where a mitigation asks more than once.
+        prompt_tokens, completion_tokens: as the model counted them.
+        judges: suite -> its judge, with the versions that judged.
+        failure_reasons: why calls failed -> how many.
+    """
+
+    study: str
+    model: str | None
+    planned: int
+    answered: int
+    failed: int
+    runs: tuple[str, ...]
+    calls: int
+    prompt_tokens: int
+    completion_tokens: int
+    judges: dict[str, str]
+    failure_reasons: dict[str, int]
+
+
+def study_status(directory: Path) -> Status:
+    """Read a study's state; safe while it runs.
+
+    Raises:
+        StoreError: there is no study, or its store cannot be read.
+    """
+    with Store.open(directory) as store:
+        runs, totals, judged = store.runs(), store.totals(), store.judge_versions()
+        return Status(
+            study=str(directory),
+            model=runs[-1]["spec"]["model"] if runs else None,
+            planned=max((run["planned"] for run in runs), default=0),
+            answered=store.count_trials(),
+            failed=store.count_failed(),
+            runs=tuple(run["outcome"] or "did not end" for run in runs),
+            calls=int(totals["calls"]),
+            prompt_tokens=int(totals["prompt_tokens"]),
+            completion_tokens=int(totals["completion_tokens"]),
+            judges={s["suite"]: " ".join((s["judge"], *judged.get(s["suite"], []))) for s in store.suites()},
+            failure_reasons=store.failure_reasons(),
+        )
