@@ -60,6 +60,10 @@ class Server:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(10)
 
+    def add_routes(self, app: web.Application) -> None:
+        """What it serves; other servers of the tests override it."""
+        app.router.add_post("/v1/chat/completions", self._handle)
+
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}/v1"
@@ -67,7 +71,7 @@ class Server:
     def _serve(self) -> None:
         asyncio.set_event_loop(self._loop)
         app = web.Application()
-        app.router.add_post("/v1/chat/completions", self._handle)
+        self.add_routes(app)
         runner = web.AppRunner(app)
         self._loop.run_until_complete(runner.setup())
         site = web.TCPSite(runner, "127.0.0.1", 0)

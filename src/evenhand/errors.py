@@ -54,3 +54,8 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
         return f"Did you mean {' or '.join(near)}?"
     listed = ", ".join(names[:12]) + (", ..." if len(names) > 12 else "")
     return f"Known: {listed}." if names else ""
+
+
+def one_line(text: str) -> str:
+    """What somebody else's code or server said, fit for a message: at most 300 characters, without line breaks."""
+    return " ".join(text.split())[:300]

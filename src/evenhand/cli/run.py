@@ -200,6 +200,8 @@ def run_adaptively_and_tell(
 
 def finish(result: Any, out: Path, format: Format = Format.table) -> None:
     """Say what a run did and what to do next, and leave with its exit code."""
+    from evenhand.study.status import study_status
+
     if format is Format.json:
         emit(result, format, lambda: "")
     typer.echo(
@@ -212,6 +214,8 @@ def finish(result: Any, out: Path, format: Format = Format.table) -> None:
         raise typer.Exit(130)
     typer.echo(f"Next: evenhand analyze {out}   or   evenhand report {out}", err=True)
     if result.failed:
+        reason, count = next(iter(study_status(out).failure_reasons.items()), ("", 0))
+        typer.echo(f"{count} calls failed with: {reason}", err=True)
         raise typer.Exit(1)
 
 

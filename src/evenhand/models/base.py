@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from evenhand.errors import SpecError
+from evenhand.errors import ModelError, SpecError
 from evenhand.registry import Registry
 from evenhand.types import Request, Response
 
@@ -93,6 +93,18 @@ class Model(ABC):
         return {}
 
 
+def must_generate(model: Model, request: Request) -> None:
+    """For models that only write text.
+
+    Raises:
+        ModelError: the request wants log-probabilities of choices.
+    """
+    if request.choices:
+        raise ModelError(
+            f"{model.id} does not give log-probabilities.", "Use the suite without ':logprobs', so that it answers."
+        )
+
+
 async def respond_all(model: Model, requests: Sequence[Request]) -> list[Response | CallError]:
     """Start a model, ask it everything, close it; a call that failed for good is its error, in place of its answer.
 
@@ -121,7 +133,7 @@ MODELS: Registry[ModelFactory] = Registry("model", "evenhand.models", "evenhand.
 
 
 def make_model(reference: str, options: ModelOptions | None = None) -> Model:
-    """A model from ``smollm2``, ``hf:NAME_OR_PATH`` or ``openai:NAME``.
+    """A model from its reference: its kind and, behind a colon, its name (``hf:NAME_OR_PATH``, ``openai:NAME``).
 
     Raises:
         SpecError: unknown kind, or a kind that needs a name without one.

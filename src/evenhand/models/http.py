@@ -1,0 +1,187 @@
+"""Requests over HTTP with retries, backoff and rate limits; what every model behind a server is built on."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+import aiohttp
+import orjson
+from aiolimiter import AsyncLimiter
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+
+from evenhand.errors import one_line
+from evenhand.models.base import CallError, Model, ModelOptions
+
+T = TypeVar("T")
+
+_RETRY_STATUS = {408, 409, 425, 429, 500, 502, 503, 504, 520, 522, 524, 529}
+FATAL_STATUS = {401, 403, 404}
+_MAX_BODY = 8 * 1024 * 1024
+_MAX_RETRY_AFTER_S = 120.0
+
+
+class RetryableError(Exception):
+    """An attempt failed in a way that another one may not."""
+
+    def __init__(self, reason: str, retry_after_s: float = 0.0) -> None:
+        super().__init__(reason)
+        self.retry_after_s = retry_after_s
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A server's answer with a status that another attempt would not change."""
+
+    status: int
+    raw: bytes
+
+
+class HttpClient:
+    """Posts JSON. 429, 5xx, timeouts and broken connections are tried again; ``Retry-After`` is obeyed.
+
+    Args:
+        options: timeout, attempts and rate limit.
+        concurrency: connections at once.
+    """
+
+    def __init__(self, options: ModelOptions, concurrency: int) -> None:
+        self.options = options
+        self.concurrency = concurrency
+        self.retries = 0
+        self._limiter: AsyncLimiter | None = None
+        self._session: aiohttp.ClientSession | None = None
+        self._backoff = wait_random_exponential(multiplier=1.0, max=60.0)
+        self._retrying = AsyncRetrying(
+            retry=retry_if_exception_type(RetryableError),
+            stop=stop_after_attempt(options.max_attempts),
+            wait=self._wait,
+            before_sleep=self._count_retry,
+            reraise=True,
+        )
+
+    def open(self, headers: Mapping[str, str]) -> None:
+        """Make the session; to be called in the event loop that will use it."""
+        if self.options.requests_per_minute is not None:
+            self._limiter = AsyncLimiter(self.options.requests_per_minute, 60)
+        self._session = aiohttp.ClientSession(
+            headers={"Content-Type": "application/json", **headers},
+            timeout=aiohttp.ClientTimeout(total=self.options.timeout_s),
+            connector=aiohttp.TCPConnector(limit=self.concurrency, ttl_dns_cache=300),
+            trust_env=True,
+        )
+
+    async def aclose(self) -> None:
+        """Close the session."""
+        if self._session:
+            await self._session.close()
+            self._session = None
+
+    async def retrying(self, attempt: Callable[[], Awaitable[T]]) -> T:
+        """Make attempts until one succeeds.
+
+        Raises:
+            CallError: all of them failed.
+        """
+
+        async def once() -> T:  # a plain function that returns a coroutine would be taken for its result
+            return await attempt()
+
+        try:
+            # A copy per call: the object keeps the state of the call it retries.
+            return await self._retrying.copy()(once)
+        except RetryableError as error:
+            raise CallError(f"{error} ({self.options.max_attempts} attempts)") from None
+
+    async def post(self, url: str, payload: bytes) -> Reply:
+        """One attempt.
+
+        Raises:
+            RetryableError: another attempt may succeed.
+        """
+        assert self._session is not None, "open() was not called"
+        if self._limiter:
+            await self._limiter.acquire()
+        try:
+            async with self._session.post(url, data=payload) as reply:
+                raw = await _read_limited(reply)
+                if reply.status in _RETRY_STATUS:
+                    raise RetryableError(f"HTTP {reply.status}: {error_message(raw)}", _retry_after(reply))
+                return Reply(reply.status, raw)
+        except TimeoutError:
+            raise RetryableError(f"no answer within {self.options.timeout_s:g} s") from None
+        except aiohttp.ClientError as error:
+            raise RetryableError(f"connection: {type(error).__name__}: {one_line(str(error))}") from None
+
+    def _wait(self, state: RetryCallState) -> float:
+        error = state.outcome.exception() if state.outcome else None
+        floor = error.retry_after_s if isinstance(error, RetryableError) else 0.0
+        return max(floor, self._backoff(state))
+
+    def _count_retry(self, state: RetryCallState) -> None:
+        self.retries += 1
+
+
+class ServedModel(Model):
+    """A model behind a server.
+
+    Args:
+        options: how to reach it.
+    """
+
+    def __init__(self, options: ModelOptions) -> None:
+        self.options = options
+        self.concurrency = options.concurrency or 64
+        self._client = HttpClient(options, self.concurrency)
+
+    @property
+    def retries(self) -> int:  # type: ignore[override]
+        """Attempts beyond the first so far."""
+        return self._client.retries
+
+    async def aclose(self) -> None:
+        await self._client.aclose()
+
+
+def is_http(address: str) -> bool:
+    """Whether it looks like the address of a server."""
+    return address.startswith(("http://", "https://"))
+
+
+def decoded(raw: bytes) -> object:
+    """The JSON of a body.
+
+    Raises:
+        RetryableError: it is not JSON.
+    """
+    try:
+        return orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        raise RetryableError("the answer is not valid JSON") from None
+
+
+def error_message(raw: bytes) -> str:
+    """What a server says went wrong, in one line."""
+    try:
+        error = orjson.loads(raw)["error"]
+        return one_line(str(error["message"] if isinstance(error, dict) else error))
+    except (orjson.JSONDecodeError, KeyError, TypeError):
+        return one_line(raw[:200].decode(errors="replace"))
+
+
+async def _read_limited(reply: aiohttp.ClientResponse) -> bytes:
+    body = await reply.content.read(_MAX_BODY)
+    while not reply.content.at_eof():
+        part = await reply.content.read(_MAX_BODY)
+        body += part
+        if len(body) > _MAX_BODY:
+            raise RetryableError(f"the answer is longer than {_MAX_BODY >> 20} MiB")
+    return body
+
+
+def _retry_after(reply: aiohttp.ClientResponse) -> float:
+    try:
+        return min(max(float(reply.headers.get("Retry-After", 0)), 0.0), _MAX_RETRY_AFTER_S)
+    except ValueError:
+        return 0.0
