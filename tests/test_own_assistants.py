@@ -132,8 +132,8 @@ def test_an_answer_that_is_not_where_it_should_be_fails(cli: Cli, tmp_path: Path
         (("URL/sessions/{session}/chat", "URL/nowhere"), 4, "HTTP 404"),
         (("URL/sessions/{session}/chat", "ftp://x"), 2, "not an http"),
         (('when = "system"', 'when = "person"'), 2, "there is no 'person'"),
-        (('when = "system"', "wen = 1"), 2, "call.0.wen: Extra inputs"),
-        (("[headers]", "[headers"), 2, "not valid TOML"),
+        (('when = "system"', "wen = 1"), 2, "no field 'call.0.wen'"),
+        (("[headers]", "[headers"), 2, "not a readable TOML"),
     ],
 )
 def test_what_is_wrong_with_an_endpoint_is_said(

@@ -120,7 +120,12 @@ def _members(kind: Kind) -> tuple[list[tuple[str, ...]], tuple[str, ...]]:
         from evenhand.suites import SUITES
 
         suites = [SUITES.get(n) for n in SUITES.names()]
-        described: list[tuple[str, ...]] = [(s.name, s.axis, s.summary, s.judge, s.licence, s.source) for s in suites]
+        described: list[tuple[str, ...]] = [
+            (f"{s.name}:{s.argument}", "either", s.summary, "its file's", s.licence, s.source)
+            if s.argument
+            else (s.name, s.axis, s.summary, s.judge, s.licence, s.source)
+            for s in suites
+        ]
         return described, ("suite", "axis", "what", "judge", "licence", "source")
     if kind is Kind.identities:
         from evenhand.identities import BASELINES, CATALOGUES

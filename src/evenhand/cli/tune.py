@@ -7,8 +7,6 @@ from typing import Annotated, Any
 
 import typer
 
-from evenhand.errors import SpecError
-
 
 def tune(
     out: Annotated[Path, typer.Option(help="Where adapters live; each gets a directory named by its settings' hash.")],
@@ -34,8 +32,7 @@ def tune(
     four_bit: Annotated[bool, typer.Option("--4bit", help="QLoRA, on a CUDA GPU.")] = False,
 ) -> None:
     """Train a LoRA adapter by preference tuning (DPO), or by self-play (SPIN). Run it again to go on."""
-    from pydantic import ValidationError
-
+    from evenhand.specs import validated
     from evenhand.tuning.pairs import read_preferences
     from evenhand.tuning.spec import TuningSpec
     from evenhand.tuning.train import tune as train
@@ -46,13 +43,7 @@ def tune(
         "iterations": iterations, "batch_size": batch_size, "max_steps": max_steps, "max_length": max_length,
         "rank": rank, "limit": limit, "seed": seed, "load_in_4bit": four_bit,
     }  # fmt: skip
-    try:
-        spec = TuningSpec(**{k: v for k, v in given.items() if v is not None})
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise SpecError(
-            f"{'.'.join(map(str, first['loc']))}: {first['msg']}.", f"Got: {first.get('input')!r}."
-        ) from None
+    spec = validated(TuningSpec, {k: v for k, v in given.items() if v is not None}, "the command line")
     preferences = read_preferences(data) if data else []
     made = train(spec, out, study=study, preferences=preferences, tell=lambda text: typer.echo(text, err=True))
     if made.curve:

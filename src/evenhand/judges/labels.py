@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ import orjson
 
 from evenhand.errors import DataError
 from evenhand.judges.actions import ACTIONS, FOLLOWS
-from evenhand.suites.sources import json_object, read_text
+from evenhand.suites.sources import read_rows
 from evenhand.types import Item, Response
 
 _REFUSAL = ("2_full_refusal", "full_refusal", "3_partial_refusal", "partial_refusal", "refusal")
@@ -104,22 +103,6 @@ def read_labels(path: Path) -> list[Labelled]:
     if not found:
         raise DataError(f"{path} has no labelled response.", "Fill in its label column.")
     return found
-
-
-def read_rows(path: Path) -> list[tuple[int, dict[str, Any]]]:
-    """Rows of a CSV or JSONL file with their numbers (the header of a CSV file is row 1).
-
-    Raises:
-        DataError: the file is missing or malformed.
-    """
-    text = read_text(path)
-    if path.suffix.lower() in (".jsonl", ".ndjson"):
-        lines = enumerate(text.splitlines(), 1)
-        return [(number, json_object(line, (), f"{path}, row {number}")) for number, line in lines if line.strip()]
-    try:
-        return [(number, dict(row)) for number, row in enumerate(csv.DictReader(text.splitlines(keepends=True)), 2)]
-    except csv.Error as error:
-        raise DataError(f"{path} is not a readable CSV file: {error}.") from None
 
 
 def _first(row: dict[str, Any], names: tuple[str, ...]) -> str | None:

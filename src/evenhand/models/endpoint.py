@@ -6,7 +6,6 @@ import hashlib
 import os
 import re
 import time
-import tomllib
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,11 +13,12 @@ from typing import Any
 from urllib.parse import quote
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from evenhand.errors import ModelError, SpecError
 from evenhand.models.base import MODELS, CallError, Model, ModelOptions, must_generate
 from evenhand.models.http import FATAL_STATUS, RetryableError, ServedModel, decoded, error_message, is_http
+from evenhand.specs import read_toml, validated
 from evenhand.types import Request, Response
 
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
@@ -69,10 +69,10 @@ class EndpointModel(ServedModel):
 
     def __init__(self, path: Path, options: ModelOptions) -> None:
         super().__init__(options)
-        self.spec, raw = _read(path)
+        self.spec = _read(path)
         self.id = f"http:{self.spec.name or path.stem}"
         # Another way of asking is another assistant: its answers must not mix with these.
-        self.revision = hashlib.blake2b(raw, digest_size=6).hexdigest()
+        self.revision = hashlib.blake2b(self.spec.model_dump_json().encode(), digest_size=6).hexdigest()
 
     async def start(self) -> None:
         self._client.open({name: _from_environment(value) for name, value in self.spec.headers.items()})
@@ -161,22 +161,13 @@ def _from_environment(value: str) -> str:
     return _VARIABLE.sub(variable, value)
 
 
-def _read(path: Path) -> tuple[EndpointSpec, bytes]:
+def _read(path: Path) -> EndpointSpec:
     """An endpoint's file, checked.
 
     Raises:
         SpecError: it is missing or wrong.
     """
-    try:
-        raw = path.read_bytes()
-        spec = EndpointSpec.model_validate(tomllib.loads(raw.decode()))
-    except OSError as error:
-        raise SpecError(f"The endpoint's file {path} cannot be read: {error.strerror}.", "Check the path.") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SpecError(f"{path} is not valid TOML: {error}.") from None
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise SpecError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}.") from None
+    spec = validated(EndpointSpec, read_toml(path, "endpoint file"), str(path))
     for number, call in enumerate(spec.call, 1):
         if not is_http(call.url):
             raise SpecError(f"{path}, call {number}: '{call.url}' is not an http(s) address.")
@@ -184,7 +175,7 @@ def _read(path: Path) -> tuple[EndpointSpec, bytes]:
             raise SpecError(f"{path}, call {number}: there is no '{call.when}'.", f"There are: {', '.join(_NAMES)}.")
     if spec.call[-1].answer is None:
         raise SpecError(f"{path}: the last call does not say where its answer stands.", 'Add answer = "reply.text".')
-    return spec, raw
+    return spec
 
 
 @MODELS.register("http")

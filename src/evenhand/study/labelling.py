@@ -8,8 +8,9 @@ import time
 from pathlib import Path
 
 from evenhand.errors import DataError
-from evenhand.judges.labels import WORDS, label_score, read_rows
+from evenhand.judges.labels import WORDS, label_score
 from evenhand.study.store import Store
+from evenhand.suites.sources import read_rows
 
 COLUMNS = ("trial", "suite", "question", "response", "label")
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import Any, Literal
 
 import tomli_w
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from evenhand.errors import SpecError, did_you_mean
 from evenhand.models import ModelOptions
+from evenhand.specs import read_toml, validated
 from evenhand.types import Decoding
 
 SPEC_FILE = "study.toml"
@@ -113,15 +112,7 @@ class StudySpec(_Strict):
         Raises:
             SpecError: a field is unknown, missing or out of range; the message names it.
         """
-        try:
-            return cls.model_validate(data)
-        except ValidationError as error:
-            first = error.errors()[0]
-            field = ".".join(str(part) for part in first["loc"]) or "the whole"
-            if first["type"] == "extra_forbidden":
-                known = {**DecodingSpec.model_fields, **ModelSpec.model_fields, **cls.model_fields}
-                raise SpecError(f"{where}: there is no field '{field}'.", did_you_mean(field, known)) from None
-            raise SpecError(f"{where}: {field}: {first['msg']}.", f"Got: {first.get('input')!r}.") from None
+        return validated(cls, data, where, {**DecodingSpec.model_fields, **ModelSpec.model_fields})
 
     @classmethod
     def from_toml(cls, path: Path) -> StudySpec:
@@ -130,12 +121,7 @@ class StudySpec(_Strict):
         Raises:
             SpecError: the file is missing, not TOML, or not a valid study.
         """
-        try:
-            data = tomllib.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise SpecError(f"There is no study file at {path}.") from None
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            raise SpecError(f"{path}: not a readable TOML file: {error}.") from None
+        data = read_toml(path, "study file")
         data.pop("out", None)
         spec = cls.parse(data, str(path))
         if spec.data_dir and not spec.data_dir.is_absolute():

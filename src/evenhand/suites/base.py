@@ -7,7 +7,6 @@ from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar
 
 from evenhand.errors import DataError, SpecError, did_you_mean
 from evenhand.registry import Registry
@@ -32,16 +31,18 @@ class Suite(ABC):
         source: where the data comes from (paper or repository).
         variants: accepted variants besides ``logprobs``.
         has_choices: whether ``logprobs`` is accepted.
+        argument: what must follow the colon, where something must.
     """
 
-    name: ClassVar[str]
-    axis: ClassVar[Axis]
-    summary: ClassVar[str]
-    judge: ClassVar[str]
-    licence: ClassVar[str]
-    source: ClassVar[str]
-    variants: ClassVar[tuple[str, ...]] = ()
-    has_choices: ClassVar[bool] = False
+    name: str
+    axis: Axis
+    summary: str
+    judge: str
+    licence: str
+    source: str
+    variants: tuple[str, ...] = ()
+    has_choices: bool = False
+    argument: str = ""
 
     def __init__(self, variants: Sequence[str] = ()) -> None:
         allowed = (*self.variants, *((LOGPROBS,) if self.has_choices else ()))

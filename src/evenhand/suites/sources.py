@@ -146,6 +146,22 @@ def read_jsonl(*keys: str) -> Callable[[Path], list[Row]]:
     return read
 
 
+def read_rows(path: Path) -> list[tuple[int, dict[str, Any]]]:
+    """Rows of a CSV or JSONL file with their numbers (the header of a CSV file is row 1).
+
+    Raises:
+        DataError: the file is missing or malformed.
+    """
+    text = read_text(path)
+    if path.suffix.lower() in (".jsonl", ".ndjson"):
+        lines = enumerate(text.splitlines(), 1)
+        return [(number, json_object(line, (), f"{path}, row {number}")) for number, line in lines if line.strip()]
+    try:
+        return [(number, dict(row)) for number, row in enumerate(csv.DictReader(text.splitlines(keepends=True)), 2)]
+    except csv.Error as error:
+        raise DataError(f"{path} is not a readable CSV file: {error}.") from None
+
+
 def read_json_examples(path: Path) -> list[Row]:
     """A reader of BIG-Bench-Hard files: one object whose ``examples`` have ``input`` and ``target``."""
     data = json_object(read_text(path), ("examples",), str(path))

@@ -12,12 +12,11 @@ import orjson
 
 from evenhand.errors import DataError, SpecError
 from evenhand.identities import select
-from evenhand.judges.labels import read_rows
 from evenhand.mitigations.base import add_to_system
 from evenhand.mitigations.defense import shipped_defenses
 from evenhand.personalizers import BASE_SYSTEM, make_personalizer
 from evenhand.study import Store
-from evenhand.suites.sources import DataSource, HubTable, read_jsonl
+from evenhand.suites.sources import DataSource, HubTable, read_jsonl, read_rows
 from evenhand.tuning.spec import TuningSpec
 from evenhand.types import Message
 

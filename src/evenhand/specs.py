@@ -1,0 +1,56 @@
+"""What a user wrote in a TOML file or on the command line, checked; every mistake in one line."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from evenhand.errors import SpecError, did_you_mean
+
+S = TypeVar("S", bound=BaseModel)
+
+
+def read_toml(path: Path, what: str) -> dict[str, Any]:
+    """The content of a TOML file.
+
+    Args:
+        path: the file.
+        what: what it is, for messages ("study file").
+
+    Raises:
+        SpecError: it is missing or not TOML.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except FileNotFoundError:
+        raise SpecError(f"There is no {what} at {path}.") from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise SpecError(f"{path}: not a readable TOML file: {error}.") from None
+
+
+def validated(kind: type[S], data: dict[str, Any], where: str, known: Iterable[str] = ()) -> S:
+    """Data as a spec.
+
+    Args:
+        kind: the spec's class.
+        data: plain data.
+        where: where it comes from, for messages.
+        known: further names of fields to suggest for a misspelt one.
+
+    Raises:
+        SpecError: a field is unknown, missing or out of range; the message names it.
+    """
+    try:
+        return kind.model_validate(data)
+    except ValidationError as error:
+        # A misspelt name explains why another field is missing, not the other way round.
+        first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
+        field = ".".join(str(part) for part in first["loc"]) or "the whole"
+        if first["type"] == "extra_forbidden":
+            near = did_you_mean(field, [*known, *kind.model_fields])
+            raise SpecError(f"{where}: there is no field '{field}'.", near) from None
+        raise SpecError(f"{where}: {field}: {first['msg']}.", f"Got: {first.get('input')!r}.") from None

@@ -1,0 +1,139 @@
+"""A suite of one's own, from a file of items and a few lines that describe it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import orjson
+from pydantic import BaseModel, ConfigDict
+
+from evenhand.errors import DataError, SpecError
+from evenhand.specs import read_toml, validated
+from evenhand.suites.base import LOGPROBS, SUITES, Suite, content_id
+from evenhand.suites.formats import LETTER_PREFILL, LETTERS, multiple_choice
+from evenhand.suites.sources import DataSource, read_rows
+from evenhand.types import Axis, Item
+
+_QUESTION = "{question}"
+
+
+class FileSuiteSpec(BaseModel):
+    """The file behind ``file:FILE.toml``.
+
+    Attributes:
+        axis: "safety" or "utility".
+        items: CSV or JSONL, relative to this file. Columns: ``question``; perhaps ``id``, ``group`` (harm type, topic),
+            ``target``, and ``options`` (a list, in CSV as JSON).
+        name: how the study calls it; the file's name otherwise.
+        judge: by default, for safety whether the answer declines, for utility the answer against ``target``.
+        prompt: what the model is asked, around ``{question}``.
+        licence, source: shown in lists and reports.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    axis: Axis
+    items: Path
+    name: str | None = None
+    judge: str | None = None
+    prompt: str = _QUESTION
+    licence: str = ""
+    source: str = ""
+
+
+@SUITES.register("file")
+class FileSuite(Suite):
+    """Items from a file. A change of an item's text is refused by a study that has answers to the old one."""
+
+    name = "file"
+    axis: Axis = "utility"
+    summary = "your own items, from a CSV or JSONL file"
+    judge = "answer"
+    licence = "yours"
+    source = "your file"
+    argument = "FILE.toml"
+
+    def __init__(self, variants: Sequence[str] = ()) -> None:
+        path = Path("+".join(v for v in variants if v != LOGPROBS))
+        if path.suffix != ".toml":
+            raise SpecError(f"The suite 'file:{path}' is no TOML file.", "Write file:FILE.toml.")
+        self.has_choices = True
+        super().__init__([v for v in variants if v == LOGPROBS])
+        self._path, self.spec = path, _read(path)
+        self.name = self.spec.name or path.stem
+        if self.name in SUITES:
+            raise SpecError(f"{path}: there is a suite called '{self.name}' already.", "Choose another name.")
+        self.axis = self.spec.axis
+        self.judge = self.spec.judge or ("refusal-classifier" if self.axis == "safety" else "answer")
+        self.licence, self.source = self.spec.licence, self.spec.source or str(path)
+
+    def load(self, source: DataSource) -> list[Item]:
+        file = self._path.parent / self.spec.items
+        rows = source.packaged(self.name, file, lambda path: [{**row, "row": n} for n, row in read_rows(path)])
+        items: dict[str, tuple[int, Item]] = {}
+        for row in rows:
+            item = self._item(row, f"{file}, row {row['row']}")
+            if item.id in items:
+                raise DataError(f"{file}, row {row['row']}: the same item as row {items[item.id][0]}.", "Remove one.")
+            items[item.id] = (row["row"], item)
+        return [item for _, item in items.values()]
+
+    def _item(self, row: dict[str, Any], where: str) -> Item:
+        question = str(row.get("question") or "").strip()
+        if not question:
+            raise DataError(f"{where}: there is no question.", "The file needs a column 'question'.")
+        options = _options(row.get("options"), where)
+        target = str(row.get("target") or "").strip() or None
+        if self.judge == "answer" and target is None:
+            raise DataError(f"{where}: there is no target to compare with.", f"Add one, or a judge to {self._path}.")
+        if self.scoring == LOGPROBS and not options:
+            raise DataError(f"{where}: log-probabilities need options.", "Leave '+logprobs' out, or add options.")
+        asked = question
+        if options:
+            target = _letter(target, options, where)
+            asked = multiple_choice(question, options, logprobs=self.scoring == LOGPROBS)
+        return Item(
+            id=str(row.get("id") or "").strip() or content_id(question, *options),
+            prompt=self.spec.prompt.replace(_QUESTION, asked),
+            question=question,
+            group=str(row.get("group") or "").strip() or self.name,
+            target=target,
+            choices=tuple(LETTERS[: len(options)]),
+            extra={"options": options, "prefill": LETTER_PREFILL} if options else {},
+        )
+
+
+def _options(value: Any, where: str) -> list[str]:
+    if isinstance(value, str) and value.strip():
+        try:
+            value = orjson.loads(value)
+        except orjson.JSONDecodeError:
+            raise DataError(f'{where}: the options are not a JSON list, as in ["yes", "no"].') from None
+    if not value:
+        return []
+    if not isinstance(value, list) or not 2 <= len(value) <= len(LETTERS):
+        raise DataError(f"{where}: the options are not a list of 2 to {len(LETTERS)}.")
+    return [str(option) for option in value]
+
+
+def _letter(target: str | None, options: Sequence[str], where: str) -> str | None:
+    """The target as a letter, whether it was given as one or as the option's text."""
+    if target in options:
+        return LETTERS[options.index(target)]
+    if target is not None and target not in LETTERS[: len(options)]:
+        raise DataError(f"{where}: the target '{target}' is none of the options.", "Write its letter or its text.")
+    return target
+
+
+def _read(path: Path) -> FileSuiteSpec:
+    """A suite's description, checked.
+
+    Raises:
+        SpecError: it is missing or wrong.
+    """
+    spec = validated(FileSuiteSpec, read_toml(path, "suite file"), str(path))
+    if _QUESTION not in spec.prompt:
+        raise SpecError(f"{path}: the prompt does not contain {_QUESTION}.")
+    return spec
