@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # Pinned: an open range would pull gigabytes of GPU libraries on machines that have no use for them.
 TORCH ?= torch==2.13.0
 
-.PHONY: demo test check install clean
+.PHONY: demo test check docs install clean
 
 demo: $(VENV)/.local
 	$(BIN)/evenhand demo --out demo
@@ -17,6 +17,10 @@ check: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+docs: $(VENV)/.docs
+	$(BIN)/typer evenhand.cli.main utils docs --name evenhand --title "Command line" --output docs/reference/cli.md
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet --site-dir site
 
 install: $(VENV)/.dev
 
@@ -34,5 +38,9 @@ $(VENV)/.dev: pyproject.toml | $(VENV)/.local
 	$(BIN)/pip install --quiet -e '.[local,hub,tune,dev]'
 	touch $@
 
+$(VENV)/.docs: pyproject.toml | $(VENV)/.dev
+	$(BIN)/pip install --quiet -e '.[docs]'
+	touch $@
+
 clean:
-	rm -rf $(VENV) demo build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) demo site docs/reference/cli.md build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
