@@ -111,7 +111,8 @@ def completion(text: str, payload: dict[str, Any], finish: str = "stop") -> dict
     choice: dict[str, Any] = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": finish}
     if payload.get("logprobs"):
         letter = text.strip(" ()")[0]
-        top = [{"token": letter, "logprob": -0.2}, {"token": " Z", "logprob": -3.0}]
+        others = [{"token": f" {other}", "logprob": -3.0} for other in "ABCDZ" if other != letter]
+        top = [{"token": letter, "logprob": -0.2}, *others]
         choice["logprobs"] = {"content": [{"token": letter, "logprob": -0.2, "top_logprobs": top}]}
     return {
         "id": "x",
