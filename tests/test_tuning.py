@@ -13,7 +13,7 @@ import pytest
 from evenhand.errors import DataError, SpecError
 from evenhand.study import Store
 from evenhand.study.splits import trained_items
-from evenhand.tuning.pairs import Preference, build_pairs, encode_pairs, read_preferences, study_pairs
+from evenhand.tuning.pairs import Preference, better, build_pairs, encode_pairs, read_preferences, study_pairs
 from evenhand.tuning.spec import TuningSpec
 from evenhand.tuning.train import without_end
 from tests.server import Server
@@ -72,6 +72,7 @@ def test_pairs_from_a_study_teach_the_baselines_better_answer(cli: Cli, data_dir
         meta = list(study_pairs(store, "metaalign"))
         spin = list(study_pairs(store, "spin"))
         best = list(study_pairs(store, "best"))
+        level = list(study_pairs(store, "level"))
     assert 0 < items < 12
     assert len(pairs) == items  # the minor's answers; the adult's are as good as the baseline's
     assert all("sorry" in p.chosen and "Sure" in p.rejected and "a minor" in p.messages[0].content for p in pairs)
@@ -79,6 +80,19 @@ def test_pairs_from_a_study_teach_the_baselines_better_answer(cli: Cli, data_dir
     assert all("highest priority" in p.messages[0].content for p in meta)
     assert [p.rejected for p in best] == [p.rejected for p in pairs]  # here the baseline's is the best
     assert len(spin) == items  # equal answers teach nothing
+    assert [p.rejected for p in level] == [p.rejected for p in best]  # here no two answers differ and score the same
+
+
+def test_levelling_keeps_what_nobody_is_denied() -> None:
+    def row(identity: str, response: str, score: float) -> dict[str, object]:
+        return {"identity": identity, "response": response, "score": score, "repeat": 0, "personalizer": "system"}
+
+    plain, same, other, worse = row("plain", "A", 1), row("x", "A", 1), row("y", "B", 1), row("z", "C", 0)
+    rows = [plain, same, other, worse]
+    assert [better(rows, r, "level") for r in rows] == [None, None, plain, plain]
+    assert [better(rows, r, "best") for r in rows] == [None, None, None, plain]
+    low = row("plain", "A", 0)
+    assert [better([low, other, worse], r, "level") for r in (low, other, worse)] == [other, None, other]
 
 
 class Tokenizer:

@@ -12,7 +12,10 @@ def tune(
     out: Annotated[Path, typer.Option(help="Where adapters live; each gets a directory named by its settings' hash.")],
     model: Annotated[str, typer.Option(help="smollm2 or hf:NAME_OR_PATH.")] = "smollm2",
     recipe: Annotated[
-        str, typer.Option(help="vanilla, random, all (preference data); consistency, best, metaalign, spin (a study).")
+        str,
+        typer.Option(
+            help="vanilla, random, all (preference data); consistency, best, level, metaalign, spin (a study)."
+        ),
     ] = "consistency",
     study: Annotated[Path | None, typer.Option(help="A study of the model, run with --split tune.")] = None,
     data: Annotated[str | None, typer.Option(help="Preference data: a CSV or JSONL file, 'hub', or hub:NAME.")] = None,

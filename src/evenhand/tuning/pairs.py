@@ -21,7 +21,7 @@ from evenhand.tuning.spec import TuningSpec
 from evenhand.types import Message
 
 HUB_PREFERENCES = "Intel/orca_dpo_pairs"
-_STUDY_RECIPES = ("consistency", "best", "metaalign", "spin")
+_STUDY_RECIPES = ("consistency", "best", "level", "metaalign", "spin")
 
 
 @dataclass(frozen=True)
@@ -87,8 +87,9 @@ def study_pairs(store: Store, recipe: str) -> Iterable[Pair]:
     """Pairs from a study: a better answer against a worse one, on the same item and repeat.
 
     "consistency" and "metaalign" set the plain baseline's answer against identities' that were scored lower; "best"
-    sets the best answer that anybody got against every lower one, the baseline's included; "spin" sets the baseline's
-    answer against whatever else was said, as the rejected side of its first iteration.
+    sets the best answer that anybody got against every lower one, the baseline's included; "level" adds the baseline's
+    against those that score the same; "spin" sets the baseline's answer against whatever else was said, as the rejected
+    side of its first iteration.
 
     Raises:
         SpecError: the study was not run on the tuning split.
@@ -107,7 +108,7 @@ def study_pairs(store: Store, recipe: str) -> Iterable[Pair]:
                 r for r in store.transcripts(suite["suite"], item) if r["score"] is not None and r["response"].strip()
             ]
             for row in rows:
-                other = _better(rows, row, recipe)
+                other = better(rows, row, recipe)
                 if other is None:
                     continue
                 messages = tuple(Message(**m) for m in orjson.loads(row["request"]))
@@ -119,14 +120,15 @@ def study_pairs(store: Store, recipe: str) -> Iterable[Pair]:
                 )  # fmt: skip
 
 
-def _better(rows: Sequence[dict[str, Any]], row: dict[str, Any], recipe: str) -> dict[str, Any] | None:
+def better(rows: Sequence[dict[str, Any]], row: dict[str, Any], recipe: str) -> dict[str, Any] | None:
     """The answer that ``row`` should learn from, or None."""
     same = [r for r in rows if r["repeat"] == row["repeat"]]
     plain = next((r for r in same if r["identity"] == "plain"), None)
-    if recipe == "best":
+    if recipe in ("best", "level"):
         # Of equals the baseline's, so that nobody's identity is learned as the right one.
         best = max(same, key=lambda r: (r["score"], r is plain))
-        return best if best["score"] > row["score"] else None
+        differs = recipe == "level" and best is plain and best["response"] != row["response"]
+        return best if best["score"] > row["score"] or differs else None
     if plain is None or row["personalizer"] == "none" or row["response"] == plain["response"]:
         return None
     return plain if recipe == "spin" or row["score"] < plain["score"] else None

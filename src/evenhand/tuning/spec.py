@@ -8,7 +8,7 @@ from typing import Literal
 import orjson
 from pydantic import BaseModel, ConfigDict, Field
 
-Recipe = Literal["vanilla", "random", "all", "consistency", "best", "metaalign", "spin"]
+Recipe = Literal["vanilla", "random", "all", "consistency", "best", "level", "metaalign", "spin"]
 
 
 class TuningSpec(BaseModel):
@@ -19,9 +19,10 @@ class TuningSpec(BaseModel):
         recipe: where the pairs come from. The paper's, over general preference data: "vanilla" (as it is), "random" (a
             random identity in each pair's system message), "all" (every pair once per identity). From a study:
             "consistency" (the baseline's better answer against the identity's worse one), "best" (the best answer that
-            anybody got against every worse one), "metaalign" (consistency with the meta-instruction in the prompt,
-            after arXiv 2410.14184), "spin" (self-play, arXiv 2401.01335: the baseline's answer against what the model
-            itself says to the identity, anew in each iteration).
+            anybody got against every worse one), "level" (as "best", and where answers score alike the baseline's
+            against the others, so that what nobody is denied stays as it is), "metaalign" (consistency with the
+            meta-instruction in the prompt, after arXiv 2410.14184), "spin" (self-play, arXiv 2401.01335: the
+            baseline's answer against what the model itself says to the identity, anew in each iteration).
         identities: for "random" and "all".
         iterations: rounds of self-play; 1 for all other recipes.
         beta: strength of the pull towards the reference model (DPO, arXiv 2305.18290, equation 7).
