@@ -6,7 +6,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import nbformat
 import pytest
+from nbclient import NotebookClient
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
@@ -21,6 +23,17 @@ def test_an_assistant_of_ones_own(tmp_path: Path) -> None:
     assert (tmp_path / "study" / "report.html").exists()
 
 
+def test_the_notebook(tmp_path: Path) -> None:
+    notebook = nbformat.read(EXAMPLES / "analysis.ipynb", as_version=4)
+    assert not any(cell.get("outputs") for cell in notebook.cells), "commit it without outputs"
+    NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    printed = [o for cell in notebook.cells for o in cell.get("outputs", ()) if o.get("name") == "stdout"]
+    assert "corrected" in printed[0]["text"]
+    chart = next(o for cell in notebook.cells for o in cell.get("outputs", ()) if "data" in o)
+    assert "vegaEmbed" in chart["data"]["text/html"]
+    assert (tmp_path / "notebook-study" / "report.html").exists()
+
+
 @pytest.mark.model
 def test_tuning_two_steps_of_each(tmp_path: Path) -> None:
     command = [sys.executable, str(EXAMPLES / "tune_adapter.py"), str(tmp_path), "--quick"]
@@ -32,4 +45,8 @@ def test_tuning_two_steps_of_each(tmp_path: Path) -> None:
 
 
 def test_every_example_is_tested() -> None:
-    assert {p.name for p in EXAMPLES.glob("*.py")} == {"own_assistant.py", "tune_adapter.py"}
+    assert {p.name for p in EXAMPLES.iterdir() if p.suffix in (".py", ".ipynb")} == {
+        "own_assistant.py",
+        "tune_adapter.py",
+        "analysis.ipynb",
+    }

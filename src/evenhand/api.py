@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from evenhand.audit.validate import Validation, validate
 from evenhand.errors import SpecError
 from evenhand.judges import make_judge
 from evenhand.judges.labels import read_labels
+from evenhand.loops import run_async
 from evenhand.mitigations.cues import POLICY, needed, read_policy
 from evenhand.models import Model, ModelOptions, make_model
 from evenhand.report.export import Format, Frames, export, frames
@@ -186,7 +186,7 @@ def audit_judge(
         probes = [*labelled_probes(read_labels(Path(labels)), member), *(p for p in probes if p.is_pair)]
     own = make_model(judge.partition(":")[2], options) if other and member.reads_notes else None
     second = make_model(other, options) if other else None
-    return asyncio.run(audit(member, probes, biases=biases, own=own, other=second, tell=tell))
+    return run_async(audit(member, probes, biases=biases, own=own, other=second, tell=tell))
 
 
 def judge_again(

@@ -11,6 +11,7 @@ from evenhand.analysis.agreement import Agreement, DifferentialError, Estimate, 
 from evenhand.errors import DataError
 from evenhand.judges import Judge
 from evenhand.judges.labels import Labelled, declines, label_score, read_labels
+from evenhand.loops import run_async
 from evenhand.types import Verdict
 
 
@@ -48,7 +49,7 @@ def validate(judge: Judge, path: Path) -> Validation:
         ModelError: the model behind the judge cannot be used.
     """
     labelled = read_labels(path)
-    verdicts = asyncio.run(_judge_all(judge, labelled))
+    verdicts = run_async(_judge_all(judge, labelled))
     return assess(judge, labelled, verdicts, str(path))
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from evenhand.errors import EvenhandError, ModelError, SpecError, StoreError
 from evenhand.judges import Judge, make_judge
+from evenhand.loops import run_async
 from evenhand.mitigations import MitigatedModel
 from evenhand.models import CallError, Model, make_model
 from evenhand.runner.plan import Plan, Trial, make_plan
@@ -83,7 +84,7 @@ def run_study(
         store.add_design([(s, plan.items(s)) for s in plan.suites], plan.judges, plan.identities)
         store.set_meta(_PINNED, plan.source.pinned)
         (directory / SPEC_FILE).write_text(spec.to_toml(), encoding="utf-8")
-        return asyncio.run(_Engine(plan, store, chosen, progress or Silent()).run())
+        return run_async(_Engine(plan, store, chosen, progress or Silent()).run())
 
 
 class _Engine:

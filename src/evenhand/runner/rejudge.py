@@ -10,6 +10,7 @@ from typing import Any
 
 from evenhand.errors import SpecError, did_you_mean
 from evenhand.judges import Judge, make_judge
+from evenhand.loops import run_async
 from evenhand.models import CallError, ModelOptions
 from evenhand.runner.progress import Progress, Silent
 from evenhand.runner.writer import Writer
@@ -101,7 +102,7 @@ def rejudge(
                 raise SpecError(f"The study has no suite '{suite}'.", did_you_mean(suite, current))
         wanted = {**current, **judges}
         members = {name: make_judge(name, options) for name in set(wanted.values())}
-        done = asyncio.run(_judge_all(store, wanted, members, progress or Silent()))
+        done = run_async(_judge_all(store, wanted, members, progress or Silent()))
         if keep:
             for suite, name in judges.items():
                 store.set_judge(suite, name)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import shutil
 import time
 from collections.abc import Callable, Sequence
@@ -13,6 +12,7 @@ from typing import Any
 import orjson
 
 from evenhand.errors import ModelError, SpecError
+from evenhand.loops import run_async
 from evenhand.models import ModelOptions, make_model, respond_all
 from evenhand.study.splits import ADAPTER_FILE
 from evenhand.tuning.pairs import Pair, Preference, build_pairs, encode_pairs
@@ -112,7 +112,7 @@ def _replayed(spec: TuningSpec, pairs: Sequence[Pair], adapter: Path | None, tel
     model = make_model(spec.model, ModelOptions(adapter=str(adapter) if adapter else None, dtype=spec.dtype))
     decoding = Decoding(temperature=1.0, top_k=model.default_top_k, max_tokens=_ANSWER_TOKENS)
     asked = [Request(pair.messages, decoding, seed=(spec.seed << 20) + n) for n, pair in enumerate(pairs)]
-    answers = asyncio.run(respond_all(model, asked))
+    answers = run_async(respond_all(model, asked))
     return [
         replace(pair, rejected=answer.text, rejected_cut=answer.finish_reason == "length")
         for pair, answer in zip(pairs, answers, strict=True)
