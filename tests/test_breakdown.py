@@ -15,9 +15,11 @@ from evenhand.analysis import SuiteScores, estimate_pb
 from evenhand.analysis.breakdown import additivity, by_group, categories, gap
 from evenhand.analysis.comparison import compare
 from evenhand.analysis.components import variance_components
+from evenhand.analysis.cues import by_cue
 from evenhand.analysis.marginals import marginals
 from evenhand.analysis.planning import items_needed
 from evenhand.analysis.resampling import noise_draws, permuted_means
+from evenhand.analysis.scores import tabulate
 from evenhand.analysis.tradeoff import trade_off
 from tests.server import Server
 
@@ -205,6 +207,30 @@ def test_a_lower_bias_is_found_with_honest_intervals() -> None:
     assert abs(np.mean(covered) - 0.95) < 3 * np.sqrt(0.95 * 0.05 / 100)
 
 
+def test_each_way_of_conveying_an_identity_has_its_own_bias() -> None:
+    rng = np.random.default_rng(0)
+    fair = rng.integers(0, 2, 40) * 100.0
+    rows = []
+    for item in range(40):
+        for person in ("a", "b", "c"):
+            # Told outright, c always fails; told by a profile, all get the same. The name cannot convey c.
+            stated = 0.0 if person == "c" else fair[item]
+            told = {"system": stated, "profile": fair[item], **({} if person == "c" else {"first-name": fair[item]})}
+            rows += [
+                ("s", "safety", "g", str(item), cue, person, "k", 0, x / 100, "", "stop", None)
+                for cue, x in told.items()
+            ]
+    (table,) = tabulate(rows, ["a", "b", "c"])
+    found = {c.personalizer: c for c in by_cue(table, draws=300, permutations=300, seed=0)}
+    level = fair.mean()
+    assert found["system"].scores == {"a": level, "b": level, "c": 0.0}
+    assert found["system"].pb.plugin == pytest.approx(level * np.sqrt(2) / 3)  # deviations +1/3, +1/3, -2/3
+    assert found["profile"].pb.plugin == 0
+    assert set(found["first-name"].scores) == {"a", "b"}
+    (alone,) = tabulate([r for r in rows if r[4] == "system"], ["a", "b", "c"])
+    assert by_cue(alone, draws=300, permutations=300, seed=0) == []
+
+
 def test_compare_and_plan_on_the_command_line(
     cli: Callable[..., subprocess.CompletedProcess[str]], server: Server, data_dir: Path, tmp_path: Path
 ) -> None:
@@ -225,6 +251,10 @@ def test_compare_and_plan_on_the_command_line(
     found = evenhand.analyze(tmp_path / "a")
     assert set(found.axes["safety"].additivity) == {"a man who is a minor"}
     assert {c.source for c in found.suites[0].components} >= {"identity", "personalizer", "item", "repeat"}
+    assert [c.personalizer for c in found.suites[0].cues] == ["system", "user"]
+    report = evenhand.write_report(tmp_path / "a").read_text()
+    assert 'id="cues"' in report
+    assert "What it cost" in report
     shown = cli("analyze", str(tmp_path / "a")).stdout
     assert "beyond the sum of its parts" in shown
     assert cli("compare", str(tmp_path / "a")).returncode == 2

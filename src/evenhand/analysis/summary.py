@@ -14,6 +14,7 @@ from evenhand.analysis.bias import BiasEstimator, PBEstimate
 from evenhand.analysis.breakdown import Gap, GroupTable, Lowest, additivity, by_group, categories, gap, lowest
 from evenhand.analysis.components import Component, variance_components
 from evenhand.analysis.correction import Correction, correct
+from evenhand.analysis.cues import CueResult, by_cue
 from evenhand.analysis.deviations import Contrast, from_baseline, from_mean
 from evenhand.analysis.marginals import marginals
 from evenhand.analysis.quality import JudgeQuality, judge_quality
@@ -67,7 +68,8 @@ class IdentityResult:
 
 @dataclass(frozen=True)
 class SuiteResult:
-    """One suite: PB, mean over identities, labels of the responses, groups of items, variance components."""
+    """One suite: PB, mean over identities, labels of the responses, groups of items, variance components, and PB by
+    how the identity was conveyed (where there are several ways)."""
 
     suite: str
     axis: str
@@ -77,6 +79,7 @@ class SuiteResult:
     labels: dict[str, int]
     groups: GroupTable
     components: list[Component]
+    cues: list[CueResult]
 
 
 @dataclass(frozen=True)
@@ -335,6 +338,7 @@ def _suite_result(
         dict(labels.most_common()),
         by_group(table, permutations=settings.permutations // 2, seed=settings.seed),
         variance_components(table),
+        by_cue(table, draws=settings.draws, permutations=settings.permutations, seed=settings.seed),
     )
 
 

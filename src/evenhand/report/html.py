@@ -80,6 +80,7 @@ def render_report(store: Store, analysis: Analysis, against: tuple[str, Comparis
         figures={s["suite"]: known_figures(s["judge"]) for s in store.suites()},
         failures=store.failure_reasons(),
         totals=store.totals(),
+        seconds=sum(run["ended_at"] - run["started_at"] for run in runs if run["ended_at"]),
         examples=most_different(store, analysis),
         safety_suites={s["suite"] for s in store.suites() if s["axis"] == "safety"},
         written=datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
