@@ -35,7 +35,7 @@ $(VENV)/.local: pyproject.toml | $(VENV)/bin/python
 	touch $@
 
 $(VENV)/.dev: pyproject.toml | $(VENV)/.local
-	$(BIN)/pip install --quiet -e '.[local,hub,tune,dev]'
+	$(BIN)/pip install --quiet -e '.[local,hub,tune,inspect,lm-eval,ray,dev]'
 	touch $@
 
 $(VENV)/.docs: pyproject.toml | $(VENV)/.dev

@@ -116,7 +116,9 @@ def completion(text: str, payload: dict[str, Any], finish: str = "stop") -> dict
         choice["logprobs"] = {"content": [{"token": letter, "logprob": -0.2, "top_logprobs": top}]}
     return {
         "id": "x",
+        "object": "chat.completion",
+        "created": 1,
         "model": f"{payload['model']}-2026",
         "choices": [choice],
-        "usage": {"prompt_tokens": 11, "completion_tokens": 7},
+        "usage": {"prompt_tokens": 11, "completion_tokens": 7, "total_tokens": 18},
     }

@@ -22,7 +22,7 @@ LAYERS: list[set[str]] = [
     {"analysis"},
     {"tables"},
     {"audit"},
-    {"report", "mitigate", "adaptive", "tuning"},
+    {"report", "mitigate", "adaptive", "tuning", "integrations"},
     {"api"},
     {"cli", "pytest_plugin"},
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from evenhand.audit.judges import JudgeComparison, compare_judges
 from evenhand.audit.run import Audit, audit, labelled_probes, shipped_probes
 from evenhand.audit.validate import Validation, validate
 from evenhand.errors import SpecError
+from evenhand.integrations.inspect_logs import write_logs
 from evenhand.judges import make_judge
 from evenhand.judges.labels import read_labels
 from evenhand.loops import run_async
@@ -30,6 +31,7 @@ from evenhand.study import Store, StudySpec
 from evenhand.tables import compare_stores, tables_of
 
 REPORT_FILE = "report.html"
+ExportForm = Format | Literal["inspect"]
 
 
 def run(
@@ -250,18 +252,20 @@ def load(path: Path | str) -> Frames:
         return frames(store)
 
 
-def export_study(path: Path | str, out: Path | str, form: Format) -> list[Path]:
+def export_study(path: Path | str, out: Path | str, form: ExportForm) -> list[Path]:
     """Write a study for other tools; see :func:`evenhand.report.export.export`.
 
     Args:
         path: the study's directory.
         out: the directory to write to.
-        form: "parquet", "csv", "json", "markdown", "latex", "svg" or "png".
+        form: "parquet", "csv", "json", "markdown", "latex", "svg", "png", or "inspect" for logs of Inspect AI.
 
     Returns:
         The files that were written.
     """
     with Store.open(Path(path)) as store:
+        if form == "inspect":
+            return write_logs(store, Path(out))
         needs_results = form not in ("parquet", "csv", "json")
         return export(store, analyze_store(store) if needs_results else None, Path(out), form)
 

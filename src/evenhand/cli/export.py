@@ -21,12 +21,14 @@ class ExportFormat(StrEnum):
     latex = "latex"
     svg = "svg"
     png = "png"
+    inspect = "inspect"
 
 
 def export(
     study: StudyDir,
     to: Annotated[
-        ExportFormat, typer.Option(help="Tables: parquet, csv, json. Results: markdown, latex. Figures: svg, png.")
+        ExportFormat,
+        typer.Option(help="parquet, csv, json: tables. markdown, latex: results. svg, png: figures. inspect: logs."),
     ],
     out: Annotated[Path, typer.Option(help="Directory to write to.")],
 ) -> None:

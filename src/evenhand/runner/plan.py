@@ -75,12 +75,16 @@ class Plan:
         items = sum(len(self.items(s)) for s in self.suites)
         return items * len(self.senders) * self.spec.repeats
 
-    def trials(self, store: Store) -> Iterator[Trial]:
-        """The trials that have no response yet, item by item, suites in step, all identities on an item together."""
+    def trials(self, store: Store | None) -> Iterator[Trial]:
+        """The trials that have no response yet, item by item, suites in step, all identities on an item together.
+
+        Args:
+            store: knows which have one; None for all trials.
+        """
         decoding = self.spec.decoding.decoding()
         for loaded, item in _in_step([(s, self.items(s)) for s in self.suites]):
             suite = loaded.suite
-            done = store.done_cells(suite.id, item.id)
+            done = store.done_cells(suite.id, item.id) if store else set()
             scored = suite.scoring == "logprobs" and bool(item.choices)
             for name, personalizer, identity in self.senders:
                 messages = self.mitigation.rewrite(_messages(personalizer, identity, item.prompt))

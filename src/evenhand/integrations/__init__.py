@@ -1,0 +1,1 @@
+"""evenhand inside other tools, and other tools inside evenhand."""

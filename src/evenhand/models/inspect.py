@@ -1,0 +1,97 @@
+"""Any provider of Inspect AI as a model."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from evenhand.errors import ModelError, SpecError, one_line
+from evenhand.models.base import MODELS, CallError, Model, ModelOptions, must_generate
+from evenhand.types import Request, Response
+
+_FINISHED = {"stop": "stop", "max_tokens": "length", "model_length": "length"}
+
+
+class InspectModel(Model):
+    """Asks through Inspect's own provider, which brings its retries, keys and settings."""
+
+    def __init__(self, name: str, options: ModelOptions) -> None:
+        if "/" not in name:
+            raise SpecError(f"The model 'inspect:{name}' names no provider.", "Write inspect:PROVIDER/MODEL.")
+        self.id = f"inspect:{name}"
+        self.name = name
+        self.options = options
+        self.concurrency = options.concurrency or 64
+        self._model: Any = None
+
+    async def start(self) -> None:
+        try:
+            from inspect_ai.model import GenerateConfig, get_model
+        except ImportError:
+            raise ModelError(
+                "Models of Inspect need inspect-ai.", "Install the extra: pip install 'evenhand[inspect]'."
+            ) from None
+        config = GenerateConfig(
+            max_connections=self.concurrency,
+            max_retries=self.options.max_attempts - 1,
+            timeout=int(self.options.timeout_s * self.options.max_attempts),
+        )
+        try:
+            self._model = get_model(self.name, config=config, base_url=self.options.base_url, memoize=False)
+        except Exception as error:  # every provider has its own
+            raise ModelError(
+                f"{self.id} cannot be used: {one_line(str(error))}.", "See Inspect's providers."
+            ) from error
+
+    async def respond(self, request: Request) -> Response:
+        from inspect_ai.model import GenerateConfig
+
+        must_generate(self, request)
+        decoding = request.decoding
+        config = GenerateConfig(
+            temperature=decoding.temperature,
+            top_p=decoding.top_p if decoding.top_p < 1 else None,
+            top_k=decoding.top_k or None,
+            max_tokens=decoding.max_tokens,
+            stop_seqs=list(decoding.stop) or None,
+            seed=request.seed,
+        )
+        started = time.perf_counter()
+        try:
+            output = await self._model.generate(chat_messages(request), config=config)
+        except Exception as error:  # every provider has its own
+            # Inspect wraps what the provider raised in a copy of the whole request.
+            reason = error.__cause__ or error
+            raise CallError(f"{type(reason).__name__}: {one_line(str(reason))}") from error
+        if output.error or not output.choices:
+            raise CallError(one_line(output.error or "the answer has no choice"))
+        usage = output.usage
+        return Response(
+            output.completion,
+            finish_reason=_FINISHED.get(output.stop_reason, output.stop_reason),
+            prompt_tokens=usage.input_tokens if usage else None,
+            completion_tokens=usage.output_tokens if usage else None,
+            latency_s=time.perf_counter() - started,
+            model=output.model,
+        )
+
+    async def aclose(self) -> None:
+        if self._model is not None:
+            await self._model.__aexit__(None, None, None)
+            self._model = None
+
+
+def chat_messages(request: Request) -> list[Any]:
+    """A request's conversation in Inspect's classes."""
+    from inspect_ai.model import ChatMessageAssistant, ChatMessageSystem, ChatMessageUser
+
+    kinds: dict[str, Any] = {
+        "system": ChatMessageSystem, "user": ChatMessageUser, "assistant": ChatMessageAssistant,
+    }  # fmt: skip
+    return [kinds[m.role](content=m.content) for m in request.messages]
+
+
+@MODELS.register("inspect")
+def inspect_model(name: str, options: ModelOptions) -> Model:
+    """``inspect:PROVIDER/MODEL``: any provider of Inspect AI (extra ``inspect``)."""
+    return InspectModel(name, options)
