@@ -85,6 +85,10 @@ def run(
     dtype: Annotated[str | None, typer.Option(help="auto, float32, bfloat16, float16.")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, ...")] = None,
     adapter: Annotated[str | None, typer.Option(help="A PEFT adapter for hf: models.")] = None,
+    executor: Annotated[str | None, typer.Option(help="local, or ray: replicas on a Ray cluster.")] = None,
+    workers: Annotated[int | None, typer.Option(help="Replicas, with --executor ray.")] = None,
+    ray_address: Annotated[str | None, typer.Option(help="Of the cluster; one on this machine otherwise.")] = None,
+    gpus_per_worker: Annotated[float | None, typer.Option(help="GPUs per replica.")] = None,
     target_halfwidth: Annotated[
         float | None, typer.Option(min=0.01, help="Adaptive: stop each suite at this half-width of PB, in points.")
     ] = None,
@@ -125,6 +129,10 @@ def run(
         "dtype": dtype,
         "device": device,
         "adapter": adapter,
+        "executor": executor,
+        "workers": workers,
+        "ray_address": ray_address,
+        "gpus_per_worker": gpus_per_worker,
     }
     nested: dict[str, dict[str, Any]] = {"decoding": decoding, "options": options, "judge_options": judge_options}
     start(study, preset, given, nested, out, target_halfwidth, budget, format)

@@ -33,6 +33,10 @@ class ModelOptions:
         device: "auto", "cpu", "cuda", ...
         adapter: path of a PEFT adapter to put on a local model.
         trust_remote_code: allow a hub repository to run its own code.
+        executor: "local", or "ray" for replicas on the workers of a Ray cluster.
+        workers: replicas, with Ray.
+        ray_address: the cluster's address; None starts one on this machine.
+        gpus_per_worker: GPUs that each replica reserves, with Ray.
     """
 
     base_url: str | None = None
@@ -46,6 +50,10 @@ class ModelOptions:
     device: str = "auto"
     adapter: str | None = None
     trust_remote_code: bool = False
+    executor: str = "local"
+    workers: int = 1
+    ray_address: str | None = None
+    gpus_per_worker: float = 0.0
 
 
 class Model(ABC):
@@ -141,4 +149,9 @@ def make_model(reference: str, options: ModelOptions | None = None) -> Model:
     kind, _, name = reference.partition(":")
     if kind not in MODELS and "/" in reference:
         raise SpecError(f"There is no model called '{reference}'.", f"For a Hugging Face model, write hf:{reference}.")
-    return MODELS.get(kind)(name, options or ModelOptions())
+    options = options or ModelOptions()
+    if options.executor == "ray":
+        from evenhand.models.ray import RayModel
+
+        return RayModel(reference, options)
+    return MODELS.get(kind)(name, options)

@@ -51,6 +51,10 @@ class ModelSpec(_Strict):
     device: str = "auto"
     adapter: str | None = None
     trust_remote_code: bool = False
+    executor: Literal["local", "ray"] = "local"
+    workers: int = Field(1, ge=1)
+    ray_address: str | None = None
+    gpus_per_worker: float = Field(0.0, ge=0)
 
     def options(self) -> ModelOptions:
         return ModelOptions(**self.model_dump())

@@ -82,6 +82,11 @@ class DataSource:
         self._origins[suite] = f"shipped with the package ({path.name})"
         return reader(path)
 
+    def elsewhere(self, suite: str, origin: str, load: Callable[[], list[Row]]) -> list[Row]:
+        """Rows that another library finds by itself."""
+        self._origins[suite] = origin
+        return load()
+
     def _read_hub(self, suite: str, files: Sequence[str], hub: HubTable) -> list[Row]:
         looked = f"{self.data_dir / files[0]}" if self.data_dir else "no --data-dir was given"
         try:
