@@ -1,7 +1,7 @@
 """What the documentation tells people to type works: its commands and Python are run, page by page, from top to bottom.
 
 A loopback server stands in for every model, and ``--limit`` and ``--budget`` are lowered; files that a page shows with
-a title are there. What needs the weights of a local model is only parsed: the tests marked ``model`` run it.
+a title are there. What needs the weights of a local model or a cluster is only parsed here; tests of its own run it.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ ROOT = Path(__file__).parents[1]
 GENERATED = ROOT / "docs" / "reference" / "cli.md"
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 PAGES = [page for page in PAGES if page != GENERATED]
-LOCAL_ONLY = ("evenhand tune", "--adapter", "contrast", "--also", "demo", "hf:")
+LOCAL_ONLY = ("executor ray", "evenhand tune", "--adapter", "contrast", "--also", "demo", "hf:")
 LOWERED = {"--limit": 6, "--budget": 400, "--count": 40, "--concurrency": 64}
 
 
@@ -167,6 +167,7 @@ def test_a_page_does_what_it_says(page: Path, tmp_path: Path, data_dir: Path, mo
     monkeypatch.chdir(desk)
     monkeypatch.setenv("EVENHAND_DATA_DIR", str(data_dir))
     monkeypatch.setenv("OPENAI_API_KEY", "k")
+    monkeypatch.setenv("LOCAL_API_KEY", "k")
     monkeypatch.setenv("COLUMNS", "200")
     with Server(answer) as server, MemoryAssistant() as bot:
         monkeypatch.setenv("OPENAI_BASE_URL", server.url)
