@@ -25,9 +25,12 @@ from evenhand.mitigations.cues import POLICY, needed, read_policy
 from evenhand.models import Model, ModelOptions, make_model
 from evenhand.report.export import Format, Frames, export, frames
 from evenhand.report.html import render_report
-from evenhand.runner import RunResult, rejudge, run_study
+from evenhand.runner import Estimate, RunResult, rejudge, run_study
+from evenhand.runner.plan import make_plan
 from evenhand.runner.progress import Progress
+from evenhand.runner.spending import estimate
 from evenhand.study import Store, StudySpec
+from evenhand.study.store import STORE_FILE
 from evenhand.tables import compare_stores, tables_of
 
 REPORT_FILE = "report.html"
@@ -53,6 +56,23 @@ def run(
         EvenhandError: anything you can fix. What was answered before is kept, and the same call goes on from there.
     """
     return run_study(_spec(study), Path(out), model=model, progress=progress)
+
+
+def estimate_cost(study: StudySpec | Mapping[str, Any] | Path | str, out: Path | str | None = None) -> list[Estimate]:
+    """What a run would take: trials, tokens and, with prices, money; per suite. Calls no model.
+
+    Args:
+        study: as for :func:`run`.
+        out: the study's directory, when it is there: only what is missing counts, by what answers took so far.
+
+    Raises:
+        EvenhandError: anything you can fix.
+    """
+    plan = make_plan(_spec(study))
+    if out is None or not (Path(out) / STORE_FILE).exists():
+        return estimate(plan, None)
+    with Store.open(Path(out)) as store:
+        return estimate(plan, store)
 
 
 def _spec(study: StudySpec | Mapping[str, Any] | Path | str) -> StudySpec:

@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, is_dataclass
+from pathlib import PurePath
 from typing import Any
 
 import numpy as np
@@ -359,4 +360,6 @@ def plain(value: Any) -> Any:
         return [plain(v) for v in value]
     if isinstance(value, np.ndarray):
         return plain(value.tolist())
+    if isinstance(value, PurePath):
+        return str(value)
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from evenhand.cli.output import As, Format, emit
 from evenhand.errors import SpecError
+
+if TYPE_CHECKING:
+    from evenhand.study import StudySpec
 
 PRESETS: dict[str, dict[str, Any]] = {
     "paper": {
@@ -89,6 +92,11 @@ def run(
     workers: Annotated[int | None, typer.Option(help="Replicas, with --executor ray.")] = None,
     ray_address: Annotated[str | None, typer.Option(help="Of the cluster; one on this machine otherwise.")] = None,
     gpus_per_worker: Annotated[float | None, typer.Option(help="GPUs per replica.")] = None,
+    price_in: Annotated[float | None, typer.Option(help="Of a million prompt tokens.")] = None,
+    price_out: Annotated[float | None, typer.Option(help="Of a million completion tokens.")] = None,
+    max_cost: Annotated[float | None, typer.Option(help="Of the whole study; stops in time.")] = None,
+    max_total_tokens: Annotated[int | None, typer.Option(help="Of the whole study; stops in time.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what it would take.")] = False,
     target_halfwidth: Annotated[
         float | None, typer.Option(min=0.01, help="Adaptive: stop each suite at this half-width of PB, in points.")
     ] = None,
@@ -134,21 +142,31 @@ def run(
         "ray_address": ray_address,
         "gpus_per_worker": gpus_per_worker,
     }
-    nested: dict[str, dict[str, Any]] = {"decoding": decoding, "options": options, "judge_options": judge_options}
-    start(study, preset, given, nested, out, target_halfwidth, budget, format)
+    prices = {
+        "price_in": price_in, "price_out": price_out, "max_cost": max_cost, "max_total_tokens": max_total_tokens,
+    }  # fmt: skip
+    nested: dict[str, dict[str, Any]] = {
+        "decoding": decoding, "options": options, "judge_options": judge_options, "budget": prices,
+    }  # fmt: skip
+    spec, target = merged(study, preset, given, nested, out)
+    if budget is not None and target_halfwidth is None:
+        raise SpecError("--budget needs --target-halfwidth.", "Give the half-width to reach, as in 0.5.")
+    if dry_run:
+        tell_estimate(spec, target, format)
+    elif target_halfwidth is not None:
+        run_adaptively_and_tell(spec, target, target_halfwidth, budget, format)
+    else:
+        run_and_tell(spec, target, format)
 
 
-def start(
+def merged(
     study: Path | None,
     preset: str | None,
     given: dict[str, Any],
     nested: dict[str, dict[str, Any]],
     out: Path | None,
-    target_halfwidth: float | None = None,
-    budget: int | None = None,
-    format: Format = Format.table,
-) -> None:
-    """Merge preset, study file and options, and run."""
+) -> tuple[StudySpec, Path]:
+    """Preset, study file and options as one spec, and the study's directory."""
     from evenhand.errors import did_you_mean
     from evenhand.study import StudySpec
 
@@ -168,13 +186,16 @@ def start(
     target = out or (study.parent if study and study.name == "study.toml" else None)
     if target is None:
         raise SpecError("No directory for the study was given.", "Add --out DIR.")
-    if budget is not None and target_halfwidth is None:
-        raise SpecError("--budget needs --target-halfwidth.", "Give the half-width to reach, as in 0.5.")
-    spec = StudySpec.parse(data, "the command line")
-    if target_halfwidth is not None:
-        run_adaptively_and_tell(spec, target, target_halfwidth, budget, format)
-    else:
-        run_and_tell(spec, target, format)
+    return StudySpec.parse(data, "the command line"), target
+
+
+def tell_estimate(spec: StudySpec, out: Path, format: Format) -> None:
+    """Say what a run would take."""
+    from evenhand.api import estimate_cost
+    from evenhand.report.terminal import estimate_table
+
+    found = estimate_cost(spec, out)
+    emit(found, format, lambda: estimate_table(found))
 
 
 def run_and_tell(spec: Any, out: Path, format: Format = Format.table) -> None:
@@ -217,6 +238,11 @@ def finish(result: Any, out: Path, format: Format = Format.table) -> None:
         f"({result.planned} planned).",
         err=True,
     )
+    if result.cost is not None:
+        typer.echo(f"Cost of the study so far: {result.cost:,.4f}.", err=True)
+    if result.out_of_budget:
+        typer.echo("The budget is spent. Raise it and run the same command to go on.", err=True)
+        raise typer.Exit(1)
     if result.interrupted:
         typer.echo("Stopped. Run the same command to go on.", err=True)
         raise typer.Exit(130)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+from collections.abc import Sequence
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -14,6 +15,7 @@ from evenhand.analysis import Analysis
 from evenhand.analysis.comparison import Comparison
 from evenhand.analysis.deviations import Contrast
 from evenhand.report.words import interval, p_value, points, signed, verdict
+from evenhand.runner import Estimate
 from evenhand.study.status import Status
 from evenhand.types import AXES
 
@@ -74,6 +76,27 @@ def comparison_table(name: str, comparison: Comparison) -> Table:
                 interval(change.ci, 2),
                 p_value(change.p_value),
             )
+    return table
+
+
+def estimate_table(estimates: Sequence[Estimate]) -> Table:
+    """What a run would take, per suite and together."""
+    table = Table(title="What is left to ask", title_justify="left", caption_justify="left")
+    table.add_column("suite")
+    for name in ("trials", "prompt tokens", "completion tokens", "cost"):
+        table.add_column(name, justify="right")
+    for e in estimates:
+        most = "" if e.measured else "at most "
+        cost = "–" if e.cost is None else f"{most}{e.cost:,.2f}"
+        table.add_row(
+            e.suite, f"{e.trials:,}", f"about {e.prompt_tokens:,}", f"{most or 'about '}{e.completion_tokens:,}", cost
+        )
+    if len(estimates) > 1:
+        sums = [sum(getattr(e, name) for e in estimates) for name in ("trials", "prompt_tokens", "completion_tokens")]
+        known = [e.cost for e in estimates if e.cost is not None]
+        table.add_row("together", *(f"{n:,}" for n in sums), f"{sum(known):,.2f}" if known else "–", style="bold")
+    if not all(e.measured for e in estimates):
+        table.caption = "Before the first answers: four characters a token, and --max-tokens for every answer."
     return table
 
 

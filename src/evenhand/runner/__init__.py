@@ -2,5 +2,6 @@
 
 from evenhand.runner.engine import RunResult, run_study
 from evenhand.runner.rejudge import rejudge
+from evenhand.runner.spending import Estimate
 
-__all__ = ["RunResult", "rejudge", "run_study"]
+__all__ = ["Estimate", "RunResult", "rejudge", "run_study"]

@@ -20,6 +20,7 @@ from evenhand.models import CallError, Model, make_model
 from evenhand.runner.plan import Plan, Trial, make_plan
 from evenhand.runner.progress import Progress, Silent
 from evenhand.runner.rejudge import judge_pending
+from evenhand.runner.spending import Spending
 from evenhand.runner.writer import Writer
 from evenhand.study import Store, StudySpec
 from evenhand.study.rows import encode_request, judgement_row, trial_row
@@ -45,6 +46,8 @@ class RunResult:
         new: responses this run added.
         failed: cells whose calls failed for good.
         interrupted: whether the run was stopped before its end.
+        out_of_budget: whether it stopped because the next call would not fit its budget.
+        cost: of the whole study so far, by the budget's prices; None without.
         seconds: duration of the run.
     """
 
@@ -54,6 +57,8 @@ class RunResult:
     new: int
     failed: int
     interrupted: bool
+    out_of_budget: bool
+    cost: float | None
     seconds: float
 
 
@@ -97,6 +102,10 @@ class _Engine:
             name: make_judge(name, plan.spec.judge_options.options()) for name in set(plan.judges.values())
         }
         self._stopping = False
+        self._out_of_budget = False
+        self._call_ended = asyncio.Event()
+        spent = store.totals()
+        self._spending = Spending(plan.spec.budget, int(spent["prompt_tokens"]), int(spent["completion_tokens"]))
         self._answered = 0
         self._failed = 0
         self._run = 0
@@ -121,7 +130,7 @@ class _Engine:
                     self._progress.note(
                         f"{judged.failed} responses are not judged yet ({judged.last_error}); run again to judge them"
                     )
-                outcome = "interrupted" if self._stopping else "finished"
+                outcome = "interrupted" if self._stopping else "out of budget" if self._out_of_budget else "finished"
             finally:
                 await self._close(outcome)
         return RunResult(
@@ -131,6 +140,8 @@ class _Engine:
             new=self._answered,
             failed=self._store.count_failed(),
             interrupted=self._stopping,
+            out_of_budget=self._out_of_budget,
+            cost=self._spending.cost,
             seconds=time.perf_counter() - started,
         )
 
@@ -166,12 +177,20 @@ class _Engine:
     async def _work(self, trials: Iterator[Trial]) -> None:
         # A plain generator shared by all workers: nothing awaits inside it, so that no two enter it at once.
         for trial in trials:
-            if self._stopping:
+            while self._spending.must_wait():
+                self._call_ended.clear()
+                await self._call_ended.wait()
+            if self._stopping or self._out_of_budget:
+                return
+            if not self._spending.allows_another():
+                self._out_of_budget = True
                 return
             await self._one(trial)
 
     async def _one(self, trial: Trial) -> None:
         request = trial.request
+        response = None
+        self._spending.started()
         try:
             response = await self._model.respond(request)
         except CallError as error:
@@ -181,6 +200,9 @@ class _Engine:
             if self._answered == 0 and self._failed >= _GIVE_UP_AFTER:
                 raise ModelError(f"The first {self._failed} calls all failed; the last one: {error}.") from None
             return
+        finally:
+            self._spending.ended(response)
+            self._call_ended.set()
         trial_id = self._store.new_trial_id()
         row = trial_row(trial_id, trial.cell, self._run, request.seed, encode_request(request.messages), response)
         # The answer is on its way to disk before anybody judges it.

@@ -60,6 +60,33 @@ class ModelSpec(_Strict):
         return ModelOptions(**self.model_dump())
 
 
+class BudgetSpec(_Strict):
+    """Prices, and where a run stops.
+
+    Attributes:
+        price_in, price_out: of a million prompt and completion tokens, in any currency.
+        max_cost: of the whole study, in that currency.
+        max_total_tokens: of the whole study, prompts and completions together.
+    """
+
+    price_in: float | None = Field(None, ge=0)
+    price_out: float | None = Field(None, ge=0)
+    max_cost: float | None = Field(None, gt=0)
+    max_total_tokens: int | None = Field(None, ge=1)
+
+    @property
+    def limited(self) -> bool:
+        return self.max_cost is not None or self.max_total_tokens is not None
+
+    @model_validator(mode="after")
+    def _priced(self) -> BudgetSpec:
+        if (self.price_in is None) != (self.price_out is None):
+            raise ValueError("give both prices, of prompt and of completion tokens")
+        if self.max_cost is not None and self.price_in is None:
+            raise ValueError("max_cost needs price_in and price_out")
+        return self
+
+
 class StudySpec(_Strict):
     """The whole grid of trials.
 
@@ -78,7 +105,7 @@ class StudySpec(_Strict):
         judge_options: how to reach the model behind a judge that has one.
         mitigation: what is put in front of the model ("neutralize", "defense:fairness"); "" for nothing.
         split: which part of the items is asked: "all", or "tune", "choose" or "test" (:mod:`evenhand.study.splits`).
-        decoding, options: see their classes.
+        decoding, options, budget: see their classes.
     """
 
     model: str
@@ -97,6 +124,7 @@ class StudySpec(_Strict):
     split: Literal["all", "tune", "choose", "test"] = "all"
     decoding: DecodingSpec = DecodingSpec()
     options: ModelSpec = ModelSpec()
+    budget: BudgetSpec = BudgetSpec()
 
     @field_validator("suites", "identities", "baselines", "personalizers", mode="before")
     @classmethod
@@ -116,7 +144,9 @@ class StudySpec(_Strict):
         Raises:
             SpecError: a field is unknown, missing or out of range; the message names it.
         """
-        return validated(cls, data, where, {**DecodingSpec.model_fields, **ModelSpec.model_fields})
+        return validated(
+            cls, data, where, {**DecodingSpec.model_fields, **ModelSpec.model_fields, **BudgetSpec.model_fields}
+        )
 
     @classmethod
     def from_toml(cls, path: Path) -> StudySpec:

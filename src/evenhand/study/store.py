@@ -322,6 +322,12 @@ class Store:
         calls, prompt, completion = self._db.execute(query).fetchone()
         return {"calls": calls or 0, "prompt_tokens": prompt or 0, "completion_tokens": completion or 0}
 
+    def tokens_per_trial(self) -> dict[str, tuple[float, float]]:
+        """Suite -> mean prompt and completion tokens of its responses, where the model counted them."""
+        query = """SELECT suite, avg(prompt_tokens), avg(completion_tokens) FROM trials
+            WHERE prompt_tokens IS NOT NULL AND completion_tokens IS NOT NULL GROUP BY suite"""
+        return {suite: (prompt, completion) for suite, prompt, completion in self._db.execute(query)}
+
     def _value(self, query: str) -> Any:
         row = self._db.execute(query).fetchone()
         return row[0] if row else None

@@ -1,0 +1,121 @@
+"""What a study costs: an estimate before it runs, and limits that stop it in time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from evenhand.runner.plan import Plan
+from evenhand.study import Store
+from evenhand.study.spec import BudgetSpec
+from evenhand.types import Response
+
+_CHARACTERS_PER_TOKEN = 4.0
+_MILLION = 1e6
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What the trials of one suite that have no response yet will take.
+
+    Attributes:
+        suite: which suite.
+        trials: how many.
+        prompt_tokens: from earlier answers of the suite, else from the prompts' length (4 characters a token).
+        completion_tokens: from earlier answers, else ``max_tokens`` for each: an upper bound.
+        measured: whether there were earlier answers to go by.
+        cost: in the currency of the prices; None without prices.
+    """
+
+    suite: str
+    trials: int
+    prompt_tokens: int
+    completion_tokens: int
+    measured: bool
+    cost: float | None
+
+
+def estimate(plan: Plan, store: Store | None) -> list[Estimate]:
+    """Estimate what a run would take.
+
+    Mitigations that ask more than once take more than that, unless earlier answers show it.
+
+    Args:
+        plan: what would be run.
+        store: the study, when it is there already.
+    """
+    counts: dict[str, list[int]] = {s.suite.id: [0, 0] for s in plan.suites}
+    scored = {s.suite.id: s.suite.scoring == "logprobs" for s in plan.suites}
+    for trial in plan.trials(store):
+        count = counts[trial.cell[0]]
+        count[0] += 1
+        count[1] += sum(len(m.content) for m in trial.request.messages)
+    known = store.tokens_per_trial() if store else {}
+    found = []
+    for suite, (trials, characters) in counts.items():
+        prompt = characters / _CHARACTERS_PER_TOKEN
+        completion = float(trials * (1 if scored[suite] else plan.spec.decoding.max_tokens))
+        if suite in known:
+            prompt, completion = (trials * mean for mean in known[suite])
+        cost = price(plan.spec.budget, prompt, completion)
+        found.append(Estimate(suite, trials, round(prompt), round(completion), suite in known, cost))
+    return found
+
+
+def price(budget: BudgetSpec, prompt_tokens: float, completion_tokens: float) -> float | None:
+    """What tokens cost; None without prices."""
+    if budget.price_in is None or budget.price_out is None:
+        return None
+    return (prompt_tokens * budget.price_in + completion_tokens * budget.price_out) / _MILLION
+
+
+class Spending:
+    """Keeps a run within its limits: a call starts only if it should fit beside those in flight.
+
+    What a call will take is expected from the mean so far; before the first answer, calls start one at a time.
+
+    Args:
+        budget: prices and limits.
+        prompt_tokens, completion_tokens: spent before, in earlier runs of the study.
+    """
+
+    def __init__(self, budget: BudgetSpec, prompt_tokens: int, completion_tokens: int) -> None:
+        self._budget = budget
+        self._tokens = [prompt_tokens, completion_tokens]
+        self._new = [0, 0]
+        self._answered = 0
+        self._in_flight = 0
+
+    @property
+    def cost(self) -> float | None:
+        """Of the whole study so far; None without prices."""
+        return price(self._budget, *self._tokens)
+
+    def allows_another(self) -> bool:
+        """Whether one more call should fit; to be told by :meth:`started`."""
+        if not self._budget.limited:
+            return True
+        expected = [n / max(self._answered, 1) * (self._in_flight + 1) for n in self._new]
+        total = [spent + more for spent, more in zip(self._tokens, expected, strict=True)]
+        most = self._budget.max_total_tokens
+        if most is not None and sum(total) > most:
+            return False
+        cost = price(self._budget, *total)
+        return self._budget.max_cost is None or cost is None or cost <= self._budget.max_cost
+
+    def must_wait(self) -> bool:
+        """Whether nothing is known yet of what a call takes, and one is under way to tell."""
+        return self._budget.limited and self._answered == 0 and self._in_flight > 0
+
+    def started(self) -> None:
+        """A call was made."""
+        self._in_flight += 1
+
+    def ended(self, response: Response | None) -> None:
+        """It was answered, or failed for good (None)."""
+        self._in_flight -= 1
+        if response is None:
+            return
+        self._answered += 1
+        for place, count in enumerate((response.prompt_tokens, response.completion_tokens)):
+            self._new[place] += count or 0
+            self._tokens[place] += count or 0
