@@ -96,7 +96,7 @@ def by_inspect(url: str, trials: int, folder: Path) -> None:
         Task(dataset=samples, solver=generate(), scorer=includes()), model="openai-api/loopback/m",
         log_dir=str(folder / "logs"), display="none", max_connections=CONCURRENCY, max_samples=CONCURRENCY,
     )  # fmt: skip
-    assert log.status == "success"
+    assert log.status == "success", log.error
 
 
 def by_openai(url: str, trials: int, folder: Path) -> None:

@@ -3,7 +3,7 @@
 Looks stop a suite on the *width* of its interval only, never on where the interval lies. The width is driven by the
 noise, which is nearly independent of the estimate, so that looking costs little coverage; a share ``INTERIM_SHARE`` of
 the error is set aside for the dependence that remains (the width shrinks near zero), and the interval that is reported
-uses the rest. The simulations in ``tests/test_adaptive.py`` and ``benchmarks/statistics.py`` check the coverage.
+uses the rest. The simulations in ``tests/test_adaptive.py`` and ``benchmarks/estimators.py`` check the coverage.
 """
 
 from __future__ import annotations

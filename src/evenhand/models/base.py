@@ -6,6 +6,7 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from evenhand.errors import ModelError, SpecError
@@ -74,6 +75,10 @@ class Model(ABC):
     retries: int = 0
     default_top_k: int = 0
     is_local: bool = False
+
+    def keep_state_in(self, directory: Path) -> None:
+        """Told the study's directory before :meth:`start`, for models that must remember what they asked for."""
+        return
 
     async def start(self) -> None:
         """Load or connect. Called once, before the first request.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import aiohttp
 import orjson
@@ -19,6 +19,7 @@ T = TypeVar("T")
 _RETRY_STATUS = {408, 409, 425, 429, 500, 502, 503, 504, 520, 522, 524, 529}
 FATAL_STATUS = {401, 403, 404}
 _MAX_BODY = 8 * 1024 * 1024
+_MAX_FILE = 1024 * 1024 * 1024
 _MAX_RETRY_AFTER_S = 120.0
 
 
@@ -39,7 +40,7 @@ class Reply:
 
 
 class HttpClient:
-    """Posts JSON. 429, 5xx, timeouts and broken connections are tried again; ``Retry-After`` is obeyed.
+    """Sends requests. 429, 5xx, timeouts and broken connections are tried again; ``Retry-After`` is obeyed.
 
     Args:
         options: timeout, attempts and rate limit.
@@ -66,7 +67,7 @@ class HttpClient:
         if self.options.requests_per_minute is not None:
             self._limiter = AsyncLimiter(self.options.requests_per_minute, 60)
         self._session = aiohttp.ClientSession(
-            headers={"Content-Type": "application/json", **headers},
+            headers=dict(headers),
             timeout=aiohttp.ClientTimeout(total=self.options.timeout_s),
             connector=aiohttp.TCPConnector(limit=self.concurrency, ttl_dns_cache=300),
             trust_env=True,
@@ -94,18 +95,30 @@ class HttpClient:
         except RetryableError as error:
             raise CallError(f"{error} ({self.options.max_attempts} attempts)") from None
 
-    async def post(self, url: str, payload: bytes) -> Reply:
-        """One attempt.
+    async def post(self, url: str, payload: bytes | aiohttp.FormData) -> Reply:
+        """Send JSON, or a form. One attempt.
 
         Raises:
             RetryableError: another attempt may succeed.
         """
+        headers = {"Content-Type": "application/json"} if isinstance(payload, bytes) else None
+        return await self._attempt("POST", url, data=payload, headers=headers)
+
+    async def get(self, url: str) -> Reply:
+        """Fetch. One attempt.
+
+        Raises:
+            RetryableError: another attempt may succeed.
+        """
+        return await self._attempt("GET", url, most=_MAX_FILE)
+
+    async def _attempt(self, method: str, url: str, most: int = _MAX_BODY, **sent: Any) -> Reply:
         assert self._session is not None, "open() was not called"
         if self._limiter:
             await self._limiter.acquire()
         try:
-            async with self._session.post(url, data=payload) as reply:
-                raw = await _read_limited(reply)
+            async with self._session.request(method, url, **sent) as reply:
+                raw = await _read_limited(reply, most)
                 if reply.status in _RETRY_STATUS:
                     raise RetryableError(f"HTTP {reply.status}: {error_message(raw)}", _retry_after(reply))
                 return Reply(reply.status, raw)
@@ -170,13 +183,13 @@ def error_message(raw: bytes) -> str:
         return one_line(raw[:200].decode(errors="replace"))
 
 
-async def _read_limited(reply: aiohttp.ClientResponse) -> bytes:
-    body = await reply.content.read(_MAX_BODY)
+async def _read_limited(reply: aiohttp.ClientResponse, most: int) -> bytes:
+    body = await reply.content.read(most)
     while not reply.content.at_eof():
-        part = await reply.content.read(_MAX_BODY)
+        part = await reply.content.read(most)
         body += part
-        if len(body) > _MAX_BODY:
-            raise RetryableError(f"the answer is longer than {_MAX_BODY >> 20} MiB")
+        if len(body) > most:
+            raise RetryableError(f"the answer is longer than {most >> 20} MiB")
     return body
 
 

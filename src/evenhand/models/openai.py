@@ -45,33 +45,38 @@ class OpenAIModel(ServedModel):
             )
         self._client.open({"Authorization": f"Bearer {key}"} if key else {})
 
+    def refusal(self, reply: Reply) -> ModelError:
+        """The error for a status that no other call would fare better with."""
+        return ModelError(
+            f"{self.base_url} refuses {self.id}: HTTP {reply.status}: {error_message(reply.raw)}.",
+            f"Check the model's name, --base-url and the key in ${self.options.api_key_env}.",
+        )
+
     def settings(self) -> dict[str, Any]:
         return {"base_url": self.base_url, "timeout_s": self.options.timeout_s}
 
     async def respond(self, request: Request) -> Response:
         started = time.perf_counter()
         body = await self._client.retrying(lambda: self._attempt(request))
-        return _response(body, request, time.perf_counter() - started)
+        return response_of(body, request, time.perf_counter() - started)
 
     async def _attempt(self, request: Request) -> dict[str, Any]:
         limit_key = self._max_tokens_key
-        reply = await self._client.post(f"{self.base_url}/chat/completions", orjson.dumps(self._payload(request)))
-        return _checked(reply.raw) if reply.status == 200 else await self._refused(reply, request, limit_key)
+        reply = await self._client.post(f"{self.base_url}/chat/completions", orjson.dumps(self.payload(request)))
+        return checked(reply.raw) if reply.status == 200 else await self._refused(reply, request, limit_key)
 
     async def _refused(self, reply: Reply, request: Request, limit_key: str) -> dict[str, Any]:
         message = f"HTTP {reply.status}: {error_message(reply.raw)}"
         if reply.status in FATAL_STATUS:
-            raise ModelError(
-                f"{self.base_url} refuses {self.id}: {message}.",
-                f"Check the model's name, --base-url and the key in ${self.options.api_key_env}.",
-            )
+            raise self.refusal(reply)
         if reply.status == 400 and limit_key == "max_tokens" and "max_completion_tokens" in message:
             # Newer OpenAI models know the limit by another name only.
             self._max_tokens_key = "max_completion_tokens"
             return await self._attempt(request)
         raise CallError(message)
 
-    def _payload(self, request: Request) -> dict[str, Any]:
+    def payload(self, request: Request) -> dict[str, Any]:
+        """The body of a call."""
         decoding = request.decoding
         payload: dict[str, Any] = {
             "model": self.name,
@@ -97,8 +102,12 @@ class OpenAIModel(ServedModel):
         return payload
 
 
-def _checked(raw: bytes) -> dict[str, Any]:
-    """The body, once it is what the API promises: one choice with a message."""
+def checked(raw: bytes) -> dict[str, Any]:
+    """The body, once it is what the API promises: one choice with a message.
+
+    Raises:
+        RetryableError: it is not.
+    """
     body: Any = decoded(raw)
     try:
         message = body["choices"][0]["message"]
@@ -109,7 +118,8 @@ def _checked(raw: bytes) -> dict[str, Any]:
     return dict(body)
 
 
-def _response(body: dict[str, Any], request: Request, latency_s: float) -> Response:
+def response_of(body: dict[str, Any], request: Request, latency_s: float) -> Response:
+    """A checked body as a response."""
     choice = body["choices"][0]
     reported = body.get("usage")
     usage = reported if isinstance(reported, dict) else {}

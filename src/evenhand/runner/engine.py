@@ -82,6 +82,7 @@ def run_study(
         resolved = spec.decoding.model_copy(update={"top_k": chosen.default_top_k})
         spec = spec.model_copy(update={"decoding": resolved})
     plan = make_plan(spec, _pinned(directory))
+    chosen.keep_state_in(directory)
     chosen = MitigatedModel(chosen, plan.mitigation)
     _check_kept_apart(plan, spec.options.adapter)
     with Store.create(directory) as store:

@@ -1,6 +1,6 @@
 """Simulates studies with a known bias and prints how the estimators do.
 
-python benchmarks/statistics.py [--studies N]
+python benchmarks/estimators.py [--studies N]
 
 One row per design: true PB, items like MMLU dev (285, mean 0.6 or 0.3) or Do-Not-Answer (939, mean 0.95), repeats.
 """
