@@ -93,6 +93,15 @@ def test_charts_are_drawn_without_errors_and_without_a_network(page: Any) -> Non
     assert page.locator("#chart-plane .mark-symbol.role-mark path").count() == 9
 
 
+def test_the_contents_lead_to_every_part(page: Any) -> None:
+    titles = [h.inner_text() for h in page.locator("main h2").all()]
+    links = page.locator("#contents a")
+    assert [link.inner_text() for link in links.all()] == titles
+    assert len(titles) >= 8
+    links.get_by_text("What it cost").click()
+    playwright.expect(page.get_by_role("heading", name="What it cost")).to_be_in_viewport()
+
+
 def test_hostile_text_is_shown_and_never_run(page: Any) -> None:
     page.locator("#reveal").check()
     assert page.title().startswith("evenhand")

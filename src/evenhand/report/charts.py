@@ -61,7 +61,7 @@ def plane(analysis: Analysis) -> dict[str, Any] | None:
     labels = base.mark_text(align="left", dx=9, dy=-7, fontSize=10).encode(
         x=x, y=y, text="identity:N", opacity=alt.condition(pick, alt.value(0.85), alt.value(0.05))
     )
-    dim = alt.condition(pick, alt.value(0.35), alt.value(0.03))
+    dim = alt.condition(pick, alt.value(0.5), alt.value(0.03))
     chart = alt.layer(horizontal.encode(opacity=dim), vertical.encode(opacity=dim), points, labels)
     return _plain(chart.add_params(pick).properties(width="container", height=460), "Safety against utility")
 

@@ -10,7 +10,7 @@ function theme() {
     font: "system-ui, sans-serif",
     view: { stroke: line },
     axis: { labelColor: ink, titleColor: ink, gridColor: line, domainColor: line, tickColor: line, labelLimit: 260 },
-    legend: { labelColor: ink, titleColor: ink },
+    legend: { labelColor: ink, titleColor: ink, symbolBaseFillColor: ink, symbolBaseStrokeColor: ink },
     text: { color: ink },
     rule: { color: ink },
   };
@@ -31,6 +31,15 @@ draw().catch((error) => {
   for (const place of document.querySelectorAll(".chart")) place.textContent = "Chart failed: " + error.message;
 });
 dark.addEventListener("change", draw);
+
+const contents = document.getElementById("contents");
+for (const [number, heading] of document.querySelectorAll("main h2").entries()) {
+  heading.id ||= "part-" + number;
+  const link = document.createElement("a");
+  link.href = "#" + heading.id;
+  link.textContent = heading.textContent;
+  contents.append(link);
+}
 
 const reveal = document.getElementById("reveal");
 if (reveal) reveal.addEventListener("change", () => document.body.classList.toggle("revealed", reveal.checked));
