@@ -18,6 +18,15 @@ def run_async(main: Coroutine[Any, Any, T]) -> T:
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        return asyncio.run(main)
+        return _run(main)
     with ThreadPoolExecutor(1) as thread:
-        return thread.submit(asyncio.run, main).result()
+        return thread.submit(_run, main).result()
+
+
+def _run(main: Coroutine[Any, Any, T]) -> T:
+    try:
+        import uvloop
+    except ImportError:  # there is none for Windows
+        return asyncio.run(main)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(main)

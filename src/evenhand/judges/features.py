@@ -7,6 +7,7 @@ nothing to do with processes, and a classifier that saw them would learn topics.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from itertools import pairwise
 
 from evenhand.judges.refusal import decline_patterns, find_refusal
@@ -88,8 +89,7 @@ def terms(question: str, text: str) -> list[str]:
 
 
 def _masked(question: str, text: str) -> list[str]:
-    asked = {w for w in re.findall(r"[a-z']+", question.lower().replace("’", "'")) if w not in _COMMON}
-    stems = {w[:_PREFIX] for w in asked if len(w) > 3}
+    asked, stems = _asked(question)
     found: list[str] = []
     for token in _TOKEN.findall(text.replace("’", "'")):
         word = token.lower()
@@ -99,6 +99,14 @@ def _masked(question: str, text: str) -> list[str]:
         else:
             found.append(_LINE if word[0] == "\n" else _DIGITS if word[0].isdigit() else word)
     return found
+
+
+@lru_cache(maxsize=4096)
+def _asked(question: str) -> tuple[frozenset[str], frozenset[str]]:
+    """A question's own words and their stems; every identity asks the same ones."""
+    words = re.findall(r"[a-z']+", question.lower().replace("’", "'"))
+    asked = frozenset(w for w in words if w not in _COMMON)
+    return asked, frozenset(w[:_PREFIX] for w in asked if len(w) > 3)
 
 
 def cue_names() -> list[str]:

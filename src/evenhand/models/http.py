@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
+from urllib.request import getproxies
 
 import aiohttp
 import orjson
@@ -70,7 +71,9 @@ class HttpClient:
             headers=dict(headers),
             timeout=aiohttp.ClientTimeout(total=self.options.timeout_s),
             connector=aiohttp.TCPConnector(limit=self.concurrency, ttl_dns_cache=300),
-            trust_env=True,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            # With it aiohttp looks for a proxy in a thread, for every single request.
+            trust_env=bool(getproxies()),
         )
 
     async def aclose(self) -> None:
@@ -85,13 +88,22 @@ class HttpClient:
         Raises:
             CallError: all of them failed.
         """
+        first: RetryableError | None = None
+        try:
+            return await attempt()  # nearly always enough; the machinery below costs more than the call
+        except RetryableError as error:
+            first = error
 
-        async def once() -> T:  # a plain function that returns a coroutine would be taken for its result
+        async def again() -> T:
+            nonlocal first
+            if first is not None:
+                failed, first = first, None
+                raise failed
             return await attempt()
 
         try:
             # A copy per call: the object keeps the state of the call it retries.
-            return await self._retrying.copy()(once)
+            return await self._retrying.copy()(again)
         except RetryableError as error:
             raise CallError(f"{error} ({self.options.max_attempts} attempts)") from None
 

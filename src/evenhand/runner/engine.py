@@ -196,7 +196,8 @@ class _Engine:
             response = await self._model.respond(request)
         except CallError as error:
             self._failed += 1
-            await self._writer.add(failure=(*trial.cell, self._run, str(error), time.time()))
+            self._writer.put(failure=(*trial.cell, self._run, str(error), time.time()))
+            await self._writer.committed()
             self._progress.advance(failed=True, retries=self._model.retries)
             if self._answered == 0 and self._failed >= _GIVE_UP_AFTER:
                 raise ModelError(f"The first {self._failed} calls all failed; the last one: {error}.") from None
@@ -207,15 +208,13 @@ class _Engine:
         trial_id = self._store.new_trial_id()
         row = trial_row(trial_id, trial.cell, self._run, request.seed, encode_request(request.messages), response)
         # The answer is on its way to disk before anybody judges it.
-        written = asyncio.ensure_future(self._writer.add(trial=row))
+        self._writer.put(trial=row)
         judge = self._judges[trial.judge]
-        try:
+        # Without a verdict it is judged again at the end of the run, and in the next one.
+        with contextlib.suppress(CallError):
             verdict = await judge.judge(trial.item, response)
-        except CallError:  # judged again at the end of the run, and in the next one
-            await written
-        else:
-            judged = self._writer.add(judgement=judgement_row(trial_id, judge.name, judge.version, verdict))
-            await asyncio.gather(written, judged)
+            self._writer.put(judgement=judgement_row(trial_id, judge.name, judge.version, verdict))
+        await self._writer.committed()
         self._answered += 1
         self._progress.advance(failed=False, retries=self._model.retries)
 

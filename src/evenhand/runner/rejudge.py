@@ -67,7 +67,8 @@ async def _judge_one(writer: Writer, judge: Judge, item: Item, row: dict[str, An
     except CallError as error:
         problem = str(error)
     else:
-        await writer.add(judgement=judgement_row(row["id"], judge.name, judge.version, verdict))
+        writer.put(judgement=judgement_row(row["id"], judge.name, judge.version, verdict))
+        await writer.committed()
     if progress:
         progress.advance(failed=bool(problem), retries=0)
     return problem

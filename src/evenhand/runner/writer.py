@@ -12,8 +12,8 @@ from evenhand.study import Store
 class Writer:
     """Writes trials, failures and judgements in the order they come.
 
-    :meth:`add` returns when its rows are committed, so that a worker that awaits it never has more than one answered
-    call at risk. SQLite in WAL mode keeps a committed transaction through a kill of the process.
+    A row is on its way as soon as it is put. A worker that awaits :meth:`committed` before its next call never has more
+    than one answered call at risk: SQLite in WAL mode keeps a committed transaction through a kill of the process.
     """
 
     def __init__(self, store: Store) -> None:
@@ -22,53 +22,66 @@ class Writer:
         self._trials: list[tuple[Any, ...]] = []
         self._failures: list[tuple[Any, ...]] = []
         self._judgements: list[tuple[Any, ...]] = []
-        self._committed: asyncio.Future[None] | None = None
+        self._waiters: list[asyncio.Future[None]] = []
         self._task: asyncio.Task[None] | None = None
+        self._error: Exception | None = None
 
-    async def add(
+    def put(
         self,
         *,
         trial: tuple[Any, ...] | None = None,
         failure: tuple[Any, ...] | None = None,
         judgement: tuple[Any, ...] | None = None,
     ) -> None:
-        """Queue rows and wait for their commit.
-
-        Raises:
-            StoreError: the store cannot be written; nothing of the batch is there.
-        """
+        """Queue rows for the next transaction."""
         if trial:
             self._trials.append(trial)
         if failure:
             self._failures.append(failure)
         if judgement:
             self._judgements.append(judgement)
-        if self._committed is None:
-            self._committed = asyncio.get_running_loop().create_future()
-        waiting = self._committed
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._commit_all())
-        # Shielded: a cancelled worker must not cancel the commit that others wait for.
-        await asyncio.shield(waiting)
+
+    async def committed(self) -> None:
+        """Wait until everything that was put so far is on disk.
+
+        Raises:
+            StoreError: the store could not be written, now or before.
+        """
+        if self._error is not None:
+            raise self._error
+        if self._task is None or self._task.done():
+            return
+        # A future of one's own, so that a cancelled worker cancels nothing that others wait for.
+        waiter = asyncio.get_running_loop().create_future()
+        self._waiters.append(waiter)
+        await waiter
 
     async def aclose(self) -> None:
+        """Write what is left."""
         if self._task:
             await self._task
         self._thread.shutdown(wait=True)
 
     async def _commit_all(self) -> None:
         loop = asyncio.get_running_loop()
-        while self._committed is not None:
-            committed, self._committed = self._committed, None
+        while self._trials or self._failures or self._judgements or self._waiters:
             batch = (self._trials, self._failures, self._judgements)
             self._trials, self._failures, self._judgements = [], [], []
-            try:
-                await loop.run_in_executor(self._thread, self._write, *batch)
-            except Exception as error:  # the workers that wait must learn of it
-                committed.set_exception(error)
-                committed.exception()  # marks it as seen even when every waiter was cancelled
-            else:
-                committed.set_result(None)
+            waiters, self._waiters = self._waiters, []
+            if self._error is None:
+                try:
+                    await loop.run_in_executor(self._thread, self._write, *batch)
+                except Exception as error:  # the workers that wait must learn of it
+                    self._error = error
+            for waiter in waiters:
+                if waiter.done():
+                    continue
+                if self._error is None:
+                    waiter.set_result(None)
+                else:
+                    waiter.set_exception(self._error)
 
     def _write(
         self,

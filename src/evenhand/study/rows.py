@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Any
 
 import orjson
@@ -39,4 +38,4 @@ def response_of(row: dict[str, Any]) -> Response:
 
 def encode_request(messages: Sequence[Any]) -> bytes:
     """Messages as JSON, as they are kept in the store."""
-    return orjson.dumps([asdict(m) for m in messages])
+    return orjson.dumps([{"role": m.role, "content": m.content} for m in messages])
