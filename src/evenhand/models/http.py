@@ -11,6 +11,7 @@ import aiohttp
 import orjson
 from aiolimiter import AsyncLimiter
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+from yarl import URL
 
 from evenhand.errors import one_line
 from evenhand.models.base import CallError, Model, ModelOptions
@@ -107,7 +108,7 @@ class HttpClient:
         except RetryableError as error:
             raise CallError(f"{error} ({self.options.max_attempts} attempts)") from None
 
-    async def post(self, url: str, payload: bytes | aiohttp.FormData) -> Reply:
+    async def post(self, url: str | URL, payload: bytes | aiohttp.FormData) -> Reply:
         """Send JSON, or a form. One attempt.
 
         Raises:
@@ -124,7 +125,7 @@ class HttpClient:
         """
         return await self._attempt("GET", url, most=_MAX_FILE)
 
-    async def _attempt(self, method: str, url: str, most: int = _MAX_BODY, **sent: Any) -> Reply:
+    async def _attempt(self, method: str, url: str | URL, most: int = _MAX_BODY, **sent: Any) -> Reply:
         assert self._session is not None, "open() was not called"
         if self._limiter:
             await self._limiter.acquire()
@@ -196,6 +197,8 @@ def error_message(raw: bytes) -> str:
 
 
 async def _read_limited(reply: aiohttp.ClientResponse, most: int) -> bytes:
+    if reply.content_length is not None and reply.content_length <= most:
+        return await reply.read()
     body = await reply.content.read(most)
     while not reply.content.at_eof():
         part = await reply.content.read(most)

@@ -8,6 +8,7 @@ import time
 from typing import Any
 
 import orjson
+from yarl import URL
 
 from evenhand.errors import ModelError, SpecError
 from evenhand.models.base import MODELS, CallError, Model, ModelOptions
@@ -34,6 +35,7 @@ class OpenAIModel(ServedModel):
         self.base_url = (options.base_url or os.environ.get("OPENAI_BASE_URL") or DEFAULT_BASE_URL).rstrip("/")
         if not is_http(self.base_url):
             raise SpecError(f"--base-url '{self.base_url}' is not an http(s) address.", "Write http://HOST:PORT/v1.")
+        self._address = URL(f"{self.base_url}/chat/completions")
         self._max_tokens_key = "max_tokens"
 
     async def start(self) -> None:
@@ -62,7 +64,7 @@ class OpenAIModel(ServedModel):
 
     async def _attempt(self, request: Request) -> dict[str, Any]:
         limit_key = self._max_tokens_key
-        reply = await self._client.post(f"{self.base_url}/chat/completions", orjson.dumps(self.payload(request)))
+        reply = await self._client.post(self._address, orjson.dumps(self.payload(request)))
         return checked(reply.raw) if reply.status == 200 else await self._refused(reply, request, limit_key)
 
     async def _refused(self, reply: Reply, request: Request, limit_key: str) -> dict[str, Any]:
