@@ -43,14 +43,14 @@ def main() -> None:
     here: Path = options.directory
     small: dict[str, Any] = {"limit": 4} if options.quick else {}
     steps: dict[str, Any] = (
-        {"max_steps": 2, "limit": 4, "batch_size": 2} if options.quick else {"epochs": 2.0, "limit": 96}
+        {"max_steps": 2, "limit": 4, "batch_size": 2} if options.quick else {"learning_rate": 3e-4, "limit": 160}
     )
 
     evenhand.run(study("tune"), here / "tune")
     evenhand.run(study("test", **small), here / "before")
     recipes = {
-        "dpo": TuningSpec(model="smollm2", recipe="consistency", **steps),
-        "spin": TuningSpec(model="smollm2", recipe="spin", iterations=2, **steps),
+        "dpo": TuningSpec(model="smollm2", recipe="level", sft_weight=1.0, **steps),
+        "spin": TuningSpec(model="smollm2", recipe="spin", iterations=2, sft_weight=1.0, **steps),
     }
     outcomes = []
     for name, spec in recipes.items():

@@ -1,4 +1,4 @@
-"""``evenhand export`` and ``status``."""
+"""``evenhand export``, ``status`` and ``doctor``."""
 
 from __future__ import annotations
 
@@ -48,6 +48,23 @@ def status(study: StudyDir, format: As = Format.table) -> None:
     emit(found, format, lambda: status_table(found))
 
 
+def doctor(
+    study: StudyDir,
+    repair: Annotated[bool, typer.Option("--repair", help="Make a new store of what can be read.")] = False,
+    format: As = Format.table,
+) -> None:
+    """Check a study's store, and say what a damage lost. Exit code 5 for a damaged store."""
+    from evenhand.errors import StoreError
+    from evenhand.report.terminal import diagnosis_table
+    from evenhand.study import doctor as examiner
+
+    found = examiner.repair(study) if repair else examiner.examine(study)
+    emit(found, format, lambda: diagnosis_table(found))
+    if not found.sound:
+        raise typer.Exit(StoreError.exit_code)
+
+
 def register(app: typer.Typer) -> None:
     app.command()(export)
     app.command()(status)
+    app.command()(doctor)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import sys
 from typing import Annotated
 
@@ -9,7 +10,7 @@ import typer
 
 import evenhand
 from evenhand.cli import check, demo, export, judge, mitigate, run, show, tune
-from evenhand.errors import EvenhandError
+from evenhand.errors import EvenhandError, StoreError
 
 INTERRUPTED = 130
 
@@ -60,6 +61,10 @@ def main() -> None:
         if error.fix:
             typer.echo(error.fix, err=True)
         sys.exit(error.exit_code)
+    except sqlite3.DatabaseError as error:
+        typer.secho(f"Error: the study's store cannot be read: {error}.", fg=typer.colors.RED, err=True)
+        typer.echo("See 'evenhand doctor STUDY'.", err=True)
+        sys.exit(StoreError.exit_code)
     except KeyboardInterrupt:
         typer.echo("Interrupted. What was answered is kept; run the same command to go on.", err=True)
         sys.exit(INTERRUPTED)

@@ -16,6 +16,7 @@ from evenhand.analysis.comparison import Comparison
 from evenhand.analysis.deviations import Contrast
 from evenhand.report.words import interval, p_value, points, signed, verdict
 from evenhand.runner import Estimate
+from evenhand.study.doctor import Diagnosis
 from evenhand.study.status import Status
 from evenhand.types import AXES
 
@@ -113,6 +114,25 @@ def status_table(status: Status) -> Table:
         table.add_row(f"judge of {suite}", judge)
     for reason, count in status.failure_reasons.items():
         table.add_row(f"{count} failed calls", Text(reason))
+    return table
+
+
+def diagnosis_table(found: Diagnosis) -> Table:
+    """What a store is like, and what its repair lost."""
+    table = Table("", "", show_header=False, title=found.study, title_justify="left")
+    state = "sound" if not found.problems else "repaired" if found.repaired else "damaged"
+    table.add_row("store", state)
+    for problem in found.problems[:5]:
+        table.add_row("", Text(problem))
+    table.add_row("responses", "unknown" if found.trials is None else f"{found.trials:,}")
+    if found.unjudged:
+        table.add_row("not judged yet", f"{found.unjudged:,}: the next run judges them")
+    if found.repaired:
+        lost = "an unknown number" if found.lost is None else f"{found.lost:,}"
+        table.add_row("responses lost", f"{lost}: the next run asks them again")
+        table.add_row("the damaged file", Text(str(found.kept_as)))
+    elif found.problems:
+        table.add_row("to do", "run it with --repair, or restore the study from a copy")
     return table
 
 

@@ -41,6 +41,24 @@ class Store:
         Raises:
             StoreError: another run is writing to it, or the directory cannot be written.
         """
+        lock = cls.lock(directory)
+        path = directory / STORE_FILE
+        fresh = not path.exists() or path.stat().st_size == 0
+        connection = _connect(path, directory)
+        if fresh:
+            with connection:
+                connection.executescript(SCHEMA)
+                connection.execute("INSERT INTO meta VALUES ('schema_version', ?)", (str(SCHEMA_VERSION),))
+        _check_version(connection, path)
+        return cls(directory, connection, lock)
+
+    @staticmethod
+    def lock(directory: Path) -> int:
+        """Keep other writers out of a directory (made when it is not there) until the descriptor is closed.
+
+        Raises:
+            StoreError: another run is writing to it, or it cannot be written.
+        """
         try:
             directory.mkdir(parents=True, exist_ok=True)
             lock = os.open(directory / _LOCK_FILE, os.O_CREAT | os.O_RDWR, 0o644)
@@ -53,15 +71,7 @@ class Store:
             raise StoreError(
                 f"Another run is writing to the study {directory}.", "Wait for it, or choose another --out."
             ) from None
-        path = directory / STORE_FILE
-        fresh = not path.exists() or path.stat().st_size == 0
-        connection = _connect(path, directory)
-        if fresh:
-            with connection:
-                connection.executescript(SCHEMA)
-                connection.execute("INSERT INTO meta VALUES ('schema_version', ?)", (str(SCHEMA_VERSION),))
-        _check_version(connection, path)
-        return cls(directory, connection, lock)
+        return lock
 
     @classmethod
     def open(cls, directory: Path) -> Self:
@@ -349,7 +359,7 @@ def _check_version(connection: sqlite3.Connection, path: Path) -> None:
         row = connection.execute("SELECT value FROM meta WHERE key = 'schema_version'").fetchone()
         found = int(row[0])
     except (sqlite3.Error, TypeError, ValueError):
-        raise StoreError(f"{path} is damaged or not a study.", "Restore it from a copy, or start anew.") from None
+        raise StoreError(f"{path} is damaged or not a study.", f"See 'evenhand doctor {path.parent}'.") from None
     if found > SCHEMA_VERSION:
         raise StoreError(
             f"{path} was written by a newer evenhand (schema {found}, this one knows {SCHEMA_VERSION}).",

@@ -1,0 +1,174 @@
+"""What is wrong with a study's store, and a new one with everything that can still be read."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from evenhand.errors import StoreError
+from evenhand.study.schema import SCHEMA, SCHEMA_VERSION
+from evenhand.study.store import STORE_FILE, Store
+
+_TABLES = ("meta", "runs", "suites", "identities", "items", "trials", "failures", "labels")
+_CHUNK = 256
+# So many missing rows in a row are taken for the end of a table whose size cannot be read.
+_GIVE_UP_AFTER = 50_000
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What a store is like.
+
+    Attributes:
+        study: its directory.
+        problems: what SQLite finds wrong, first ones first; empty for a sound store.
+        trials: responses that can be read; None where not even that can be told.
+        unjudged: of them without a judgement (the next run judges them).
+        repaired: whether a new store was made of what could be read.
+        lost: trials that the old store knew of and the new one does not have; the next run asks them again. None where
+            the old one could not tell.
+        kept_as: the damaged file.
+    """
+
+    study: str
+    problems: tuple[str, ...]
+    trials: int | None
+    unjudged: int | None
+    repaired: bool = False
+    lost: int | None = 0
+    kept_as: str | None = None
+
+    @property
+    def sound(self) -> bool:
+        return not self.problems or self.repaired
+
+
+def examine(directory: Path) -> Diagnosis:
+    """Check a store. Writes nothing.
+
+    Raises:
+        StoreError: there is no store at all.
+    """
+    path = directory / STORE_FILE
+    if not path.exists():
+        raise StoreError(f"There is no study in {directory}.", "Give the directory that 'evenhand run' wrote.")
+    connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+    try:
+        problems = _problems(connection)
+        trials = _number(connection, "SELECT count(*) FROM trials")
+        query = "SELECT count(*) FROM trials t WHERE NOT EXISTS (SELECT 1 FROM judgements j WHERE j.trial = t.id)"
+        return Diagnosis(str(directory), tuple(problems), trials, _number(connection, query))
+    finally:
+        connection.close()
+
+
+def repair(directory: Path) -> Diagnosis:
+    """Make a new store of everything that can be read from a damaged one, which is kept beside it.
+
+    Raises:
+        StoreError: there is no store, a run is writing to it, or nothing can be read from it.
+    """
+    found = examine(directory)
+    if not found.problems:
+        return found
+    lock = Store.lock(directory)
+    try:
+        return _repaired(directory, found)
+    finally:
+        os.close(lock)
+
+
+def _repaired(directory: Path, found: Diagnosis) -> Diagnosis:
+    path = directory / STORE_FILE
+    fresh = path.with_suffix(".repaired")
+    fresh.unlink(missing_ok=True)
+    known = _salvage_all(path, fresh)
+    damaged = next(p for n in range(1, 1000) if not (p := path.with_suffix(f".damaged-{n}")).exists())
+    for suffix in ("-wal", "-shm"):
+        leftover = Path(f"{path}{suffix}")
+        if leftover.exists():
+            leftover.rename(f"{damaged}{suffix}")
+    path.rename(damaged)
+    fresh.replace(path)
+    healthy = examine(directory)
+    lost = None if known is None or healthy.trials is None else max(known - healthy.trials, 0)
+    return replace(healthy, problems=found.problems, repaired=True, lost=lost, kept_as=str(damaged))
+
+
+def _salvage_all(source: Path, target: Path) -> int | None:
+    """Copy what can be read; tell the largest trial number that the old store knew."""
+    old = sqlite3.connect(f"file:{source}?mode=ro", uri=True)
+    new = sqlite3.connect(target)
+    try:
+        new.executescript(SCHEMA)
+        for table in _TABLES:
+            for row in _rows(old, table):
+                _insert(new, table, row)
+        trials = [row[0] for row in new.execute("SELECT id FROM trials")]
+        for trial in trials:
+            for row in _tolerant(old, "SELECT * FROM judgements WHERE trial = ?", (trial,)):
+                _insert(new, "judgements", row)
+        if not new.execute("SELECT count(*) FROM runs").fetchone()[0]:
+            raise StoreError(f"Nothing can be read from {source}.", "Restore it from a copy, or start anew.")
+        new.execute("INSERT OR REPLACE INTO meta VALUES ('schema_version', ?)", (str(SCHEMA_VERSION),))
+        new.commit()
+        return _number(old, "SELECT max(id) FROM trials")
+    except sqlite3.DatabaseError as error:
+        raise StoreError(f"{source} cannot be repaired: {error}.", "Restore it from a copy, or start anew.") from None
+    finally:
+        old.close()
+        new.close()
+
+
+def _rows(connection: sqlite3.Connection, table: str) -> Iterator[tuple[Any, ...]]:
+    """Rows in the order of their numbers, around those that cannot be read."""
+    last, missing = 0, 0
+    end = _number(connection, f"SELECT max(rowid) FROM {table}")  # noqa: S608 - one of _TABLES
+    while missing < _GIVE_UP_AFTER and (end is None or last < end):
+        query = f"SELECT rowid, * FROM {table} WHERE rowid > ? ORDER BY rowid LIMIT ?"  # noqa: S608
+        try:
+            chunk = connection.execute(query, (last, _CHUNK)).fetchall()
+        except sqlite3.DatabaseError:
+            # Somewhere in this stretch a page is damaged: row by row through it.
+            for number in range(last + 1, last + 1 + _CHUNK):
+                found = _tolerant(connection, f"SELECT * FROM {table} WHERE rowid = ?", (number,))  # noqa: S608
+                missing = 0 if found else missing + 1
+                yield from found
+            last += _CHUNK
+            continue
+        if not chunk:
+            return
+        yield from (row[1:] for row in chunk)
+        last, missing = chunk[-1][0], 0
+
+
+def _tolerant(connection: sqlite3.Connection, query: str, values: tuple[Any, ...]) -> list[tuple[Any, ...]]:
+    try:
+        return connection.execute(query, values).fetchall()
+    except sqlite3.DatabaseError:
+        return []
+
+
+def _insert(connection: sqlite3.Connection, table: str, row: tuple[Any, ...]) -> None:
+    marks = ",".join("?" * len(row))
+    connection.execute(f"INSERT OR IGNORE INTO {table} VALUES ({marks})", row)  # noqa: S608 - one of _TABLES
+
+
+def _problems(connection: sqlite3.Connection) -> list[str]:
+    try:
+        found = [str(row[0]) for row in connection.execute("PRAGMA integrity_check(20)")]
+    except sqlite3.DatabaseError as error:
+        return [str(error)]
+    return [line for text in found if text != "ok" for line in text.splitlines()]
+
+
+def _number(connection: sqlite3.Connection, query: str) -> int | None:
+    try:
+        row = connection.execute(query).fetchone()
+    except sqlite3.DatabaseError:
+        return None
+    return int(row[0]) if row and row[0] is not None else 0

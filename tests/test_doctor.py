@@ -1,0 +1,112 @@
+"""A damaged store: what is wrong is said, and everything that can be read is kept."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from evenhand.study import Store
+from tests.server import Server
+
+Cli = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def run_study(cli: Cli, server: Server, out: Path) -> subprocess.CompletedProcess[str]:
+    return cli(
+        "run", "--model", "openai:m", "--base-url", server.url, "--suite", "starter-safety", "--identities", "age",
+        "--out", str(out),
+    )  # fmt: skip
+
+
+def page_of(path: Path, table: str, number: int) -> int:
+    """The number of a page (from 1) that holds rows of a table."""
+    connection = sqlite3.connect(path)
+    pages = [row[0] for row in connection.execute("SELECT pageno FROM dbstat WHERE name = ? ORDER BY 1", (table,))]
+    connection.close()
+    return int(pages[number])
+
+
+def spoil(path: Path, page: int) -> None:
+    """Overwrite a page of the file."""
+    connection = sqlite3.connect(path)
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    size = connection.execute("PRAGMA page_size").fetchone()[0]
+    connection.close()
+    content = bytearray(path.read_bytes())
+    content[(page - 1) * size : page * size] = b"\xff" * size
+    path.write_bytes(content)
+
+
+def test_a_sound_store_is_left_alone(cli: Cli, server: Server, tmp_path: Path) -> None:
+    run_study(cli, server, tmp_path / "study")
+    before = (tmp_path / "study" / "study.sqlite").read_bytes()
+    done = cli("doctor", str(tmp_path / "study"), "--repair")
+    assert done.returncode == 0, done.stderr
+    assert "sound" in done.stdout
+    assert (tmp_path / "study" / "study.sqlite").read_bytes() == before
+    assert cli("doctor", str(tmp_path / "none")).returncode == 5
+
+
+@pytest.mark.parametrize("table", ["trials", "judgements"])
+def test_what_can_be_read_is_kept_and_only_the_rest_asked_again(
+    cli: Cli, server: Server, tmp_path: Path, table: str
+) -> None:
+    out = tmp_path / "study"
+    run_study(cli, server, out)
+    whole = json.loads(cli("analyze", str(out), "--format", "json").stdout)
+    calls = server.calls
+    path = out / "study.sqlite"
+    try:
+        page = page_of(path, table, 7)
+    except sqlite3.OperationalError:
+        pytest.skip("this SQLite has no dbstat")
+    spoil(path, page)
+    broken = cli("analyze", str(out))
+    assert broken.returncode == 5
+    assert "evenhand doctor" in broken.stderr
+    assert "Traceback" not in broken.stderr
+    assert cli("doctor", str(out)).returncode == 5
+    done = cli("doctor", str(out), "--repair", "--format", "json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["repaired"]
+    assert Path(found["kept_as"]).exists()
+    assert found["lost"] == calls - found["trials"]
+    assert (found["lost"] > 0) == (table == "trials")
+    assert found["lost"] < 40  # one page of a few hundred
+    again = run_study(cli, server, out)
+    assert again.returncode == 0, again.stderr
+    assert server.calls == calls + found["lost"]
+    assert json.loads(cli("analyze", str(out), "--format", "json").stdout)["pb"] == whole["pb"]
+
+
+def test_a_truncated_store(cli: Cli, server: Server, tmp_path: Path) -> None:
+    out = tmp_path / "study"
+    run_study(cli, server, out)
+    calls = server.calls
+    with Store.create(out) as store:
+        store._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    path = out / "study.sqlite"
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    assert cli("doctor", str(out)).returncode == 5
+    done = cli("doctor", str(out), "--repair", "--format", "json")
+    assert "Traceback" not in done.stderr
+    if done.returncode == 0:
+        kept = json.loads(done.stdout)["trials"]
+        assert run_study(cli, server, out).returncode == 0
+        assert server.calls == 2 * calls - kept
+    else:
+        assert "Restore it from a copy" in done.stderr
+
+
+def test_nothing_to_read(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "study.sqlite").write_bytes(b"not a database at all" * 100)
+    done = cli("doctor", str(tmp_path), "--repair")
+    assert done.returncode == 5
+    assert "Restore it from a copy" in done.stderr
+    assert "Traceback" not in done.stderr
