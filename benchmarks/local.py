@@ -100,10 +100,10 @@ def by_inspect(items: int, max_tokens: int) -> tuple[int, float]:
             Task(dataset=samples, solver=generate()), model=model, max_tokens=max_tokens, temperature=1.0, **shared
         )
         seconds = time.perf_counter() - started
-    assert log.status == "success", log.error
+        assert log.status == "success", log.error
+        texts = [sample.output.completion for sample in log.samples]  # read from the folder
     # Its own count includes the padding behind an answer's end.
     tokenizer = transformers.AutoTokenizer.from_pretrained(model_folder())
-    texts = [sample.output.completion for sample in log.samples]
     return sum(map(len, tokenizer(texts, add_special_tokens=False)["input_ids"])), seconds
 
 
@@ -121,7 +121,11 @@ def main() -> None:
         "transformers-bfloat16": lambda: by_transformers(*size, torch.bfloat16),
         "inspect": lambda: by_inspect(*size),
     }
-    found = {name: way() for name, way in ways.items() if name not in options.skip.split(",")}
+    found = {}
+    for name, way in ways.items():
+        if name not in options.skip.split(","):
+            found[name] = way()
+            print(f"{name}: {found[name][0]:,} tokens in {found[name][1]:.0f} s", flush=True)
     rates = {name: tokens / seconds for name, (tokens, seconds) in found.items()}
     table = Table("", "tokens", "seconds", "tokens/s", "evenhand / it")
     for name, (tokens, seconds) in found.items():
