@@ -111,6 +111,8 @@ class RayModel(Model):
         raise CallError(f"the workers died {_ATTEMPTS} times with this call")
 
     async def aclose(self) -> None:
+        if not self._workers:  # never started, perhaps because Ray is not installed
+            return
         import ray
 
         for worker in self._workers:
