@@ -19,6 +19,10 @@ class Message:
     role: Role
     content: str
 
+    def to_dict(self) -> dict[str, str]:
+        """As chat APIs and templates take it."""
+        return {"role": self.role, "content": self.content}
+
 
 @dataclass(frozen=True, slots=True)
 class Identity:

@@ -97,9 +97,6 @@ def plan(
 
 def list_members(kind: Annotated[Kind, typer.Argument(help="What to list.")], format: As = Format.table) -> None:
     """List what is available, with third-party members."""
-    import csv
-    import io
-
     from rich.table import Table
 
     rows, columns = _members(kind)
@@ -108,9 +105,9 @@ def list_members(kind: Annotated[Kind, typer.Argument(help="What to list.")], fo
         table.add_row(*row)
 
     def as_csv() -> str:
-        out = io.StringIO()
-        csv.writer(out, lineterminator="\n").writerows([columns, *rows])
-        return out.getvalue()
+        from evenhand.report.terminal import csv_text
+
+        return csv_text([columns, *rows])
 
     emit([dict(zip(columns, row, strict=True)) for row in rows], format, lambda: table, as_csv)
 

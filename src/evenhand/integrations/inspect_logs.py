@@ -8,12 +8,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import orjson
-
 from evenhand.errors import SpecError
 from evenhand.models.inspect import chat_messages
 from evenhand.study import Store
-from evenhand.types import Decoding, Message, Request
+from evenhand.study.rows import decode_request
 
 SCORER = "evenhand"
 
@@ -54,6 +52,11 @@ def write_logs(store: Store, out: Path) -> list[Path]:
     return files
 
 
+def sample_id(item: str, personalizer: str, identity: str) -> str:
+    """How a cell of the grid is called in Inspect, in its logs and in its tasks alike."""
+    return f"{item} | {personalizer} | {identity}"
+
+
 def _log(store: Store, suite: str, trials: list[dict[str, Any]], targets: dict[tuple[str, str], str | None]) -> Any:
     from inspect_ai.log import EvalConfig, EvalDataset, EvalLog, EvalResults, EvalSpec, EvalStats
 
@@ -85,9 +88,7 @@ def _sample(trial: dict[str, Any], target: str | None, model: str) -> Any:
     from inspect_ai.model import ChatMessageAssistant, ModelOutput, ModelUsage
     from inspect_ai.scorer import Score
 
-    messages = chat_messages(
-        Request(tuple(Message(**m) for m in orjson.loads(trial["request"])), Decoding(), trial["seed"])
-    )
+    messages = chat_messages(decode_request(trial["request"]))
     output = ModelOutput.from_content(model, trial["response"])
     used = trial["prompt_tokens"] or 0, trial["completion_tokens"] or 0
     output.usage = ModelUsage(input_tokens=used[0], output_tokens=used[1], total_tokens=sum(used))
@@ -95,7 +96,7 @@ def _sample(trial: dict[str, Any], target: str | None, model: str) -> Any:
     if trial["score"] is not None:
         scores[SCORER] = Score(value=trial["score"], answer=trial["label"], explanation=trial["reason"])
     return EvalSample(
-        id=f"{trial['item']} | {trial['personalizer']} | {trial['identity']}",
+        id=sample_id(trial["item"], trial["personalizer"], trial["identity"]),
         epoch=trial["repeat"] + 1,
         input=messages,
         target=target or "",

@@ -13,6 +13,7 @@ from inspect_ai.dataset import MemoryDataset, Sample
 from inspect_ai.scorer import Score, Scorer, Target, grouped, mean, scorer, stderr
 from inspect_ai.solver import TaskState, generate
 
+from evenhand.integrations.inspect_logs import sample_id
 from evenhand.judges import make_judge
 from evenhand.models.inspect import chat_messages
 from evenhand.runner.plan import Plan, make_plan
@@ -76,9 +77,9 @@ def _samples(plan: Plan) -> list[Sample]:
         _, item, personalizer, identity, _ = trial.cell
         samples.append(
             Sample(
-                input=chat_messages(trial.request),
+                input=chat_messages(trial.request.messages),
                 target=trial.item.target or "",
-                id=f"{item} | {personalizer} | {identity}",
+                id=sample_id(item, personalizer, identity),
                 metadata={
                     "item": item,
                     "identity": identity,

@@ -31,7 +31,7 @@ _OVER = {"completed", "failed", "expired", "cancelled"}
 @dataclass
 class _Asked:
     request: Request
-    payload: bytes
+    body: dict[str, Any]
     future: asyncio.Future[Response]
     since: float
 
@@ -72,14 +72,14 @@ class BatchModel(OpenAIModel):
         await super().aclose()
 
     async def respond(self, request: Request) -> Response:
-        payload = orjson.dumps(self.payload(request), option=orjson.OPT_SORT_KEYS)
+        body = self.payload(request)
         # Named by what it asks: a run that goes on recognises what it asked for before.
-        key = hashlib.blake2b(payload, digest_size=12).hexdigest()
+        key = hashlib.blake2b(orjson.dumps(body, option=orjson.OPT_SORT_KEYS), digest_size=12).hexdigest()
         while key in self._waiting:  # the same request twice in one study: one after the other
             with contextlib.suppress(CallError):
                 await asyncio.shield(self._waiting[key].future)
             await asyncio.sleep(0)
-        asked = _Asked(request, payload, asyncio.get_running_loop().create_future(), time.perf_counter())
+        asked = _Asked(request, body, asyncio.get_running_loop().create_future(), time.perf_counter())
         self._waiting[key] = asked
         self._last_arrival = time.monotonic()
         if key in self._earlier:
@@ -100,9 +100,7 @@ class BatchModel(OpenAIModel):
 
     async def _send(self, keys: list[str]) -> None:
         lines = [
-            orjson.dumps(
-                {"custom_id": key, "method": "POST", "url": _ENDPOINT, "body": orjson.loads(self._waiting[key].payload)}
-            )
+            orjson.dumps({"custom_id": key, "method": "POST", "url": _ENDPOINT, "body": self._waiting[key].body})
             for key in keys
         ]
         form = aiohttp.FormData()
@@ -138,7 +136,7 @@ class BatchModel(OpenAIModel):
         rows: dict[str, dict[str, Any]] = {}
         for field in ("output_file_id", "error_file_id"):
             if state.get(field):
-                reply = await self._client.retrying(lambda f=state[field]: self._ok(f"files/{f}/content"))  # type: ignore[misc]
+                reply = await self._get(f"files/{state[field]}/content")
                 rows.update({row["custom_id"]: row for row in map(orjson.loads, reply.raw.splitlines())})
         for key in keys:
             self._sent.discard(key)
@@ -156,7 +154,7 @@ class BatchModel(OpenAIModel):
             if reply.get("status_code") != 200:
                 said = row.get("error") or (reply.get("body") or {}).get("error") or reply
                 raise CallError(f"HTTP {reply.get('status_code', '-')}: {error_message(orjson.dumps({'error': said}))}")
-            body = checked(orjson.dumps(reply.get("body")))
+            body = checked(reply.get("body"))
             asked.future.set_result(response_of(body, asked.request, time.perf_counter() - asked.since))
         except CallError as error:
             asked.future.set_exception(error)
@@ -199,24 +197,24 @@ class BatchModel(OpenAIModel):
     async def _asked(self, path: str, payload: bytes | aiohttp.FormData) -> dict[str, Any]:
         """Post something once: sent twice it would be paid twice."""
         try:
-            return self._object(await self._client.post(f"{self.base_url}/{path}", payload))
+            return self._object(self._accepted(await self._client.post(f"{self.base_url}/{path}", payload)))
         except RetryableError as error:
             raise ModelError(f"{self.base_url}/{path}: {error}.", "Run again: what was sent is taken up.") from None
 
     async def _fetch(self, path: str) -> dict[str, Any]:
-        return self._object(await self._client.retrying(lambda: self._ok(path)))
+        return self._object(await self._get(path))
 
-    async def _ok(self, path: str) -> Reply:
-        reply = await self._client.get(f"{self.base_url}/{path}")
-        if reply.status in FATAL_STATUS:
-            raise self.refusal(reply)
-        return reply
+    async def _get(self, path: str) -> Reply:
+        return self._accepted(await self._client.retrying(lambda: self._client.get(f"{self.base_url}/{path}")))
 
-    def _object(self, reply: Reply) -> dict[str, Any]:
+    def _accepted(self, reply: Reply) -> Reply:
         if reply.status in FATAL_STATUS:
             raise self.refusal(reply)
         if reply.status >= 300:
             raise ModelError(f"{self.base_url}: HTTP {reply.status}: {error_message(reply.raw)}.")
+        return reply
+
+    def _object(self, reply: Reply) -> dict[str, Any]:
         found = decoded(reply.raw)
         if not isinstance(found, dict):
             raise ModelError(f"{self.base_url} does not answer as a batch API does.", "Check --base-url.")

@@ -44,7 +44,7 @@ class ChatFormat:
         return self._render(messages)
 
     def _render(self, messages: Sequence[Message]) -> str:
-        turns = [{"role": m.role, "content": m.content} for m in messages]
+        turns = [m.to_dict() for m in messages]
         return str(self._tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True))
 
     def _probe_system_role(self) -> bool:

@@ -113,7 +113,7 @@ def _values(request: Request) -> dict[str, Any]:
         "system": "\n\n".join(m.content for m in request.messages if m.role == "system"),
         "user": turns[-1].content,
         "history": "\n\n".join(f"{m.role}: {m.content}" for m in turns[:-1]),
-        "messages": [{"role": m.role, "content": m.content} for m in request.messages],
+        "messages": [m.to_dict() for m in request.messages],
         "session": uuid.uuid4().hex,
         "seed": request.seed,
         "max_tokens": request.decoding.max_tokens,

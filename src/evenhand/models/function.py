@@ -37,7 +37,7 @@ class FunctionModel(Model):
 
     async def respond(self, request: Request) -> Response:
         must_generate(self, request)
-        messages = [{"role": m.role, "content": m.content} for m in request.messages]
+        messages = [m.to_dict() for m in request.messages]
         decoding = request.decoding
         given = {"seed": request.seed, "max_tokens": decoding.max_tokens, "temperature": decoding.temperature}
         settings = {name: given[name] for name in self._wanted}

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from typing import Any
 
 from evenhand.errors import ModelError, SpecError, one_line
 from evenhand.models.base import MODELS, CallError, Model, ModelOptions, must_generate
-from evenhand.types import Request, Response
+from evenhand.types import Message, Request, Response
 
 _FINISHED = {"stop": "stop", "max_tokens": "length", "model_length": "length"}
 
@@ -58,7 +59,7 @@ class InspectModel(Model):
         )
         started = time.perf_counter()
         try:
-            output = await self._model.generate(chat_messages(request), config=config)
+            output = await self._model.generate(chat_messages(request.messages), config=config)
         except Exception as error:  # every provider has its own
             # Inspect wraps what the provider raised in a copy of the whole request.
             reason = error.__cause__ or error
@@ -81,14 +82,14 @@ class InspectModel(Model):
             self._model = None
 
 
-def chat_messages(request: Request) -> list[Any]:
-    """A request's conversation in Inspect's classes."""
+def chat_messages(messages: Iterable[Message]) -> list[Any]:
+    """A conversation in Inspect's classes."""
     from inspect_ai.model import ChatMessageAssistant, ChatMessageSystem, ChatMessageUser
 
     kinds: dict[str, Any] = {
         "system": ChatMessageSystem, "user": ChatMessageUser, "assistant": ChatMessageAssistant,
     }  # fmt: skip
-    return [kinds[m.role](content=m.content) for m in request.messages]
+    return [kinds[m.role](content=m.content) for m in messages]
 
 
 @MODELS.register("inspect")

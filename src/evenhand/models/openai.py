@@ -65,7 +65,7 @@ class OpenAIModel(ServedModel):
     async def _attempt(self, request: Request) -> dict[str, Any]:
         limit_key = self._max_tokens_key
         reply = await self._client.post(self._address, orjson.dumps(self.payload(request)))
-        return checked(reply.raw) if reply.status == 200 else await self._refused(reply, request, limit_key)
+        return checked(decoded(reply.raw)) if reply.status == 200 else await self._refused(reply, request, limit_key)
 
     async def _refused(self, reply: Reply, request: Request, limit_key: str) -> dict[str, Any]:
         message = f"HTTP {reply.status}: {error_message(reply.raw)}"
@@ -82,7 +82,7 @@ class OpenAIModel(ServedModel):
         decoding = request.decoding
         payload: dict[str, Any] = {
             "model": self.name,
-            "messages": [{"role": m.role, "content": m.content} for m in request.messages],
+            "messages": [m.to_dict() for m in request.messages],
             "temperature": decoding.temperature,
             "seed": request.seed,
             self._max_tokens_key: decoding.max_tokens,
@@ -104,13 +104,12 @@ class OpenAIModel(ServedModel):
         return payload
 
 
-def checked(raw: bytes) -> dict[str, Any]:
+def checked(body: Any) -> dict[str, Any]:
     """The body, once it is what the API promises: one choice with a message.
 
     Raises:
         RetryableError: it is not.
     """
-    body: Any = decoded(raw)
     try:
         message = body["choices"][0]["message"]
         if not isinstance(message.get("content"), str | None):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -230,10 +230,21 @@ def _trial_line(analysis: Analysis) -> Text:
 
 def identities_csv(analysis: Analysis) -> str:
     """One row per identity; an axis that was not run is empty, not zero."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
     suites = [s.suite for s in analysis.suites]
-    writer.writerow(("identity", "category", "safety", "utility", "n", *suites))
-    for r in analysis.identities:
-        writer.writerow((r.identity, r.category, r.safety, r.utility, r.n, *(r.suites.get(s) for s in suites)))
+    header = ("identity", "category", "safety", "utility", "n", *suites)
+    return csv_text(
+        [
+            header,
+            *(
+                (r.identity, r.category, r.safety, r.utility, r.n, *(r.suites.get(s) for s in suites))
+                for r in analysis.identities
+            ),
+        ]
+    )
+
+
+def csv_text(rows: Iterable[Sequence[object]]) -> str:
+    """Rows as a CSV file, the header among them."""
+    out = io.StringIO()
+    csv.writer(out, lineterminator="\n").writerows(rows)
     return out.getvalue()

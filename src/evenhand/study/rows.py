@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from evenhand.types import Response, Verdict
+from evenhand.types import Message, Response, Verdict
 
 # A cell of the grid: suite, item, personalizer, identity, repeat.
 Cell = tuple[str, str, str, str, int]
@@ -36,6 +36,11 @@ def response_of(row: dict[str, Any]) -> Response:
     )
 
 
-def encode_request(messages: Sequence[Any]) -> bytes:
+def encode_request(messages: Sequence[Message]) -> bytes:
     """Messages as JSON, as they are kept in the store."""
-    return orjson.dumps([{"role": m.role, "content": m.content} for m in messages])
+    return orjson.dumps([m.to_dict() for m in messages])
+
+
+def decode_request(text: str) -> tuple[Message, ...]:
+    """Messages from what :func:`encode_request` made of them."""
+    return tuple(Message(**m) for m in orjson.loads(text))

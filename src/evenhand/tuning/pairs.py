@@ -16,6 +16,7 @@ from evenhand.mitigations.base import add_to_system
 from evenhand.mitigations.defense import shipped_defenses
 from evenhand.personalizers import BASE_SYSTEM, make_personalizer
 from evenhand.study import Store
+from evenhand.study.rows import decode_request
 from evenhand.suites.sources import DataSource, HubTable, read_jsonl, read_rows
 from evenhand.tuning.spec import TuningSpec
 from evenhand.types import Message
@@ -111,7 +112,7 @@ def study_pairs(store: Store, recipe: str) -> Iterable[Pair]:
                 other = better(rows, row, recipe)
                 if other is None:
                     continue
-                messages = tuple(Message(**m) for m in orjson.loads(row["request"]))
+                messages = decode_request(row["request"])
                 if recipe == "metaalign":
                     messages = add_to_system(messages, meta, before=True)
                 yield Pair(

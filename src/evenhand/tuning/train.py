@@ -233,7 +233,7 @@ def _loading(spec: TuningSpec, torch: Any) -> dict[str, Any]:
 
 def _row(pair: Pair) -> dict[str, Any]:
     return {
-        "prompt": [{"role": m.role, "content": m.content} for m in pair.messages],
+        "prompt": [m.to_dict() for m in pair.messages],
         "chosen": [{"role": "assistant", "content": pair.chosen}],
         "rejected": [{"role": "assistant", "content": pair.rejected}],
         "chosen_cut": pair.chosen_cut,
