@@ -57,6 +57,16 @@ def test_a_call_that_fails_is_counted(cli: Cli, tmp_path: Path) -> None:
     assert "too odd" in done.stderr
 
 
+def test_what_inspect_says_is_shown_without_its_markup(cli: Cli, tmp_path: Path) -> None:
+    done = cli(
+        "run", "--model", "inspect:nobody/m", "--suite", "starter-safety", "--limit", "2", "--out", str(tmp_path / "s")
+    )
+    assert done.returncode == 4, done.stderr
+    assert "inspect:nobody/m cannot be used: " in done.stderr
+    assert "[bold]" not in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_logs_are_read_by_inspect_with_the_identity_as_a_column(cli: Cli, server: Server, tmp_path: Path) -> None:
     from inspect_ai.analysis import samples_df
     from inspect_ai.log import read_eval_log

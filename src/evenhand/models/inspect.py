@@ -40,9 +40,10 @@ class InspectModel(Model):
         try:
             self._model = get_model(self.name, config=config, base_url=self.options.base_url, memoize=False)
         except Exception as error:  # every provider has its own
-            raise ModelError(
-                f"{self.id} cannot be used: {one_line(str(error))}.", "See Inspect's providers."
-            ) from error
+            from rich.text import Text  # Inspect writes its messages for a terminal
+
+            said = one_line(Text.from_markup(str(error)).plain)
+            raise ModelError(f"{self.id} cannot be used: {said}", "See Inspect's providers.") from error
 
     async def respond(self, request: Request) -> Response:
         from inspect_ai.model import GenerateConfig
