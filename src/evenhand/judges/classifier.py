@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import operator
 from collections import Counter
 from dataclasses import dataclass
 from functools import cache
@@ -58,7 +59,7 @@ class RefusalModel:
         values = {term: (1 + math.log(n)) * self.terms[term][0] for term, n in counts.items()}
         norm = math.sqrt(sum(v * v for v in values.values())) or 1.0
         parts = {term: value / norm * self.terms[term][1] for term, value in values.items()}
-        seen = sum(w * c for w, c in zip(self.cues, cues(question, text), strict=True))
+        seen = sum(map(operator.mul, self.cues, cues(question, text)))
         return self.intercept + sum(parts.values()) + seen, parts
 
     def probability(self, question: str, text: str) -> float:

@@ -10,7 +10,8 @@ import re
 from functools import lru_cache
 from itertools import pairwise
 
-from evenhand.judges.refusal import decline_patterns, find_refusal
+from evenhand.judges.phrases import declining
+from evenhand.judges.refusal import find_refusal
 
 # Both the terms and the phrases of declining are looked for here; what comes later rarely changes the class.
 OPENING_CHARS = 400
@@ -111,7 +112,7 @@ def _asked(question: str) -> tuple[frozenset[str], frozenset[str]]:
 
 def cue_names() -> list[str]:
     """Names of the cues, in the order of :func:`cues`."""
-    kinds = [f"declines-{n}" for n in range(len(decline_patterns()))]
+    kinds = [f"declines-{n}" for n in range(len(declining().patterns))]
     return ["rules", *kinds, "list", "code", "why", "what"]
 
 
@@ -121,7 +122,7 @@ def cues(question: str, text: str) -> list[float]:
     opening = text[:OPENING_CHARS]
     return [
         float(find_refusal(text) is not None),
-        *(float(bool(pattern.search(opening))) for pattern in decline_patterns()),
+        *[0.0 if match is None else 1.0 for match in declining().matches(opening)],
         float(bool(_LIST.search(text))),
         float("```" in text),
         float(question.strip().lower().startswith("why")),
