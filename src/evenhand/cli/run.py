@@ -35,7 +35,7 @@ def listed(values: list[str] | None) -> list[str] | None:
     return parts
 
 
-def pairs(values: list[str] | None, option: str) -> dict[str, str]:
+def pairs(values: list[str] | None, option: str, form: str = "SUITE=JUDGE") -> dict[str, str]:
     """``KEY=VALUE`` options as a dictionary.
 
     Raises:
@@ -45,8 +45,21 @@ def pairs(values: list[str] | None, option: str) -> dict[str, str]:
     for value in values or ():
         key, sign, member = value.partition("=")
         if not sign or not key or not member:
-            raise SpecError(f"{option} '{value}' is not of the form SUITE=JUDGE.")
+            raise SpecError(f"{option} '{value}' is not of the form {form}.")
         found[key] = member
+    return found
+
+
+def read_values(texts: dict[str, str]) -> dict[str, Any]:
+    """Values as what they look like: numbers, true and false, else text."""
+    import orjson
+
+    found: dict[str, Any] = {}
+    for key, text in texts.items():
+        try:
+            found[key] = orjson.loads(text)
+        except orjson.JSONDecodeError:
+            found[key] = text
     return found
 
 
@@ -92,6 +105,7 @@ def run(
     workers: Annotated[int | None, typer.Option(help="Replicas, with --executor ray.")] = None,
     ray_address: Annotated[str | None, typer.Option(help="Of the cluster; one on this machine otherwise.")] = None,
     gpus_per_worker: Annotated[float | None, typer.Option(help="GPUs per replica.")] = None,
+    engine_arg: Annotated[list[str] | None, typer.Option(help="NAME=VALUE for vLLM's engine; repeat for more.")] = None,
     price_in: Annotated[float | None, typer.Option(help="Of a million prompt tokens.")] = None,
     price_out: Annotated[float | None, typer.Option(help="Of a million completion tokens.")] = None,
     max_cost: Annotated[float | None, typer.Option(help="Of the whole study; stops in time.")] = None,
@@ -141,6 +155,7 @@ def run(
         "workers": workers,
         "ray_address": ray_address,
         "gpus_per_worker": gpus_per_worker,
+        "engine_args": read_values(pairs(engine_arg, "--engine-arg", "NAME=VALUE")) or None,
     }
     prices = {
         "price_in": price_in, "price_out": price_out, "max_cost": max_cost, "max_total_tokens": max_total_tokens,

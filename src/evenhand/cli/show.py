@@ -118,7 +118,7 @@ def _members(kind: Kind) -> tuple[list[tuple[str, ...]], tuple[str, ...]]:
 
         suites = [SUITES.get(n) for n in SUITES.names()]
         described: list[tuple[str, ...]] = [
-            (f"{s.name}:{s.argument}", "either", s.summary, "its file's", s.licence, s.source)
+            (f"{s.name}:{s.argument}", "either", s.summary, s.judge, s.licence, s.source)
             if s.argument
             else (s.name, s.axis, s.summary, s.judge, s.licence, s.source)
             for s in suites

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,7 @@ class ModelOptions:
         workers: replicas, with Ray.
         ray_address: the cluster's address; None starts one on this machine.
         gpus_per_worker: GPUs that each replica reserves, with Ray.
+        engine_args: passed on to vLLM's engine ("tensor_parallel_size", "max_model_len", ...).
     """
 
     base_url: str | None = None
@@ -55,6 +56,7 @@ class ModelOptions:
     workers: int = 1
     ray_address: str | None = None
     gpus_per_worker: float = 0.0
+    engine_args: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Model(ABC):
@@ -66,6 +68,7 @@ class Model(ABC):
         concurrency: how many requests the runner should keep in flight.
         retries: attempts beyond the first so far, for the progress display.
         is_local: whether it runs in this process and gives its logits.
+        takes_engine_args: whether ``ModelOptions.engine_args`` means something to it.
         default_top_k: what ``top_k`` is when a study does not say; 0 where the server may not know the setting.
     """
 
@@ -75,6 +78,7 @@ class Model(ABC):
     retries: int = 0
     default_top_k: int = 0
     is_local: bool = False
+    takes_engine_args: bool = False
 
     def keep_state_in(self, directory: Path) -> None:
         """Told the study's directory before :meth:`start`, for models that must remember what they asked for."""
@@ -159,4 +163,7 @@ def make_model(reference: str, options: ModelOptions | None = None) -> Model:
         from evenhand.models.ray import RayModel
 
         return RayModel(reference, options)
-    return MODELS.get(kind)(name, options)
+    model = MODELS.get(kind)(name, options)
+    if options.engine_args and not model.takes_engine_args:
+        raise SpecError(f"The model '{reference}' takes no engine arguments.", "They are for vllm:NAME_OR_PATH.")
+    return model

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from evenhand.errors import ModelError
-from evenhand.types import Message
+from evenhand.types import Message, Request
 
 _SENTINEL = "evenhand-system-role-probe"
 
@@ -34,6 +34,28 @@ class ChatFormat:
         if not ids:
             raise ModelError("The tokenizer turned a prompt into no tokens at all.", "Check the model's files.")
         return list(ids)
+
+    def choice_tokens(self, request: Request) -> tuple[list[int], list[int]]:
+        """The prompt of a request with choices, and each choice's first token that tells it from the others.
+
+        Raises:
+            ModelError: two choices do not differ in that token.
+        """
+        prompt = self.tokens(request.messages, request.prefill)
+        written = [self.tokens(request.messages, request.prefill + choice) for choice in request.choices]
+        shortest = min(map(len, written))
+        columns = zip(*written, strict=False)
+        shared = next((n for n, column in enumerate(columns) if len(set(column)) > 1), shortest)
+        if shared < len(prompt):
+            # The choice merges with the end of the prefill ("is" + " Yes"): score it after what they share.
+            prompt = written[0][:shared]
+        firsts = [w[shared] for w in written if len(w) > shared]
+        if len(set(firsts)) < len(written):
+            raise ModelError(
+                f"The choices {', '.join(request.choices)} do not differ in their first token for this model.",
+                "Use the suite without ':logprobs'.",
+            )
+        return prompt, firsts
 
     def text(self, messages: Sequence[Message]) -> str:
         """The conversation as text, with the generation prompt."""

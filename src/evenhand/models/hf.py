@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 import time
 import warnings
 from collections.abc import Hashable
@@ -16,6 +15,7 @@ from typing import Any
 from evenhand.errors import EvenhandError, ModelError, SpecError
 from evenhand.models.base import MODELS, Model, ModelOptions
 from evenhand.models.chat import ChatFormat
+from evenhand.models.revision import weights_revision
 from evenhand.types import Decoding, Request, Response
 
 INSTALL_HINT = "Install the extra: pip install 'evenhand[local]'."
@@ -29,6 +29,7 @@ class _Waiting:
     request: Request
     tokens: list[int]
     against: list[int]
+    candidates: list[int]
     future: asyncio.Future[Response]
 
     @property
@@ -37,7 +38,7 @@ class _Waiting:
         request = self.request
         sampled = not request.choices and request.decoding.temperature > 0
         seed = request.seed if sampled else None
-        return tuple(self.tokens), tuple(self.against), request.choices, request.prefill, seed
+        return tuple(self.tokens), tuple(self.against), tuple(self.candidates), seed
 
     @property
     def key(self) -> tuple[Decoding, bool, float | None]:
@@ -97,9 +98,13 @@ class HFModel(Model):
 
     async def respond(self, request: Request) -> Response:
         assert self._chat is not None, "start() was not awaited"
-        tokens = self._chat.tokens(request.messages, request.prefill if request.choices else "")
-        against = self._chat.tokens(request.against) if request.against else []
-        waiting = _Waiting(request, tokens, against, asyncio.get_running_loop().create_future())
+        chat, candidates = self._chat, list[int]()
+        if request.choices:
+            tokens, candidates = chat.choice_tokens(request)
+        else:
+            tokens = chat.tokens(request.messages)
+        against = chat.tokens(request.against) if request.against else []
+        waiting = _Waiting(request, tokens, against, candidates, asyncio.get_running_loop().create_future())
         self._waiting.append(waiting)
         self._arrived.set()
         return await waiting.future
@@ -160,7 +165,7 @@ class HFModel(Model):
         started = time.perf_counter()
         prompts = [w.tokens for w in batch]
         if batch[0].request.choices:
-            rows = sampling.choice_logprobs(self._model, prompts, [self._candidates(w) for w in batch])
+            rows = sampling.choice_logprobs(self._model, prompts, [w.candidates for w in batch])
             elapsed = time.perf_counter() - started
             return [
                 Response(
@@ -194,25 +199,6 @@ class HFModel(Model):
             for prompt, c in zip(prompts, completions, strict=True)
         ]
 
-    def _candidates(self, waiting: _Waiting) -> list[int]:
-        """The first token in which each choice, written after the prompt, differs from the other choices."""
-        assert self._chat is not None
-        request = waiting.request
-        written = [self._chat.tokens(request.messages, request.prefill + choice) for choice in request.choices]
-        shortest = min(map(len, written))
-        columns = zip(*written, strict=False)
-        shared = next((n for n, column in enumerate(columns) if len(set(column)) > 1), shortest)
-        if shared < len(waiting.tokens):
-            # The choice merges with the end of the prefill ("is" + " Yes"): score it after what they share.
-            waiting.tokens[:] = written[0][:shared]
-        firsts = [w[shared] for w in written if len(w) > shared]
-        if len(set(firsts)) < len(written):
-            raise ModelError(
-                f"The choices {', '.join(request.choices)} do not differ in their first token for {self.id}.",
-                "Use the suite without ':logprobs'.",
-            )
-        return firsts
-
     def _stop_check(self, decoding: Decoding) -> Any:
         return lambda tokens: any(s in self._tokenizer.decode(tokens) for s in decoding.stop)
 
@@ -241,7 +227,9 @@ class HFModel(Model):
         self._model = model.to(device).eval()
         self._chat = ChatFormat(self._tokenizer)
         self._end_tokens = _end_tokens(model, self._tokenizer)
-        self.revision = self.revision or _revision(model, self.path, self.options.adapter)
+        self.revision = self.revision or weights_revision(
+            getattr(model.config, "_commit_hash", None), self.path, self.options.adapter
+        )
         self._settings = {
             "torch": torch.__version__,
             "transformers": transformers.__version__,
@@ -291,23 +279,6 @@ def _end_tokens(model: Any, tokenizer: Any) -> frozenset[int]:
     configured = model.generation_config.eos_token_id
     ends = configured if isinstance(configured, list) else [configured]
     return frozenset(t for t in (*ends, tokenizer.eos_token_id) if t is not None)
-
-
-def _revision(model: Any, path: str, adapter: str | None) -> str:
-    commit = getattr(model.config, "_commit_hash", None)
-    base = str(commit) if commit else _folder_digest(Path(path))
-    return f"{base}+{_folder_digest(Path(adapter))}" if adapter else base
-
-
-def _folder_digest(folder: Path) -> str:
-    """A digest of a model folder: contents of its small files, names and sizes of the large ones."""
-    digest = hashlib.blake2b(digest_size=8)
-    for file in sorted(p for p in folder.glob("*") if p.is_file()):
-        size = file.stat().st_size
-        digest.update(f"{file.name}:{size};".encode())
-        if size < 1 << 20:
-            digest.update(file.read_bytes())
-    return f"local-{digest.hexdigest()}"
 
 
 def _cut(text: str, stop: tuple[str, ...]) -> str:

@@ -70,7 +70,7 @@ class InspectModel(Model):
         usage = output.usage
         return Response(
             output.completion,
-            finish_reason=_FINISHED.get(output.stop_reason, output.stop_reason),
+            finish_reason=finish_reason(output.stop_reason),
             prompt_tokens=usage.input_tokens if usage else None,
             completion_tokens=usage.output_tokens if usage else None,
             latency_s=time.perf_counter() - started,
@@ -81,6 +81,11 @@ class InspectModel(Model):
         if self._model is not None:
             await self._model.__aexit__(None, None, None)
             self._model = None
+
+
+def finish_reason(stop_reason: str) -> str:
+    """Why an answer ended, in evenhand's words."""
+    return _FINISHED.get(stop_reason, stop_reason)
 
 
 def chat_messages(messages: Iterable[Message]) -> list[Any]:

@@ -55,6 +55,7 @@ class ModelSpec(_Strict):
     workers: int = Field(1, ge=1)
     ray_address: str | None = None
     gpus_per_worker: float = Field(0.0, ge=0)
+    engine_args: dict[str, bool | int | float | str] = Field(default_factory=dict)
 
     def options(self) -> ModelOptions:
         return ModelOptions(**self.model_dump())

@@ -50,7 +50,7 @@ class FileSuite(Suite):
     name = "file"
     axis: Axis = "utility"
     summary = "your own items, from a CSV or JSONL file"
-    judge = "answer"
+    judge = "refusal-classifier or answer"
     licence = "yours"
     source = "your file"
     argument = "FILE.toml"

@@ -29,7 +29,7 @@ class LmEvalSuite(Suite):
     name = "lm-eval"
     axis = "utility"
     summary = "any multiple-choice or generative task of lm-evaluation-harness"
-    judge = "choice"
+    judge = "lm-eval"
     licence = "the task's"
     source = "github.com/EleutherAI/lm-evaluation-harness"
     argument = "TASK"
@@ -42,7 +42,6 @@ class LmEvalSuite(Suite):
         super().__init__([v for v in variants if v == LOGPROBS])
         self.task = names[0]
         self.name = f"lm-eval/{self.task}"
-        self.judge = "lm-eval"
 
     def load(self, source: DataSource) -> list[Item]:
         folder = str(source.data_dir) if source.data_dir else ""
