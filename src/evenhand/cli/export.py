@@ -1,4 +1,4 @@
-"""``evenhand export``, ``status`` and ``doctor``."""
+"""``evenhand export``, ``status``, ``doctor`` and ``sandbox``."""
 
 from __future__ import annotations
 
@@ -64,7 +64,30 @@ def doctor(
         raise typer.Exit(StoreError.exit_code)
 
 
+def sandbox(format: As = Format.table) -> None:
+    """Try what a program that a model wrote could do on this machine. Exit code 1 if anything is possible."""
+    from rich.table import Table
+
+    from evenhand.sandbox import probe_sandbox
+
+    probes, problem = probe_sandbox()
+
+    def table() -> Table:
+        made = Table("what holds a program back", "active")
+        for probe in probes:
+            made.add_row(probe.means, "yes" if probe.active else "NO")
+        return made
+
+    emit(probes, format, table)
+    if problem:
+        typer.echo(f"Programs are not run here: {problem}.", err=True)
+        typer.echo("The judge code-unisolated would run them with limits only.", err=True)
+    if not all(probe.active for probe in probes):
+        raise typer.Exit(1)
+
+
 def register(app: typer.Typer) -> None:
     app.command()(export)
     app.command()(status)
     app.command()(doctor)
+    app.command()(sandbox)

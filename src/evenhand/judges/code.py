@@ -8,7 +8,7 @@ import re
 
 from evenhand.judges.base import EMPTY, JUDGES, Judge
 from evenhand.judges.choice import no_answer
-from evenhand.judges.sandbox import Limits, run_tests
+from evenhand.sandbox import Limits, run_tests
 from evenhand.types import Item, Response, Verdict
 
 _BLOCK = re.compile(r"```[ \t]*(?:python3?|py)?[ \t]*\r?\n(.*?)(?:```|\Z)", re.DOTALL | re.IGNORECASE)
@@ -32,9 +32,10 @@ class CodeJudge(Judge):
     """The share of the item's asserts that pass, each counted on its own."""
 
     name = "code"
-    version = "1"
+    version = "2"
     summary = "share of asserts passed, run in a sandbox"
     needs_reference = True
+    isolate = True
 
     def __init__(self) -> None:
         self._slots = asyncio.Semaphore(os.cpu_count() or 1)
@@ -47,10 +48,24 @@ class CodeJudge(Judge):
             return no_answer(response)
         tests = list(item.extra["tests"])
         async with self._slots:
-            outcome = await run_tests(code, tests, setup=item.extra.get("setup", ""), limits=Limits())
+            outcome = await run_tests(
+                code, tests, setup=item.extra.get("setup", ""), limits=Limits(), isolate=self.isolate
+            )
         if outcome.problem:
             return Verdict(None, "no-sandbox", outcome.problem)
         passed = sum(outcome.passed)
         label = "correct" if passed == len(tests) else "partly" if passed else "wrong"
         reason = f"{passed} of {len(tests)} asserts pass"
         return Verdict(passed / len(tests), label, f"{reason}; {outcome.error}" if outcome.error else reason)
+
+
+@JUDGES.register("code-unisolated")
+class UnisolatedCodeJudge(CodeJudge):
+    """As ``code``, for kernels that grant no namespaces: only limits and an empty environment stand in the way.
+
+    A program can read this user's files and reach the network.
+    """
+
+    name = "code-unisolated"
+    summary = "share of asserts passed, run with limits only: a program can read your files (see evenhand sandbox)"
+    isolate = False

@@ -1,8 +1,10 @@
 """Runs a program that a model wrote, together with its tests, where it can do no harm.
 
-The floor: a separate process in its own session, user, network, process and mount namespaces; limits on memory, CPU
-time, file size, open files and processes; a scratch folder that is deleted; an empty environment; a wall-clock limit
-after which the whole process tree is killed. Where the kernel grants no namespaces, nothing is run.
+The floor: two processes in user (or nobody's), network, process, IPC, host-name and mount namespaces of their own. They
+see Python's library and the shared libraries, read-only, and a folder in memory; the environment is empty and no
+capability is left. Memory, processor time, files and processes are limited, and after a wall-clock limit the whole tree
+is killed. The program's process knows no test and decides nothing: the other one asks it for values and compares them.
+Where the kernel grants no namespaces nothing is run, unless one asks for it.
 """
 
 from __future__ import annotations
@@ -10,7 +12,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import secrets
 import signal
 import sys
 import tempfile
@@ -20,9 +21,9 @@ from pathlib import Path
 
 import orjson
 
-_CHILD = Path(__file__).with_name("sandbox_child.py")
+_START = "import sys; sys.path.insert(0, sys.argv[1]); from child.main import main; del sys.path[0]; main()"
+_FOLDER = Path(__file__).parent
 _REPORT_BYTES = 65536
-ISOLATION_EXIT = 97
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Limits:
     memory_mib: int = 512
     file_mib: int = 1
     open_files: int = 64
-    processes: int = 16
+    processes: int = 8
 
 
 @dataclass(frozen=True)
@@ -52,20 +53,28 @@ class Outcome:
     problem: str = ""
 
 
-async def run_tests(code: str, tests: Sequence[str], *, setup: str = "", limits: Limits | None = None) -> Outcome:
-    """Run ``setup`` and ``code``, then each test on its own, and tell which tests passed."""
+async def run_tests(
+    code: str, tests: Sequence[str], *, setup: str = "", limits: Limits | None = None, isolate: bool = True
+) -> Outcome:
+    """Run ``setup`` and ``code``, then each test on its own, and tell which tests passed.
+
+    Args:
+        code: the program.
+        tests: statements that raise where the program is wrong.
+        setup: what the data set runs with the program, before it or, where it needs the program's names, behind it.
+        limits: of each of the two processes.
+        isolate: False runs the program with nothing but the limits: it could then read this user's files and reach
+            the network.
+    """
     limits = limits or Limits()
-    if not sys.platform.startswith("linux"):
+    if isolate and not sys.platform.startswith("linux"):
         return Outcome((), problem="the sandbox needs Linux namespaces; code is not run on this system")
-    nonce = secrets.token_hex(16)
-    payload = orjson.dumps(
-        {"code": code, "tests": list(tests), "setup": setup, "nonce": nonce, "limits": asdict(limits)}
-    )
     with tempfile.TemporaryDirectory(prefix="evenhand-", ignore_cleanup_errors=True) as scratch:
         read_end, write_end = os.pipe()
         try:
             process = await asyncio.create_subprocess_exec(
-                sys.executable, "-I", "-S", "-B", str(_CHILD), str(write_end), str(ISOLATION_EXIT),
+                sys.executable, "-I", "-S", "-B", "-c", _START, str(_FOLDER), str(write_end),
+                "isolate" if isolate else "limits", orjson.dumps(asdict(limits)).decode(),
                 stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
                 env={}, cwd=scratch, pass_fds=(write_end,), start_new_session=True,
             )  # fmt: skip
@@ -75,20 +84,19 @@ async def run_tests(code: str, tests: Sequence[str], *, setup: str = "", limits:
         finally:
             os.close(write_end)
         try:
-            timed_out = not await _finish(process, payload, limits.wall_s)
+            work = orjson.dumps({"code": code, "tests": list(tests), "setup": setup})
+            timed_out = not await _finish(process, work, limits.wall_s)
             report = await asyncio.to_thread(_drain, read_end)
         finally:
             _kill(process)
             os.close(read_end)
-    if process.returncode == ISOLATION_EXIT:
-        return Outcome((), problem="this kernel grants no user or network namespace; code is not run without them")
-    return _read_report(report, nonce, len(tests), timed_out, limits)
+    return _read_report(report, len(tests), timed_out, limits)
 
 
-async def _finish(process: asyncio.subprocess.Process, payload: bytes, wall_s: float) -> bool:
+async def _finish(process: asyncio.subprocess.Process, work: bytes, wall_s: float) -> bool:
     try:
         async with asyncio.timeout(wall_s):
-            await process.communicate(payload)
+            await process.communicate(work)
             return True
     except TimeoutError:
         return False
@@ -110,22 +118,19 @@ def _drain(read_end: int) -> bytes:
     return b""
 
 
-def _read_report(report: bytes, nonce: str, count: int, timed_out: bool, limits: Limits) -> Outcome:
+def _read_report(report: bytes, count: int, timed_out: bool, limits: Limits) -> Outcome:
     passed = [False] * count
     error = f"no result within {limits.wall_s:g} s" if timed_out else ""
     finished = False
     for line in report.splitlines():
-        try:
-            entry = orjson.loads(line)
-        except orjson.JSONDecodeError:
-            continue
-        if not isinstance(entry, dict) or entry.get("nonce") != nonce:
-            continue
+        entry = orjson.loads(line)
+        if "problem" in entry:
+            return Outcome((), problem=f"no sandbox: {entry['problem']}; code is not run without it")
         if entry.get("done"):
             finished = True
-        elif entry.get("ok") and isinstance(entry.get("test"), int) and 0 <= entry["test"] < count:
+        elif entry.get("ok"):
             passed[entry["test"]] = True
-        elif entry.get("error") and not error:
+        elif not error:
             error = str(entry["error"])
     if not finished and not error:
         error = "the program ended itself or hit a limit before its tests were over"

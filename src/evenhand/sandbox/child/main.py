@@ -1,0 +1,61 @@
+"""The first process inside: isolates itself, then starts the tests' process, which starts the program's.
+
+Each of the two is the first of a process namespace of its own. The program's process is started before the tests are
+read, so that it holds none of them, and it cannot see the other one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import Any
+
+from .asserts import run_all
+from .isolation import NEWPID, Isolation
+from .pipes import Pipe
+from .program import serve
+
+
+def main() -> None:
+    """Run as ``python -c ... FOLDER REPORT_FD ISOLATE LIMITS`` with the work on standard input."""
+    report, isolate, limits = int(sys.argv[2]), sys.argv[3] == "isolate", json.loads(sys.argv[4])
+    isolation = Isolation()
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    if isolate:
+        try:
+            isolation.enter(os.getcwd())
+        except OSError as error:
+            _tell(report, problem=f"{error.strerror} ({os.strerror(error.errno or 0)})")
+            return
+        tests_process = os.fork()
+        if tests_process:
+            os.close(report)
+            os.waitpid(tests_process, 0)
+            os._exit(0)
+        isolation.unshare(NEWPID)
+    pipe = _start_program(isolation, limits, nothing, report)
+    isolation.drop(limits, hidden=True)
+    work = json.loads(sys.stdin.buffer.read())
+    run_all(work["tests"], pipe, work["code"], work["setup"], lambda **entry: _tell(report, **entry))
+    _tell(report, done=True)
+    os._exit(0)
+
+
+def _start_program(isolation: Isolation, limits: dict[str, int], nothing: int, report: int) -> Pipe:
+    asked_read, asked_write = os.pipe()
+    said_read, said_write = os.pipe()
+    if os.fork():
+        os.close(asked_read)
+        os.close(said_write)
+        return Pipe(said_read, asked_write)
+    for descriptor in (report, asked_write, said_read):
+        os.close(descriptor)
+    os.dup2(nothing, 0)
+    isolation.drop(limits, hidden=False)
+    serve(Pipe(asked_read, said_write))
+    os._exit(0)
+
+
+def _tell(report: int, **entry: Any) -> None:
+    os.write(report, (json.dumps(entry) + "\n").encode())
