@@ -7,13 +7,14 @@ import hashlib
 import json
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from aiohttp import web
 
 Answer = Callable[[dict[str, Any]], str]
-Fault = Callable[[int, dict[str, Any]], "web.StreamResponse | str | None"]
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Fault = Callable[[int, dict[str, Any]], "web.StreamResponse | Handler | str | None"]
 
 
 def default_answer(payload: dict[str, Any]) -> str:
@@ -32,7 +33,7 @@ class Server:
     Args:
         answer: from the request's payload to the assistant's text.
         fault: called with the call's number (from 1) and payload; returns a response to send instead, the name of a
-            special fault ("hang", "drop"), or None for a normal answer.
+            special fault ("hang", "drop"), a handler of the request, or None for a normal answer.
         delay_s: time every answer takes.
         finish: why every answer ends, "stop" or "length".
     """
@@ -101,6 +102,8 @@ class Server:
                 return web.Response()
             if isinstance(special, web.StreamResponse):
                 return special
+            if callable(special):
+                return await special(request)
             self.answered[json.dumps(payload, sort_keys=True)] += 1
             return web.json_response(completion(self.answer(payload), payload, self.finish))
         finally:

@@ -206,7 +206,7 @@ async def test_mbpp_is_scored_by_asserts_not_by_text(real_data: Path) -> None:
     """The authors compared the code's text with the reference."""
     (suite,) = make_suites(["mbpp"])
     items = {i.id: i for i in load_suite(suite, DataSource(real_data)).items}
-    rows = read_jsonl("task_id")(real_data / "mbpp.jsonl")[:40]
+    rows = read_jsonl(task_id=int)(real_data / "mbpp.jsonl")[:40]
     judge = make_judge("code")
     scores = [
         (await judge.judge(items[f"mbpp-{r['task_id']}"], Response(f"```\n{r['code']}\n```"))).score for r in rows

@@ -103,7 +103,7 @@ class EndpointModel(ServedModel):
             if reply.status >= 300:
                 raise CallError(f"HTTP {reply.status}: {error_message(reply.raw)}")
             if call.answer:
-                text = _at(decoded(reply.raw), call.answer)
+                text = answer_at(decoded(reply.raw), call.answer)
         return text, made
 
 
@@ -134,7 +134,7 @@ def _filled(template: Any, values: Mapping[str, Any]) -> Any:
     return _PLACEHOLDER.sub(lambda m: str(values.get(m[1], m[0])), template)
 
 
-def _at(body: Any, path: str) -> str:
+def answer_at(body: Any, path: str) -> str:
     """The text at a dotted path.
 
     Raises:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -184,6 +185,13 @@ def decoded(raw: bytes) -> object:
     try:
         return orjson.loads(raw)
     except orjson.JSONDecodeError:
+        pass
+    try:
+        # Servers that cut a text between the halves of a character send half of it, and some send what is no UTF-8:
+        # an answer that was paid for, with a mark in place of what cannot be read.
+        text = json.dumps(json.loads(raw.decode(errors="replace")), ensure_ascii=False)
+        return orjson.loads(text.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))
+    except (ValueError, RecursionError):
         raise RetryableError("the answer is not valid JSON") from None
 
 

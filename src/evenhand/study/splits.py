@@ -8,6 +8,8 @@ from typing import Any, Literal
 
 import orjson
 
+from evenhand.errors import DataError
+
 # What a tuning run writes beside its adapter.
 ADAPTER_FILE = "evenhand.json"
 Split = Literal["tune", "choose", "test"]
@@ -32,9 +34,19 @@ def split_of(suite: str, item: str) -> Split:
 
 
 def trained_items(adapter: Path) -> dict[str, set[str]]:
-    """Suite name -> items whose answers an adapter was trained on; empty for adapters made elsewhere."""
+    """Suite name -> items whose answers an adapter was trained on; empty for adapters made elsewhere.
+
+    Raises:
+        DataError: the file that says so is damaged.
+    """
     file = adapter / ADAPTER_FILE
     if not file.exists():
         return {}
-    data: dict[str, Any] = orjson.loads(file.read_bytes())
-    return {suite: set(items) for suite, items in data["items"].items()}
+    try:
+        data: dict[str, Any] = orjson.loads(file.read_bytes())
+        return {suite: {str(item) for item in items} for suite, items in data["items"].items()}
+    except (orjson.JSONDecodeError, TypeError, KeyError, AttributeError) as error:
+        raise DataError(
+            f"{file} does not say which items the adapter was trained on: {type(error).__name__}.",
+            "Copy the adapter again, or remove that file if the adapter was made elsewhere.",
+        ) from None

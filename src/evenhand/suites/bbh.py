@@ -46,22 +46,23 @@ class BBH(Suite):
                 read_json_examples,
                 HubTable("lukaemon/bbh", "test", config=task),
             )
-            items += [self._item(task, row["input"], row["target"]) for _, row in rows]
+            items += [self._item(task, row["input"], row["target"], file) for file, row in rows]
         return distinct(items)
 
-    def _item(self, task: str, question: str, target: str) -> Item:
+    def _item(self, task: str, question: str, target: str, file: str) -> Item:
+        where = f"BBH, {file or task}"
         logprobs = self.scoring == "logprobs"
         options = dict(_OPTION.findall(question))
         if options:
             match = _LETTER.fullmatch(target.strip())
             if not match or match[1] not in options:
-                raise DataError(f"BBH {task}: the target '{target}' is none of the options.", f"Item: {question!r}.")
+                raise DataError(f"{where}: the target '{target}' is none of the options.", f"Item: {question!r}.")
             choices, answer, prefill = tuple(options), match[1], LETTER_PREFILL
             instruction = choice_instruction("the letter", logprobs=logprobs)
         else:
             choices, answer, prefill = ("Yes", "No"), target.strip().capitalize(), WORD_PREFILL
             if answer not in choices:
-                raise DataError(f"BBH {task}: the target '{target}' is neither yes nor no.", f"Item: {question!r}.")
+                raise DataError(f"{where}: the target '{target}' is neither yes nor no.", f"Item: {question!r}.")
             instruction = word_instruction(choices, logprobs=logprobs)
         return Item(
             id=f"bbh-{task}-{content_id(question)}",

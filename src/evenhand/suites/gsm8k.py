@@ -28,10 +28,10 @@ class GSM8K(Suite):
             HubTable("openai/gsm8k", "test", config="main"),
         )
         items = []
-        for number, (_, row) in enumerate(rows, 1):
+        for number, (file, row) in enumerate(rows, 1):
             _, mark, target = row["answer"].rpartition(_MARK)
             if not mark:
-                raise DataError(f"GSM8K row {number}: the answer has no '{_MARK}' line.")
+                raise DataError(f"GSM8K, row {number} of {file or 'the hub'}: the answer has no '{_MARK}' line.")
             items.append(
                 Item(
                     id=f"gsm8k-{content_id(row['question'])}",

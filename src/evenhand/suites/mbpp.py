@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from evenhand.errors import DataError
 from evenhand.suites.base import SUITES, Suite
 from evenhand.suites.formats import python_function
-from evenhand.suites.sources import DataSource, HubTable, read_jsonl
+from evenhand.suites.sources import DataSource, HubTable, Row, read_jsonl
 from evenhand.types import Item
 
 
@@ -21,7 +24,7 @@ class MBPP(Suite):
         rows = source.read(
             self.name,
             ["mbpp.jsonl"],
-            read_jsonl("text", "task_id", "test_list"),
+            _read,
             HubTable("google-research-datasets/mbpp", "train+test+validation+prompt", config="full"),
         )
         return [
@@ -34,3 +37,11 @@ class MBPP(Suite):
             )
             for _, row in rows
         ]
+
+
+def _read(path: Path) -> list[Row]:
+    rows = read_jsonl("text", task_id=int, test_list=list)(path)
+    for number, row in enumerate(rows, 1):
+        if not row["test_list"] or not all(isinstance(test, str) for test in row["test_list"]):
+            raise DataError(f"{path}, row {number}: 'test_list' is not a list of tests.")
+    return rows

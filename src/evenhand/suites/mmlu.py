@@ -33,15 +33,17 @@ class MMLU(Suite):
             HubTable("cais/mmlu", split, config="all"),
         )
         return distinct(
-            self._item(row, subject=row.get("subject") or file.removesuffix(f"_{split}.csv")) for file, row in rows
+            self._item(row, row.get("subject") or file.removesuffix(f"_{split}.csv"), file) for file, row in rows
         )
 
-    def _item(self, row: Row, subject: str) -> Item:
+    def _item(self, row: Row, subject: str, file: str) -> Item:
         options = list(row["choices"]) if "choices" in row else [row[letter] for letter in "ABCD"]
         answer = row["answer"]
         target = LETTERS[answer] if isinstance(answer, int) else str(answer).strip()
         if target not in LETTERS[: len(options)] or not target:
-            raise DataError(f"MMLU {subject}: the answer '{answer}' is none of A to D.", f"Row: {row['question']!r}.")
+            raise DataError(
+                f"MMLU, {file or subject}: the answer '{answer}' is none of A to D.", f"Row: {row['question']!r}."
+            )
         return Item(
             id=f"mmlu-{subject}-{content_id(row['question'], *options)}",
             prompt=multiple_choice(row["question"], options, logprobs=self.scoring == "logprobs"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -138,14 +138,15 @@ def read_csv(*columns: str, header: bool = True) -> Callable[[Path], list[Row]]:
     return read
 
 
-def read_jsonl(*keys: str) -> Callable[[Path], list[Row]]:
-    """A reader of JSON-lines files whose objects have ``keys``."""
+def read_jsonl(*texts: str, **others: type) -> Callable[[Path], list[Row]]:
+    """A reader of JSON-lines files whose objects have ``texts``, and ``others`` of other types."""
+    types = {**dict.fromkeys(texts, str), **others}
 
     def read(path: Path) -> list[Row]:
         rows: list[Row] = []
         for number, line in enumerate(read_text(path).split("\n"), 1):
             if line.strip():
-                rows.append(json_object(line, keys, f"{path}, line {number}"))
+                rows.append(json_object(line, types, f"{path}, line {number}"))
         return rows
 
     return read
@@ -160,7 +161,7 @@ def read_rows(path: Path) -> list[tuple[int, dict[str, Any]]]:
     text = read_text(path)
     if path.suffix.lower() in (".jsonl", ".ndjson"):
         lines = enumerate(text.splitlines(), 1)
-        return [(number, json_object(line, (), f"{path}, row {number}")) for number, line in lines if line.strip()]
+        return [(number, json_object(line, {}, f"{path}, row {number}")) for number, line in lines if line.strip()]
     try:
         return [(number, dict(row)) for number, row in enumerate(csv.DictReader(text.splitlines(keepends=True)), 2)]
     except csv.Error as error:
@@ -169,17 +170,15 @@ def read_rows(path: Path) -> list[tuple[int, dict[str, Any]]]:
 
 def read_json_examples(path: Path) -> list[Row]:
     """A reader of BIG-Bench-Hard files: one object whose ``examples`` have ``input`` and ``target``."""
-    data = json_object(read_text(path), ("examples",), str(path))
-    if not isinstance(data["examples"], list):
-        raise DataError(f"{path}: 'examples' is not a list.")
+    data = json_object(read_text(path), {"examples": list}, str(path))
     for number, example in enumerate(data["examples"], 1):
-        if not isinstance(example, dict) or not {"input", "target"} <= set(example):
-            raise DataError(f"{path}, example {number}: 'input' and 'target' were expected.")
+        if not isinstance(example, dict) or not all(isinstance(example.get(k), str) for k in ("input", "target")):
+            raise DataError(f"{path}, example {number}: texts 'input' and 'target' were expected.")
     return list(data["examples"])
 
 
-def json_object(text: str, keys: Sequence[str], where: str) -> Row:
-    """A JSON object that has ``keys``.
+def json_object(text: str, types: Mapping[str, type], where: str) -> Row:
+    """A JSON object that has certain keys, with values of certain types.
 
     Raises:
         DataError: it is none; the message says ``where``.
@@ -189,9 +188,12 @@ def json_object(text: str, keys: Sequence[str], where: str) -> Row:
     except orjson.JSONDecodeError as error:
         raise DataError(f"{where}: not valid JSON: {error}.") from None
     if not isinstance(data, dict):
-        raise DataError(f"{where}: the key '{keys[0]}' is missing." if keys else f"{where}: not an object.")
-    if missing := [k for k in keys if k not in data]:
-        raise DataError(f"{where}: the key '{missing[0]}' is missing.")
+        raise DataError(f"{where}: not an object.")
+    for key, kind in types.items():
+        if key not in data:
+            raise DataError(f"{where}: the key '{key}' is missing.")
+        if not isinstance(data[key], kind):
+            raise DataError(f"{where}: '{key}' is a {type(data[key]).__name__}, not a {kind.__name__}.")
     return data
 
 

@@ -1,0 +1,102 @@
+"""Everything a server can do to a client, for tests."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import socket
+import struct
+from typing import Any
+
+from aiohttp import web
+
+from tests.server import Fault, Handler, completion, default_answer
+
+# What a model may write that breaks readers: NUL, right-to-left marks, a flood of accents, what HTML takes for a tag.
+ODD = "\x00\x1b[31m\u202e\u2066\ufeff\U0001f468\u200d\U0001f469 Z\u0351\u0352\u0353 \u2028</script><b>'\"\\ "
+
+
+def odd_answer(payload: dict[str, Any]) -> str:
+    """The default server's answer behind text that breaks readers; it decides nothing."""
+    return f"{default_answer(payload)} {ODD}"
+
+
+def _status(status: int, **headers: str) -> web.Response:
+    return web.json_response({"error": {"message": f"fault {status}"}}, status=status, headers=headers)
+
+
+def _raw(data: bytes, *, reset: bool = False) -> Handler:
+    async def handler(request: web.Request) -> web.StreamResponse:
+        transport = request.transport
+        assert transport is not None
+        transport.write(data)
+        if reset:
+            connection = transport.get_extra_info("socket")
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            transport.abort()
+        else:
+            transport.close()
+        return web.Response()
+
+    return handler
+
+
+async def _drip(request: web.Request) -> web.StreamResponse:
+    """A byte now and then, never an end."""
+    response = web.StreamResponse()
+    await response.prepare(request)
+    for _ in range(200):
+        await response.write(b" ")
+        await asyncio.sleep(0.1)
+    return response
+
+
+async def _flood(request: web.Request) -> web.StreamResponse:
+    """More than any answer has."""
+    response = web.StreamResponse()
+    await response.prepare(request)
+    for _ in range(20):
+        await response.write(b" " * (1 << 20))
+    return response
+
+
+_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 500\r\n\r\n"
+FAULTS: dict[str, Any] = {
+    "429 with Retry-After": lambda: _status(429, **{"Retry-After": "0.05"}),
+    "429 with a date": lambda: _status(429, **{"Retry-After": "Wed, 21 Oct 2015 07:28:00 GMT"}),
+    "500": lambda: _status(500),
+    "503": lambda: _status(503),
+    "reset": lambda: _raw(b"", reset=True),
+    "reset in the middle": lambda: _raw(_HEAD + b'{"id"', reset=True),
+    "half a body": lambda: _raw(_HEAD + b'{"id": "x", "choices": [{"mess'),
+    "no HTTP": lambda: _raw(b"SSH-2.0-OpenSSH_9.6\r\n"),
+    "slow drip": lambda: _drip,
+    "malformed JSON": lambda: web.Response(text='{"choices": [', content_type="application/json"),
+    "deep JSON": lambda: web.Response(text="[" * 100_000, content_type="application/json"),
+    "another schema": lambda: web.json_response({"choices": [{"message": {"content": 7}}]}),
+    "a list": lambda: web.json_response([1, 2, 3]),
+    "null": lambda: web.json_response(None),
+    "empty": lambda: web.Response(text=""),
+    "a page": lambda: web.Response(text="<html>Bad gateway</html>", content_type="text/html"),
+    "huge": lambda: _flood,
+}
+
+
+def half_a_character(payload: dict[str, Any]) -> web.Response:
+    """A right answer that ends in half a character, as some servers send what they cut."""
+    body = json.dumps(completion(odd_answer(payload), payload)).replace("Z", "\\ud83d")
+    return web.Response(text=body, content_type="application/json")
+
+
+def chaos(seed: int, share: float = 0.3) -> Fault:
+    """A fault on ``share`` of the calls, of every kind in turn, and now and then half a character."""
+    draw = random.Random(seed)
+    kinds = list(FAULTS)
+
+    def fault(number: int, payload: dict[str, Any]) -> Any:
+        if draw.random() >= share:
+            return None
+        return FAULTS[kinds[number % len(kinds)]]()
+
+    return fault
