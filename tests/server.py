@@ -65,6 +65,10 @@ class Server:
         """What it serves; other servers of the tests override it."""
         app.router.add_post("/v1/chat/completions", self._handle)
 
+    def site(self, runner: web.AppRunner) -> Any:
+        """Where it listens."""
+        return web.TCPSite(runner, "127.0.0.1", 0)
+
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}/v1"
@@ -75,9 +79,9 @@ class Server:
         self.add_routes(app)
         runner = web.AppRunner(app)
         self._loop.run_until_complete(runner.setup())
-        site = web.TCPSite(runner, "127.0.0.1", 0)
+        site = self.site(runner)
         self._loop.run_until_complete(site.start())
-        self.port = site._server.sockets[0].getsockname()[1]  # type: ignore[union-attr]
+        self.port = site._server.sockets[0].getsockname()[1]
         self._started.set()
         self._loop.run_forever()
         self._loop.run_until_complete(runner.cleanup())

@@ -17,9 +17,10 @@ class EvenhandError(Exception):
     exit_code = 1
 
     def __init__(self, problem: str, fix: str = "") -> None:
-        super().__init__(f"{problem} {fix}".strip())
-        self.problem = problem
-        self.fix = fix
+        # Both quote what users and servers wrote, which may hold line breaks and codes that a terminal obeys.
+        self.problem = printable(problem)
+        self.fix = printable(fix)
+        super().__init__(f"{self.problem} {self.fix}".strip())
 
 
 class SpecError(EvenhandError):
@@ -58,4 +59,9 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
 def one_line(text: str) -> str:
     """What somebody else's code or server said, fit for a message: at most 300 characters, without line breaks."""
-    return " ".join(text.split())[:300]
+    return printable(text)[:300]
+
+
+def printable(text: str) -> str:
+    """``text`` in one line, with a mark in place of what a terminal would obey or could not show."""
+    return "".join(c if c.isprintable() else "\ufffd" for c in " ".join(text.split()))

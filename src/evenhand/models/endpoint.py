@@ -156,7 +156,7 @@ def _from_environment(value: str) -> str:
         found = os.environ.get(match[1])
         if found is None:
             raise ModelError(f"The environment variable {match[1]} is not set.", "A header of the endpoint needs it.")
-        return found
+        return found.strip()
 
     return _VARIABLE.sub(variable, value)
 

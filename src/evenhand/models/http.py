@@ -24,6 +24,7 @@ FATAL_STATUS = {401, 403, 404}
 _MAX_BODY = 8 * 1024 * 1024
 _MAX_FILE = 1024 * 1024 * 1024
 _MAX_RETRY_AFTER_S = 120.0
+_SHORTEST_SECRET = 6
 
 
 class RetryableError(Exception):
@@ -56,6 +57,7 @@ class HttpClient:
         self.retries = 0
         self._limiter: AsyncLimiter | None = None
         self._session: aiohttp.ClientSession | None = None
+        self._secrets: tuple[bytes, ...] = ()
         self._backoff = wait_random_exponential(multiplier=1.0, max=60.0)
         self._retrying = AsyncRetrying(
             retry=retry_if_exception_type(RetryableError),
@@ -69,6 +71,9 @@ class HttpClient:
         """Make the session; to be called in the event loop that will use it."""
         if self.options.requests_per_minute is not None:
             self._limiter = AsyncLimiter(self.options.requests_per_minute, 60)
+        # A server that quotes what it was sent must not bring a key into the study.
+        words = (value.split()[-1] for value in headers.values() if value.strip())
+        self._secrets = tuple(word.encode() for word in words if len(word) >= _SHORTEST_SECRET)
         self._session = aiohttp.ClientSession(
             headers=dict(headers),
             timeout=aiohttp.ClientTimeout(total=self.options.timeout_s),
@@ -133,6 +138,8 @@ class HttpClient:
         try:
             async with self._session.request(method, url, **sent) as reply:
                 raw = await _read_limited(reply, most)
+                for secret in self._secrets:
+                    raw = raw.replace(secret, b"[secret]")
                 if reply.status in _RETRY_STATUS:
                     raise RetryableError(f"HTTP {reply.status}: {error_message(raw)}", _retry_after(reply))
                 return Reply(reply.status, raw)

@@ -39,7 +39,7 @@ class OpenAIModel(ServedModel):
         self._max_tokens_key = "max_tokens"
 
     async def start(self) -> None:
-        key = os.environ.get(self.options.api_key_env)
+        key = os.environ.get(self.options.api_key_env, "").strip()
         if not key and self.base_url == DEFAULT_BASE_URL:
             raise ModelError(
                 f"No API key: the environment variable {self.options.api_key_env} is not set.",
