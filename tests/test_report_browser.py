@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,14 +11,10 @@ import pytest
 
 import evenhand
 from evenhand.types import Request, Response
+from tests.browser import MARKS, opened
 
 playwright = pytest.importorskip("playwright.sync_api")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine"),
-    pytest.mark.xdist_group("browser"),
-]
+pytestmark = MARKS
 
 EXAMPLE = ".example:not(.transcript)"
 HOSTILE = [
@@ -67,20 +62,8 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def page(report: Path) -> Iterator[Any]:
-    with playwright.sync_playwright() as running:
-        flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
-        browser = running.chromium.launch(executable_path=CHROMIUM, args=flags)
-        page = browser.new_page(viewport={"width": 1100, "height": 800})
-        page.problems = []
-        page.requests = []
-        page.on("pageerror", lambda error: page.problems.append(str(error)))
-        page.on("console", lambda m: page.problems.append(m.text) if m.type == "error" else None)
-        page.on("request", lambda r: page.requests.append(r.url))
-        page.on("dialog", lambda d: (page.problems.append("dialog"), d.dismiss()))
-        page.goto(report.as_uri())
-        page.wait_for_function("document.body.dataset.charts", timeout=30_000)
+    with opened(report) as page:
         yield page
-        browser.close()
 
 
 def test_charts_are_drawn_without_errors_and_without_a_network(page: Any) -> None:

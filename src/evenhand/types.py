@@ -107,12 +107,17 @@ class Request:
     against_weight: float = 0.0
 
 
+def whole_characters(text: str) -> str:
+    """``text`` with a mark in place of half a character (a lone surrogate), which can be neither stored nor sent."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
 @dataclass(frozen=True, slots=True)
 class Response:
     """What a model answered.
 
     Attributes:
-        text: the answer ("" when choices were scored).
+        text: the answer ("" when choices were scored), in whole characters.
         finish_reason: "stop", "length", or the server's own word.
         prompt_tokens, completion_tokens: counts, None where the server does not tell.
         latency_s: seconds from sending to receiving, retries included; a batch's rows share its time.
@@ -129,6 +134,10 @@ class Response:
     choice_logprobs: tuple[float | None, ...] | None = None
     model: str = ""
     calls: int = 1
+
+    def __post_init__(self) -> None:
+        if not self.text.isascii():
+            object.__setattr__(self, "text", whole_characters(self.text))
 
 
 @dataclass(frozen=True, slots=True)

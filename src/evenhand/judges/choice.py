@@ -10,10 +10,11 @@ from evenhand.judges.base import EMPTY, JUDGES, Judge
 from evenhand.judges.refusal import find_refusal
 from evenhand.types import Item, Response, Verdict
 
-_WRAP = r"[\s*_`\"'“”‘’(\[{$]*"
+# Repetitions are bounded: a response made of nothing but "answer is answer is ..." must not hold up a run.
+_WRAP = r"[\s*_`\"'“”‘’(\[{$]{0,12}"
 _HEDGE = (
     r"(?:(?:definitely|clearly|probably|likely|most likely|certainly|therefore|thus|then|indeed|simply|actually"
-    r"|option|choice|letter|answer|the|is|be|would|correct|\\boxed|\\text|\\mathrm)\b[\s:,{]*)*"
+    r"|option|choice|letter|answer|the|is|be|would|correct|\\boxed|\\text|\\mathrm)\b[\s:,{]{0,4}+){0,12}+"
 )
 _LEADS = (
     r"(?:answer|choice|option|solution)(?:\s+(?:to this question|here|would|should|must))?\s*(?:is|be|:|=|→|->)\s*:?"
@@ -91,7 +92,7 @@ class ChoiceJudge(Judge):
     """Correct (1) when the response settles on the target's label, or gives it the highest log-probability."""
 
     name = "choice"
-    version = "2"
+    version = "3"
     summary = "multiple choice, from the text or from the log-probabilities of the choices"
     needs_reference = True
 
@@ -100,6 +101,8 @@ class ChoiceJudge(Judge):
             return _by_logprobs(item, response.choice_logprobs)
         if not response.text.strip():
             return EMPTY
+        if not item.choices:
+            return Verdict(None, "no-target", "the item has no choices")
         answer = find_choice(response.text, item.choices, item.extra.get("options", ()))
         if answer is None:
             return no_answer(response)

@@ -43,10 +43,12 @@ class CodeJudge(Judge):
     async def judge(self, item: Item, response: Response) -> Verdict:
         if not response.text.strip():
             return EMPTY
+        tests = list(item.extra.get("tests", ()))
+        if not tests:
+            return Verdict(None, "no-target", "the item has no asserts")
         code = find_code(response.text)
         if code is None:
             return no_answer(response)
-        tests = list(item.extra["tests"])
         async with self._slots:
             outcome = await run_tests(
                 code, tests, setup=item.extra.get("setup", ""), limits=Limits(), isolate=self.isolate

@@ -30,7 +30,9 @@ class LmEvalJudge(Judge):
     async def judge(self, item: Item, response: Response) -> Verdict:
         if item.choices:
             return await self._choice.judge(item, response)
-        told = item.extra["lm_eval"]
+        told = item.extra.get("lm_eval")
+        if told is None:
+            return Verdict(None, "no-target", "the item is not one of lm-evaluation-harness")
         scores = _scores(load_task(told["task"], told["folder"]), told["doc"], response.text)
         if not scores:
             return Verdict(None, "no-metric", "the task has no metric between 0 and 1 for one answer")

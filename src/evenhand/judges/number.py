@@ -16,8 +16,10 @@ _SIGN = r"(?:(?<![\w)])[-−–+]\s?)?"
 _NUMBER = rf"{_SIGN}[$€£]?\s?{_SIGN}(?:{_DIGITS})(?:\s*/\s*\d+(?![\d/]))?"
 _FRACTION = re.compile(r"\\[dt]?frac\s*\{\s*([-−]?\d+)\s*\}\s*\{\s*(\d+)\s*\}")
 _TOLERANCE = Fraction(1, 1_000_000)
+# A number of more characters, or with an exponent of more than three digits, is none: 1e99999999 would fill the memory.
+_LONGEST = 300
 _LEAD = r"(?:answer(?:\s*(?:\bis\b|=|:))+|####|final answer\W+)"
-_MIXED = re.compile(r"(?<![\d.,/])(\d+)\s+(\d+)\s*/\s*(\d+)(?![\d/])")
+_MIXED = re.compile(r"(?<![\d.,/])(\d{1,18})\s+(\d{1,18})\s*/\s*(\d{1,18})(?![\d/])")
 _POWER = re.compile(r"(?<![\d.])(\d{1,4})\s*(?:\^|\*\*)\s*\{?(\d{1,2})\}?(?!\d)")
 _DENIED = re.compile(r"(?i:\bnot\s+)[$€£]?[-−]?\d[\d,.]*\d?\s*,?\s*(?i:but)\b")
 _ONES = [
@@ -50,8 +52,13 @@ _SPELLED = re.compile(
 
 
 def parse_number(text: str) -> Fraction | None:
-    """The value of a number as people write it: "1,234.50", "-3/4", "$18", "18.0", or None when it is none."""
+    """The value of a number as people write it: "1,234.50", "-3/4", "$18", "18.0", or None when it is none.
+
+    At most 300 characters and exponents up to 999.
+    """
     cleaned = re.sub(r"[,\s\u00a0\u202f$€£]|(?<![eE])\+", "", text).replace("−", "-").replace("–", "-")
+    if len(cleaned) > _LONGEST or re.search(r"[eE][-+]?\d{4}", cleaned):
+        return None
     try:
         return Fraction(cleaned)
     except (ValueError, ZeroDivisionError):
@@ -107,7 +114,7 @@ class NumberJudge(Judge):
     """Correct (1) when the final number equals the target."""
 
     name = "number"
-    version = "2"
+    version = "3"
     summary = "numeric equality of the final number"
     needs_reference = True
 

@@ -16,6 +16,7 @@ from yarl import URL
 
 from evenhand.errors import one_line
 from evenhand.models.base import CallError, Model, ModelOptions
+from evenhand.types import whole_characters
 
 T = TypeVar("T")
 
@@ -197,7 +198,7 @@ def decoded(raw: bytes) -> object:
         # Servers that cut a text between the halves of a character send half of it, and some send what is no UTF-8:
         # an answer that was paid for, with a mark in place of what cannot be read.
         text = json.dumps(json.loads(raw.decode(errors="replace")), ensure_ascii=False)
-        return orjson.loads(text.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))
+        return orjson.loads(whole_characters(text))
     except (ValueError, RecursionError):
         raise RetryableError("the answer is not valid JSON") from None
 

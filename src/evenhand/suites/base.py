@@ -106,11 +106,15 @@ def load_suite(suite: Suite, source: DataSource) -> LoadedSuite:
     """Load a suite's items in drawing order.
 
     Raises:
-        DataError: no items, or two items with one id.
+        DataError: no items, an item without a prompt, or two items with one id.
     """
     items = suite.load(source)
     if not items:
         raise DataError(f"The suite '{suite.id}' has no items in {source.origin(suite.name)}.")
+    if blank := [i.id for i in items if not i.prompt.strip()]:
+        raise DataError(
+            f"{source.origin(suite.name)}: the item '{blank[0]}' has no prompt.", "Remove it or fill it in."
+        )
     ids = [i.id for i in items]
     if len(set(ids)) < len(ids):
         twice = next(i for i in ids if ids.count(i) > 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -118,8 +119,13 @@ def read_csv(*columns: str, header: bool = True) -> Callable[[Path], list[Row]]:
     """A reader of CSV files; ``columns`` must be there (or name the columns when there is no header)."""
 
     def read(path: Path) -> list[Row]:
-        text = read_text(path)
-        reader = csv.DictReader(text.splitlines(keepends=True), fieldnames=None if header else columns)
+        try:
+            return parse(path, read_text(path))
+        except csv.Error as error:
+            raise DataError(f"{path} is not a readable CSV file: {error}.") from None
+
+    def parse(path: Path, text: str) -> list[Row]:
+        reader = csv.DictReader(_csv_lines(text), fieldnames=None if header else columns)
         if header and (missing := [c for c in columns if c not in (reader.fieldnames or ())]):
             raise DataError(
                 f"{path}: the column '{missing[0]}' is missing.",
@@ -141,15 +147,17 @@ def read_csv(*columns: str, header: bool = True) -> Callable[[Path], list[Row]]:
 def read_jsonl(*texts: str, **others: type) -> Callable[[Path], list[Row]]:
     """A reader of JSON-lines files whose objects have ``texts``, and ``others`` of other types."""
     types = {**dict.fromkeys(texts, str), **others}
+    return lambda path: [row for _, row in _json_rows(path, types, "line")]
 
-    def read(path: Path) -> list[Row]:
-        rows: list[Row] = []
-        for number, line in enumerate(read_text(path).split("\n"), 1):
-            if line.strip():
-                rows.append(json_object(line, types, f"{path}, line {number}"))
-        return rows
 
-    return read
+def _json_rows(path: Path, types: Mapping[str, type], word: str) -> list[tuple[int, Row]]:
+    # Not splitlines: a JSON text may hold U+2028 and other line ends that are none here.
+    lines = enumerate(read_text(path).split("\n"), 1)
+    return [(number, json_object(line, types, f"{path}, {word} {number}")) for number, line in lines if line.strip()]
+
+
+def _csv_lines(text: str) -> io.StringIO:
+    return io.StringIO(text, newline="")
 
 
 def read_rows(path: Path) -> list[tuple[int, dict[str, Any]]]:
@@ -158,12 +166,10 @@ def read_rows(path: Path) -> list[tuple[int, dict[str, Any]]]:
     Raises:
         DataError: the file is missing or malformed.
     """
-    text = read_text(path)
     if path.suffix.lower() in (".jsonl", ".ndjson"):
-        lines = enumerate(text.splitlines(), 1)
-        return [(number, json_object(line, {}, f"{path}, row {number}")) for number, line in lines if line.strip()]
+        return _json_rows(path, {}, "row")
     try:
-        return [(number, dict(row)) for number, row in enumerate(csv.DictReader(text.splitlines(keepends=True)), 2)]
+        return [(number, dict(row)) for number, row in enumerate(csv.DictReader(_csv_lines(read_text(path))), 2)]
     except csv.Error as error:
         raise DataError(f"{path} is not a readable CSV file: {error}.") from None
 

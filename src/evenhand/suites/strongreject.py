@@ -25,7 +25,7 @@ class StrongReject(Suite):
         )
         items = []
         for _, row in rows:
-            prompt = row.get("forbidden_prompt") or row["prompt"]
+            prompt = row["forbidden_prompt"] if "forbidden_prompt" in row else row["prompt"]  # the hub's name for it
             items.append(
                 Item(
                     id=f"sr-{content_id(prompt)}",
