@@ -19,6 +19,7 @@ from evenhand.analysis import Settings, summarize
 from evenhand.analysis.agreement import agreement, differential_error, wilson
 from evenhand.analysis.correction import correct, power
 from evenhand.judges.labels import label_score
+from evenhand.judges.rubrics import ActionRubric
 from evenhand.study import Store
 from tests.server import Server
 
@@ -287,7 +288,7 @@ def test_a_judge_that_fails_leaves_a_response_unjudged_and_the_next_round_asks_a
         assert done.returncode == 1
         assert "not judged yet (HTTP 400: too long)" in done.stderr
         with Store.open(out) as store:
-            left = store.count_unjudged("do-not-answer", "llm-actions:openai:j", "1")
+            left = store.count_unjudged("do-not-answer", "llm-actions:openai:j", ActionRubric.version)
         assert left >= 1
         done = cli(*line, judge.url, env={"OPENAI_API_KEY": "k"})
         assert done.returncode == 0, done.stderr

@@ -18,8 +18,8 @@ class EvenhandError(Exception):
 
     def __init__(self, problem: str, fix: str = "") -> None:
         # Both quote what users and servers wrote, which may hold line breaks and codes that a terminal obeys.
-        self.problem = printable(problem)
-        self.fix = printable(fix)
+        self.problem: str = printable(problem)
+        self.fix: str = printable(fix)
         super().__init__(f"{self.problem} {self.fix}".strip())
 
 

@@ -12,7 +12,7 @@ from evenhand.cli.output import As, Format, StudyDir, emit
 if TYPE_CHECKING:
     from evenhand.models import ModelOptions
 
-app = typer.Typer(help="Judges: measure them, audit them, and judge a study again.", no_args_is_help=True)
+app: typer.Typer = typer.Typer(help="Judges: measure them, audit them, and judge a study again.", no_args_is_help=True)
 
 
 Judges = Annotated[list[str] | None, typer.Option("--judge", help="SUITE=JUDGE; repeat for more.")]

@@ -14,7 +14,7 @@ from evenhand.errors import EvenhandError, StoreError
 
 INTERRUPTED = 130
 
-app = typer.Typer(
+app: typer.Typer = typer.Typer(
     name="evenhand",
     no_args_is_help=True,
     pretty_exceptions_show_locals=False,  # locals could hold a key or a user's data

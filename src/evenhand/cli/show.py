@@ -95,11 +95,22 @@ def plan(
     emit(needs, format, lambda: table)
 
 
-def list_members(kind: Annotated[Kind, typer.Argument(help="What to list.")], format: As = Format.table) -> None:
+def list_members(
+    kind: Annotated[Kind, typer.Argument(help="What to list.")],
+    licenses: Annotated[
+        bool, typer.Option("--licenses", help="With 'suites': licences of all data and models, and what they ask for.")
+    ] = False,
+    format: As = Format.table,
+) -> None:
     """List what is available, with third-party members."""
     from rich.table import Table
 
-    rows, columns = _members(kind)
+    from evenhand.cli.licences import COLUMNS, licence_rows
+    from evenhand.errors import SpecError
+
+    if licenses and kind is not Kind.suites:
+        raise SpecError(f"'{kind}' has no --licenses.", "Write evenhand list suites --licenses.")
+    rows, columns = (licence_rows(), COLUMNS) if licenses else _members(kind)
     table = Table(*columns)
     for row in rows:
         table.add_row(*row)

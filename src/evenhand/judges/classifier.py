@@ -23,6 +23,8 @@ from evenhand.judges.refusal import RefusalJudge
 from evenhand.types import Item
 
 WEIGHTS = Path(__file__).parent / "data" / "refusal_classifier.json"
+# Licence and source of the labelled answers that the weights were made from.
+TRAINED_ON = ("CC BY 4.0", "completions of XSTest, arXiv 2308.01263, and answers written for evenhand (Apache-2.0)")
 _SHOWN_TERMS = 3
 
 

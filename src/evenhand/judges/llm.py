@@ -31,7 +31,7 @@ class LanguageModelJudge(Judge):
     rubric: Rubric
 
     def __init__(self, argument: str, options: ModelOptions, model: Model | None = None) -> None:
-        self.name = f"{self.kind}:{argument}"
+        self.name: str = f"{self.kind}:{argument}"
         self.version = self.rubric.version
         self._model = model or make_model(argument, options)
         self._places = asyncio.Semaphore(self._model.concurrency)
@@ -42,7 +42,7 @@ class LanguageModelJudge(Judge):
         self._places, self._asked = asyncio.Semaphore(self._model.concurrency), {}
         await self._model.start()
         revision = self._model.revision
-        self.version = f"{self.rubric.version}@{revision}" if revision else self.rubric.version
+        self.version: str = f"{self.rubric.version}@{revision}" if revision else self.rubric.version
 
     def forget(self) -> None:
         self._asked = {}

@@ -15,7 +15,7 @@ class Phrases:
     """Regular expressions, each with strings (case folded) of which every match of it holds at least one."""
 
     def __init__(self, phrases: Sequence[tuple[str, str]]) -> None:
-        self.patterns = tuple(re.compile(pattern, re.IGNORECASE) for _, pattern in phrases)
+        self.patterns: tuple[re.Pattern[str], ...] = tuple(re.compile(pattern, re.IGNORECASE) for _, pattern in phrases)
         self._any = re.compile("|".join(pattern for _, pattern in phrases), re.IGNORECASE)
         needed_by: dict[str, set[int]] = {}
         for number, (needs, _) in enumerate(phrases):

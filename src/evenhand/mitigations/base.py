@@ -106,10 +106,10 @@ class MitigatedModel(Model):
                 "Use it with smollm2 or an hf: model.",
             )
         self._model, self._mitigation = model, mitigation
-        self.id = model.id
-        self.default_top_k = model.default_top_k
-        self.concurrency = model.concurrency
-        self.is_local = model.is_local
+        self.id: str = model.id
+        self.default_top_k: int = model.default_top_k
+        self.concurrency: int = model.concurrency
+        self.is_local: bool = model.is_local
 
     @property
     def revision(self) -> str:  # type: ignore[override]

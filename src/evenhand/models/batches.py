@@ -45,8 +45,8 @@ class BatchModel(OpenAIModel):
 
     def __init__(self, name: str, options: ModelOptions) -> None:
         super().__init__(name, options)
-        self.id = f"openai-batch:{name}"
-        self.concurrency = options.concurrency or _BATCH_SIZE
+        self.id: str = f"openai-batch:{name}"
+        self.concurrency: int = options.concurrency or _BATCH_SIZE
         self._size = options.batch_size or _BATCH_SIZE
         self._state = Path(_STATE_FILE)
         self._waiting: dict[str, _Asked] = {}

@@ -23,8 +23,8 @@ class ChatFormat:
 
     def __init__(self, tokenizer: Any) -> None:
         self._tokenizer = tokenizer
-        self.has_template = bool(getattr(tokenizer, "chat_template", None))
-        self.has_system_role = self.has_template and self._probe_system_role()
+        self.has_template: bool = bool(getattr(tokenizer, "chat_template", None))
+        self.has_system_role: bool = self.has_template and self._probe_system_role()
 
     def tokens(self, messages: Sequence[Message], prefill: str = "") -> list[int]:
         """Token ids of the conversation, up to where the assistant's answer starts (after ``prefill``)."""

@@ -9,7 +9,7 @@ import time
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import quote
 
 import orjson
@@ -37,7 +37,7 @@ class Call(BaseModel):
         when: a placeholder's name; the call is left out where it is empty ("system": nothing to say about the user).
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", frozen=True)
 
     url: str
     body: dict[str, Any] = Field(default_factory=dict)
@@ -54,7 +54,7 @@ class EndpointSpec(BaseModel):
         call: what is posted for each question, in order; the last one must say where its answer stands.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", frozen=True)
 
     name: str | None = None
     headers: dict[str, str] = Field(default_factory=dict)
@@ -69,10 +69,10 @@ class EndpointModel(ServedModel):
 
     def __init__(self, path: Path, options: ModelOptions) -> None:
         super().__init__(options)
-        self.spec = _read(path)
-        self.id = f"http:{self.spec.name or path.stem}"
+        self.spec: EndpointSpec = _read(path)
+        self.id: str = f"http:{self.spec.name or path.stem}"
         # Another way of asking is another assistant: its answers must not mix with these.
-        self.revision = hashlib.blake2b(self.spec.model_dump_json().encode(), digest_size=6).hexdigest()
+        self.revision: str = hashlib.blake2b(self.spec.model_dump_json().encode(), digest_size=6).hexdigest()
 
     async def start(self) -> None:
         self._client.open({name: _from_environment(value) for name, value in self.spec.headers.items()})

@@ -28,10 +28,10 @@ class FunctionModel(Model):
     """
 
     def __init__(self, name: str, options: ModelOptions) -> None:
-        self.id = f"python:{name}"
+        self.id: str = f"python:{name}"
         self._function = _load(name)
         self._waits = inspect.iscoroutinefunction(self._function)
-        self.concurrency = options.concurrency or (64 if self._waits else 8)
+        self.concurrency: int = options.concurrency or (64 if self._waits else 8)
         parameters = inspect.signature(self._function).parameters
         self._wanted = tuple(name for name in _OPTIONAL if name in parameters)
 

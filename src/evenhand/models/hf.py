@@ -63,8 +63,8 @@ class HFModel(Model):
         self.id = model_id
         self.path = path
         self.options = options
-        self.batch_size = options.batch_size or 64
-        self.concurrency = options.concurrency or self.batch_size * _LOOKAHEAD
+        self.batch_size: int = options.batch_size or 64
+        self.concurrency: int = options.concurrency or self.batch_size * _LOOKAHEAD
         self._waiting: list[_Waiting] = []
         self._arrived = asyncio.Event()
         self._worker: asyncio.Task[None] | None = None
@@ -227,7 +227,7 @@ class HFModel(Model):
         self._model = model.to(device).eval()
         self._chat = ChatFormat(self._tokenizer)
         self._end_tokens = _end_tokens(model, self._tokenizer)
-        self.revision = self.revision or weights_revision(
+        self.revision: str = self.revision or weights_revision(
             getattr(model.config, "_commit_hash", None), self.path, self.options.adapter
         )
         self._settings = {

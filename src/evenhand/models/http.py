@@ -55,7 +55,7 @@ class HttpClient:
     def __init__(self, options: ModelOptions, concurrency: int) -> None:
         self.options = options
         self.concurrency = concurrency
-        self.retries = 0
+        self.retries: int = 0
         self._limiter: AsyncLimiter | None = None
         self._session: aiohttp.ClientSession | None = None
         self._secrets: tuple[bytes, ...] = ()
@@ -167,7 +167,7 @@ class ServedModel(Model):
 
     def __init__(self, options: ModelOptions) -> None:
         self.options = options
-        self.concurrency = options.concurrency or 64
+        self.concurrency: int = options.concurrency or 64
         self._client = HttpClient(options, self.concurrency)
 
     @property

@@ -19,10 +19,10 @@ class InspectModel(Model):
     def __init__(self, name: str, options: ModelOptions) -> None:
         if "/" not in name:
             raise SpecError(f"The model 'inspect:{name}' names no provider.", "Write inspect:PROVIDER/MODEL.")
-        self.id = f"inspect:{name}"
+        self.id: str = f"inspect:{name}"
         self.name = name
         self.options = options
-        self.concurrency = options.concurrency or 64
+        self.concurrency: int = options.concurrency or 64
         self._model: Any = None
 
     async def start(self) -> None:

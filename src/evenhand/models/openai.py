@@ -30,9 +30,9 @@ class OpenAIModel(ServedModel):
         if not name:
             raise SpecError("The model 'openai:' has no name.", "Write openai:NAME, as in openai:gpt-4o-mini.")
         super().__init__(options)
-        self.id = f"openai:{name}"
+        self.id: str = f"openai:{name}"
         self.name = name
-        self.base_url = (options.base_url or os.environ.get("OPENAI_BASE_URL") or DEFAULT_BASE_URL).rstrip("/")
+        self.base_url: str = (options.base_url or os.environ.get("OPENAI_BASE_URL") or DEFAULT_BASE_URL).rstrip("/")
         if not is_http(self.base_url):
             raise SpecError(f"--base-url '{self.base_url}' is not an http(s) address.", "Write http://HOST:PORT/v1.")
         self._address = URL(f"{self.base_url}/chat/completions")

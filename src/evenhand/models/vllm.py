@@ -40,10 +40,10 @@ class VLLMModel(Model):
             raise SpecError(
                 f"vLLM chooses its device itself; --device {options.device} cannot be met.", "Leave it out."
             )
-        self.id = f"vllm:{path}"
+        self.id: str = f"vllm:{path}"
         self.path = path
         self.options = options
-        self.concurrency = options.concurrency or 512
+        self.concurrency: int = options.concurrency or 512
         self._numbers = itertools.count()
         self._engine: Any = None
         self._adapter: Any = None
@@ -78,7 +78,7 @@ class VLLMModel(Model):
             self._adapter = LoRARequest("adapter", 1, self.options.adapter)
         config = self._engine.vllm_config
         commit = getattr(config.model_config.hf_config, "_commit_hash", None)
-        self.revision = weights_revision(commit, self.path, self.options.adapter)
+        self.revision: str = weights_revision(commit, self.path, self.options.adapter)
         self._settings = {
             "vllm": vllm.__version__,
             "dtype": str(config.model_config.dtype).removeprefix("torch."),

@@ -52,7 +52,7 @@ class Suite(ABC):
                     f"The suite '{self.name}' has no variant '{variant}'.",
                     did_you_mean(variant, allowed) or "It has no variants.",
                 )
-        self.chosen = tuple(v for v in allowed if v in variants)
+        self.chosen: tuple[str, ...] = tuple(v for v in allowed if v in variants)
 
     @property
     def id(self) -> str:

@@ -43,13 +43,13 @@ class DataSource:
 
     def __init__(self, data_dir: Path | str | None = None, pinned: dict[str, str] | None = None) -> None:
         chosen = data_dir or os.environ.get(DATA_DIR_VARIABLE) or None
-        self.data_dir = Path(chosen) if chosen else None
+        self.data_dir: Path | None = Path(chosen) if chosen else None
         if self.data_dir and not self.data_dir.is_dir():
             raise DataError(
                 f"The data directory {self.data_dir} does not exist.",
                 f"Check --data-dir (or ${DATA_DIR_VARIABLE}).",
             )
-        self.pinned = dict(pinned or {})
+        self.pinned: dict[str, str] = dict(pinned or {})
         self._origins: dict[str, str] = {}
 
     def origin(self, suite: str) -> str:

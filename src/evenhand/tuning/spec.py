@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Literal
+from typing import ClassVar, Literal
 
 import orjson
 from pydantic import BaseModel, ConfigDict, Field
@@ -37,7 +37,7 @@ class TuningSpec(BaseModel):
         load_in_4bit: QLoRA through bitsandbytes, on a CUDA GPU.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", frozen=True)
 
     model: str
     recipe: Recipe = "consistency"

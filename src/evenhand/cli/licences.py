@@ -1,0 +1,29 @@
+"""Under which licences data and models come, and what those ask for."""
+
+from __future__ import annotations
+
+COLUMNS = ("what", "kind", "licence", "asks for", "source")
+
+_ASKS = {
+    "MIT": "keep the notice",
+    "Apache-2.0": "keep the notice, state changes",
+    "CC BY 4.0": "name the authors",
+    "CC BY-NC-SA 4.0": "name the authors, no commercial use, share alike",
+}
+_ELSEWHERE = "see the source"
+
+
+def licence_rows() -> list[tuple[str, ...]]:
+    """One row for the data of every suite, every model, and what ships with the package; in the order of COLUMNS."""
+    from evenhand.judges.classifier import TRAINED_ON
+    from evenhand.models import MODELS
+    from evenhand.models.smollm2 import LICENCE, SOURCE
+    from evenhand.suites import SUITES
+
+    suites = [SUITES.get(name) for name in SUITES.names()]
+    rows = [(f"{s.name}:{s.argument}" if s.argument else s.name, "data", s.licence, s.source) for s in suites]
+    for name in MODELS.names():
+        own = (LICENCE, SOURCE) if name == "smollm2" else ("the model's", "the model's card, or the provider's terms")
+        rows.append((name, "model", *own))
+    rows.append(("refusal-classifier", "judge", *TRAINED_ON))
+    return [(what, kind, licence, _ASKS.get(licence, _ELSEWHERE), source) for what, kind, licence, source in rows]
