@@ -36,11 +36,12 @@ mutation: $(VENV)/.dev
 	$(BIN)/mutmut run --max-children 2
 	$(BIN)/mutmut results --all true | $(BIN)/python .ci/mutation.py
 
+# pyright looks for packages next to the `python` on the path; it would follow --pythonpath's link out of the environment.
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/pyright --pythonpath $(BIN)/python --verifytypes evenhand --ignoreexternal
+	PATH="$(abspath $(BIN)):$$PATH" pyright --verifytypes evenhand --ignoreexternal
 
 docs: $(VENV)/.dev
 	$(BIN)/typer evenhand.cli.main utils docs --name evenhand --title "Command line" --output docs/reference/cli.md
