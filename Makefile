@@ -41,7 +41,7 @@ check: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	PATH="$(abspath $(BIN)):$$PATH" pyright --verifytypes evenhand --ignoreexternal
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/pyright --verifytypes evenhand --ignoreexternal
 
 docs: $(VENV)/.dev
 	$(BIN)/typer evenhand.cli.main utils docs --name evenhand --title "Command line" --output docs/reference/cli.md
