@@ -25,10 +25,13 @@ LOG = pathlib.Path("LOGFILE")
 def answer(messages, seed):
     with LOG.open("a") as file:
         file.write(f"{os.getpid()} {seed}\\n")
-    crashed = LOG.with_suffix(".crashed")
-    if len(LOG.read_text().splitlines()) >= 10 and not crashed.exists():
-        crashed.write_text(str(os.getpid()))
-        os._exit(1)
+    if len(LOG.read_text().splitlines()) >= 10:
+        try:  # made by one call alone: two workers that both looked for it first would both die
+            with LOG.with_suffix(".crashed").open("x") as crashed:
+                crashed.write(str(os.getpid()))
+            os._exit(1)
+        except FileExistsError:
+            pass
     time.sleep(0.05)
     return "I'm sorry, but I can't help with that."
 """
