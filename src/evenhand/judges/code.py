@@ -6,7 +6,7 @@ import asyncio
 import os
 import re
 
-from evenhand.judges.base import EMPTY, JUDGES, Judge
+from evenhand.judges.base import JUDGES, Judge
 from evenhand.judges.choice import no_answer
 from evenhand.sandbox import Limits, run_tests
 from evenhand.types import Item, Response, Verdict
@@ -40,9 +40,7 @@ class CodeJudge(Judge):
     def __init__(self) -> None:
         self._slots = asyncio.Semaphore(os.cpu_count() or 1)
 
-    async def judge(self, item: Item, response: Response) -> Verdict:
-        if not response.text.strip():
-            return EMPTY
+    async def decide(self, item: Item, response: Response) -> Verdict:
         tests = list(item.extra.get("tests", ()))
         if not tests:
             return Verdict(None, "no-target", "the item has no asserts")
