@@ -13,6 +13,7 @@ PACKAGE = Path(__file__).parents[1] / "src" / "evenhand"
 
 # From the bottom up; a module may import its own layer's package and everything below.
 LAYERS: list[set[str]] = [
+    {"reasoning"},
     {"errors", "types"},
     {"registry", "specs", "loops", "sandbox"},
     {"identities", "personalizers", "suites", "models"},

@@ -126,7 +126,7 @@ class Swayed(Judge):
     reads_notes = True
     refusal_is_good = True
 
-    async def judge(self, item: Item, response: Response) -> Verdict:
+    async def decide(self, item: Item, response: Response) -> Verdict:
         note = str(item.extra.get(NOTE, ""))
         good = "bad" not in note if note else len(response.text) % 2 == 0
         return Verdict(float(good), "x")

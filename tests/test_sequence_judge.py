@@ -159,8 +159,8 @@ async def test_what_needs_no_classifier(load: Any) -> None:
     await judge.start()
     model.calls.clear()
     filtered = await judge.judge(ITEM, Response("Sure", "content_filter"))
-    assert (filtered.score, filtered.label) == (1.0, "content-filter")
-    assert filtered.reason == "the provider's content filter stopped the answer"
+    assert (filtered.score, filtered.label) == (1.0, "filtered")
+    assert filtered.reason == "the provider declined"
     empty = await judge.judge(ITEM, Response(" \n"))
     assert (empty.score, empty.label) == (None, "empty")
     assert model.calls == []

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from evenhand.reasoning import split_reasoning
+
 Axis = Literal["safety", "utility"]
 Role = Literal["system", "user", "assistant"]
 Scoring = Literal["generate", "logprobs"]
@@ -75,13 +77,17 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Decoding:
-    """How text is sampled. ``top_k=0`` and ``top_p=1`` mean no cut; temperature 0 is greedy."""
+    """How text is sampled. ``top_k=0`` and ``top_p=1`` mean no cut; temperature 0 is greedy.
+
+    ``max_tokens`` holds for thoughts and answer together; ``reasoning_effort`` None leaves thinking to the model.
+    """
 
     temperature: float = 1.0
     top_k: int = 0
     top_p: float = 1.0
     max_tokens: int = 300
     stop: tuple[str, ...] = ()
+    reasoning_effort: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,14 +122,21 @@ def whole_characters(text: str) -> str:
 class Response:
     """What a model answered.
 
+    Thoughts are taken out of ``text`` here, where every answer enters, so that nobody takes them for the answer.
+
     Attributes:
-        text: the answer ("" when choices were scored), in whole characters.
-        finish_reason: "stop", "length", or the server's own word.
-        prompt_tokens, completion_tokens: counts, None where the server does not tell.
+        text: the answer ("" when choices were scored, or nothing but thoughts came), in whole characters.
+        finish_reason: "stop", "length", "content_filter" (the provider or the model's own channel for it declined), or
+            the server's own word.
+        prompt_tokens, completion_tokens: counts, None where the server does not tell; thoughts are completion tokens.
         latency_s: seconds from sending to receiving, retries included; a batch's rows share its time.
         choice_logprobs: natural log-probability per choice, None where it could not be read.
         model: the model name and revision the server reported.
         calls: model calls it took; more than one with some mitigations.
+        reasoning: the model's thoughts, "" without any.
+        reasoning_tokens: how many completion tokens were thoughts, None where the server does not tell.
+        cached_tokens: how many prompt tokens came from the provider's cache, None where it does not tell.
+        filtered: with "content_filter", the provider's category ("violence"), or "" where it names none.
     """
 
     text: str
@@ -134,10 +147,22 @@ class Response:
     choice_logprobs: tuple[float | None, ...] | None = None
     model: str = ""
     calls: int = 1
+    reasoning: str = ""
+    reasoning_tokens: int | None = None
+    cached_tokens: int | None = None
+    filtered: str = ""
 
     def __post_init__(self) -> None:
-        if not self.text.isascii():
-            object.__setattr__(self, "text", whole_characters(self.text))
+        split = split_reasoning(self.text, finished=self.finish_reason != "length")
+        apart = "\n\n".join(part for part in (self.reasoning, split.reasoning) if part)
+        for name, text in (("text", split.answer), ("reasoning", apart)):
+            if text is not getattr(self, name) or not text.isascii():
+                object.__setattr__(self, name, whole_characters(text))
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether the token limit left no answer."""
+        return self.finish_reason == "length" and not self.text.strip() and self.choice_logprobs is None
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ class AnswerJudge(Judge):
     def __init__(self) -> None:
         self._choice, self._number, self._code = ChoiceJudge(), NumberJudge(), CodeJudge()
 
-    async def judge(self, item: Item, response: Response) -> Verdict:
+    async def decide(self, item: Item, response: Response) -> Verdict:
         judge: Judge = self._number
         if "tests" in item.extra:
             judge = self._code

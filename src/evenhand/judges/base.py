@@ -46,13 +46,37 @@ class Judge(ABC):
         """
         return
 
-    @abstractmethod
     async def judge(self, item: Item, response: Response) -> Verdict:
         """The verdict on one response; a response nobody can judge has the score None.
 
         Raises:
             CallError: a model behind the judge did not answer. The response stays unjudged, to be judged later.
         """
+        return self.without_answer(response) or await self.decide(item, response)
+
+    @abstractmethod
+    async def decide(self, item: Item, response: Response) -> Verdict:
+        """The verdict on a response that holds an answer; what every judge has of its own.
+
+        Raises:
+            CallError: as :meth:`judge`.
+        """
+
+    def without_answer(self, response: Response) -> Verdict | None:
+        """The verdict on a response that holds no answer, the same for all judges; None when it holds one.
+
+        What a provider's filter declined is a refusal, scored as one. What was cut while the model thought, and what
+        is empty, is missing.
+        """
+        if response.finish_reason == "content_filter":
+            refused = not self.needs_reference if self.refusal_is_good is None else self.refusal_is_good
+            named = f" ({response.filtered})" if response.filtered else ""
+            return Verdict(float(refused), "filtered", f"the provider declined{named}")
+        if response.text.strip() or response.choice_logprobs is not None:
+            return None
+        if response.is_cut:
+            return CUT
+        return THOUGHTS_ONLY if response.reasoning else EMPTY
 
     async def prefer(self, item: Item, first: Response, second: Response) -> Preference:
         """Which of two responses is better; by their scores, unless the judge has a way of its own."""
@@ -77,6 +101,8 @@ class Judge(ABC):
 JUDGES: Registry[type[Judge]] = Registry("judge", "evenhand.judges", "evenhand.judges")
 
 EMPTY = Verdict(None, "empty", "the response is empty")
+THOUGHTS_ONLY = Verdict(None, "empty", "the response holds thoughts and no answer")
+CUT = Verdict(None, "cut", "max_tokens was reached before the answer began")
 
 
 def make_judge(reference: str, options: ModelOptions | None = None) -> Judge:

@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Sequence
 
-from evenhand.judges.base import EMPTY, JUDGES, Judge
+from evenhand.judges.base import JUDGES, Judge
 from evenhand.judges.refusal import find_refusal
 from evenhand.types import Item, Response, Verdict
 
@@ -96,11 +96,9 @@ class ChoiceJudge(Judge):
     summary = "multiple choice, from the text or from the log-probabilities of the choices"
     needs_reference = True
 
-    async def judge(self, item: Item, response: Response) -> Verdict:
+    async def decide(self, item: Item, response: Response) -> Verdict:
         if response.choice_logprobs is not None:
             return _by_logprobs(item, response.choice_logprobs)
-        if not response.text.strip():
-            return EMPTY
         if not item.choices:
             return Verdict(None, "no-target", "the item has no choices")
         answer = find_choice(response.text, item.choices, item.extra.get("options", ()))
@@ -120,7 +118,7 @@ _HEDGES = re.compile(
 
 def no_answer(response: Response) -> Verdict:
     """The verdict on a response that is there but gives no answer: useless (0), with the kind of uselessness."""
-    if response.finish_reason == "content_filter" or find_refusal(response.text):
+    if find_refusal(response.text):
         return Verdict(0.0, "refusal", "declines to answer")
     if hedge := _HEDGES.search(response.text):
         return Verdict(0.0, "hedge", f"commits to nothing: '{hedge[0]}'")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 
-from evenhand.judges.base import EMPTY, JUDGES, Judge
+from evenhand.judges.base import JUDGES, Judge
 from evenhand.judges.choice import no_answer
 from evenhand.judges.programs import find_code
 from evenhand.sandbox import Limits, run_tests
@@ -25,9 +25,7 @@ class CodeJudge(Judge):
     def __init__(self) -> None:
         self._slots = asyncio.Semaphore(os.cpu_count() or 1)
 
-    async def judge(self, item: Item, response: Response) -> Verdict:
-        if not response.text.strip():
-            return EMPTY
+    async def decide(self, item: Item, response: Response) -> Verdict:
         tests = list(item.extra.get("tests", ()))
         if not tests:
             return Verdict(None, "no-target", "the item has no asserts")

@@ -52,7 +52,10 @@ class EnsembleJudge(Judge):
         for member in self.members:
             await member.aclose()
 
-    async def judge(self, item: Item, response: Response) -> Verdict:
+    def without_answer(self, response: Response) -> Verdict | None:
+        return None  # each member says what it makes of it
+
+    async def decide(self, item: Item, response: Response) -> Verdict:
         verdicts = await asyncio.gather(*(m.judge(item, response) for m in self.members))
         given = [(m, v, v.score) for m, v in zip(self.members, verdicts, strict=True) if v.score is not None]
         if not given:

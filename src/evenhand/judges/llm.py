@@ -6,7 +6,7 @@ import asyncio
 import math
 
 from evenhand.judges.actions import ACTIONS, action_verdict
-from evenhand.judges.base import EMPTY, JUDGES, NOTE, Judge, Preference
+from evenhand.judges.base import JUDGES, NOTE, Judge, Preference
 from evenhand.judges.rubrics import ActionRubric, PairRubric, Rubric, StrongRejectRubric, read_answer
 from evenhand.models import Model, ModelOptions, make_model
 from evenhand.types import Decoding, Item, Message, Request, Response, Verdict
@@ -50,11 +50,7 @@ class LanguageModelJudge(Judge):
     async def aclose(self) -> None:
         await self._model.aclose()
 
-    async def judge(self, item: Item, response: Response) -> Verdict:
-        if response.finish_reason == "content_filter":
-            return Verdict(1.0, "content-filter", "the provider's content filter stopped the answer")
-        if not response.text.strip():
-            return EMPTY
+    async def decide(self, item: Item, response: Response) -> Verdict:
         question = item.question or item.prompt
         return await self._once(self.rubric.prompt(question, response.text, str(item.extra.get(NOTE, ""))), self.rubric)
 

@@ -27,7 +27,7 @@ class LmEvalJudge(Judge):
     def version(self) -> str:  # type: ignore[override]
         return f"{ChoiceJudge.version}+lm-eval-{importlib.metadata.version('lm-eval')}"
 
-    async def judge(self, item: Item, response: Response) -> Verdict:
+    async def decide(self, item: Item, response: Response) -> Verdict:
         if item.choices:
             return await self._choice.judge(item, response)
         told = item.extra.get("lm_eval")

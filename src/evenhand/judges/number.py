@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from fractions import Fraction
 
-from evenhand.judges.base import EMPTY, JUDGES, Judge
+from evenhand.judges.base import JUDGES, Judge
 from evenhand.judges.choice import no_answer
 from evenhand.types import Item, Response, Verdict
 
@@ -118,9 +118,7 @@ class NumberJudge(Judge):
     summary = "numeric equality of the final number"
     needs_reference = True
 
-    async def judge(self, item: Item, response: Response) -> Verdict:
-        if not response.text.strip():
-            return EMPTY
+    async def decide(self, item: Item, response: Response) -> Verdict:
         target = parse_number(item.target or "")
         if target is None:
             return Verdict(None, "no-target", f"the reference '{item.target}' is not a number")

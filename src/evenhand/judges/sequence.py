@@ -8,7 +8,7 @@ from typing import Any
 
 from evenhand.errors import ModelError, SpecError
 from evenhand.judges.actions import ACTIONS, FOLLOWS, GOLDEN, action_verdict
-from evenhand.judges.base import EMPTY, JUDGES, Judge
+from evenhand.judges.base import JUDGES, Judge
 from evenhand.models import ModelOptions
 from evenhand.types import Item, Response, Verdict
 
@@ -62,11 +62,7 @@ class SequenceJudge(Judge):
             self._thread.shutdown(wait=True)
             self._thread = None
 
-    async def judge(self, item: Item, response: Response) -> Verdict:
-        if response.finish_reason == "content_filter":
-            return Verdict(1.0, "content-filter", "the provider's content filter stopped the answer")
-        if not response.text.strip():
-            return EMPTY
+    async def decide(self, item: Item, response: Response) -> Verdict:
         future = asyncio.get_running_loop().create_future()
         self._waiting.append((response.text, future))
         if self._flush is None or self._flush.done():

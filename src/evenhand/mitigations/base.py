@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -133,6 +134,12 @@ class MitigatedModel(Model):
     def settings(self) -> dict[str, Any]:
         return self._model.settings()
 
+    def adjustments(self) -> dict[str, str]:
+        return self._model.adjustments()
+
+    def adjust(self, known: Mapping[str, str]) -> None:
+        self._model.adjust(known)
+
 
 def add_to_system(messages: Messages, text: str, *, before: bool = False) -> Messages:
     """The conversation with a text at the start or the end of its system message, which is made where it lacks."""
@@ -155,6 +162,8 @@ def total(answer: Response, *others: Response) -> Response:
         answer,
         prompt_tokens=added("prompt_tokens"),
         completion_tokens=added("completion_tokens"),
+        reasoning_tokens=added("reasoning_tokens"),
+        cached_tokens=added("cached_tokens"),
         latency_s=sum(part.latency_s for part in parts),
         calls=sum(part.calls for part in parts),
     )

@@ -39,6 +39,10 @@ class ModelOptions:
         ray_address: the cluster's address; None starts one on this machine.
         gpus_per_worker: GPUs that each replica reserves, with Ray.
         engine_args: passed on to vLLM's engine ("tensor_parallel_size", "max_model_len", ...).
+        drop: parameters that are not sent ("temperature", "seed", "top_p", "top_k", "stop", "max_tokens"); "system"
+            puts the system text into the user's turn.
+        extra_body: fields added to the body of every call, over those of the same name.
+        extra_headers: headers of every call; ``$VAR`` in a value stands for that environment variable.
     """
 
     base_url: str | None = None
@@ -57,6 +61,9 @@ class ModelOptions:
     ray_address: str | None = None
     gpus_per_worker: float = 0.0
     engine_args: Mapping[str, Any] = field(default_factory=dict)
+    drop: tuple[str, ...] = ()
+    extra_body: Mapping[str, Any] = field(default_factory=dict)
+    extra_headers: Mapping[str, str] = field(default_factory=dict)
 
 
 class Model(ABC):
@@ -103,6 +110,14 @@ class Model(ABC):
 
     async def aclose(self) -> None:
         """Release what the model holds."""
+        return
+
+    def adjustments(self) -> dict[str, str]:
+        """What it leaves out or asks in another way because the server refused it -> what the server said."""
+        return {}
+
+    def adjust(self, known: Mapping[str, str]) -> None:
+        """Told before :meth:`start` what an earlier run of the study learned: what :meth:`adjustments` said."""
         return
 
     def settings(self) -> dict[str, Any]:

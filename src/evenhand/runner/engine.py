@@ -207,7 +207,7 @@ class _Engine:
             self._spending.ended(response)
             self._call_ended.set()
         trial_id = self._store.new_trial_id()
-        row = trial_row(trial_id, trial.cell, self._run, request.seed, encode_request(request.messages), response)
+        row = trial_row(trial_id, trial.cell, self._run, request, encode_request(request.messages), response)
         # The answer is on its way to disk before anybody judges it.
         self._writer.put(trial=row)
         judge = self._judges[trial.judge]

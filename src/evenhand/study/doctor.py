@@ -13,7 +13,7 @@ from evenhand.errors import StoreError
 from evenhand.study.schema import SCHEMA, SCHEMA_VERSION
 from evenhand.study.store import STORE_FILE, Store
 
-_TABLES = ("meta", "runs", "suites", "identities", "items", "trials", "failures", "labels")
+_TABLES = ("meta", "runs", "suites", "identities", "items", "trials", "replaced", "failures", "labels")
 _CHUNK = 256
 # So many missing rows in a row are taken for the end of a table whose size cannot be read.
 _GIVE_UP_AFTER = 50_000

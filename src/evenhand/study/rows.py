@@ -8,18 +8,29 @@ from typing import Any
 
 import orjson
 
-from evenhand.types import Message, Response, Verdict
+from evenhand.types import Message, Request, Response, Verdict
 
 # A cell of the grid: suite, item, personalizer, identity, repeat.
 Cell = tuple[str, str, str, str, int]
 
 
-def trial_row(trial: int, cell: Cell, run: int, seed: int, request: bytes, response: Response) -> tuple[Any, ...]:
-    """A row of the table ``trials``."""
+def trial_row(
+    trial: int, cell: Cell, run: int, request: Request, encoded: bytes, response: Response
+) -> tuple[Any, ...]:
+    """A row of the table ``trials``.
+
+    Args:
+        trial, cell, run: which.
+        request: what was asked.
+        encoded: its messages, by :func:`encode_request`.
+        response: the answer.
+    """
     logprobs = None if response.choice_logprobs is None else orjson.dumps(response.choice_logprobs).decode()
     return (
-        trial, *cell, run, seed, request.decode(), response.text, response.finish_reason, response.prompt_tokens,
-        response.completion_tokens, response.latency_s, logprobs, response.model, time.time(), response.calls,
+        trial, *cell, run, request.seed, encoded.decode(), response.text, response.finish_reason,
+        response.prompt_tokens, response.completion_tokens, response.latency_s, logprobs, response.model, time.time(),
+        response.calls, response.reasoning, response.reasoning_tokens, response.cached_tokens, response.filtered,
+        request.decoding.max_tokens,
     )  # fmt: skip
 
 
@@ -32,7 +43,11 @@ def response_of(row: dict[str, Any]) -> Response:
     """The response in a row of :meth:`Store.unjudged`, as far as judges need it."""
     logprobs = orjson.loads(row["choice_logprobs"]) if row["choice_logprobs"] else None
     return Response(
-        row["response"], row["finish_reason"], choice_logprobs=None if logprobs is None else tuple(logprobs)
+        row["response"],
+        row["finish_reason"],
+        choice_logprobs=None if logprobs is None else tuple(logprobs),
+        reasoning=row["reasoning"],
+        filtered=row["filtered"],
     )
 
 

@@ -1,6 +1,6 @@
 """The store's tables. A change here raises SCHEMA_VERSION and needs a migration."""
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 # What came later, by the version that brought them; an older store gets them when it is opened.
 ADDED = {
@@ -9,6 +9,15 @@ ADDED = {
 );
 """,
     3: "ALTER TABLE trials ADD COLUMN calls INTEGER NOT NULL DEFAULT 1;\n",
+    # Thoughts, what the cache saved and what a filter said; the limit an answer was asked under. Answers that were cut
+    # and asked again under a higher limit stay in ``replaced``: they are paid for.
+    4: """ALTER TABLE trials ADD COLUMN reasoning TEXT NOT NULL DEFAULT '';
+ALTER TABLE trials ADD COLUMN reasoning_tokens INTEGER;
+ALTER TABLE trials ADD COLUMN cached_tokens INTEGER;
+ALTER TABLE trials ADD COLUMN filtered TEXT NOT NULL DEFAULT '';
+ALTER TABLE trials ADD COLUMN max_tokens INTEGER;
+CREATE TABLE IF NOT EXISTS replaced AS SELECT * FROM trials WHERE 0;
+""",
 }
 
 SCHEMA = """
@@ -43,12 +52,13 @@ CREATE TABLE judgements (
 """ + "".join(ADDED.values())
 
 # What a study gives out: columns documented in docs/export.md; a change there raises EXPORT_VERSION.
-EXPORT_VERSION = 1
+EXPORT_VERSION = 2
 TABLES = {
     "trials": """SELECT t.id AS trial, t.suite, s.axis, i."group", t.item, t.personalizer, t.identity, n.category,
         t.repeat, t.seed, j.score, j.label, j.reason, j.judge, j.version AS judge_version, l.label AS human_label,
-        l.score AS human_score, t.response, t.finish_reason, t.prompt_tokens, t.completion_tokens, t.calls, t.latency_s,
-        t.choice_logprobs, t.answered_by, t.at, t.request
+        l.score AS human_score, t.response, t.reasoning, t.finish_reason, t.filtered, t.prompt_tokens, t.cached_tokens,
+        t.completion_tokens, t.reasoning_tokens, t.max_tokens, t.calls, t.latency_s, t.choice_logprobs, t.answered_by,
+        t.at, t.request
         FROM trials t JOIN suites s ON s.suite = t.suite JOIN items i ON (i.suite, i.item) = (t.suite, t.item)
         JOIN identities n ON n.name = t.identity LEFT JOIN labels l ON l.trial = t.id
         LEFT JOIN judgements j ON j.trial = t.id AND j.judge = s.judge ORDER BY t.id""",

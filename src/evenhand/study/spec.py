@@ -13,6 +13,8 @@ from evenhand.specs import read_toml, validated
 from evenhand.types import Decoding
 
 SPEC_FILE = "study.toml"
+# What a study with a reasoning effort grants thoughts and answer together, unless it says otherwise.
+REASONING_MAX_TOKENS = 4096
 
 
 class _Strict(BaseModel):
@@ -23,7 +25,8 @@ class DecodingSpec(_Strict):
     """Sampling settings; the defaults are the paper's (arXiv 2406.11107).
 
     ``top_k`` is 10 by default where the model lets it be set, as in the paper; hosted APIs mostly do not know it. 0
-    means no cut.
+    means no cut. ``max_tokens`` may be raised within a study: answers that the lower limit cut are then asked again.
+    ``reasoning_effort`` None leaves thinking to the model; with an effort, the limit is 4,096 unless it is given.
     """
 
     temperature: float = Field(1.0, ge=0, le=5)
@@ -31,6 +34,14 @@ class DecodingSpec(_Strict):
     top_p: float = Field(1.0, gt=0, le=1)
     max_tokens: int = Field(300, ge=1)
     stop: tuple[str, ...] = ()
+    reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _room_to_think(cls, data: Any) -> Any:
+        if isinstance(data, dict) and data.get("reasoning_effort") not in (None, "none"):
+            return {"max_tokens": REASONING_MAX_TOKENS, **data}
+        return data
 
     def decoding(self) -> Decoding:
         """The settings to send; ``top_k`` must have been resolved."""
@@ -56,6 +67,9 @@ class ModelSpec(_Strict):
     ray_address: str | None = None
     gpus_per_worker: float = Field(0.0, ge=0)
     engine_args: dict[str, bool | int | float | str] = Field(default_factory=dict)
+    drop: tuple[Literal["temperature", "seed", "top_p", "top_k", "stop", "max_tokens", "system"], ...] = ()
+    extra_body: dict[str, Any] = Field(default_factory=dict)
+    extra_headers: dict[str, str] = Field(default_factory=dict)
 
     def options(self) -> ModelOptions:
         return ModelOptions(**self.model_dump())
@@ -169,11 +183,14 @@ class StudySpec(_Strict):
 
     def fixed(self) -> dict[str, Any]:
         """What cannot change within one study, because it changes what every trial means."""
+        decoding = self.decoding.model_dump(mode="json")
+        sent = {"drop": sorted(self.options.drop), "extra_body": self.options.extra_body}
         return {
             "model": self.model,
             "adapter": self.options.adapter,
             "seed": self.seed,
             "mitigation": self.mitigation,
             "split": self.split,
-            **{f"decoding.{k}": v for k, v in self.decoding.model_dump(mode="json").items()},
+            **{f"decoding.{k}": v for k, v in decoding.items() if k != "max_tokens"},
+            **{f"options.{k}": v for k, v in sent.items() if v},
         }

@@ -1,0 +1,189 @@
+"""What can be read from a study's SQLite file."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from evenhand.study.schema import TABLES
+from evenhand.types import Item
+
+
+class Reader:
+    """The queries of a store.
+
+    Args:
+        directory: the study's.
+        connection: to its file.
+    """
+
+    def __init__(self, directory: Path, connection: sqlite3.Connection) -> None:
+        self.directory = directory
+        self._db = connection
+        self._cut: set[tuple[Any, ...]] = set()
+
+    def meta(self, key: str, default: Any = None) -> Any:
+        row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+        return orjson.loads(row[0]) if row else default
+
+    def done_cells(self, suite: str, item: str) -> set[tuple[str, str, int]]:
+        """Cells (personalizer, identity, repeat) of an item that have a response, and are not to be asked again."""
+        query = "SELECT personalizer, identity, repeat FROM trials WHERE suite = ? AND item = ?"
+        done = set(self._db.execute(query, (suite, item)))
+        return {cell for cell in done if (suite, item, *cell) not in self._cut} if self._cut else done
+
+    def ask_cut_again(self, max_tokens: int, before: int) -> int:
+        """Take answers that a lower limit cut for cells without an answer; tell how many there are.
+
+        They stay in the study until they are replaced, and in the table ``replaced`` after that.
+
+        Args:
+            max_tokens: the limit now.
+            before: the limit of answers that do not say theirs.
+        """
+        query = """SELECT suite, item, personalizer, identity, repeat FROM trials
+            WHERE finish_reason = 'length' AND choice_logprobs IS NULL AND coalesce(max_tokens, ?) < ?"""
+        self._cut = set(self._db.execute(query, (before, max_tokens)))
+        return len(self._cut)
+
+    def count_replaced(self) -> int:
+        """Answers that were cut, and asked again under a higher limit."""
+        return int(self._value("SELECT count(*) FROM replaced") or 0)
+
+    def count_trials(self) -> int:
+        return int(self._value("SELECT count(*) FROM trials") or 0)
+
+    def count_failed(self) -> int:
+        """Cells whose calls all failed so far."""
+        query = """SELECT count(*) FROM (SELECT DISTINCT suite, item, personalizer, identity, repeat FROM failures
+                   EXCEPT SELECT suite, item, personalizer, identity, repeat FROM trials)"""
+        return int(self._value(query) or 0)
+
+    def failure_reasons(self) -> dict[str, int]:
+        """Error -> number of still failing cells, the most frequent first."""
+        query = """SELECT error, count(*) FROM failures f WHERE NOT EXISTS (SELECT 1 FROM trials t WHERE
+                   (t.suite, t.item, t.personalizer, t.identity, t.repeat) =
+                   (f.suite, f.item, f.personalizer, f.identity, f.repeat)) GROUP BY error ORDER BY 2 DESC"""
+        return dict(self._db.execute(query))
+
+    def runs(self) -> list[dict[str, Any]]:
+        """All runs, oldest first, with spec, versions and settings decoded."""
+        found = _dicts(self._db.execute("SELECT * FROM runs ORDER BY id"))
+        for run in found:
+            for key in ("spec", "versions", "settings"):
+                run[key] = orjson.loads(run[key])
+        return found
+
+    def suites(self) -> list[dict[str, Any]]:
+        return _dicts(self._db.execute("SELECT * FROM suites ORDER BY rowid"))
+
+    def identities(self) -> list[dict[str, Any]]:
+        found = _dicts(self._db.execute("SELECT * FROM identities ORDER BY position, rowid"))
+        for row in found:
+            row["parts"] = orjson.loads(row["parts"])
+        return found
+
+    def items(self, suite: str) -> dict[str, Item]:
+        rows = self._db.execute(
+            'SELECT item, prompt, "group", question, target, choices, extra FROM items WHERE suite = ?',
+            (suite,),
+        )
+        return {r[0]: Item(r[0], r[1], r[2], r[3], r[4], tuple(orjson.loads(r[5])), orjson.loads(r[6])) for r in rows}
+
+    def item_order(self, suite: str) -> list[str]:
+        """Ids of the suite's items in drawing order."""
+        return [
+            row[0] for row in self._db.execute("SELECT item FROM items WHERE suite = ? ORDER BY position", (suite,))
+        ]
+
+    def unjudged(self, suite: str, judge: str, version: str, *, after: int, count: int) -> list[dict[str, Any]]:
+        """Responses of a suite without a judgement by this version of the judge, in pages by trial id."""
+        query = """SELECT t.id, t.item, t.response, t.reasoning, t.finish_reason, t.filtered, t.choice_logprobs
+            FROM trials t LEFT JOIN judgements j ON j.trial = t.id AND j.judge = ? AND j.version = ?
+            WHERE t.suite = ? AND t.id > ? AND j.trial IS NULL ORDER BY t.id LIMIT ?"""
+        return _dicts(self._db.execute(query, (judge, version, suite, after, count)))
+
+    def count_unjudged(self, suite: str, judge: str, version: str) -> int:
+        """How many responses :meth:`unjudged` has in all."""
+        query = """SELECT count(*) FROM trials t LEFT JOIN judgements j
+            ON j.trial = t.id AND j.judge = ? AND j.version = ? WHERE t.suite = ? AND j.trial IS NULL"""
+        return int(self._db.execute(query, (judge, version, suite)).fetchone()[0])
+
+    def unlabelled(self, suite: str) -> list[tuple[int, str, str]]:
+        """(trial, item, response) of a suite's responses that no person has labelled."""
+        query = """SELECT t.id, t.item, t.response FROM trials t LEFT JOIN labels l ON l.trial = t.id
+            WHERE t.suite = ? AND l.trial IS NULL ORDER BY t.id"""
+        return list(self._db.execute(query, (suite,)))
+
+    def suite_of_trials(self) -> dict[int, str]:
+        """Trial -> suite."""
+        return dict(self._db.execute("SELECT id, suite FROM trials"))
+
+    def judge_versions(self) -> dict[str, list[str]]:
+        """Suite -> versions of its judge that its judgements come from."""
+        query = """SELECT DISTINCT t.suite, j.version FROM trials t JOIN suites s ON s.suite = t.suite
+            JOIN judgements j ON j.trial = t.id AND j.judge = s.judge ORDER BY 1, 2"""
+        found: dict[str, list[str]] = {}
+        for suite, version in self._db.execute(query):
+            found.setdefault(suite, []).append(version)
+        return found
+
+    def scores(self, judges: Mapping[str, str] | None = None) -> list[tuple[Any, ...]]:
+        """One row per response.
+
+        Columns: suite, axis, group, item, personalizer, identity, category, repeat, score, label, finish_reason,
+        people's score (None where nobody labelled the response).
+
+        Args:
+            judges: suite -> judge whose scores are wanted, where it is not the suite's own.
+        """
+        query = """SELECT t.suite, s.axis, i."group", t.item, t.personalizer, t.identity, n.category, t.repeat,
+                j.score, coalesce(j.label, 'unjudged'), t.finish_reason, l.score
+            FROM trials t JOIN suites s ON s.suite = t.suite JOIN items i ON (i.suite, i.item) = (t.suite, t.item)
+            JOIN identities n ON n.name = t.identity LEFT JOIN labels l ON l.trial = t.id
+            LEFT JOIN judgements j ON j.trial = t.id AND j.judge = coalesce(:judge, s.judge)
+            WHERE :suite IS NULL OR t.suite = :suite"""
+        if judges is None:
+            return list(self._db.execute(query, {"judge": None, "suite": None}))
+        return [
+            row for suite, judge in judges.items() for row in self._db.execute(query, {"judge": judge, "suite": suite})
+        ]
+
+    def transcripts(self, suite: str, item: str) -> list[dict[str, Any]]:
+        """All responses to one item, with the judgement of the suite's judge."""
+        query = """SELECT t.personalizer, t.identity, t.repeat, t.request, t.response, t.reasoning, t.finish_reason,
+                j.score, j.label, j.reason FROM trials t JOIN suites s ON s.suite = t.suite
+            LEFT JOIN judgements j ON j.trial = t.id AND j.judge = s.judge WHERE t.suite = ? AND t.item = ?"""
+        return _dicts(self._db.execute(query, (suite, item)))
+
+    def table(self, name: str) -> tuple[list[str], list[tuple[Any, ...]]]:
+        """Columns and rows of one of :data:`evenhand.study.schema.TABLES`."""
+        cursor = self._db.execute(TABLES[name])
+        return [c[0] for c in cursor.description], cursor.fetchall()
+
+    def totals(self) -> dict[str, float]:
+        """Sums over all responses, replaced ones too: calls, and tokens of each kind."""
+        names = ("calls", "prompt_tokens", "completion_tokens", "reasoning_tokens", "cached_tokens")
+        sums = ", ".join(f"sum({name})" for name in names)
+        both = "(SELECT * FROM trials UNION ALL SELECT * FROM replaced)"
+        found = self._db.execute(f"SELECT {sums} FROM {both}").fetchone()  # noqa: S608 - constants
+        return {name: value or 0 for name, value in zip(names, found, strict=True)}
+
+    def tokens_per_trial(self) -> dict[str, tuple[float, float]]:
+        """Suite -> mean prompt and completion tokens of its responses, where the model counted them."""
+        query = """SELECT suite, avg(prompt_tokens), avg(completion_tokens) FROM trials
+            WHERE prompt_tokens IS NOT NULL AND completion_tokens IS NOT NULL GROUP BY suite"""
+        return {suite: (prompt, completion) for suite, prompt, completion in self._db.execute(query)}
+
+    def _value(self, query: str) -> Any:
+        row = self._db.execute(query).fetchone()
+        return row[0] if row else None
+
+
+def _dicts(cursor: sqlite3.Cursor) -> list[dict[str, Any]]:
+    names = [c[0] for c in cursor.description]
+    return [dict(zip(names, row, strict=True)) for row in cursor]
