@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from evenhand.judges import make_judge
+from evenhand.judges import blocks, make_judge
 from evenhand.judges.code import find_code
 from evenhand.types import Item, Response
 
@@ -54,3 +54,25 @@ def test_what_functions_may_need_stays_guarded_and_what_only_shows_goes() -> Non
     assert code is not None
     kinds = [type(statement).__name__ for statement in ast.parse(code).body]
     assert kinds == ["Assign", "FunctionDef", "Try"]
+
+
+@pytest.mark.parametrize(
+    "unit", ["def f(:\n", "def f(\nThis is prose, x(\n", "`def f ", "(\n", ">>> x\n", "<pre>def f\n", "```\n"]
+)
+def test_twice_the_text_is_at_most_about_twice_the_parsing(unit: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    read = 0
+
+    def parse(code: str, *rest: Any, **more: Any) -> ast.Module:
+        nonlocal read
+        read += len(code)
+        return whole(code, *rest, **more)
+
+    whole = ast.parse
+    monkeypatch.setattr(blocks.ast, "parse", parse)
+    counts = []
+    for times in (200, 400, 800):
+        read = 0
+        find_code(unit * times)
+        counts.append(read)
+    assert counts[1] <= 2.5 * counts[0] + 10_000
+    assert counts[2] <= 2.5 * counts[1] + 10_000

@@ -1,4 +1,4 @@
-"""The part of a response that answers: without the trace of thinking, and the fields of JSON that hold the answer."""
+"""The part of a response that answers: without control tokens, and the fields of JSON that hold the answer."""
 
 from __future__ import annotations
 
@@ -6,20 +6,9 @@ import json
 import re
 from collections.abc import Iterator
 
-_TRACE = re.compile(
-    r"<(think|thinking|thought|thoughts|reasoning|reflection|scratchpad)>(.*?)(?:</\1>|\Z)", re.S | re.I
-)
-_TRACE_END = re.compile(r"</(?:think|thinking|thought|thoughts|reasoning|scratchpad)>", re.I)
 _CONTROL = re.compile(r"<\|[a-z_]{1,30}\|>|</?s>", re.I)
 # Objects of more than this many openings are no answer; each start costs a pass over the text behind it.
 _MOST_STARTS = 12
-
-
-def without_trace(text: str) -> str:
-    """``text`` without what the model thought before it answered; a trace that never ends is all trace."""
-    text = _TRACE.sub("\n", text)
-    ends = list(_TRACE_END.finditer(text))
-    return text[ends[-1].end() :] if ends else text
 
 
 def without_control_tokens(text: str) -> str:

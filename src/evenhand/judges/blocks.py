@@ -9,7 +9,8 @@ import textwrap
 import warnings
 from dataclasses import dataclass
 
-from evenhand.judges.answer_text import field_value, json_objects, without_control_tokens, without_trace
+from evenhand.judges.answer_text import field_value, json_objects, without_control_tokens
+from evenhand.reasoning import split_reasoning
 
 _FENCE = re.compile(r"^([ \t]*(?:>[ \t]?)?)(`{3,}|~{3,})[ \t]*([^\n]*)$")
 _FENCE_BEHIND = re.compile(r"^[^`~\n]+(`{3,}|~{3,})((?:python|py)?[\d.]*)[ \t]*$", re.I)
@@ -69,7 +70,7 @@ def defines(code: str) -> bool:
 
 def plain_lines(text: str) -> str:
     """``text`` with one kind of line end and of space, without what is not seen."""
-    text = re.sub(r"\r+\n|\r", "\n", without_control_tokens(without_trace(text)))
+    text = re.sub(r"\r+\n|\r", "\n", without_control_tokens(split_reasoning(text).answer))
     return text.translate(_CLEANED)
 
 
@@ -122,7 +123,7 @@ def fenced_blocks(text: str) -> list[Block]:
         elif behind := _FENCE_BEHIND.match(line):
             indent, fence, language = "", behind[1], behind[2]
     if fence:
-        found.append(Block(_unindented(lines, indent), language))
+        found.append(Block(_unindented(lines, indent).removesuffix("\n"), language))
     return found
 
 
@@ -315,7 +316,7 @@ def _pieces(code: str) -> list[str]:
 
 
 def _completed(pieces: list[str], position: int, tries: int) -> tuple[str, int, bool]:
-    """A statement whose bracket or quotation is closed further down, how many pieces it takes, and whether it is one."""
+    """A statement whose bracket or quotation is closed further down, how many pieces it takes, whether it is one."""
     whole = pieces[position]
     for taken in range(2, min(tries, len(pieces) - position) + 1):
         whole += pieces[position + taken - 1]
