@@ -4,27 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
 
 from evenhand.judges.base import JUDGES, Judge
 from evenhand.judges.choice import no_answer
+from evenhand.judges.programs import find_code
 from evenhand.sandbox import Limits, run_tests
 from evenhand.types import Item, Response, Verdict
-
-_BLOCK = re.compile(r"```[ \t]*(?:python3?|py)?[ \t]*\r?\n(.*?)(?:```|\Z)", re.DOTALL | re.IGNORECASE)
-_START = re.compile(r"^(?:def |import |from |class |@)", re.MULTILINE)
-
-
-def find_code(text: str) -> str | None:
-    """The program in ``text``: its code blocks that define something, else the bare code, else None."""
-    blocks = [b for b in _BLOCK.findall(text) if b.strip()]
-    defining = [b for b in blocks if re.search(r"^\s*(?:def|class) |\blambda\b", b, re.MULTILINE)]
-    if defining:
-        return "\n".join(defining)
-    if blocks:
-        return str(max(blocks, key=len))
-    start = _START.search(text)
-    return text[start.start() :] if start else None
 
 
 @JUDGES.register("code")
@@ -32,7 +17,7 @@ class CodeJudge(Judge):
     """The share of the item's asserts that pass, each counted on its own."""
 
     name = "code"
-    version = "2"
+    version = "3"
     summary = "share of asserts passed, run in a sandbox"
     needs_reference = True
     isolate = True

@@ -1,0 +1,52 @@
+"""The part of a response that answers: without control tokens, and the fields of JSON that hold the answer."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+
+_CONTROL = re.compile(r"<\|[a-z_]{1,30}\|>|</?s>", re.I)
+# Objects of more than this many openings are no answer; each start costs a pass over the text behind it.
+_MOST_STARTS = 12
+
+
+def without_control_tokens(text: str) -> str:
+    return _CONTROL.sub(" ", text)
+
+
+def json_objects(text: str) -> Iterator[object]:
+    """The JSON objects and arrays of objects in ``text``, in order."""
+    decoder, start, tries = json.JSONDecoder(strict=False), text.find("{"), 0
+    while start >= 0 and tries < _MOST_STARTS:
+        tries += 1
+        try:
+            found, end = decoder.raw_decode(text, start)
+        except (ValueError, RecursionError):
+            end = start + 1
+        else:
+            yield found
+        start = text.find("{", end)
+
+
+def _plain(key: object) -> str:
+    return re.sub(r"[\W_]", "", str(key)).lower()
+
+
+def field_value(found: object, names: tuple[str, ...], depth: int = 0) -> str | None:
+    """The value of the field of a JSON object that is named first in ``names``, also inside other objects."""
+    if not isinstance(found, dict) or depth > 5:
+        return None
+    fields = {_plain(key): value for key, value in found.items()}
+    for name in names:
+        value = fields.get(name)
+        if isinstance(value, list) and len(value) == 1:
+            value = value[0]
+        if isinstance(value, dict):
+            value = field_value(value, names, depth + 1)
+        if isinstance(value, str | int | float) and not isinstance(value, bool):
+            return str(value)
+        if isinstance(value, bool):
+            return "Yes" if value else "No"
+    inner = (field_value(value, names, depth + 1) for value in fields.values())
+    return next((value for value in inner if value is not None), None)
