@@ -11,7 +11,7 @@ from evenhand.analysis.sequential import FIRST_LOOK, Look, look
 from evenhand.errors import SpecError
 from evenhand.models import Model, make_model
 from evenhand.runner import RunResult, run_study
-from evenhand.runner.plan import make_plan
+from evenhand.runner.growth import plan_study
 from evenhand.runner.progress import Progress
 from evenhand.study import Store, StudySpec
 from evenhand.tables import tables_of
@@ -63,7 +63,7 @@ def run_adaptively(
     Raises:
         SpecError: a budget too small for the first look, or fewer than two identities.
     """
-    plan = make_plan(spec)
+    plan = plan_study(spec, directory)
     cost = len(plan.senders) * spec.repeats
     pool = {s.suite.id: len(s.items[: spec.limit]) for s in plan.suites}
     limits = {suite: min(FIRST_LOOK, items) for suite, items in pool.items()}

@@ -15,6 +15,7 @@ from evenhand.models import Model, make_model
 from evenhand.runner import run_study
 from evenhand.runner.progress import Progress
 from evenhand.study import Store, StudySpec
+from evenhand.study.held import held_spec
 from evenhand.tables import compare_stores
 
 
@@ -53,11 +54,6 @@ def all_mitigations(spec: StudySpec) -> list[str]:
     ]
 
 
-def spec_of(store: Store) -> StudySpec:
-    """The spec of a study's last run."""
-    return StudySpec.parse(store.runs()[-1]["spec"], str(store.directory))
-
-
 def mitigate(
     study: Path,
     references: Sequence[str],
@@ -86,7 +82,7 @@ def mitigate(
         EvenhandError: anything a user can fix; what was answered is kept.
     """
     with Store.open(study) as store:
-        spec = spec_of(store)
+        spec = held_spec(store)
     specs = [mitigated(spec, reference) for reference in references]
     chosen = model or make_model(spec.model, spec.options.options())  # loaded once for all
     directories: list[Path] = []

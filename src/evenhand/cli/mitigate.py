@@ -26,15 +26,16 @@ def mitigate(
 ) -> None:
     """Run a study's trials with mitigations; show bias, safety, utility and cost before and after, paired."""
     from evenhand.cli.progress import RunDisplay
-    from evenhand.mitigate import all_mitigations, spec_of
+    from evenhand.mitigate import all_mitigations
     from evenhand.mitigate import mitigate as run_mitigations
     from evenhand.report import frontier
     from evenhand.study import Store
+    from evenhand.study.held import held_spec
 
     chosen = list(mitigation or [])
     if all_:
         with Store.open(study) as store:
-            chosen += [m for m in all_mitigations(spec_of(store)) if m not in chosen]
+            chosen += [m for m in all_mitigations(held_spec(store)) if m not in chosen]
     if not chosen and not also:
         raise SpecError("No mitigation was given.", "Add --mitigation NAME, or --all.")
     outcomes = run_mitigations(study, chosen, out, also=also or (), progress=RunDisplay)

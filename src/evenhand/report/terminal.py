@@ -138,7 +138,9 @@ def diagnosis_table(found: Diagnosis) -> Table:
 
 def _compared(comparison: Comparison) -> str:
     items = ", ".join(f"{n} of {suite}" for suite, n in comparison.items.items())
-    return f"Paired over {comparison.identities} identities and the common items: {items}."
+    return " ".join(
+        (f"Paired over {comparison.identities} identities and the common items: {items}.", *comparison.notes)
+    )
 
 
 def _bias_table(analysis: Analysis) -> Table:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from evenhand.study.store import Store
 
+KILLED = "did not end (killed)"
+
 
 @dataclass(frozen=True)
 class Status:
@@ -15,10 +17,10 @@ class Status:
     Attributes:
         study: its directory.
         model: its model's reference; None before the first run.
-        planned: trials of its largest run.
+        planned: trials that its runs asked for, taken together.
         answered: trials with a response.
         failed: trials whose calls failed for good; the next run tries them again.
-        runs: how each run ended; "did not end" for one that was killed or still goes on.
+        runs: how each run ended; "running", or "did not end (killed)".
         calls: calls of the model; more than ``answered`` where a mitigation asks more than once.
         prompt_tokens, completion_tokens: as the model counted them.
         judges: suite -> its judge, with the versions that judged.
@@ -44,15 +46,18 @@ def study_status(directory: Path) -> Status:
     Raises:
         StoreError: there is no study, or its store cannot be read.
     """
+    # Looked at first: a run that ends in between has then said how.
+    open_end = "running" if Store.is_locked(directory) else KILLED
     with Store.open(directory) as store:
         runs, totals, judged = store.runs(), store.totals(), store.judge_versions()
         return Status(
             study=str(directory),
             model=runs[-1]["spec"]["model"] if runs else None,
-            planned=max((run["planned"] for run in runs), default=0),
+            planned=store.planned(),
             answered=store.count_trials(),
             failed=store.count_failed(),
-            runs=tuple(run["outcome"] or "did not end" for run in runs),
+            # One run at a time: an earlier one without an end was killed.
+            runs=tuple(run["outcome"] or (open_end if run is runs[-1] else KILLED) for run in runs),
             calls=int(totals["calls"]),
             prompt_tokens=int(totals["prompt_tokens"]),
             completion_tokens=int(totals["completion_tokens"]),
