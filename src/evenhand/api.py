@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -31,6 +32,7 @@ from evenhand.runner.plan import make_plan
 from evenhand.runner.progress import Progress
 from evenhand.runner.spending import estimate
 from evenhand.study import Store, StudySpec
+from evenhand.study.reading import TEMPLATE_META
 from evenhand.study.store import STORE_FILE
 from evenhand.tables import compare_stores, tables_of
 
@@ -128,7 +130,7 @@ def analyze_store(store: Store, settings: Settings | None = None, policy: Path |
         legitimate = _legitimate_items(store, POLICY if policy == "shipped" else Path(policy))
         kept = [row for row in rows if (row[0], row[3]) not in legitimate]
         rows, left_out = kept, len(rows) - len(kept)
-    return summarize(
+    found = summarize(
         rows,
         [(row["name"], row["category"]) for row in store.identities()],
         planned=store.planned(),
@@ -137,6 +139,8 @@ def analyze_store(store: Store, settings: Settings | None = None, policy: Path |
         parts={row["name"]: row["parts"] for row in store.identities() if row["parts"]},
         settings=settings,
     )
+    note: str | None = store.meta(TEMPLATE_META)
+    return replace(found, notes=(note, *found.notes)) if note else found
 
 
 def _legitimate_items(store: Store, policy: Path) -> set[tuple[str, str]]:

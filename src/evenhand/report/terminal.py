@@ -80,10 +80,10 @@ def comparison_table(name: str, comparison: Comparison) -> Table:
     return table
 
 
-def estimate_table(estimates: Sequence[Estimate]) -> Table:
-    """What a run would take, per suite and together."""
+def estimate_table(estimates: Sequence[Estimate], each: str = "suite") -> Table:
+    """What a run would take, per suite (or whatever ``each`` estimate is about) and together."""
     table = Table(title="What is left to ask", title_justify="left", caption_justify="left")
-    table.add_column("suite")
+    table.add_column(each)
     for name in ("trials", "prompt tokens", "completion tokens", "cost"):
         table.add_column(name, justify="right")
     for e in estimates:

@@ -18,13 +18,14 @@ from evenhand.judges import Judge, make_judge
 from evenhand.loops import run_async
 from evenhand.mitigations import MitigatedModel
 from evenhand.models import CallError, Model, make_model
-from evenhand.runner.growth import PINNED_META, plan_study, record
+from evenhand.runner.growth import PINNED_META, plan_study, record, template_note
 from evenhand.runner.plan import Plan, Trial
 from evenhand.runner.progress import Progress, Silent
 from evenhand.runner.rejudge import judge_pending
 from evenhand.runner.spending import Spending
 from evenhand.runner.writer import Writer
 from evenhand.study import Store, StudySpec
+from evenhand.study.reading import TEMPLATE_META
 from evenhand.study.rows import encode_request, judgement_row, trial_row
 from evenhand.study.splits import trained_items
 
@@ -163,6 +164,9 @@ class _Engine:
             self._model.settings(),
         )
         record(self._store, self._plan, self._run)
+        if note := template_note(self._plan, self._model.settings()):
+            self._store.set_meta(TEMPLATE_META, note)
+            self._progress.note(note)
         self._progress.begin(self._plan.size, self._plan.count_done(self._store))
 
     async def _close(self, outcome: str) -> None:

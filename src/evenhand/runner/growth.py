@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from evenhand.errors import SpecError
+from evenhand.errors import SpecError, one_line
 from evenhand.runner.plan import NO_PERSONALIZER, Plan, make_plan
 from evenhand.study import Store, StudySpec
 from evenhand.study.held import write_study_file
@@ -48,6 +50,16 @@ def record(store: Store, plan: Plan, run: int) -> None:
     file.parent.mkdir(exist_ok=True)
     file.write_text(plan.spec.to_toml(), encoding="utf-8")
     write_study_file(store)
+
+
+def template_note(plan: Plan, settings: Mapping[str, Any]) -> str:
+    """What to say where the model's chat template speaks although no system message is sent; "" otherwise."""
+    adds, silent = settings.get("template_adds"), plan.without_system
+    if not adds or not silent:
+        return ""
+    which = "bare is not bare" if "bare" in silent else f"not what it seems: {', '.join(silent)}"
+    where = f"where no system message is sent ({', '.join(silent)})"
+    return f"{which}: {where}, the model's chat template adds {one_line(adds)!r}."
 
 
 def _check_personalizers(store: Store, plan: Plan) -> None:

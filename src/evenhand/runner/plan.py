@@ -63,12 +63,25 @@ class Plan:
         found = {p.name: [i.name for i in people if not p.supports(i)] for p in self.personalizers}
         return {name: names for name, names in found.items() if names}
 
+    @property
+    def without_system(self) -> list[str]:
+        """Baselines, and personalizers, whose conversations have no system message."""
+        found = {}
+        for name, personalizer, identity in self.senders:
+            sent = self.mitigation.rewrite(_messages(personalizer, identity, "?"))
+            if sent[0].role != "system":
+                found[identity.name if personalizer is None else name] = True
+        return list(found)
+
     def items(self, loaded: LoadedSuite) -> tuple[Item, ...]:
         """The items of a suite that this study asks."""
-        items = loaded.items
-        if self.spec.split != "all":
-            items = tuple(i for i in items if split_of(loaded.suite.id, i.id) == self.spec.split)
-        return items[: self.spec.limits.get(loaded.suite.id, self.spec.limit)]
+        return self.unlimited(loaded)[: self.spec.limits.get(loaded.suite.id, self.spec.limit)]
+
+    def unlimited(self, loaded: LoadedSuite) -> tuple[Item, ...]:
+        """The items of a suite that it could ask without a limit."""
+        if self.spec.split == "all":
+            return loaded.items
+        return tuple(i for i in loaded.items if split_of(loaded.suite.id, i.id) == self.spec.split)
 
     @property
     def size(self) -> int:

@@ -15,6 +15,8 @@ from evenhand.types import Item
 # Keys of ``meta``: the grids that the runs asked for, and the versions of the catalogues their identities came from.
 GRIDS_META = "grids"
 CATALOGUES_META = "catalogues"
+# What the model's chat template adds of its own.
+TEMPLATE_META = "template_note"
 
 
 class Reader:
