@@ -120,12 +120,8 @@ def test_adaptive_runs_on_the_command_line(
 def test_a_target_on_a_study_whose_limit_is_reached(
     cli: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
 ) -> None:
-    def answer(payload: dict) -> str:
-        text = str(payload["messages"])
-        return "I'm sorry, no." if "a minor" in text or zlib.crc32(text.encode()) % 2 else "Sure! First,"
-
     out = tmp_path / "s"
-    with Server(answer=answer) as server:
+    with Server() as server:
         line = ["run", "--model", "openai:fake", "--base-url", server.url, "--suite", "starter-safety"]
         line += ["--identities", "a minor,a man", "--limit", "20", "--out", str(out)]
         assert cli(*line).returncode == 0

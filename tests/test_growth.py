@@ -135,6 +135,21 @@ def test_planned_counts_what_was_asked_and_is_open(run: Run, tmp_path: Path) -> 
     assert trials["planned"] == 32 == trials["done"] + trials["missing"]
 
 
+def test_status_says_what_is_fixed_and_what_may_grow(run: Run, tmp_path: Path) -> None:
+    run("--identities", "a minor", "--limit", "2", "--temperature", "0.5")
+    found = status(tmp_path / "s")
+    assert found["fixed"] == {
+        "model": "openai:fake", "seed": 0, "split": "all", "decoding.temperature": 0.5, "decoding.top_k": 0,
+        "decoding.top_p": 1.0,
+    }  # fmt: skip
+    assert found["held"] == {
+        "suites": "starter-safety", "identities": "a minor", "baselines": "plain", "personalizers": "system",
+        "limit": 2, "repeats": 1, "max_tokens": 300,
+    }  # fmt: skip
+    told = invoke("status", str(tmp_path / "s")).stdout
+    assert "may grow" in told
+
+
 @given(st.lists(st.tuples(st.integers(1, 6), st.integers(1, 6)), max_size=5))
 def test_a_union_of_grids_is_counted_cell_by_cell(corners: list[tuple[int, int]]) -> None:
     cells = {(i, r) for items, repeats in corners for i in range(items) for r in range(repeats)}

@@ -114,6 +114,9 @@ def status_table(status: Status) -> Table:
         table.add_row(f"judge of {suite}", judge)
     for reason, count in status.failure_reasons.items():
         table.add_row(f"{count} failed calls", Text(reason))
+    for title, settings in (("fixed", status.fixed), ("may grow", status.held)):
+        if settings:
+            table.add_row(title, Text(", ".join(f"{k} = {v}" for k, v in settings.items())))
     return table
 
 

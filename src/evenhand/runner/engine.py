@@ -25,13 +25,12 @@ from evenhand.runner.rejudge import judge_pending
 from evenhand.runner.spending import Spending
 from evenhand.runner.writer import Writer
 from evenhand.study import Store, StudySpec
-from evenhand.study.reading import TEMPLATE_META
+from evenhand.study.reading import FIXED_META, TEMPLATE_META
 from evenhand.study.rows import encode_request, judgement_row, trial_row
 from evenhand.study.splits import trained_items
 
 # With nothing but failures after this many calls, the set-up is wrong and the rest would be wasted.
 _GIVE_UP_AFTER = 20
-_FIXED = "fixed"
 _RECORDED_PACKAGES = ("evenhand", "numpy", "polars", "aiohttp", "torch", "transformers", "peft", "datasets")
 
 
@@ -274,9 +273,9 @@ def _check_fixed(store: Store, spec: StudySpec) -> None:
         SpecError: a setting that is fixed for a study differs from its first run.
     """
     fixed = spec.fixed()
-    before = store.meta(_FIXED)
+    before = store.meta(FIXED_META)
     if before is None:
-        store.set_meta(_FIXED, fixed)
+        store.set_meta(FIXED_META, fixed)
         return
     for key, value in fixed.items():
         if before.get(key) != value:

@@ -12,8 +12,9 @@ import orjson
 from evenhand.study.schema import TABLES
 from evenhand.types import Item
 
-# Keys of ``meta``: the grids that the runs asked for, and the versions of the catalogues their identities came from.
+# Keys of ``meta``: the grids that the runs asked for, what they fix, and the versions of the identities' catalogues.
 GRIDS_META = "grids"
+FIXED_META = "fixed"
 CATALOGUES_META = "catalogues"
 # What the model's chat template adds of its own.
 TEMPLATE_META = "template_note"

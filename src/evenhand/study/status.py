@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from evenhand.study.held import held_spec
+from evenhand.study.reading import FIXED_META
 from evenhand.study.store import Store
 
 KILLED = "did not end (killed)"
@@ -25,6 +28,8 @@ class Status:
         prompt_tokens, completion_tokens: as the model counted them.
         judges: suite -> its judge, with the versions that judged.
         failure_reasons: why calls failed -> how many.
+        fixed: settings that hold for the whole study.
+        held: settings that may grow, as they are now.
     """
 
     study: str
@@ -38,6 +43,8 @@ class Status:
     completion_tokens: int
     judges: dict[str, str]
     failure_reasons: dict[str, int]
+    fixed: dict[str, Any]
+    held: dict[str, Any]
 
 
 def study_status(directory: Path) -> Status:
@@ -63,4 +70,17 @@ def study_status(directory: Path) -> Status:
             completion_tokens=int(totals["completion_tokens"]),
             judges={s["suite"]: " ".join((s["judge"], *judged.get(s["suite"], []))) for s in store.suites()},
             failure_reasons=store.failure_reasons(),
+            fixed={k: v for k, v in store.meta(FIXED_META, {}).items() if v not in (None, "", [])},
+            held=_held(store) if runs else {},
         )
+
+
+def _held(store: Store) -> dict[str, Any]:
+    spec = held_spec(store)
+    kept = {name: getattr(spec, name) for name in ("suites", "identities", "baselines", "personalizers")}
+    return {
+        **{name: ", ".join(values) for name, values in kept.items()},
+        "limit": spec.limit or "all items",
+        "repeats": spec.repeats,
+        "max_tokens": spec.decoding.max_tokens,
+    }
