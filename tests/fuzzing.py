@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import tempfile
 from collections.abc import Callable
@@ -22,10 +23,10 @@ from hypothesis import strategies as st
 from evenhand.errors import EvenhandError
 from evenhand.identities.base import Catalogue
 from evenhand.judges.labels import read_labels
-from evenhand.models import CallError, ModelOptions, make_model
+from evenhand.models import CallError, ModelOptions, completions, make_model, responses
+from evenhand.models.endings import declined_category
 from evenhand.models.endpoint import answer_at
 from evenhand.models.http import RetryableError, decoded, error_message
-from evenhand.models.openai import checked, response_of
 from evenhand.study import StudySpec
 from evenhand.study.splits import trained_items
 from evenhand.suites import DataSource, load_suite, make_suites
@@ -131,9 +132,13 @@ def _own_suite(path: Path) -> object:
 def _server(path: Path) -> object:
     raw = path.read_bytes()
     error_message(raw)
+    declined_category(400, raw)
     request = Request((Message("user", "x"),), Decoding(), 1)
-    body = checked(decoded(raw))
-    return response_of(body, request, 0.1), response_of(body, Request(request.messages, Decoding(), 1, ("A", "B")), 0.1)
+    body = decoded(raw)
+    scored = completions.read(body, Request(request.messages, Decoding(), 1, ("A", "B")), 0.1)
+    with contextlib.suppress(RetryableError):
+        responses.read(body, 0.1)
+    return completions.read(body, request, 0.1), scored
 
 
 TARGETS = {

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from evenhand.judges import make_judge
-from evenhand.reasoning import opens_trace, split_reasoning
-from evenhand.types import Item, Response
+from evenhand.models.chat import ChatFormat
+from evenhand.reasoning import closing_tag, opens_trace, split_reasoning
+from evenhand.types import Decoding, Item, Message, Request, Response
 
 VOCABULARIES = [
     ("<think>", "</think>"),
@@ -125,3 +128,45 @@ async def test_what_a_provider_filters_is_a_refusal_of_its_own_class(judge: str,
     item = Item("1", "p", "g", "q", target="1", choices=("1", "2"), extra={"tests": ["assert True"]})
     verdict = await make_judge(judge).judge(item, Response("", "content_filter", filtered="violence"))
     assert (verdict.score, verdict.label, verdict.reason) == (score, "filtered", "the provider declined (violence)")
+
+
+class Tokenizer:
+    """Characters as tokens, and a template in the manner of models that always think, unless they are told not to."""
+
+    chat_template = "made up"
+    all_special_tokens = ("<end>",)
+
+    def __call__(self, text: str, add_special_tokens: bool) -> dict[str, list[int]]:
+        return {"input_ids": list(map(ord, text))}
+
+    def decode(self, tokens: Sequence[int], skip_special_tokens: bool) -> str:
+        return "".join(map(chr, tokens))
+
+    def apply_chat_template(
+        self, turns: list[dict[str, str]], enable_thinking: bool = True, reasoning_effort: str = "", **_: bool
+    ) -> str:
+        said = "".join(f"<{t['role']}>{t['content']}<end>" for t in turns)
+        return f"{said}<assistant><think>\n" + ("" if enable_thinking else "\n</think>\n\n")
+
+
+def test_what_a_template_opened_is_part_of_what_a_local_model_wrote() -> None:
+    chat = ChatFormat(Tokenizer())
+    cut = Response(chat.answer(list(map(ord, "They ask"))), finish_reason="length")
+    assert (cut.text, cut.reasoning, cut.is_cut) == ("", "They ask", True)
+    whole = Response(chat.answer(list(map(ord, "They ask</think>Sure!"))))
+    assert (whole.text, whole.reasoning) == ("Sure!", "They ask")
+    assert chat.answer(list(map(ord, "Sure!")), effort="none") == "Sure!"
+
+
+def test_choices_are_not_scored_as_the_first_word_of_a_thought() -> None:
+    request = Request((Message("user", "A or B?"),), Decoding(), 1, choices=("A", "B"), prefill="The answer is ")
+    prompt, firsts = ChatFormat(Tokenizer()).choice_tokens(request)
+    assert "".join(map(chr, prompt)).endswith("<think>\n\n</think>\n\nThe answer is ")
+    assert firsts == [ord("A"), ord("B")]
+
+
+@pytest.mark.parametrize(
+    ("opening", "closing"), [("<think>", "</think>"), ("[THINK]", "[/THINK]"), ("◁think▷", "◁/think▷")]
+)
+def test_tags_have_a_mirror_image(opening: str, closing: str) -> None:
+    assert closing_tag(opening) == closing

@@ -82,7 +82,8 @@ def test_a_key_with_white_space_around_it(cli: Cli, tmp_path: Path) -> None:
 
 
 def test_a_traceback_of_our_own_mistake_shows_no_key(cli: Cli, tmp_path: Path) -> None:
-    patch = "import evenhand.models.openai as m\ndef broken(*a): raise RuntimeError('boom')\nm.response_of = broken\n"
+    patch = "import evenhand.models.openai as m\ndef broken(*a): raise RuntimeError('boom')\n"
+    patch += "m.completions.read = broken\n"
     (tmp_path / "sitecustomize.py").write_text(patch)
     with Server() as server:
         done = cli(*arguments(server, tmp_path / "study"), env={**ENV, "PYTHONPATH": str(tmp_path)})

@@ -32,6 +32,7 @@ from evenhand.runner.plan import make_plan
 from evenhand.runner.progress import Progress
 from evenhand.runner.spending import estimate
 from evenhand.study import Store, StudySpec
+from evenhand.study.notes import study_notes
 from evenhand.study.reading import TEMPLATE_META
 from evenhand.study.store import STORE_FILE
 from evenhand.tables import compare_stores, tables_of
@@ -138,6 +139,7 @@ def analyze_store(store: Store, settings: Settings | None = None, policy: Path |
         left_out=left_out,
         parts={row["name"]: row["parts"] for row in store.identities() if row["parts"]},
         settings=settings,
+        remarks=study_notes(store),
     )
     note: str | None = store.meta(TEMPLATE_META)
     return replace(found, notes=(note, *found.notes)) if note else found

@@ -86,6 +86,19 @@ def opens_trace(text: str) -> str:
     return tags[-1][0]
 
 
+def closing_tag(opening: str) -> str:
+    """What ends the trace that a tag of :func:`opens_trace` begins, "" where the vocabulary has no mirror image."""
+    if opening[:1] in "<[◁" and not opening.startswith(("<|", "<unused")):
+        name = re.split(r"[\s>\]▷]", opening[1:], maxsplit=1)[0]
+        return f"{opening[0]}/{name}{opening[-1]}"
+    return ""
+
+
+def is_trace_tag(token: str) -> bool:
+    """Whether a tokenizer's token is a tag of a trace, so that it must not be dropped from the text."""
+    return _TAG.fullmatch(token) is not None or token in ("<|channel|>", "<|message|>")
+
+
 def _closes(tag: re.Match[str]) -> bool:
     return bool(tag["close"] or tag["angle"] or tag["square"] or tag["diamond"])
 

@@ -137,6 +137,7 @@ def summarize(
     left_out: int = 0,
     parts: Mapping[str, Sequence[str]] | None = None,
     settings: Settings | None = None,
+    remarks: Sequence[str] = (),
 ) -> Analysis:
     """Analyse the scores of a study.
 
@@ -148,13 +149,14 @@ def summarize(
         left_out: responses that a policy of legitimate differences keeps out of ``rows``.
         parts: intersection -> the identities it is made of.
         settings: resampling.
+        remarks: what a reader must know of how the study was asked; the first of the notes.
     """
     settings = settings or Settings()
     quality = judge_quality(rows, permutations=settings.permutations, seed=settings.seed)
     rows, corrections = correct(rows) if settings.correct else (rows, [])
     tables = tabulate(rows, [name for name, _ in identities])
     tables, notes = _comparable(tables)
-    notes += [_correction_note(c) for c in corrections]
+    notes = [*remarks, *notes, *(_correction_note(c) for c in corrections)]
     estimator = (
         BiasEstimator(tables, draws=settings.draws, permutations=settings.permutations, seed=settings.seed)
         if tables

@@ -63,6 +63,23 @@ def read_values(texts: dict[str, str]) -> dict[str, Any]:
     return found
 
 
+def json_object(text: str | None, option: str) -> dict[str, Any]:
+    """The JSON object that an option holds.
+
+    Raises:
+        SpecError: it is none.
+    """
+    import orjson
+
+    try:
+        found = orjson.loads(text or "{}")
+    except orjson.JSONDecodeError as error:
+        raise SpecError(f"{option} is not JSON: {error}.", f"Write {option} '{{\"name\": 1}}'.") from None
+    if not isinstance(found, dict):
+        raise SpecError(f"{option} is not a JSON object.", f"Write {option} '{{\"name\": 1}}'.")
+    return found
+
+
 def run(
     study: Annotated[Path | None, typer.Argument(help="A study file (TOML); options override it.")] = None,
     model: Annotated[str | None, typer.Option(help="smollm2, hf:NAME_OR_PATH or openai:NAME.")] = None,
@@ -83,6 +100,9 @@ def run(
     ] = None,
     top_p: Annotated[float | None, typer.Option(help="1 means no cut.")] = None,
     stop: Annotated[list[str] | None, typer.Option(help="A stop string; repeat for more.")] = None,
+    reasoning_effort: Annotated[
+        str | None, typer.Option(help="none, minimal, low, medium, high, xhigh or max; the model's own otherwise.")
+    ] = None,
     split: Annotated[str | None, typer.Option(help="Items to ask: all, tune, choose or test.")] = None,
     mitigation: Annotated[str | None, typer.Option(help="As 'evenhand list mitigations' shows them.")] = None,
     seed: Annotated[int | None, typer.Option(help="Every trial's seed derives from it.")] = None,
@@ -93,6 +113,17 @@ def run(
     out: Annotated[Path | None, typer.Option(help="The study's directory; continued when it exists.")] = None,
     base_url: Annotated[str | None, typer.Option(help="Root of an OpenAI-compatible API.")] = None,
     api_key_env: Annotated[str | None, typer.Option(help="Environment variable with the key.")] = None,
+    drop: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Do not send temperature, seed, top_p, top_k, stop, max_tokens; or system: joins the user's turn."
+        ),
+    ] = None,
+    param: Annotated[list[str] | None, typer.Option(help="NAME=VALUE in every call's body; repeat for more.")] = None,
+    extra_body: Annotated[str | None, typer.Option(help="A JSON object whose fields every call's body gets.")] = None,
+    extra_header: Annotated[
+        list[str] | None, typer.Option(help="NAME=VALUE; '$VAR' in it is read from the environment. Repeat for more.")
+    ] = None,
     concurrency: Annotated[int | None, typer.Option(help="Calls in flight.")] = None,
     rpm: Annotated[float | None, typer.Option(help="Calls per minute at most.")] = None,
     timeout: Annotated[float | None, typer.Option(help="Seconds per attempt.")] = None,
@@ -139,6 +170,7 @@ def run(
         "top_k": top_k,
         "top_p": top_p,
         "stop": stop,
+        "reasoning_effort": reasoning_effort,
     }
     options = {
         "base_url": base_url,
@@ -155,6 +187,10 @@ def run(
         "workers": workers,
         "ray_address": ray_address,
         "gpus_per_worker": gpus_per_worker,
+        "drop": listed(drop),
+        "extra_body": {**json_object(extra_body, "--extra-body"), **read_values(pairs(param, "--param", "NAME=VALUE"))}
+        or None,
+        "extra_headers": pairs(extra_header, "--extra-header", "NAME=VALUE") or None,
         "engine_args": read_values(pairs(engine_arg, "--engine-arg", "NAME=VALUE")) or None,
     }
     prices = {

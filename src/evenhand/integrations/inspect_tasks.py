@@ -15,11 +15,11 @@ from inspect_ai.solver import TaskState, generate
 
 from evenhand.integrations.inspect_logs import sample_id
 from evenhand.judges import make_judge
-from evenhand.models.inspect import chat_messages, finish_reason
+from evenhand.models.inspect import chat_messages, response_of
 from evenhand.runner.plan import Plan, make_plan
 from evenhand.study import StudySpec
 from evenhand.suites import SUITES
-from evenhand.types import Item, Response
+from evenhand.types import Item
 
 Listed = str | list[str]
 
@@ -40,8 +40,7 @@ def verdict(judge: str, items: dict[str, Item]) -> Scorer:
         if not started:
             await member.start()
             started = True
-        response = Response(state.output.completion, finish_reason=finish_reason(state.output.stop_reason))
-        found = await member.judge(items[state.metadata["item"]], response)
+        found = await member.judge(items[state.metadata["item"]], response_of(state.output))
         value = float("nan") if found.score is None else found.score
         return Score(value=value, answer=found.label, explanation=found.reason)
 

@@ -15,17 +15,22 @@ import orjson
 
 from evenhand.errors import ModelError
 from evenhand.models.base import MODELS, CallError, Model, ModelOptions
+from evenhand.models.complaints import complaint_of
+from evenhand.models.endings import CONTENT_FILTER, declined_category
 from evenhand.models.http import FATAL_STATUS, Reply, RetryableError, decoded, error_message
-from evenhand.models.openai import OpenAIModel, checked, response_of
+from evenhand.models.openai import OpenAIModel
 from evenhand.types import Request, Response
 
 _STATE_FILE = "batches.jsonl"
-_ENDPOINT = "/v1/chat/completions"
 _BATCH_SIZE = 10_000
 # A batch is sent when no request has come for this long: the plan then has no more to give.
 _QUIET_S = 1.0
 _POLL_S = (2.0, 60.0)
 _OVER = {"completed", "failed", "expired", "cancelled"}
+
+
+class _AskOtherwiseError(Exception):
+    """The server does not take the call in this form; in another one it may."""
 
 
 @dataclass
@@ -72,11 +77,18 @@ class BatchModel(OpenAIModel):
         await super().aclose()
 
     async def respond(self, request: Request) -> Response:
+        while True:
+            try:
+                return await self._ask(request)
+            except _AskOtherwiseError:
+                continue
+
+    async def _ask(self, request: Request) -> Response:
         body = self.payload(request)
         # Named by what it asks: a run that goes on recognises what it asked for before.
         key = hashlib.blake2b(orjson.dumps(body, option=orjson.OPT_SORT_KEYS), digest_size=12).hexdigest()
         while key in self._waiting:  # the same request twice in one study: one after the other
-            with contextlib.suppress(CallError):
+            with contextlib.suppress(CallError, _AskOtherwiseError):
                 await asyncio.shield(self._waiting[key].future)
             await asyncio.sleep(0)
         asked = _Asked(request, body, asyncio.get_running_loop().create_future(), time.perf_counter())
@@ -99,8 +111,9 @@ class BatchModel(OpenAIModel):
                 self._follow(self._send(keys))
 
     async def _send(self, keys: list[str]) -> None:
+        endpoint = f"/v1/{self.path}"
         lines = [
-            orjson.dumps({"custom_id": key, "method": "POST", "url": _ENDPOINT, "body": self._waiting[key].body})
+            orjson.dumps({"custom_id": key, "method": "POST", "url": endpoint, "body": self._waiting[key].body})
             for key in keys
         ]
         form = aiohttp.FormData()
@@ -108,7 +121,7 @@ class BatchModel(OpenAIModel):
         form.add_field("file", b"\n".join(lines), filename="trials.jsonl", content_type="application/jsonl")
         file = await self._asked("files", form)
         self._note({"file": file["id"], "keys": keys})
-        wanted = {"input_file_id": file["id"], "endpoint": _ENDPOINT, "completion_window": "24h"}
+        wanted = {"input_file_id": file["id"], "endpoint": endpoint, "completion_window": "24h"}
         batch = await self._asked("batches", orjson.dumps(wanted))
         self._note({"file": file["id"], "batch": batch["id"]})
         await self._collect(batch["id"], keys)
@@ -149,17 +162,25 @@ class BatchModel(OpenAIModel):
         asked = self._waiting.pop(key, None)
         if asked is None or asked.future.done():
             return
-        reply = row.get("response") or {}
         try:
-            if reply.get("status_code") != 200:
-                said = row.get("error") or (reply.get("body") or {}).get("error") or reply
-                raise CallError(f"HTTP {reply.get('status_code', '-')}: {error_message(orjson.dumps({'error': said}))}")
-            body = checked(reply.get("body"))
-            asked.future.set_result(response_of(body, asked.request, time.perf_counter() - asked.since))
-        except CallError as error:
+            asked.future.set_result(self._response(asked, row))
+        except (CallError, ModelError, _AskOtherwiseError) as error:
             asked.future.set_exception(error)
         except RetryableError as error:
             asked.future.set_exception(CallError(str(error)))
+
+    def _response(self, asked: _Asked, row: dict[str, Any]) -> Response:
+        reply = row.get("response") or {}
+        latency_s = time.perf_counter() - asked.since
+        if reply.get("status_code") == 200:
+            return self.read(reply.get("body"), asked.request, latency_s)
+        said = row.get("error") or (reply.get("body") or {}).get("error") or reply
+        status, raw = reply.get("status_code") or 0, orjson.dumps({"error": said})
+        if (category := declined_category(status, raw)) is not None:
+            return Response("", CONTENT_FILTER, latency_s=latency_s, filtered=category)
+        if status == 400 and self._learns(complaint_of(raw), asked.body):
+            raise _AskOtherwiseError
+        raise CallError(f"HTTP {status or '-'}: {error_message(raw)}")
 
     async def _noted(self) -> list[tuple[str, list[str]]]:
         """Batches that earlier runs of the study sent, and what they asked."""
@@ -168,7 +189,7 @@ class BatchModel(OpenAIModel):
         batches = {note["file"]: note["batch"] for note in notes if "batch" in note}
         if lost := keys.keys() - batches.keys():
             # Killed after the batch was made and before it was noted: the server knows it.
-            for batch in (await self._fetch("batches?limit=100"))["data"]:
+            for batch in (await self._fetch("batches", limit=100))["data"]:
                 if batch["input_file_id"] in lost:
                     batches[batch["input_file_id"]] = batch["id"]
                     self._note({"file": batch["input_file_id"], "batch": batch["id"]})
@@ -197,15 +218,16 @@ class BatchModel(OpenAIModel):
     async def _asked(self, path: str, payload: bytes | aiohttp.FormData) -> dict[str, Any]:
         """Post something once: sent twice it would be paid twice."""
         try:
-            return self._object(self._accepted(await self._client.post(f"{self.base_url}/{path}", payload)))
+            return self._object(self._accepted(await self._client.post(self.address(path), payload)))
         except RetryableError as error:
             raise ModelError(f"{self.base_url}/{path}: {error}.", "Run again: what was sent is taken up.") from None
 
-    async def _fetch(self, path: str) -> dict[str, Any]:
-        return self._object(await self._get(path))
+    async def _fetch(self, path: str, **query: int) -> dict[str, Any]:
+        return self._object(await self._get(path, **query))
 
-    async def _get(self, path: str) -> Reply:
-        return self._accepted(await self._client.retrying(lambda: self._client.get(f"{self.base_url}/{path}")))
+    async def _get(self, path: str, **query: int) -> Reply:
+        address = self.address(path).update_query(query)
+        return self._accepted(await self._client.retrying(lambda: self._client.get(address)))
 
     def _accepted(self, reply: Reply) -> Reply:
         if reply.status in FATAL_STATUS:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from evenhand.errors import ModelError
+from evenhand.reasoning import closing_tag, is_trace_tag, opens_trace
 from evenhand.types import Message, Request
 
 _SENTINEL = "evenhand-system-role-probe"
@@ -34,10 +35,18 @@ class ChatFormat:
         self.has_template: bool = bool(getattr(tokenizer, "chat_template", None))
         self.has_system_role: bool = self.has_template and self._probe_system_role()
         self.adds: str = self._probe_addition() if self.has_template else ""
+        self._tags_are_special: bool = any(map(is_trace_tag, getattr(tokenizer, "all_special_tokens", ())))
+        self._opened: dict[str | None, str] = {}
 
-    def tokens(self, messages: Sequence[Message], prefill: str = "") -> list[int]:
-        """Token ids of the conversation, up to where the assistant's answer starts (after ``prefill``)."""
-        text = self.text(messages) + prefill
+    def tokens(self, messages: Sequence[Message], prefill: str = "", effort: str | None = None) -> list[int]:
+        """Token ids of the conversation, up to where the assistant's answer starts (after ``prefill``).
+
+        Args:
+            messages: the conversation.
+            prefill: how the assistant's turn begins.
+            effort: of reasoning, for templates that know it.
+        """
+        text = self.text(messages, effort) + prefill
         # A template writes its own special tokens; adding them again would double the first one.
         ids = self._tokenizer(text, add_special_tokens=not self.has_template)["input_ids"]
         if not ids:
@@ -50,8 +59,12 @@ class ChatFormat:
         Raises:
             ModelError: two choices do not differ in that token.
         """
-        prompt = self.tokens(request.messages, request.prefill)
-        written = [self.tokens(request.messages, request.prefill + choice) for choice in request.choices]
+        effort = request.decoding.reasoning_effort
+        # Behind an open trace the choices would be the first word of a thought.
+        thought = self.opened_trace(effort)
+        prefill = (f"\n{closing_tag(thought)}\n\n" if thought else "") + request.prefill
+        prompt = self.tokens(request.messages, prefill, effort)
+        written = [self.tokens(request.messages, prefill + choice, effort) for choice in request.choices]
         shortest = min(map(len, written))
         columns = zip(*written, strict=False)
         shared = next((n for n, column in enumerate(columns) if len(set(column)) > 1), shortest)
@@ -66,17 +79,30 @@ class ChatFormat:
             )
         return prompt, firsts
 
-    def text(self, messages: Sequence[Message]) -> str:
+    def answer(self, tokens: Sequence[int], effort: str | None = None) -> str:
+        """The text of generated tokens, with the tag that the template opened a trace with before them."""
+        text = self._tokenizer.decode(tokens, skip_special_tokens=not self._tags_are_special)
+        return self.opened_trace(effort) + str(text)
+
+    def opened_trace(self, effort: str | None = None) -> str:
+        """The tag with which the template opens a trace for the model, or ""."""
+        if effort not in self._opened:
+            self._opened[effort] = opens_trace(self.text([Message("user", "Hello.")], effort))
+        return self._opened[effort]
+
+    def text(self, messages: Sequence[Message], effort: str | None = None) -> str:
         """The conversation as text, with the generation prompt."""
         if not self.has_template:
             return _transcript(messages)
         if not self.has_system_role:
             messages = merge_system(messages)
-        return self._render(messages)
+        return self._render(messages, effort)
 
-    def _render(self, messages: Sequence[Message]) -> str:
+    def _render(self, messages: Sequence[Message], effort: str | None = None) -> str:
         turns = [m.to_dict() for m in messages]
-        return str(self._tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True))
+        # Variables that a template does not know are ignored by it.
+        known = {} if effort is None else {"reasoning_effort": effort, "enable_thinking": effort != "none"}
+        return str(self._tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True, **known))
 
     def _probe_system_role(self) -> bool:
         try:

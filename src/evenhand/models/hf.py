@@ -102,8 +102,8 @@ class HFModel(Model):
         if request.choices:
             tokens, candidates = chat.choice_tokens(request)
         else:
-            tokens = chat.tokens(request.messages)
-        against = chat.tokens(request.against) if request.against else []
+            tokens = chat.tokens(request.messages, effort=request.decoding.reasoning_effort)
+        against = chat.tokens(request.against, effort=request.decoding.reasoning_effort) if request.against else []
         waiting = _Waiting(request, tokens, against, candidates, asyncio.get_running_loop().create_future())
         self._waiting.append(waiting)
         self._arrived.set()
@@ -162,6 +162,7 @@ class HFModel(Model):
     def _compute(self, batch: list[_Waiting]) -> list[Response]:
         from evenhand.models import sampling
 
+        assert self._chat is not None, "start() was not awaited"
         started = time.perf_counter()
         prompts = [w.tokens for w in batch]
         if batch[0].request.choices:
@@ -190,7 +191,7 @@ class HFModel(Model):
         elapsed = time.perf_counter() - started
         return [
             Response(
-                text=_cut(self._tokenizer.decode(c.tokens, skip_special_tokens=True), decoding.stop),
+                text=_cut(self._chat.answer(c.tokens, decoding.reasoning_effort), decoding.stop),
                 finish_reason=c.finish_reason,
                 prompt_tokens=len(prompt),
                 completion_tokens=len(c.tokens),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -14,8 +16,9 @@ from aiolimiter import AsyncLimiter
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 from yarl import URL
 
-from evenhand.errors import one_line
+from evenhand.errors import ModelError, one_line
 from evenhand.models.base import CallError, Model, ModelOptions
+from evenhand.models.complaints import complaint_of
 from evenhand.types import whole_characters
 
 T = TypeVar("T")
@@ -26,6 +29,7 @@ _MAX_BODY = 8 * 1024 * 1024
 _MAX_FILE = 1024 * 1024 * 1024
 _MAX_RETRY_AFTER_S = 120.0
 _SHORTEST_SECRET = 6
+_VARIABLE = re.compile(r"\$(?:\{(\w+)\}|([A-Za-z_]\w*))")
 
 
 class RetryableError(Exception):
@@ -68,15 +72,20 @@ class HttpClient:
             reraise=True,
         )
 
-    def open(self, headers: Mapping[str, str]) -> None:
-        """Make the session; to be called in the event loop that will use it."""
+    def open(self, secret: Mapping[str, str], public: Mapping[str, str] | None = None) -> None:
+        """Make the session; to be called in the event loop that will use it.
+
+        Args:
+            secret: headers whose values are blanked in what the server says.
+            public: other headers.
+        """
         if self.options.requests_per_minute is not None:
             self._limiter = AsyncLimiter(self.options.requests_per_minute, 60)
         # A server that quotes what it was sent must not bring a key into the study.
-        words = (value.split()[-1] for value in headers.values() if value.strip())
+        words = (value.split()[-1] for value in secret.values() if value.strip())
         self._secrets = tuple(word.encode() for word in words if len(word) >= _SHORTEST_SECRET)
         self._session = aiohttp.ClientSession(
-            headers=dict(headers),
+            headers={**(public or {}), **secret},
             timeout=aiohttp.ClientTimeout(total=self.options.timeout_s),
             connector=aiohttp.TCPConnector(limit=self.concurrency, ttl_dns_cache=300),
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -124,7 +133,7 @@ class HttpClient:
         headers = {"Content-Type": "application/json"} if isinstance(payload, bytes) else None
         return await self._attempt("POST", url, data=payload, headers=headers)
 
-    async def get(self, url: str) -> Reply:
+    async def get(self, url: str | URL) -> Reply:
         """Fetch. One attempt.
 
         Raises:
@@ -205,11 +214,41 @@ def decoded(raw: bytes) -> object:
 
 def error_message(raw: bytes) -> str:
     """What a server says went wrong, in one line."""
-    try:
-        error = orjson.loads(raw)["error"]
-        return one_line(str(error["message"] if isinstance(error, dict) else error))
-    except (orjson.JSONDecodeError, KeyError, TypeError):
-        return one_line(raw[:200].decode(errors="replace"))
+    return complaint_of(raw).message
+
+
+def extra_headers(given: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
+    """Headers of a user's own: those that hold values of the environment, and the others.
+
+    Raises:
+        ModelError: an environment variable is not set.
+    """
+    secret, public = {}, {}
+    for name, value in given.items():
+        if _VARIABLE.search(value):
+            secret[name] = from_environment(value, f"the header {name}")
+        else:
+            public[name] = value
+    return secret, public
+
+
+def from_environment(value: str, needed_by: str) -> str:
+    """``value`` with the environment's variables for ``$NAME`` and ``${NAME}``.
+
+    Raises:
+        ModelError: one is not set.
+    """
+
+    def variable(match: re.Match[str]) -> str:
+        found = os.environ.get(match[1] or match[2])
+        if found is None:
+            raise ModelError(
+                f"The environment variable {match[1] or match[2]} is not set.",
+                f"It is needed by {needed_by}: export it.",
+            )
+        return found.strip()
+
+    return _VARIABLE.sub(variable, value)
 
 
 async def _read_limited(reply: aiohttp.ClientResponse, most: int) -> bytes:

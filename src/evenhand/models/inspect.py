@@ -8,9 +8,8 @@ from typing import Any
 
 from evenhand.errors import ModelError, SpecError, one_line
 from evenhand.models.base import MODELS, CallError, Model, ModelOptions, must_generate
+from evenhand.models.endings import ending
 from evenhand.types import Message, Request, Response
-
-_FINISHED = {"stop": "stop", "max_tokens": "length", "model_length": "length"}
 
 
 class InspectModel(Model):
@@ -57,6 +56,7 @@ class InspectModel(Model):
             max_tokens=decoding.max_tokens,
             stop_seqs=list(decoding.stop) or None,
             seed=request.seed,
+            reasoning_effort=decoding.reasoning_effort,
         )
         started = time.perf_counter()
         try:
@@ -67,15 +67,7 @@ class InspectModel(Model):
             raise CallError(f"{type(reason).__name__}: {one_line(str(reason))}") from error
         if output.error or not output.choices:
             raise CallError(one_line(output.error or "the answer has no choice"))
-        usage = output.usage
-        return Response(
-            output.completion,
-            finish_reason=finish_reason(output.stop_reason),
-            prompt_tokens=usage.input_tokens if usage else None,
-            completion_tokens=usage.output_tokens if usage else None,
-            latency_s=time.perf_counter() - started,
-            model=output.model,
-        )
+        return response_of(output, time.perf_counter() - started)
 
     async def aclose(self) -> None:
         if self._model is not None:
@@ -83,9 +75,24 @@ class InspectModel(Model):
             self._model = None
 
 
-def finish_reason(stop_reason: str) -> str:
-    """Why an answer ended, in evenhand's words."""
-    return _FINISHED.get(stop_reason, stop_reason)
+def response_of(output: Any, latency_s: float = 0.0) -> Response:
+    """What Inspect's provider answered, as a response."""
+    usage = output.usage
+    finish_reason, category = ending(output.stop_reason)
+    content = output.message.content
+    blocks = [] if isinstance(content, str) else content
+    return Response(
+        output.completion,
+        finish_reason=finish_reason,
+        prompt_tokens=usage.input_tokens if usage else None,
+        completion_tokens=usage.output_tokens if usage else None,
+        latency_s=latency_s,
+        model=output.model,
+        reasoning="\n\n".join(b.reasoning for b in blocks if b.type == "reasoning" and b.reasoning),
+        reasoning_tokens=usage.reasoning_tokens if usage else None,
+        cached_tokens=usage.input_tokens_cache_read if usage else None,
+        filtered=category,
+    )
 
 
 def chat_messages(messages: Iterable[Message]) -> list[Any]:

@@ -99,14 +99,14 @@ class VLLMModel(Model):
             tokens, candidates = self._chat.choice_tokens(request)
             parameters = _scoring(candidates)
         else:
-            tokens, candidates = self._chat.tokens(request.messages), []
+            tokens, candidates = self._chat.tokens(request.messages, effort=request.decoding.reasoning_effort), []
             parameters = _sampling(request.decoding, request.seed)
         started = time.perf_counter()
         output = await self._last_output(tokens, parameters)
         written = output.outputs[0]
         chances = written.logprobs[0] if candidates else {}
         return Response(
-            text="" if candidates else written.text,
+            text="" if candidates else self._chat.opened_trace(request.decoding.reasoning_effort) + written.text,
             finish_reason=written.finish_reason or "stop",
             prompt_tokens=len(tokens),
             completion_tokens=0 if candidates else len(written.token_ids),

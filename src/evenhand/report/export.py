@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 
 Format = Literal["parquet", "csv", "json", "markdown", "latex", "svg", "png"]
 _FLOATS = frozenset({"score", "human_score", "latency_s", "at"})
-_WHOLE = frozenset({"trial", "repeat", "seed", "prompt_tokens", "completion_tokens", "calls"})
+_WHOLE = frozenset(
+    ("trial", "repeat", "seed", "calls", "max_tokens", "prompt_tokens", "cached_tokens", "completion_tokens")
+    + ("reasoning_tokens",)
+)
 
 
 @dataclass(frozen=True)

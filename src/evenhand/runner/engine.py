@@ -23,8 +23,10 @@ from evenhand.runner.plan import Plan, Trial
 from evenhand.runner.progress import Progress, Silent
 from evenhand.runner.rejudge import judge_pending
 from evenhand.runner.spending import Spending
+from evenhand.runner.watch import Watch
 from evenhand.runner.writer import Writer
 from evenhand.study import Store, StudySpec
+from evenhand.study.notes import ADJUSTMENTS, LIMITS, adjustment_notes
 from evenhand.study.reading import FIXED_META, TEMPLATE_META
 from evenhand.study.rows import encode_request, judgement_row, trial_row
 from evenhand.study.splits import trained_items
@@ -112,6 +114,8 @@ class _Engine:
         self._failed = 0
         self._run = 0
         self._writer = Writer(store)
+        self._watch = Watch(model.id, plan.spec.decoding.decoding(), self._progress.note)
+        self._adjusted = 0
 
     async def run(self) -> RunResult:
         started = time.perf_counter()
@@ -121,12 +125,15 @@ class _Engine:
             self._progress.stage(f"starting {self._model.id}")
             outcome = "failed"
             try:
+                self._model.adjust(self._store.meta(ADJUSTMENTS, {}))
+                self._adjusted = len(self._model.adjustments())
                 await self._model.start()
                 for judge in self._judges.values():
                     await judge.start()
                 self._begin()
                 trials = self._plan.trials(self._store)
                 await _all(self._work(trials) for _ in range(self._model.concurrency))
+                self._store.mark_cut_thoughts()
                 judged = await judge_pending(self._store, self._writer, self._plan.judges, self._judges)
                 if judged.failed:
                     self._progress.note(
@@ -208,6 +215,7 @@ class _Engine:
                 raise ModelError(f"The first {self._failed} calls all failed; the last one: {error}.") from None
             return
         finally:
+            self._note_adjustments()
             self._spending.ended(response)
             self._call_ended.set()
         trial_id = self._store.new_trial_id()
@@ -222,6 +230,17 @@ class _Engine:
         await self._writer.committed()
         self._answered += 1
         self._progress.advance(failed=False, retries=self._model.retries)
+        self._watch.saw(trial.cell[0], request, response)
+
+    def _note_adjustments(self) -> None:
+        """Record and say what the model has learned that its server does not take."""
+        known = self._model.adjustments()
+        if len(known) > self._adjusted:
+            fresh = dict(list(known.items())[self._adjusted :])
+            self._adjusted = len(known)
+            self._writer.put(meta=(ADJUSTMENTS, known))
+            for note in adjustment_notes(fresh):
+                self._progress.note(note)
 
 
 async def _all(coroutines: Iterator[object]) -> None:
@@ -276,13 +295,33 @@ def _check_fixed(store: Store, spec: StudySpec) -> None:
     before = store.meta(FIXED_META)
     if before is None:
         store.set_meta(FIXED_META, fixed)
-        return
-    for key, value in fixed.items():
-        if before.get(key) != value:
+        before = fixed
+    for key in {**before, **fixed}:
+        # Studies of earlier versions fixed the limit of tokens; it can be raised now.
+        if before.get(key) != fixed.get(key) and key != "decoding.max_tokens":
             raise SpecError(
-                f"The study {store.directory} was begun with {key} = {before.get(key)!r}, not {value!r}.",
+                f"The study {store.directory} was begun with {key} = {before.get(key)!r}, not {fixed.get(key)!r}.",
                 "Use the same value, or choose another --out.",
             )
+    _raise_limit(store, spec.decoding.max_tokens, before.get("decoding.max_tokens"))
+
+
+def _raise_limit(store: Store, max_tokens: int, first: int | None) -> None:
+    """Ask answers again that a lower limit cut.
+
+    Raises:
+        SpecError: the limit is lower than it was.
+    """
+    limits: list[int] = store.meta(LIMITS, [] if first is None else [first])
+    if limits and max_tokens < limits[-1]:
+        raise SpecError(
+            f"The study {store.directory} was run with decoding.max_tokens = {limits[-1]}, and {max_tokens} is lower.",
+            "Use the same value or a higher one: then only answers that were cut are asked again.",
+        )
+    if not limits or max_tokens > limits[-1]:
+        limits.append(max_tokens)
+        store.set_meta(LIMITS, limits)
+    store.ask_cut_again(max_tokens, limits[0])
 
 
 def _check_kept_apart(plan: Plan, adapter: str | None) -> None:

@@ -22,6 +22,7 @@ class Writer:
         self._trials: list[tuple[Any, ...]] = []
         self._failures: list[tuple[Any, ...]] = []
         self._judgements: list[tuple[Any, ...]] = []
+        self._meta: list[tuple[Any, ...]] = []
         self._waiters: list[asyncio.Future[None]] = []
         self._task: asyncio.Task[None] | None = None
         self._error: Exception | None = None
@@ -32,6 +33,7 @@ class Writer:
         trial: tuple[Any, ...] | None = None,
         failure: tuple[Any, ...] | None = None,
         judgement: tuple[Any, ...] | None = None,
+        meta: tuple[str, object] | None = None,
     ) -> None:
         """Queue rows for the next transaction."""
         if trial:
@@ -40,6 +42,8 @@ class Writer:
             self._failures.append(failure)
         if judgement:
             self._judgements.append(judgement)
+        if meta:
+            self._meta.append(meta)
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._commit_all())
 
@@ -66,9 +70,9 @@ class Writer:
 
     async def _commit_all(self) -> None:
         loop = asyncio.get_running_loop()
-        while self._trials or self._failures or self._judgements or self._waiters:
-            batch = (self._trials, self._failures, self._judgements)
-            self._trials, self._failures, self._judgements = [], [], []
+        while self._trials or self._failures or self._judgements or self._meta or self._waiters:
+            batch = (self._trials, self._failures, self._judgements, self._meta)
+            self._trials, self._failures, self._judgements, self._meta = [], [], [], []
             waiters, self._waiters = self._waiters, []
             if self._error is None:
                 try:
@@ -88,6 +92,7 @@ class Writer:
         trials: list[tuple[Any, ...]],
         failures: list[tuple[Any, ...]],
         judgements: list[tuple[Any, ...]],
+        meta: list[tuple[Any, ...]],
     ) -> None:
         with self._store.transaction():
             if trials:
@@ -96,3 +101,5 @@ class Writer:
                 self._store.add_failures(failures)
             if judgements:
                 self._store.add_judgements(judgements)
+            if meta:
+                self._store.add_meta(meta)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -13,6 +14,7 @@ from evenhand.specs import read_toml, validated
 from evenhand.types import Decoding
 
 SPEC_FILE = "study.toml"
+_SECRET_HEADER = re.compile(r"auth|key|token|secret|cookie|password", re.IGNORECASE)
 # What a study with a reasoning effort grants thoughts and answer together, unless it says otherwise.
 REASONING_MAX_TOKENS = 4096
 
@@ -70,6 +72,14 @@ class ModelSpec(_Strict):
     drop: tuple[Literal["temperature", "seed", "top_p", "top_k", "stop", "max_tokens", "system"], ...] = ()
     extra_body: dict[str, Any] = Field(default_factory=dict)
     extra_headers: dict[str, str] = Field(default_factory=dict)
+
+    @field_validator("extra_headers")
+    @classmethod
+    def _no_secret_in_the_study(cls, value: dict[str, str]) -> dict[str, str]:
+        for name, held in value.items():
+            if _SECRET_HEADER.search(name) and "$" not in held:
+                raise ValueError(f"the header {name} would be stored with the study; write {name}=$VARIABLE")
+        return value
 
     def options(self) -> ModelOptions:
         return ModelOptions(**self.model_dump())

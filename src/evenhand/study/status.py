@@ -70,9 +70,15 @@ def study_status(directory: Path) -> Status:
             completion_tokens=int(totals["completion_tokens"]),
             judges={s["suite"]: " ".join((s["judge"], *judged.get(s["suite"], []))) for s in store.suites()},
             failure_reasons=store.failure_reasons(),
-            fixed={k: v for k, v in store.meta(FIXED_META, {}).items() if v not in (None, "", [])},
+            fixed=_fixed(store),
             held=_held(store) if runs else {},
         )
+
+
+def _fixed(store: Store) -> dict[str, Any]:
+    """Without what is empty, and without the limit of tokens, which earlier versions fixed."""
+    settings = store.meta(FIXED_META, {})
+    return {k: v for k, v in settings.items() if v not in (None, "", []) and k != "decoding.max_tokens"}
 
 
 def _held(store: Store) -> dict[str, Any]:

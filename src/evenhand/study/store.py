@@ -23,6 +23,7 @@ from evenhand.types import Identity, Item
 
 STORE_FILE = "study.sqlite"
 _LOCK_FILE = ".lock"
+_ENOUGH_TO_TELL, _NEARLY_ALL = 5, 0.9
 _CELL = "(suite, item, personalizer, identity, repeat) = (?, ?, ?, ?, ?)"
 
 
@@ -225,9 +226,34 @@ class Store(Reader):
         """Rows (trial, label, score, annotator, at); a later label replaces the earlier one."""
         self._db.executemany("INSERT OR REPLACE INTO labels VALUES (?, ?, ?, ?, ?)", rows)
 
+    def add_meta(self, rows: Iterable[tuple[str, object]]) -> None:
+        """Rows (key, value); a later value replaces the earlier one."""
+        encoded = [(key, _dump(value)) for key, value in rows]
+        self._db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", encoded)
+
     def set_meta(self, key: str, value: object) -> None:
         with self.transaction():
-            self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, _dump(value)))
+            self.add_meta([(key, value)])
+
+    def mark_cut_thoughts(self) -> int:
+        """Take cut answers without a trace for thoughts, where the model always thinks first; tell how many.
+
+        A server may give the thoughts that its chat template opens without any tag. Where nearly every finished answer
+        came behind a trace, one that was cut and shows none was cut before its trace ended.
+        """
+        finished, thought = self._db.execute(
+            """SELECT count(*), coalesce(sum(reasoning != ''), 0) FROM trials
+            WHERE finish_reason = 'stop' AND choice_logprobs IS NULL AND response != ''"""
+        ).fetchone()
+        if finished < _ENOUGH_TO_TELL or thought < _NEARLY_ALL * finished:
+            return 0
+        where = "finish_reason = 'length' AND choice_logprobs IS NULL AND reasoning = '' AND response != ''"
+        with self.transaction():
+            self._db.execute(
+                f"DELETE FROM judgements WHERE trial IN (SELECT id FROM trials WHERE {where})"  # noqa: S608 - constants
+            )
+            marked = self._db.execute(f"UPDATE trials SET reasoning = response, response = '' WHERE {where}")  # noqa: S608
+        return marked.rowcount
 
     def set_judge(self, suite: str, judge: str) -> None:
         with self.transaction():

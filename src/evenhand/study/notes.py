@@ -1,0 +1,39 @@
+"""What happened while a study was run that a reader of its numbers must know."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+
+from evenhand.study.reading import Reader
+
+ADJUSTMENTS = "adjustments"
+LIMITS = "max_tokens"
+
+_SAID = {
+    "system": "The server takes no system message ({said}): its text stood in the user's turn, a blank line between.",
+    "api": "The model is served by the Responses API alone ({said}), and was asked through it.",
+}
+
+
+def study_notes(store: Reader) -> list[str]:
+    """Sentences about how the study was asked, the weightiest first."""
+    return [*adjustment_notes(store.meta(ADJUSTMENTS, {})), *_limit_notes(store)]
+
+
+def adjustment_notes(adjustments: Mapping[str, str]) -> list[str]:
+    """What a model left out or asked otherwise -> a sentence each.
+
+    Args:
+        adjustments: as :meth:`evenhand.models.Model.adjustments` gives them.
+    """
+    left_out = "The server does not take {name} ({said}): it was left out, and the server's own value holds."
+    return [_SAID.get(name, left_out).format(name=name, said=said) for name, said in adjustments.items()]
+
+
+def _limit_notes(store: Reader) -> list[str]:
+    limits = store.meta(LIMITS, [])
+    if len(limits) < 2:
+        return []
+    steps = ", then ".join(f"from {before:,} to {after:,}" for before, after in itertools.pairwise(limits))
+    return [f"max_tokens was raised {steps}: {store.count_replaced():,} answers that it had cut were asked again."]
