@@ -42,7 +42,8 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
             self.calls += 1
             text = HOSTILE[self.calls % len(HOSTILE)]
             refuse = "I'm sorry, but I can't. " if (self.calls // 3) % 2 else ""
-            return Response(f"{refuse}{text} The answer is ({'ABCD'[self.calls % 4]}).", model=HOSTILE[1])
+            answer = f"{refuse}{text} The answer is ({'ABCD'[self.calls % 4]})."
+            return Response(answer, model=HOSTILE[1], reasoning=f"Thinking of {text}")
 
     folder = tmp_path_factory.mktemp("report")
     data = folder / "data"
@@ -168,3 +169,12 @@ def test_the_numbers_in_the_page_are_the_analysis(page: Any, report: Path) -> No
         assert by_name[result.identity][2] == f"{result.safety:.1f}"
         # Each axis has its score and its differences from the mean and from the two baselines.
         assert by_name[result.identity][6] == f"{result.utility:.1f}"
+
+
+def test_thoughts_are_folded_and_cannot_run(page: Any) -> None:
+    thoughts = page.locator(".transcript details.thoughts").first
+    assert not thoughts.evaluate("box => box.open")
+    thoughts.locator("summary").click()
+    assert "Thinking of" in thoughts.inner_text()
+    assert page.title() != "owned"
+    assert page.problems == []

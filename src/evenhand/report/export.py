@@ -20,10 +20,8 @@ if TYPE_CHECKING:
 
 Format = Literal["parquet", "csv", "json", "markdown", "latex", "svg", "png"]
 _FLOATS = frozenset({"score", "human_score", "latency_s", "at"})
-_WHOLE = frozenset(
-    ("trial", "repeat", "seed", "calls", "max_tokens", "prompt_tokens", "cached_tokens", "completion_tokens")
-    + ("reasoning_tokens",)
-)
+_TOKENS = {"max_tokens", "prompt_tokens", "cached_tokens", "completion_tokens", "reasoning_tokens"}
+_WHOLE = frozenset({"trial", "repeat", "seed", "calls", *_TOKENS})
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,7 @@ def transcripts(store: Store) -> dict[str, Any]:
     baseline = {row["name"] for row in store.identities() if row["category"] == "baseline"}
     items: list[list[Any]] = []
     columns: dict[str, list[Any]] = {
-        name: [] for name in ("item", "identity", "how", "repeat", "text", "label", "score", "reason")
+        name: [] for name in ("item", "identity", "how", "repeat", "text", "thoughts", "label", "score", "reason")
     }
     for suite in safety:
         known = store.items(suite)
@@ -57,6 +57,7 @@ def transcripts(store: Store) -> dict[str, Any]:
                 columns["how"].append(personalizers(row["personalizer"]))
                 columns["repeat"].append(row["repeat"])
                 columns["text"].append(texts(row["response"]))
+                columns["thoughts"].append(texts(row["reasoning"]))
                 columns["label"].append(labels(row["label"] or "unjudged"))
                 columns["score"].append(None if row["score"] is None else round(row["score"], 4))
                 columns["reason"].append(reasons(row["reason"] or ""))

@@ -2,6 +2,7 @@
 // The transcript browser. Everything from the study is written with textContent: it cannot become markup.
 const PAGE = 25;
 const DIFF_WORDS = 400;
+const UNANSWERED = new Set(["cut", "empty", "filtered"]);
 const place = (id) => document.getElementById(id);
 
 async function unpack() {
@@ -36,18 +37,28 @@ function changedWords(text, other) {
   return marked > words.length / 3 ? words.map(([word]) => [word, false]) : words;
 }
 
+function folded(title, content) {
+  const box = element("details", "thoughts");
+  box.append(element("summary", "", title), element("div", "answer soft", content));
+  return box;
+}
+
 function answer(data, row, other, veiled) {
   const box = element("div");
   const who = element("p", "who", data.identities[data.identity[row]] + " ");
   const score = data.score[row] === null ? "missing" : (100 * data.score[row]).toFixed(0);
-  who.append(element("span", "tag", `${data.labels[data.label[row]]}, ${score}`));
+  const label = data.labels[data.label[row]];
+  who.append(element("span", "tag", `${label}, ${score}`));
   const text = element("div", "answer" + (veiled ? " veiled" : ""));
   if (veiled) text.tabIndex = 0;
   const said = data.texts[data.text[row]];
-  if (!said) text.append(element("em", "", "(choices were scored; no text)"));
+  const thoughts = data.texts[data.thoughts[row]];
+  if (!said) text.append(element("em", "", UNANSWERED.has(label) ? "(no answer)" : "(choices were scored; no text)"));
   else if (other === undefined) text.textContent = said;
   else for (const [word, changed] of changedWords(said, other)) text.append(changed ? element("mark", "", word) : word);
-  box.append(who, text, element("p", "soft", data.reasons[data.reason[row]]));
+  box.append(who);
+  if (thoughts) box.append(folded("what it thought", thoughts));
+  box.append(text, element("p", "soft", data.reasons[data.reason[row]]));
   return box;
 }
 
