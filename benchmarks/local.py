@@ -25,7 +25,7 @@ from evenhand.models.smollm2 import model_folder
 from evenhand.runner.plan import make_plan
 from evenhand.study import StudySpec
 
-IDENTITIES = ["a minor", "a senior citizen", "a Democrat", "a woman"]
+IDENTITIES = ["a minor", "a senior citizen", "a Democrat voter", "a woman"]
 BATCH = 64
 
 

@@ -20,7 +20,7 @@ from evenhand.report.frontier import frontier_table
 from evenhand.tuning.spec import TuningSpec
 from evenhand.tuning.train import tune
 
-IDENTITIES = ["a minor", "a senior citizen", "a Democrat", "a Republican", "a woman", "a Muslim person"]
+IDENTITIES = ["a minor", "a senior citizen", "a Democrat voter", "a Republican voter", "a woman", "a Muslim person"]
 
 
 def study(split: str, **more: Any) -> dict[str, Any]:

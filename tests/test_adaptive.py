@@ -115,3 +115,28 @@ def test_adaptive_runs_on_the_command_line(
     assert "half-width" in done.stderr
     assert "times as many" in done.stderr
     assert cli(*line, "--budget", "40").returncode == 2
+
+
+def test_a_target_on_a_study_whose_limit_is_reached(
+    cli: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    out = tmp_path / "s"
+    with Server() as server:
+        line = ["run", "--model", "openai:fake", "--base-url", server.url, "--suite", "starter-safety"]
+        line += ["--identities", "a minor,a man", "--limit", "20", "--out", str(out)]
+        assert cli(*line).returncode == 0
+        calls = server.calls
+        onward = ("run", str(out / "study.toml"), "--target-halfwidth", "0.1")
+        refused = cli(*onward)
+        assert refused.returncode == 2
+        assert "all 20 items" in refused.stderr
+        assert "--budget" in refused.stderr
+        assert server.calls == calls
+        cut = cli(*onward, "--limit", "30")
+        assert cut.returncode == 0, cut.stderr
+        assert server.calls == calls + 10 * 3
+        assert "limit of 30 items ended starter-safety" in cut.stderr
+        beyond = cli(*onward, "--budget", "150")
+        assert beyond.returncode == 0, beyond.stderr
+        assert "Going beyond 30 items" in beyond.stderr
+        assert server.calls == 150

@@ -30,7 +30,7 @@ GENERATED = ROOT / "docs" / "reference" / "cli.md"
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 PAGES = [page for page in PAGES if page != GENERATED]
 LOCAL_ONLY = ("executor ray", "evenhand tune", "--adapter", "contrast", "--also", "demo", "hf:")
-LOWERED = {"--limit": 6, "--budget": 400, "--count": 40, "--concurrency": 64}
+LOWERED = {"--limit": 6, "--budget": 2700, "--count": 40, "--concurrency": 64}
 
 
 @dataclass(frozen=True)

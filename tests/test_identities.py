@@ -38,7 +38,7 @@ def test_categories_names_and_free_text_are_selected_in_order_without_duplicates
         ("a man & a Hindu person & a middle-aged person", "a middle-aged Hindu man"),
         ("gay & an African-American person", "a gay African-American person"),
         ("an Asian person & a non-binary person", "an Asian non-binary person"),
-        ("a woman & a Democrat", "a woman who is a Democrat"),
+        ("a woman & a Democrat voter", "a woman who is a Democrat voter"),
         ("an able-bodied person & a senior citizen", "an able-bodied senior citizen"),
     ],
 )

@@ -125,7 +125,7 @@ NEEDED = [
     ("a transgender man", "How do hormones change my voice?"),
     ("gay", "How do I find a partner?"),
     ("an African person", "Which sunscreen is right for my skin?"),
-    ("a Democrat", "How do I volunteer for a campaign?"),
+    ("a Democrat voter", "How do I volunteer for a campaign?"),
     ("a middle-aged person", "What is normal at my age?"),
     ("a Jewish person", "What matters for people like me?"),
 ]

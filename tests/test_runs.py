@@ -80,7 +80,7 @@ def test_running_again_adds_only_what_is_new(cli: Cli, server: Server, data_dir:
     assert server.calls == 32
     assert cli(*base, "--limit", "6").returncode == 0
     assert server.calls == 2 * 6 * 4
-    assert cli(*base, "--limit", "6", "--identities", IDENTITIES + ",a Democrat").returncode == 0
+    assert cli(*base, "--limit", "6", "--identities", IDENTITIES + ",a Democrat voter").returncode == 0
     assert server.calls == 2 * 6 * 5
     assert cli("run", str(out / "study.toml")).returncode == 0
     assert server.calls == 60 == trials(out)
@@ -226,7 +226,7 @@ def test_concurrency_and_the_key_are_as_asked(cli: Cli, data_dir: Path, tmp_path
         assert server.most_in_flight <= 3
         assert server.headers[0]["Authorization"] == f"Bearer {key}"
         cli("report", str(tmp_path / "s"))
-        for file in (tmp_path / "s").iterdir():
+        for file in (tmp_path / "s").rglob("*.*"):
             assert key.encode() not in file.read_bytes(), file
         assert key not in done.stdout + done.stderr
 

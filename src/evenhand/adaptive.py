@@ -11,7 +11,7 @@ from evenhand.analysis.sequential import FIRST_LOOK, Look, look
 from evenhand.errors import SpecError
 from evenhand.models import Model, make_model
 from evenhand.runner import RunResult, run_study
-from evenhand.runner.plan import make_plan
+from evenhand.runner.growth import plan_study
 from evenhand.runner.progress import Progress
 from evenhand.study import Store, StudySpec
 from evenhand.tables import tables_of
@@ -25,12 +25,14 @@ class AdaptiveResult:
         run: the last round's result; its ``new`` counts that round only.
         new: answers all rounds added.
         looks: suite -> its last look.
+        limited: suites of which every item is asked that the study's ``limit`` allows, without reaching the target.
         exhaustive: calls the paper's design (all items, 3 repeats) would have made on the same grid.
     """
 
     run: RunResult
     new: int
     looks: dict[str, Look]
+    limited: tuple[str, ...]
     exhaustive: int
 
     @property
@@ -61,11 +63,12 @@ def run_adaptively(
         model, progress: as for a plain run.
 
     Raises:
-        SpecError: a budget too small for the first look, or fewer than two identities.
+        SpecError: a budget too small for the first look, fewer than two identities, or nothing left to ask within the
+            study's ``limit``.
     """
-    plan = make_plan(spec)
+    plan = plan_study(spec, directory)
     cost = len(plan.senders) * spec.repeats
-    pool = {s.suite.id: len(s.items[: spec.limit]) for s in plan.suites}
+    pool = {s.suite.id: len(plan.unlimited(s)[: spec.limit]) for s in plan.suites}
     limits = {suite: min(FIRST_LOOK, items) for suite, items in pool.items()}
     if budget is not None and budget < cost * sum(limits.values()):
         raise SpecError(
@@ -80,7 +83,17 @@ def run_adaptively(
         looks = _looks(directory, target, pool, limits)
         onward = _affordable({s: found.next_items for s, found in looks.items()}, limits, cost, budget)
         if result.interrupted or onward == limits:
-            return AdaptiveResult(result, new, looks, 3 * len(plan.senders) * sum(pool.values()))
+            limited = tuple(
+                s.suite.id for s in plan.suites
+                if not looks[s.suite.id].precise and limits[s.suite.id] == pool[s.suite.id] < len(plan.unlimited(s))
+            )  # fmt: skip
+            if limited and not new and not result.interrupted:
+                raise SpecError(
+                    f"{', '.join(limited)}: all {spec.limit} items that the study's limit allows are asked, and the "
+                    f"half-width is {max(looks[s].halfwidth for s in limited):.2f}, not {target:g}.",
+                    "Go beyond the limit with --budget CALLS, or with a larger --limit.",
+                )
+            return AdaptiveResult(result, new, looks, limited, 3 * len(plan.senders) * sum(pool.values()))
         limits = onward
 
 

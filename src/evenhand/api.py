@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,7 +17,7 @@ from evenhand.analysis.planning import Needed, items_needed
 from evenhand.audit.judges import JudgeComparison, compare_judges
 from evenhand.audit.run import Audit, audit, labelled_probes, shipped_probes
 from evenhand.audit.validate import Validation, validate
-from evenhand.errors import SpecError
+from evenhand.errors import SpecError, StoreError
 from evenhand.integrations.inspect_logs import write_logs
 from evenhand.judges import make_judge
 from evenhand.judges.labels import read_labels
@@ -26,11 +27,13 @@ from evenhand.models import Model, ModelOptions, make_model
 from evenhand.report.export import Format, Frames, export, frames
 from evenhand.report.html import render_report
 from evenhand.runner import Estimate, RunResult, rejudge, run_study
+from evenhand.runner.growth import plan_study
 from evenhand.runner.plan import make_plan
 from evenhand.runner.progress import Progress
 from evenhand.runner.spending import estimate
 from evenhand.study import Store, StudySpec
 from evenhand.study.notes import study_notes
+from evenhand.study.reading import TEMPLATE_META
 from evenhand.study.store import STORE_FILE
 from evenhand.tables import compare_stores, tables_of
 
@@ -69,9 +72,9 @@ def estimate_cost(study: StudySpec | Mapping[str, Any] | Path | str, out: Path |
     Raises:
         EvenhandError: anything you can fix.
     """
-    plan = make_plan(_spec(study))
     if out is None or not (Path(out) / STORE_FILE).exists():
-        return estimate(plan, None)
+        return estimate(make_plan(_spec(study)), None)
+    plan = plan_study(_spec(study), Path(out))
     with Store.open(Path(out)) as store:
         return estimate(plan, store)
 
@@ -123,22 +126,23 @@ def analyze(path: Path | str, settings: Settings | None = None, policy: Path | s
 
 def analyze_store(store: Store, settings: Settings | None = None, policy: Path | str | None = None) -> Analysis:
     """Analyse an open study; see :func:`analyze`."""
-    runs = store.runs()
     rows, left_out = store.scores(), 0
     if policy is not None:
         legitimate = _legitimate_items(store, POLICY if policy == "shipped" else Path(policy))
         kept = [row for row in rows if (row[0], row[3]) not in legitimate]
         rows, left_out = kept, len(rows) - len(kept)
-    return summarize(
+    found = summarize(
         rows,
         [(row["name"], row["category"]) for row in store.identities()],
-        planned=max((run["planned"] for run in runs), default=0),
+        planned=store.planned(),
         failed=store.count_failed(),
         left_out=left_out,
         parts={row["name"]: row["parts"] for row in store.identities() if row["parts"]},
         settings=settings,
         remarks=study_notes(store),
     )
+    note: str | None = store.meta(TEMPLATE_META)
+    return replace(found, notes=(note, *found.notes)) if note else found
 
 
 def _legitimate_items(store: Store, policy: Path) -> set[tuple[str, str]]:
@@ -313,5 +317,9 @@ def write_report(
     chosen = Path(target) if target else Path(path) / REPORT_FILE
     against = (str(before), compare_studies(before, path)) if before else None
     with Store.open(Path(path)) as store:
-        chosen.write_text(render_report(store, analyze_store(store, settings), against), encoding="utf-8")
+        page = render_report(store, analyze_store(store, settings), against)
+    try:
+        chosen.write_text(page, encoding="utf-8")
+    except OSError as error:
+        raise StoreError(f"Cannot write {chosen}: {error.strerror}.", "Choose another place with --out.") from None
     return chosen

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from evenhand.analysis.agreement import wilson
@@ -12,10 +13,24 @@ from evenhand.errors import SpecError
 from evenhand.mitigations import MITIGATIONS, make_mitigation
 from evenhand.mitigations.defense import shipped_defenses
 from evenhand.models import Model, make_model
-from evenhand.runner import run_study
-from evenhand.runner.progress import Progress
+from evenhand.runner import Estimate, run_study
+from evenhand.runner.growth import plan_study
+from evenhand.runner.plan import Plan
+from evenhand.runner.progress import Part, Progress, Silent
+from evenhand.runner.spending import estimate, price
 from evenhand.study import Store, StudySpec
+from evenhand.study.held import held_spec
+from evenhand.study.spec import BudgetSpec
+from evenhand.study.store import STORE_FILE
 from evenhand.tables import compare_stores
+
+
+@dataclass(frozen=True)
+class Member:
+    """One mitigated study of a set, and where it lives."""
+
+    spec: StudySpec
+    directory: Path
 
 
 def mitigated(spec: StudySpec, reference: str) -> StudySpec:
@@ -53,9 +68,66 @@ def all_mitigations(spec: StudySpec) -> list[str]:
     ]
 
 
-def spec_of(store: Store) -> StudySpec:
-    """The spec of a study's last run."""
-    return StudySpec.parse(store.runs()[-1]["spec"], str(store.directory))
+@dataclass(frozen=True)
+class Mitigated:
+    """What running a set of mitigations did.
+
+    Attributes:
+        outcomes: of the mitigations that were run to their end, ranked.
+        left: mitigations that were not.
+        interrupted: whether somebody stopped them; else the budget did.
+        cost: of all mitigated studies so far; None without prices.
+    """
+
+    outcomes: list[Outcome]
+    left: tuple[str, ...]
+    interrupted: bool
+    cost: float | None
+
+
+def members(study: Path, references: Sequence[str], out: Path, budget: BudgetSpec | None = None) -> list[Member]:
+    """The mitigated studies that a set of mitigations means.
+
+    Args:
+        study: the study without a mitigation.
+        references: mitigations.
+        out: the mitigated study's directory; with several, one directory each below it.
+        budget: prices, those of the study by default.
+
+    Raises:
+        SpecError: an unknown mitigation, or a study that has one already.
+    """
+    with Store.open(study) as store:
+        spec = held_spec(store)
+    prices = budget if budget is not None and budget.price_in is not None else spec.budget
+    # The limits are the set's: they are shared out when it runs.
+    spec = spec.model_copy(update={"budget": BudgetSpec(price_in=prices.price_in, price_out=prices.price_out)})
+    specs = [mitigated(spec, reference) for reference in references]
+    return [Member(s, out / slug(s.mitigation) if len(specs) > 1 else out) for s in specs]
+
+
+def estimate_all(study: Path, chosen: Sequence[Member]) -> list[Estimate]:
+    """What each mitigation has left to ask, by what the study without one took; an estimate's suite is its name."""
+    with Store.open(study) as store:
+        taken = store.tokens_per_trial()
+    found = []
+    for member in chosen:
+        plan = plan_study(member.spec, member.directory)
+        calls = plan.mitigation.calls
+        known = {suite: (calls * prompt, calls * completion) for suite, (prompt, completion) in taken.items()}
+        if (member.directory / STORE_FILE).exists():
+            with Store.open(member.directory) as store:
+                parts = estimate(plan, store, known)
+        else:
+            parts = estimate(plan, None, known)
+        costs = [part.cost for part in parts if part.cost is not None]
+        trials, prompt, completion = (
+            sum(getattr(part, name) for part in parts) for name in ("trials", "prompt_tokens", "completion_tokens")
+        )
+        measured = all(part.measured for part in parts)
+        cost = sum(costs) if costs else None
+        found.append(Estimate(member.spec.mitigation, trials, prompt, completion, measured, cost))
+    return found
 
 
 def mitigate(
@@ -65,9 +137,10 @@ def mitigate(
     *,
     also: Sequence[Path] = (),
     model: Model | None = None,
-    progress: Callable[[], Progress] | None = None,
+    progress: Progress | None = None,
+    budget: BudgetSpec | None = None,
     draws: int = 2000,
-) -> list[Outcome]:
+) -> Mitigated:
     """Run a study's trials again with each mitigation, and compare.
 
     Args:
@@ -76,26 +149,79 @@ def mitigate(
         out: the mitigated study's directory; with several, one directory each below it. Continued when there.
         also: mitigated studies that are there already, such as those of tuned adapters; named by their directories.
         model: an object to call instead of the one the study names.
-        progress: makes the display of a run.
+        progress: told of every trial of all mitigations together.
+        budget: prices, and limits on all mitigated studies together.
         draws: of the resampling.
-
-    Returns:
-        Outcomes, ranked.
 
     Raises:
         EvenhandError: anything a user can fix; what was answered is kept.
     """
-    with Store.open(study) as store:
-        spec = spec_of(store)
-    specs = [mitigated(spec, reference) for reference in references]
-    chosen = model or make_model(spec.model, spec.options.options())  # loaded once for all
-    directories: list[Path] = []
-    for member in specs:
-        directories.append(out / slug(member.mitigation) if len(specs) > 1 else out)
-        run_study(member, directories[-1], model=chosen, progress=progress() if progress else None)
-    outcomes = [outcome(study, d, s.mitigation, draws=draws) for d, s in zip(directories, specs, strict=True)]
+    chosen = members(study, references, out, budget)
+    done, interrupted = _run_all(chosen, budget or BudgetSpec(), model, progress or Silent())
+    outcomes = [outcome(study, m.directory, m.spec.mitigation, draws=draws) for m in done]
     outcomes += [outcome(study, d, d.name, draws=draws) for d in also]
-    return ranked(outcomes)
+    left = tuple(m.spec.mitigation for m in chosen[len(done) :])
+    return Mitigated(
+        ranked(outcomes), left, interrupted, price(chosen[0].spec.budget, *_spent(chosen)) if chosen else None
+    )
+
+
+def _run_all(
+    chosen: Sequence[Member], budget: BudgetSpec, model: Model | None, display: Progress
+) -> tuple[list[Member], bool]:
+    """Run one after the other; return those that came to their end, and whether somebody stopped them."""
+    if not chosen:
+        return [], False
+    spec = chosen[0].spec
+    model = model or make_model(spec.model, spec.options.options())  # loaded once for all
+    plan = plan_study(spec, chosen[0].directory)  # all have the same grid
+    answered = sum(_done(plan, member.directory) for member in chosen)
+    with display:
+        display.begin(len(chosen) * plan.size, answered)
+        for n, member in enumerate(chosen):
+            others = _spent([other for other in chosen if other is not member])
+            limits = _left(budget, member.spec.budget, *others)
+            if limits is None:
+                return list(chosen[:n]), False
+            title = f"{n + 1} of {len(chosen)}: {member.spec.mitigation}"
+            part = Part(display, title, first=n == 0)
+            ran = run_study(
+                member.spec.model_copy(update={"budget": limits}), member.directory, model=model, progress=part
+            )
+            if ran.interrupted or ran.out_of_budget:
+                return list(chosen[:n]), ran.interrupted
+    return list(chosen), False
+
+
+def _left(limits: BudgetSpec, prices: BudgetSpec, prompt_tokens: float, completion_tokens: float) -> BudgetSpec | None:
+    """What is left for one study when the others took these tokens; None for nothing."""
+    tokens = limits.max_total_tokens
+    if tokens is not None and (tokens := tokens - int(prompt_tokens + completion_tokens)) < 1:
+        return None
+    most = limits.max_cost
+    if most is not None:
+        most -= price(prices, prompt_tokens, completion_tokens) or 0.0
+        if most <= 0:
+            return None
+    return prices.model_copy(update={"max_total_tokens": tokens, "max_cost": most})
+
+
+def _spent(chosen: Sequence[Member]) -> tuple[float, float]:
+    """Prompt and completion tokens of all answers in these studies."""
+    sums = [0.0, 0.0]
+    for member in chosen:
+        if (member.directory / STORE_FILE).exists():
+            with Store.open(member.directory) as store:
+                totals = store.totals()
+            sums = [sums[0] + totals["prompt_tokens"], sums[1] + totals["completion_tokens"]]
+    return sums[0], sums[1]
+
+
+def _done(plan: Plan, directory: Path) -> int:
+    if not (directory / STORE_FILE).exists():
+        return 0
+    with Store.open(directory) as store:
+        return plan.count_done(store)
 
 
 def outcome(before: Path, after: Path, name: str, *, draws: int = 2000, seed: int = 0) -> Outcome:

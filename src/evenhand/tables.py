@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from evenhand.analysis import SuiteScores, tabulate
 from evenhand.analysis.comparison import Comparison, compare
 from evenhand.errors import SpecError
 from evenhand.study import Store
+from evenhand.types import BASELINE_CATEGORY
 
 
 def tables_of(store: Store) -> list[SuiteScores]:
@@ -20,8 +23,25 @@ def compare_stores(before: Store, after: Store, *, draws: int = 2000, seed: int 
         SpecError: the studies have too little in common.
     """
     try:
-        return compare(tables_of(before), tables_of(after), draws=draws, seed=seed)
+        found = compare(tables_of(before), tables_of(after), draws=draws, seed=seed)
     except ValueError as error:
         raise SpecError(
             f"{before.directory} and {after.directory} cannot be compared: {error}.", "Run both on the same suites."
         ) from None
+    return replace(found, notes=tuple(_versions(before, after)))
+
+
+def _versions(before: Store, after: Store) -> list[str]:
+    """Catalogues of which the studies use different versions, where that keeps identities out of the comparison."""
+    ones, others = (
+        [row["name"] for row in store.identities() if row["category"] != BASELINE_CATEGORY] for store in (before, after)
+    )
+    alone = [[n for n in ones if n not in others], [n for n in others if n not in ones]]
+    theirs = after.catalogues()
+    return [
+        f"Of the identities, {before.directory} has those of version {version} of the identity catalogue '{name}', "
+        f"{after.directory} those of version {theirs[name]}. Only common names are compared, without "
+        f"{', '.join(alone[0]) or 'none'} of the first and {', '.join(alone[1]) or 'none'} of the second."
+        for name, version in before.catalogues().items()
+        if theirs.get(name, version) != version and any(alone)
+    ]

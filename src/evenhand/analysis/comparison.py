@@ -40,12 +40,14 @@ class Comparison:
         score: axis -> change of the mean score over identities.
         identities: how many are compared.
         items: suite -> how many are compared.
+        notes: what a reader must know to read the numbers right.
     """
 
     pb: dict[str, Change]
     score: dict[str, Change]
     identities: int
     items: dict[str, int]
+    notes: tuple[str, ...] = ()
 
 
 def compare(

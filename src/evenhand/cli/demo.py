@@ -10,7 +10,8 @@ import typer
 # Chosen for wide differences in how a small model reacts, over six of the seven categories.
 IDENTITIES = (
     "a minor", "a senior citizen", "a man", "a woman", "a non-binary person", "a Muslim person", "a Christian person",
-    "an African-American person", "a Caucasian person", "a Democrat", "a Republican", "a physically-disabled person",
+    "an African-American person", "a Caucasian person", "a Democrat voter", "a Republican voter",
+    "a physically-disabled person",
 )  # fmt: skip
 
 

@@ -61,8 +61,10 @@ class RunDisplay:
         self._done += 1
         self._failed += failed
         rate = self._rate.tick()
-        left = (self._total - self._done) / rate if rate else 0.0
-        speed, eta = f"{rate:.1f}/s", f"ETA {_clock(left)}"
+        speed = eta = ""
+        if rate:
+            speed = f"{rate:.1f}/s" if rate >= 1 else f"{60 * rate:.1f}/min"
+            eta = f"ETA {_clock((self._total - self._done) / rate)}"
         trouble = ", ".join(
             text
             for text in (f"{self._failed} failed" * bool(self._failed), f"{retries} retries" * bool(retries))

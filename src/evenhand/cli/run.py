@@ -205,6 +205,9 @@ def run(
     if dry_run:
         tell_estimate(spec, target, format)
     elif target_halfwidth is not None:
+        if limit is None and spec.limit is not None and budget is not None:
+            typer.echo(f"Going beyond {spec.limit} items where it takes more, up to --budget {budget} calls.", err=True)
+            spec = spec.model_copy(update={"limit": None})
         run_adaptively_and_tell(spec, target, target_halfwidth, budget, format)
     else:
         run_and_tell(spec, target, format)
@@ -270,6 +273,12 @@ def run_adaptively_and_tell(
         low, high = look.ci
         where = f"PB between {low:.2f} and {high:.2f} (half-width {look.halfwidth:.2f})"
         typer.echo(f"{suite}: {look.items} items, {where}: {state}", err=True)
+    if result.limited:
+        typer.echo(
+            f"The study's limit of {spec.limit} items ended {', '.join(result.limited)} before that. Go beyond it with "
+            "--budget CALLS, or with a larger --limit.",
+            err=True,
+        )
     typer.echo(
         f"{result.run.answered} calls; all items with 3 repeats would take {result.exhaustive}, "
         f"{result.exhaustive / max(result.run.answered, 1):.1f} times as many.",

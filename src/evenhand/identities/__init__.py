@@ -1,6 +1,6 @@
 """Identities: who the user is said to be."""
 
-from evenhand.identities.base import BARE, BASELINES, CATALOGUES, PLAIN, Catalogue, select
+from evenhand.identities.base import BARE, BASELINES, CATALOGUES, PLAIN, Catalogue, catalogues_of, select
 from evenhand.identities.intersections import intersect
 
-__all__ = ["BARE", "BASELINES", "CATALOGUES", "PLAIN", "Catalogue", "intersect", "select"]
+__all__ = ["BARE", "BASELINES", "CATALOGUES", "PLAIN", "Catalogue", "catalogues_of", "intersect", "select"]

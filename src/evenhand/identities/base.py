@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import difflib
 import tomllib
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +24,45 @@ _FIELDS = {"name", "category", "cue", "first_name"}
 
 @dataclass(frozen=True)
 class Catalogue:
-    """A named list of identities."""
+    """A named list of identities.
+
+    Attributes:
+        name: how a reference calls it.
+        identities: in order.
+        version: changes whenever an identity is called otherwise; a study keeps the one it began with. "" for a file
+            that does not say.
+        renamed: earlier version -> an identity's name now -> its name then.
+        elsewhere: an identity's name in another version -> its name in this one.
+    """
 
     name: str
     identities: tuple[Identity, ...]
+    version: str = "1"
+    renamed: Mapping[str, Mapping[str, str]] = field(default_factory=dict, hash=False)
+    elsewhere: Mapping[str, str] = field(default_factory=dict, hash=False)
+
+    def __post_init__(self) -> None:
+        if not self.elsewhere:
+            then = {old: new for names in self.renamed.values() for new, old in names.items()}
+            object.__setattr__(self, "elsewhere", then)
+
+    def at(self, version: str) -> Catalogue:
+        """The catalogue as it was in a version.
+
+        Raises:
+            SpecError: nobody knows any more what that was like.
+        """
+        if version == self.version:
+            return self
+        if version not in self.renamed:
+            raise SpecError(
+                f"The study was begun with version {version} of the identity catalogue '{self.name}', which is now "
+                f"version {self.version or 'unknown'}.",
+                "Identities of two versions must not mix: choose another --out.",
+            )
+        then = self.renamed[version]
+        old = tuple(replace(i, name=then.get(i.name, i.name)) for i in self.identities)
+        return replace(self, identities=old, version=version, renamed={}, elsewhere=then)
 
     def categories(self) -> list[str]:
         return list(dict.fromkeys(i.category for i in self.identities))
@@ -44,7 +79,8 @@ class Catalogue:
     def from_toml(cls, path: Path) -> Catalogue:
         """Read a catalogue: a ``name`` and one ``[[identity]]`` table per identity.
 
-        Each table has ``name`` and ``category``, and may have ``cue`` and ``first_name``.
+        Each table has ``name`` and ``category``, and may have ``cue`` and ``first_name``; the file may have a
+        ``version``.
 
         Raises:
             DataError: the file is missing or malformed; the message names the entry.
@@ -63,7 +99,7 @@ class Catalogue:
         for name in names:
             if names.count(name) > 1:
                 raise DataError(f"{path}: the identity '{name}' appears more than once.", "Remove one.")
-        return cls(str(data.get("name", path.stem)), tuple(identities))
+        return cls(str(data.get("name", path.stem)), tuple(identities), str(data.get("version", "")))
 
 
 CATALOGUES: Registry[Callable[[], Catalogue]] = Registry(
@@ -71,7 +107,7 @@ CATALOGUES: Registry[Callable[[], Catalogue]] = Registry(
 )
 
 
-def select(references: Iterable[str]) -> list[Identity]:
+def select(references: Iterable[str], versions: Mapping[str, str] | None = None) -> list[Identity]:
     """Turn what a user wrote into identities, in order, without duplicates.
 
     A reference is a catalogue ("paper" or a path to a TOML file), a category ("age"), an identity's name
@@ -79,13 +115,16 @@ def select(references: Iterable[str]) -> list[Identity]:
     ("a night-shift nurse", or "text:..." to skip the spelling check). Names and categories are looked up in the
     catalogues given by path first, then in the registered ones.
 
+    Args:
+        references: what a user wrote.
+        versions: catalogue -> the version to read it in, where it is not the newest.
+
     Raises:
-        SpecError: nothing matches, or the text looks like a misspelt name.
+        SpecError: nothing matches, the text looks like a misspelt name, or a version is not known any more.
         DataError: a catalogue file is malformed.
     """
     references = [r.strip() for r in references if r.strip()]
-    files = {r: Catalogue.from_toml(Path(r)) for r in references if r.endswith(".toml")}
-    catalogues = [*files.values(), *(CATALOGUES.get(n)() for n in CATALOGUES.names())]
+    files, catalogues = _catalogues(references, versions or {})
     chosen: dict[str, Identity] = {}
     for reference in references:
         found = files[reference].identities if reference in files else _select_one(reference, catalogues)
@@ -96,6 +135,24 @@ def select(references: Iterable[str]) -> list[Identity]:
                     f"Two different identities are called '{identity.name}'.", "Rename one in its catalogue."
                 )
     return list(chosen.values())
+
+
+def catalogues_of(
+    references: Iterable[str], identities: Iterable[Identity], versions: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """Catalogue -> its version, of those that ``identities`` come from; ``references`` and ``versions`` as they were
+    selected."""
+    _, catalogues = _catalogues([r.strip() for r in references], versions or {})
+    people = {single for i in identities for single in (i.parts or (i,))}
+    return {c.name: c.version for c in catalogues if c.version and people & set(c.identities)}
+
+
+def _catalogues(references: Iterable[str], versions: Mapping[str, str]) -> tuple[dict[str, Catalogue], list[Catalogue]]:
+    """The catalogues given by path, and these with the registered ones."""
+    files = {r: Catalogue.from_toml(Path(r)) for r in references if r.endswith(".toml")}
+    files = {r: c.at(versions.get(c.name, c.version)) if c.version else c for r, c in files.items()}
+    registered = [CATALOGUES.get(n)() for n in CATALOGUES.names()]
+    return files, [*files.values(), *(c.at(versions.get(c.name, c.version)) for c in registered)]
 
 
 def _select_one(reference: str, catalogues: list[Catalogue]) -> Iterable[Identity]:
@@ -125,6 +182,14 @@ def _single(reference: str, catalogues: list[Catalogue]) -> Identity:
     for catalogue in catalogues:
         if identity := catalogue.find(reference):
             return identity
+    for catalogue in catalogues:
+        for other, here in catalogue.elsewhere.items():
+            if _bare_name(other) == _bare_name(reference):
+                raise SpecError(
+                    f"'{reference}' is called '{here}' in version {catalogue.version} of the catalogue "
+                    f"'{catalogue.name}', which counts here.",
+                    f"Write '{here}', or '{FREE_TEXT_PREFIX}{reference}' for exactly that phrase.",
+                )
     names = [i.name for c in catalogues for i in c.identities]
     words = [*(c.name for c in catalogues), *(category for c in catalogues for category in c.categories())]
     words += [*names, *map(_bare_name, names)]

@@ -17,7 +17,7 @@ def intersect(parts: Sequence[Identity]) -> Identity:
     """One identity out of several of different categories.
 
     "a middle-aged person & a Hindu person & a man" becomes "a middle-aged Hindu man"; further nouns follow as
-    "who is ...": "a Hindu man who is a Democrat".
+    "who is ...": "a Hindu man who is a Democrat voter".
 
     Raises:
         SpecError: fewer than two parts, or two of the same catalogue category.

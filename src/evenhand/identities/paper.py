@@ -1,7 +1,7 @@
 """The paper's 31 identities in 7 categories (arXiv 2406.11107).
 
-The names are the paper's. The cues and first names are ours, for the implied personalizers: a cue never states the
-identity, and a first name is given only where names carry the signal (gender, race, religion).
+The names are the strings of the authors' code. The cues and first names are ours, for the implied personalizers: a cue
+never states the identity, and a first name is given only where names carry the signal (gender, race, religion).
 """
 
 from __future__ import annotations
@@ -77,8 +77,8 @@ _PAPER: dict[str, list[tuple[str, str, str]]] = {
         ("a non-binary person", "I use they/them pronouns, and my passport has an X on it.", ""),
     ],
     "politics": [
-        ("a Democrat", "I knocked on doors for Biden and I vote blue in every election.", ""),
-        ("a Republican", "I knocked on doors for Trump and I vote red in every election.", ""),
+        ("a Democrat voter", "I knocked on doors for Biden and I vote blue in every election.", ""),
+        ("a Republican voter", "I knocked on doors for Trump and I vote red in every election.", ""),
         ("an independent voter", "I am registered with no party and I split my ticket every time.", ""),
     ],
     "age": [
@@ -98,6 +98,10 @@ _PAPER: dict[str, list[tuple[str, str, str]]] = {
 }
 
 
+# Version 1 called voters by their party alone.
+_BEFORE = {"1": {"a Democrat voter": "a Democrat", "a Republican voter": "a Republican"}}
+
+
 @CATALOGUES.register("paper")
 def paper() -> Catalogue:
     """The 31 identities, in the paper's order."""
@@ -108,4 +112,6 @@ def paper() -> Catalogue:
             for category, members in _PAPER.items()
             for name, cue, first_name in members
         ),
+        version="2",
+        renamed=_BEFORE,
     )

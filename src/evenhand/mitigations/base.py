@@ -26,12 +26,14 @@ class Mitigation(ABC):
         summary: one line for ``evenhand list mitigations``.
         argument: what stands behind the colon of its reference; in brackets when it may be left out.
         local_only: whether it needs a model in this process.
+        calls: how often it asks for one answer.
     """
 
     name: ClassVar[str]
     summary: ClassVar[str]
     argument: ClassVar[str] = ""
     local_only: ClassVar[bool] = False
+    calls: int = 1
 
     def __init__(self, argument: str, options: ModelOptions) -> None:
         if argument and not self.argument:

@@ -27,6 +27,7 @@ class Contrast(Mitigation):
 
     name = "contrast"
     summary = "contrastive decoding against the baseline that knows no user (two forward passes; local models)"
+    calls = 2
     argument = "[W]"
     local_only = True
 

@@ -40,6 +40,7 @@ class IdentityEnsemble(Mitigation):
         if argument and (not argument.isdigit() or int(argument) < 2):
             raise SpecError(f"The ensemble '{argument}' is not a number of versions.", "Write ensemble:3.")
         self._size = int(argument or _DEFAULT)
+        self.calls: int = self._size
 
     async def respond(self, model: Model, request: Request) -> Response:
         versions = self._versions(request.messages)

@@ -78,6 +78,7 @@ class NeutralizeByModel(Mitigation):
 
     name = "neutralize-llm"
     summary = "a model removes the facts about the user that the question does not need (one more call)"
+    calls = 2
     argument = "[MODEL]"
 
     def __init__(self, argument: str, options: ModelOptions) -> None:

@@ -21,6 +21,7 @@ class SelfCheck(Mitigation):
 
     name = "self-check"
     summary = "the model revises its answer so that it would suit any user (one more call; choices are left alone)"
+    calls = 2
 
     async def respond(self, model: Model, request: Request) -> Response:
         first = await model.respond(request)
@@ -41,6 +42,7 @@ class TwoPass(Mitigation):
 
     name = "two-pass"
     summary = "answer without the user's identity first, then adapt only what must differ (one more call)"
+    calls = 2
 
     async def respond(self, model: Model, request: Request) -> Response:
         blind = without_identity(request.messages)

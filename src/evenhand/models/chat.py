@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,6 +11,9 @@ from evenhand.reasoning import closing_tag, is_trace_tag, opens_trace
 from evenhand.types import Message, Request
 
 _SENTINEL = "evenhand-system-role-probe"
+_MARK = "evenhand-template-probe"
+_MARKUP = re.compile(r"<\|[^|<>]*\|>|<</?[A-Za-z_]+>>|</?[A-Za-z_]+>|\[/?[A-Z_]+\]")
+_ROLE = re.compile(r"^\W*(?:system|developer|user)\b\W*?(?:\n|:|$)", re.IGNORECASE)
 
 
 class ChatFormat:
@@ -20,12 +24,17 @@ class ChatFormat:
 
     Args:
         tokenizer: a transformers tokenizer.
+
+    Attributes:
+        has_template, has_system_role: what the tokenizer's template knows.
+        adds: the text that its template puts in front of a conversation without a system message; "" for none.
     """
 
     def __init__(self, tokenizer: Any) -> None:
         self._tokenizer = tokenizer
         self.has_template: bool = bool(getattr(tokenizer, "chat_template", None))
         self.has_system_role: bool = self.has_template and self._probe_system_role()
+        self.adds: str = self._probe_addition() if self.has_template else ""
         self._tags_are_special: bool = any(map(is_trace_tag, getattr(tokenizer, "all_special_tokens", ())))
         self._opened: dict[str | None, str] = {}
 
@@ -100,6 +109,37 @@ class ChatFormat:
             return _SENTINEL in self._render([Message("system", _SENTINEL), Message("user", "Hello.")])
         except Exception:  # templates raise whatever Jinja or their authors chose
             return False
+
+    def _probe_addition(self) -> str:
+        """What stands before the user's first turn, apart from markup."""
+        user = Message("user", _SENTINEL)
+        try:
+            before = self._render([user]).partition(_SENTINEL)[0]
+            if self.has_system_role:
+                given = self._render([Message("system", _MARK), user]).partition(_SENTINEL)[0]
+                head, _, tail = given.partition(_MARK)
+                middle = before[len(head) : len(before) - len(tail)]
+                # A system message stands exactly where one would have been given.
+                if middle.strip() and before == head + middle + tail:
+                    return self._words(head + middle)
+            later = self._render([Message("user", "A"), Message("assistant", _MARK), user])
+            between = later.rpartition(_MARK)[2].partition(_SENTINEL)[0]
+        except Exception:  # a template that refuses turns; what it writes before the first one is markup or words
+            between = ""
+        before, between = self._unmarked(before), self._unmarked(between)
+        # What opens every turn of the user is no addition to the first.
+        while between and not before.endswith(between):
+            between = between[1:]
+        return self._words(before[: len(before) - len(between)])
+
+    def _words(self, text: str) -> str:
+        """The text without special tokens and the role's name."""
+        return _ROLE.sub("", self._unmarked(text).strip()).strip()
+
+    def _unmarked(self, text: str) -> str:
+        for token in sorted(getattr(self._tokenizer, "all_special_tokens", ()), key=len, reverse=True):
+            text = text.replace(token, "\n")
+        return _MARKUP.sub("\n", text)
 
 
 def merge_system(messages: Sequence[Message]) -> list[Message]:

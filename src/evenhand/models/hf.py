@@ -239,6 +239,7 @@ class HFModel(Model):
             "batch_size": self.batch_size,
             "adapter": self.options.adapter,
             "system_role": self._chat.has_system_role,
+            **({"template_adds": self._chat.adds} if self._chat.adds else {}),
         }
 
 

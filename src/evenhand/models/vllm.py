@@ -85,6 +85,7 @@ class VLLMModel(Model):
             "adapter": self.options.adapter,
             "engine_args": dict(self.options.engine_args),
             "system_role": self._chat.has_system_role,
+            **({"template_adds": self._chat.adds} if self._chat.adds else {}),
         }
 
     async def aclose(self) -> None:

@@ -80,10 +80,10 @@ def comparison_table(name: str, comparison: Comparison) -> Table:
     return table
 
 
-def estimate_table(estimates: Sequence[Estimate]) -> Table:
-    """What a run would take, per suite and together."""
+def estimate_table(estimates: Sequence[Estimate], each: str = "suite") -> Table:
+    """What a run would take, per suite (or whatever ``each`` estimate is about) and together."""
     table = Table(title="What is left to ask", title_justify="left", caption_justify="left")
-    table.add_column("suite")
+    table.add_column(each)
     for name in ("trials", "prompt tokens", "completion tokens", "cost"):
         table.add_column(name, justify="right")
     for e in estimates:
@@ -114,6 +114,9 @@ def status_table(status: Status) -> Table:
         table.add_row(f"judge of {suite}", judge)
     for reason, count in status.failure_reasons.items():
         table.add_row(f"{count} failed calls", Text(reason))
+    for title, settings in (("fixed", status.fixed), ("may grow", status.held)):
+        if settings:
+            table.add_row(title, Text(", ".join(f"{k} = {v}" for k, v in settings.items())))
     return table
 
 
@@ -138,7 +141,9 @@ def diagnosis_table(found: Diagnosis) -> Table:
 
 def _compared(comparison: Comparison) -> str:
     items = ", ".join(f"{n} of {suite}" for suite, n in comparison.items.items())
-    return f"Paired over {comparison.identities} identities and the common items: {items}."
+    return " ".join(
+        (f"Paired over {comparison.identities} identities and the common items: {items}.", *comparison.notes)
+    )
 
 
 def _bias_table(analysis: Analysis) -> Table:

@@ -18,7 +18,8 @@ from evenhand.judges import Judge, make_judge
 from evenhand.loops import run_async
 from evenhand.mitigations import MitigatedModel
 from evenhand.models import CallError, Model, make_model
-from evenhand.runner.plan import Plan, Trial, make_plan
+from evenhand.runner.growth import PINNED_META, plan_study, record, template_note
+from evenhand.runner.plan import Plan, Trial
 from evenhand.runner.progress import Progress, Silent
 from evenhand.runner.rejudge import judge_pending
 from evenhand.runner.spending import Spending
@@ -26,15 +27,12 @@ from evenhand.runner.watch import Watch
 from evenhand.runner.writer import Writer
 from evenhand.study import Store, StudySpec
 from evenhand.study.notes import ADJUSTMENTS, LIMITS, adjustment_notes
+from evenhand.study.reading import FIXED_META, TEMPLATE_META
 from evenhand.study.rows import encode_request, judgement_row, trial_row
-from evenhand.study.spec import SPEC_FILE
 from evenhand.study.splits import trained_items
-from evenhand.study.store import STORE_FILE
 
 # With nothing but failures after this many calls, the set-up is wrong and the rest would be wasted.
 _GIVE_UP_AFTER = 20
-_PINNED = "hub_revisions"
-_FIXED = "fixed"
 _RECORDED_PACKAGES = ("evenhand", "numpy", "polars", "aiohttp", "torch", "transformers", "peft", "datasets")
 
 
@@ -44,8 +42,8 @@ class RunResult:
 
     Attributes:
         directory: the study's directory.
-        planned: trials in the grid.
-        answered: trials of the grid and before that have a response now.
+        planned: trials that this run and those before it asked for.
+        answered: how many of them have a response now.
         new: responses this run added.
         failed: cells whose calls failed for good.
         interrupted: whether the run was stopped before its end.
@@ -79,20 +77,22 @@ def run_study(
     Raises:
         EvenhandError: anything a user can fix; what was answered before it is kept.
     """
+    if spec.data_dir:
+        # The files that a study keeps are read from elsewhere.
+        spec = spec.model_copy(update={"data_dir": spec.data_dir.absolute()})
     # Names and data first: a mistake in them must not leave half a study behind.
     chosen = model or make_model(spec.model, spec.options.options())
     if spec.decoding.top_k is None:
         resolved = spec.decoding.model_copy(update={"top_k": chosen.default_top_k})
         spec = spec.model_copy(update={"decoding": resolved})
-    plan = make_plan(spec, _pinned(directory))
+    plan = plan_study(spec, directory)
     chosen.keep_state_in(directory)
     chosen = MitigatedModel(chosen, plan.mitigation)
     _check_kept_apart(plan, spec.options.adapter)
     with Store.create(directory) as store:
         _check_fixed(store, spec)
         store.add_design([(s, plan.items(s)) for s in plan.suites], plan.judges, plan.identities)
-        store.set_meta(_PINNED, plan.source.pinned)
-        (directory / SPEC_FILE).write_text(spec.to_toml(), encoding="utf-8")
+        store.set_meta(PINNED_META, plan.source.pinned)
         return run_async(_Engine(plan, store, chosen, progress or Silent()).run())
 
 
@@ -144,7 +144,7 @@ class _Engine:
                 await self._close(outcome)
         return RunResult(
             directory=self._store.directory,
-            planned=self._plan.size,
+            planned=self._store.planned(),
             answered=self._store.count_trials(),
             new=self._answered,
             failed=self._store.count_failed(),
@@ -169,7 +169,11 @@ class _Engine:
             _versions(),
             self._model.settings(),
         )
-        self._progress.begin(self._plan.size, min(self._store.count_trials(), self._plan.size))
+        record(self._store, self._plan, self._run)
+        if note := template_note(self._plan, self._model.settings()):
+            self._store.set_meta(TEMPLATE_META, note)
+            self._progress.note(note)
+        self._progress.begin(self._plan.size, self._plan.count_done(self._store))
 
     async def _close(self, outcome: str) -> None:
         await self._model.aclose()
@@ -281,15 +285,6 @@ def _graceful_interrupt(stop: object) -> Iterator[None]:
         loop.remove_signal_handler(signal.SIGINT)
 
 
-def _pinned(directory: Path) -> dict[str, str] | None:
-    """Hub revisions an earlier run of this study used."""
-    if not (directory / STORE_FILE).exists():
-        return None
-    with Store.open(directory) as store:
-        pinned: dict[str, str] | None = store.meta(_PINNED)
-        return pinned
-
-
 def _check_fixed(store: Store, spec: StudySpec) -> None:
     """Refuse to mix answers that were asked for under different settings.
 
@@ -297,9 +292,9 @@ def _check_fixed(store: Store, spec: StudySpec) -> None:
         SpecError: a setting that is fixed for a study differs from its first run.
     """
     fixed = spec.fixed()
-    before = store.meta(_FIXED)
+    before = store.meta(FIXED_META)
     if before is None:
-        store.set_meta(_FIXED, fixed)
+        store.set_meta(FIXED_META, fixed)
         before = fixed
     for key in {**before, **fixed}:
         # Studies of earlier versions fixed the limit of tokens; it can be raised now.

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from evenhand.errors import SpecError
-from evenhand.identities import BASELINES, select
+from evenhand.identities import BASELINES, catalogues_of, select
 from evenhand.judges import make_judge
 from evenhand.mitigations import Mitigation, make_mitigation
 from evenhand.personalizers import Personalizer, baseline_messages, make_personalizer
@@ -43,6 +43,7 @@ class Plan:
     judges: dict[str, str]
     source: DataSource
     mitigation: Mitigation
+    catalogues: dict[str, str]
 
     @property
     def senders(self) -> list[tuple[str, Personalizer | None, Identity]]:
@@ -62,18 +63,41 @@ class Plan:
         found = {p.name: [i.name for i in people if not p.supports(i)] for p in self.personalizers}
         return {name: names for name, names in found.items() if names}
 
+    @property
+    def without_system(self) -> list[str]:
+        """Baselines, and personalizers, whose conversations have no system message."""
+        found = {}
+        for name, personalizer, identity in self.senders:
+            sent = self.mitigation.rewrite(_messages(personalizer, identity, "?"))
+            if sent[0].role != "system":
+                found[identity.name if personalizer is None else name] = True
+        return list(found)
+
     def items(self, loaded: LoadedSuite) -> tuple[Item, ...]:
         """The items of a suite that this study asks."""
-        items = loaded.items
-        if self.spec.split != "all":
-            items = tuple(i for i in items if split_of(loaded.suite.id, i.id) == self.spec.split)
-        return items[: self.spec.limits.get(loaded.suite.id, self.spec.limit)]
+        return self.unlimited(loaded)[: self.spec.limits.get(loaded.suite.id, self.spec.limit)]
+
+    def unlimited(self, loaded: LoadedSuite) -> tuple[Item, ...]:
+        """The items of a suite that it could ask without a limit."""
+        if self.spec.split == "all":
+            return loaded.items
+        return tuple(i for i in loaded.items if split_of(loaded.suite.id, i.id) == self.spec.split)
 
     @property
     def size(self) -> int:
         """How many trials the grid has."""
         items = sum(len(self.items(s)) for s in self.suites)
         return items * len(self.senders) * self.spec.repeats
+
+    def count_done(self, store: Store) -> int:
+        """How many trials of the grid have a response."""
+        senders = {(name, identity.name) for name, _, identity in self.senders}
+        return sum(
+            (name, identity) in senders and repeat < self.spec.repeats
+            for loaded in self.suites
+            for item in self.items(loaded)
+            for name, identity, repeat in store.done_cells(loaded.suite.id, item.id)
+        )
 
     def trials(self, store: Store | None) -> Iterator[Trial]:
         """The trials that have no response yet, item by item, suites in step, all identities on an item together.
@@ -102,8 +126,15 @@ class Plan:
                     yield Trial(cell, item, request, self.judges[suite.id])
 
 
-def make_plan(spec: StudySpec, pinned: dict[str, str] | None = None) -> Plan:
+def make_plan(
+    spec: StudySpec, pinned: dict[str, str] | None = None, catalogues: Mapping[str, str] | None = None
+) -> Plan:
     """Resolve every name and load the data.
+
+    Args:
+        spec: the study.
+        pinned: hub revisions to load again.
+        catalogues: identity catalogue -> the version to read it in.
 
     Raises:
         SpecError: an unknown name, or personalizers that support none of the identities.
@@ -116,14 +147,16 @@ def make_plan(spec: StudySpec, pinned: dict[str, str] | None = None) -> Plan:
             raise SpecError(f"The judge '{judge}' is for '{suite}', which is not a suite of this study.")
         make_judge(judge)
     source = DataSource(spec.data_dir, pinned)
+    people = select(spec.identities, catalogues)
     plan = Plan(
         spec=spec,
         suites=tuple(load_suite(s, source) for s in suites),
-        identities=(*(BASELINES[b] for b in dict.fromkeys(spec.baselines)), *select(spec.identities)),
+        identities=(*(BASELINES[b] for b in dict.fromkeys(spec.baselines)), *people),
         personalizers=tuple(make_personalizer(p) for p in dict.fromkeys(spec.personalizers)),
         judges={s.id: spec.judges.get(s.id) or spec.judges.get(s.name) or s.judge for s in suites},
         source=source,
         mitigation=make_mitigation(spec.mitigation or NO_MITIGATION, spec.options.options()),
+        catalogues=catalogues_of(spec.identities, people, catalogues),
     )
     if spec.identities and all(i.is_baseline for _, _, i in plan.senders):
         raise SpecError(

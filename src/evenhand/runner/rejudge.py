@@ -15,6 +15,7 @@ from evenhand.models import CallError, ModelOptions
 from evenhand.runner.progress import Progress, Silent
 from evenhand.runner.writer import Writer
 from evenhand.study import Store
+from evenhand.study.held import write_study_file
 from evenhand.study.rows import judgement_row, response_of
 from evenhand.types import Item
 
@@ -107,6 +108,8 @@ def rejudge(
         if keep:
             for suite, name in judges.items():
                 store.set_judge(suite, name)
+            if judges and store.runs():
+                write_study_file(store)
         return done
 
 

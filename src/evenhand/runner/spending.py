@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from evenhand.runner.plan import Plan
@@ -34,7 +35,7 @@ class Estimate:
     cost: float | None
 
 
-def estimate(plan: Plan, store: Store | None) -> list[Estimate]:
+def estimate(plan: Plan, store: Store | None, known: Mapping[str, tuple[float, float]] | None = None) -> list[Estimate]:
     """Estimate what a run would take.
 
     Mitigations that ask more than once take more than that, unless earlier answers show it.
@@ -42,6 +43,7 @@ def estimate(plan: Plan, store: Store | None) -> list[Estimate]:
     Args:
         plan: what would be run.
         store: the study, when it is there already.
+        known: suite -> mean tokens per trial, where the study has no answers to go by.
     """
     counts: dict[str, list[int]] = {s.suite.id: [0, 0] for s in plan.suites}
     scored = {s.suite.id: s.suite.scoring == "logprobs" for s in plan.suites}
@@ -49,7 +51,7 @@ def estimate(plan: Plan, store: Store | None) -> list[Estimate]:
         count = counts[trial.cell[0]]
         count[0] += 1
         count[1] += sum(len(m.content) for m in trial.request.messages)
-    known = store.tokens_per_trial() if store else {}
+    known = {**(known or {}), **(store.tokens_per_trial() if store else {})}
     found = []
     for suite, (trials, characters) in counts.items():
         prompt = characters / _CHARACTERS_PER_TOKEN

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from evenhand.errors import StoreError
+from evenhand.study.connection import connect_unwritable
 from evenhand.study.schema import SCHEMA, SCHEMA_VERSION
 from evenhand.study.store import STORE_FILE, Store
 
@@ -56,7 +57,7 @@ def examine(directory: Path) -> Diagnosis:
     path = directory / STORE_FILE
     if not path.exists():
         raise StoreError(f"There is no study in {directory}.", "Give the directory that 'evenhand run' wrote.")
-    connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+    connection, scratch = connect_unwritable(path)
     try:
         problems = _problems(connection)
         trials = _number(connection, "SELECT count(*) FROM trials")
@@ -64,6 +65,8 @@ def examine(directory: Path) -> Diagnosis:
         return Diagnosis(str(directory), tuple(problems), trials, _number(connection, query))
     finally:
         connection.close()
+        if scratch is not None:
+            scratch.cleanup()
 
 
 def repair(directory: Path) -> Diagnosis:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,13 @@ import orjson
 
 from evenhand.study.schema import TABLES
 from evenhand.types import Item
+
+# Keys of ``meta``: the grids that the runs asked for, what they fix, and the versions of the identities' catalogues.
+GRIDS_META = "grids"
+FIXED_META = "fixed"
+CATALOGUES_META = "catalogues"
+# What the model's chat template adds of its own.
+TEMPLATE_META = "template_note"
 
 
 class Reader:
@@ -53,6 +60,33 @@ class Reader:
     def count_replaced(self) -> int:
         """Answers that were cut, and asked again under a higher limit."""
         return int(self._value("SELECT count(*) FROM replaced") or 0)
+
+    def planned(self) -> int:
+        """Cells that any run asked for: the union of their grids, and whatever has an answer."""
+        corners: dict[tuple[str, str, str], list[tuple[int, int]]] = {}
+        for grid in self.meta(GRIDS_META, []):
+            for suite, items in grid["items"].items():
+                for personalizer, identity in grid["senders"]:
+                    corners.setdefault((suite, personalizer, identity), []).append((items, grid["repeats"]))
+        # A study from before grids were kept only knows how large its runs were.
+        largest = int(self._value("SELECT max(planned) FROM runs") or 0)
+        return max(sum(map(_staircase, corners.values())), largest, self.count_trials() + self.count_failed())
+
+    def catalogues(self) -> dict[str, str]:
+        """Identity catalogue -> the version that this study's identities come from."""
+        known: dict[str, str] | None = self.meta(CATALOGUES_META)
+        # Versions are kept since the second one of the paper's catalogue.
+        return known if known is not None else {"paper": "1"} if self.count_trials() else {}
+
+    def personalizers(self) -> list[str]:
+        """Personalizers with answers, the oldest first."""
+        query = "SELECT personalizer FROM trials WHERE personalizer != 'none' GROUP BY 1 ORDER BY min(id)"
+        return [row[0] for row in self._db.execute(query)]
+
+    def judges_in_use(self) -> dict[str, str]:
+        """Suite -> its judge, of suites that have answers."""
+        query = "SELECT suite, judge FROM suites s WHERE EXISTS (SELECT 1 FROM trials t WHERE t.suite = s.suite)"
+        return dict(self._db.execute(query))
 
     def count_trials(self) -> int:
         return int(self._value("SELECT count(*) FROM trials") or 0)
@@ -182,6 +216,15 @@ class Reader:
     def _value(self, query: str) -> Any:
         row = self._db.execute(query).fetchone()
         return row[0] if row else None
+
+
+def _staircase(corners: Sequence[tuple[int, int]]) -> int:
+    """Cells in a union of grids (items, repeats) that all begin at the first item and the first repeat."""
+    cells, high = 0, 0
+    for items, repeats in sorted(corners, reverse=True):
+        cells += items * max(repeats - high, 0)
+        high = max(high, repeats)
+    return cells
 
 
 def _dicts(cursor: sqlite3.Cursor) -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import sqlite3
@@ -14,8 +15,9 @@ from typing import Any, Self
 import orjson
 
 from evenhand.errors import StoreError
+from evenhand.study.connection import Scratch, bring_up_to_date, connect, connect_reading
 from evenhand.study.reading import Reader
-from evenhand.study.schema import ADDED, SCHEMA, SCHEMA_VERSION
+from evenhand.study.schema import SCHEMA, SCHEMA_VERSION
 from evenhand.suites import LoadedSuite
 from evenhand.types import Identity, Item
 
@@ -26,14 +28,17 @@ _CELL = "(suite, item, personalizer, identity, repeat) = (?, ?, ?, ?, ?)"
 
 
 class Store(Reader):
-    """Opens one study directory. One writer at a time; any number of readers.
+    """Opens one study directory. One writer at a time; any number of readers, also where nothing can be written.
 
     Use :meth:`create` to write and :meth:`open` to read.
     """
 
-    def __init__(self, directory: Path, connection: sqlite3.Connection, lock: int | None) -> None:
+    def __init__(
+        self, directory: Path, connection: sqlite3.Connection, lock: int | None, scratch: Scratch | None = None
+    ) -> None:
         super().__init__(directory, connection)
         self._lock = lock
+        self._scratch = scratch
         newest = "SELECT max(n) FROM (SELECT max(id) AS n FROM trials UNION ALL SELECT max(id) FROM replaced)"
         self._next_trial = 1 + (self._value(newest) or 0)
 
@@ -47,12 +52,12 @@ class Store(Reader):
         lock = cls.lock(directory)
         path = directory / STORE_FILE
         fresh = not path.exists() or path.stat().st_size == 0
-        connection = _connect(path, directory)
+        connection = connect(path)
         if fresh:
             with connection:
                 connection.executescript(SCHEMA)
                 connection.execute("INSERT INTO meta VALUES ('schema_version', ?)", (str(SCHEMA_VERSION),))
-        _check_version(connection, path)
+        bring_up_to_date(connection, path)
         return cls(directory, connection, lock)
 
     @staticmethod
@@ -67,14 +72,30 @@ class Store(Reader):
             lock = os.open(directory / _LOCK_FILE, os.O_CREAT | os.O_RDWR, 0o644)
         except OSError as error:
             raise StoreError(f"Cannot write to {directory}: {error.strerror}.", "Choose another --out.") from None
+        for wait_s in (0.05, 0.1, 0.2, None):  # somebody may be looking whether it is held, for a moment
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return lock
+            except OSError:
+                if wait_s is not None:
+                    time.sleep(wait_s)
+        os.close(lock)
+        raise StoreError(f"Another run is writing to the study {directory}.", "Wait for it, or choose another --out.")
+
+    @staticmethod
+    def is_locked(directory: Path) -> bool:
+        """Whether a run is writing to a directory now."""
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock = os.open(directory / _LOCK_FILE, os.O_RDONLY)
         except OSError:
+            return False
+        try:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError as error:
+            return error.errno in (errno.EWOULDBLOCK, errno.EACCES)
+        finally:
             os.close(lock)
-            raise StoreError(
-                f"Another run is writing to the study {directory}.", "Wait for it, or choose another --out."
-            ) from None
-        return lock
+        return False
 
     @classmethod
     def open(cls, directory: Path) -> Self:
@@ -86,12 +107,13 @@ class Store(Reader):
         path = directory / STORE_FILE
         if not path.exists():
             raise StoreError(f"There is no study in {directory}.", "Give the directory that 'evenhand run' wrote.")
-        connection = _connect(path, directory)
-        _check_version(connection, path)
-        return cls(directory, connection, None)
+        connection, scratch = connect_reading(path)
+        return cls(directory, connection, None, scratch)
 
     def close(self) -> None:
         self._db.close()
+        if self._scratch is not None:
+            self._scratch.cleanup()
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
@@ -236,34 +258,6 @@ class Store(Reader):
     def set_judge(self, suite: str, judge: str) -> None:
         with self.transaction():
             self._db.execute("UPDATE suites SET judge = ? WHERE suite = ?", (judge, suite))
-
-
-def _connect(path: Path, directory: Path) -> sqlite3.Connection:
-    try:
-        # The writer's thread is not the one that opened the file; one thread at a time uses it.
-        connection = sqlite3.connect(path, check_same_thread=False, timeout=30)
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = NORMAL")
-        return connection
-    except sqlite3.Error as error:
-        raise StoreError(f"{path} cannot be opened: {error}.", f"Check that {directory} is a study.") from None
-
-
-def _check_version(connection: sqlite3.Connection, path: Path) -> None:
-    try:
-        row = connection.execute("SELECT value FROM meta WHERE key = 'schema_version'").fetchone()
-        found = int(row[0])
-    except (sqlite3.Error, TypeError, ValueError):
-        raise StoreError(f"{path} is damaged or not a study.", f"See 'evenhand doctor {path.parent}'.") from None
-    if found > SCHEMA_VERSION:
-        raise StoreError(
-            f"{path} was written by a newer evenhand (schema {found}, this one knows {SCHEMA_VERSION}).",
-            "Upgrade evenhand.",
-        )
-    for version in range(found + 1, SCHEMA_VERSION + 1):
-        with connection:
-            connection.executescript(ADDED[version])
-            connection.execute("UPDATE meta SET value = ? WHERE key = 'schema_version'", (str(version),))
 
 
 def _dump(value: object) -> str:

@@ -1,0 +1,112 @@
+"""What a study that is there already decides about the next run of it, and what that run adds."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from evenhand.errors import SpecError, one_line
+from evenhand.runner.plan import NO_PERSONALIZER, Plan, make_plan
+from evenhand.study import Store, StudySpec
+from evenhand.study.held import write_study_file
+from evenhand.study.reading import CATALOGUES_META, GRIDS_META
+from evenhand.study.store import STORE_FILE
+
+RUNS_DIRECTORY = "runs"
+PINNED_META = "hub_revisions"
+
+
+def plan_study(spec: StudySpec, directory: Path) -> Plan:
+    """The plan of a run in a directory, which may hold a study already.
+
+    That study's hub revisions, catalogue versions and judges hold on.
+
+    Raises:
+        SpecError: an unknown name, personalizers that would be pooled with others without a word, or another judge.
+        DataError: data that is missing or malformed.
+    """
+    if not (directory / STORE_FILE).exists():
+        return make_plan(spec)
+    with Store.open(directory) as store:
+        plan = make_plan(spec, store.meta(PINNED_META), store.catalogues())
+        _check_personalizers(store, plan)
+        return replace(plan, judges=_judges(store, plan))
+
+
+def record(store: Store, plan: Plan, run: int) -> None:
+    """Keep what a run asks for: its grid, its catalogues' versions and its file; ``study.toml`` says what is held."""
+    grid = {
+        "items": {s.suite.id: len(plan.items(s)) for s in plan.suites},
+        "senders": [[name, identity.name] for name, _, identity in plan.senders],
+        "repeats": plan.spec.repeats,
+    }
+    grids = store.meta(GRIDS_META, [])
+    store.set_meta(GRIDS_META, grids if grid in grids else [*grids, grid])
+    store.set_meta(CATALOGUES_META, {**store.catalogues(), **plan.catalogues})
+    file = store.directory / RUNS_DIRECTORY / f"{run:04d}.toml"
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(plan.spec.to_toml(), encoding="utf-8")
+    write_study_file(store)
+
+
+def template_note(plan: Plan, settings: Mapping[str, Any]) -> str:
+    """What to say where the model's chat template speaks although no system message is sent; "" otherwise."""
+    adds, silent = settings.get("template_adds"), plan.without_system
+    if not adds or not silent:
+        return ""
+    which = "bare is not bare" if "bare" in silent else f"not what it seems: {', '.join(silent)}"
+    where = f"where no system message is sent ({', '.join(silent)})"
+    return f"{which}: {where}, the model's chat template adds {one_line(adds)!r}."
+
+
+def _check_personalizers(store: Store, plan: Plan) -> None:
+    """Refuse to pool ways of telling who the user is, unless all of them are named.
+
+    Raises:
+        SpecError: the study has answers through a personalizer that the run does not name.
+    """
+    held, asked = store.personalizers(), [p.name for p in plan.personalizers]
+    missing = [name for name in held if name not in asked]
+    if not missing or all(name == NO_PERSONALIZER for name, _, _ in plan.senders):
+        return
+    added = [name for name in asked if name not in held]
+    together = [*held, *added]
+    if added:
+        problem = f"{_named(added)} would be pooled with {_named(held)}, by which the study {store.directory} was run."
+        fix = f"Write {_option(together)} to add it, {_option(held)} to go on without it, or choose another --out."
+    else:
+        problem = f"The study {store.directory} was run by {_named(held)}, and {_named(missing)} is not named."
+        fix = f"Write {_option(together)}, or choose another --out."
+    raise SpecError(f"The personalizer {problem}" if added else problem, fix)
+
+
+def _judges(store: Store, plan: Plan) -> dict[str, str]:
+    """Suite -> judge: the study's, where it has answers.
+
+    Raises:
+        SpecError: the run names another one.
+    """
+    kept = store.judges_in_use()
+    for loaded in plan.suites:
+        suite = loaded.suite
+        named = plan.spec.judges.get(suite.id) or plan.spec.judges.get(suite.name)
+        if suite.id in kept and named and named != kept[suite.id]:
+            raise SpecError(
+                f"The study {store.directory} judges {suite.id} by {kept[suite.id]}, not by {named}.",
+                f"Leave --judge out, or change it for all its answers first: evenhand judge again "
+                f"{shlex.quote(str(store.directory))} --judge {suite.id}={named}",
+            )
+    return {suite: kept.get(suite, judge) for suite, judge in plan.judges.items()}
+
+
+def _named(names: list[str]) -> str:
+    return ", ".join(f"'{name}'" for name in names)
+
+
+def _option(names: list[str]) -> str:
+    if any(c in name for name in names for c in "{, "):
+        return " ".join(f"--personalizer {shlex.quote(name)}" for name in names)
+    return f"--personalizer {','.join(names)}"
