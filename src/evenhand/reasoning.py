@@ -61,8 +61,8 @@ class Split:
 def split_reasoning(text: str, *, finished: bool = True) -> Split:
     """Take the thoughts out of ``text``.
 
-    Tags that are quoted, or that stand in a code block or a JSON object, are part of the answer. A trace that was opened
-    at the start and never closed is all there is: the answer is empty.
+    Tags that are quoted, or that stand in a code block or a JSON object, are part of the answer. A trace that was
+    opened at the start and never closed is all there is: the answer is empty.
 
     Args:
         text: what the model wrote.
