@@ -126,16 +126,18 @@ def analyze(path: Path | str, settings: Settings | None = None, policy: Path | s
 
 def analyze_store(store: Store, settings: Settings | None = None, policy: Path | str | None = None) -> Analysis:
     """Analyse an open study; see :func:`analyze`."""
-    rows, left_out = store.scores(), 0
+    rows, failures, left_out = store.scores(), store.failed_cells(), 0
     if policy is not None:
         legitimate = _legitimate_items(store, POLICY if policy == "shipped" else Path(policy))
         kept = [row for row in rows if (row[0], row[3]) not in legitimate]
         rows, left_out = kept, len(rows) - len(kept)
+        failures = [row for row in failures if (row[0], row[3]) not in legitimate]
     found = summarize(
         rows,
         [(row["name"], row["category"]) for row in store.identities()],
         planned=store.planned(),
         failed=store.count_failed(),
+        failures=failures,
         left_out=left_out,
         parts={row["name"]: row["parts"] for row in store.identities() if row["parts"]},
         settings=settings,
