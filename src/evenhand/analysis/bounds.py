@@ -2,8 +2,8 @@
 
 Every missing score lies in [0, 100]. Filling an identity's missing cells moves its mean along a line, so that the
 identity means are ``base + pull @ x`` with one ``x`` in [0, 1] per identity and axis: 0 fills with 0, 1 with 100.
-PB squared is convex in ``x``: its minimum is a bounded least squares problem, its maximum lies at a vertex. What was not
-asked yet is not filled: it is missing for all identities together.
+PB squared is convex in ``x``: its minimum is a bounded least squares problem, its maximum lies at a vertex. What was
+not asked yet is not filled: it is missing for all identities together.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from evenhand.analysis.breakdown import gap, lowest
 from evenhand.analysis.marginals import marginals
 from evenhand.analysis.resampling import noise_draws
 from evenhand.analysis.scores import Floats, SuiteScores, tabulate
-from evenhand.types import AXES
+from evenhand.types import AXES, BASELINE_CATEGORY
 
 # Up to so many identities with something missing, every vertex is tried.
 _ALL_VERTICES = 12
-_SCORE = 8
+_CATEGORY, _SCORE = 6, 8
 
 Range = tuple[float, float]
 Row = Sequence[Any]
@@ -58,7 +58,7 @@ class Bounds:
     """Bounds of a study's results.
 
     Attributes:
-        filled: missing trials that were filled.
+        filled: missing trials that were filled; baselines are no part of PB, and theirs do not count.
         plugin: "safety", "utility", "joint" -> from where to where the plug-in PB can lie.
         pb: the same of the corrected PB, with intervals.
         axes: axis -> scores, gap, lowest.
@@ -105,7 +105,7 @@ def find_bounds(
         draws, seed: of the bootstrap.
     """
     kept = [row for row in rows if row[_SCORE] is not None or is_missing(row)]
-    filled = sum(row[_SCORE] is None for row in kept)
+    filled = sum(row[_SCORE] is None and row[_CATEGORY] != BASELINE_CATEGORY for row in kept)
     low, high = (_common(tabulate([_fill(row, end) for row in kept], identities)) for end in (0.0, 1.0))
     if not filled or not low:
         return None

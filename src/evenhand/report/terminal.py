@@ -168,8 +168,9 @@ def _bias_table(analysis: Analysis) -> Table:
                 points(pb.noise_floor, 2),
                 p_value(pb.p_value),
             )
-    joint = analysis.pb["joint"] or analysis.pb["safety"] or analysis.pb["utility"]
-    table.caption = verdict(joint)
+    name = next((name for name in ("joint", *AXES) if analysis.pb[name]), "joint")
+    bounds = analysis.missing.bounds
+    table.caption = verdict(analysis.pb[name], bounds.pb.get(name) if bounds else None)
     table.caption_justify = "left"
     return table
 
