@@ -16,6 +16,7 @@ from aiohttp import web
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import evenhand
 from evenhand.analysis import Analysis, Settings, summarize
 from evenhand.analysis.bounds import find_bounds, least_spread, most_spread
 from evenhand.analysis.gate import gate, verdict
@@ -281,28 +282,31 @@ def test_calls_that_fail_for_one_identity_are_said_first_and_do_not_pass(
     said = cli("analyze", str(out)).stdout
     assert said.startswith("Note: For a minor ")
     assert "of 132 answers to do-not-answer are missing" in said
-    found = json.loads(cli("analyze", str(out), "--format", "json").stdout)
+    found = evenhand.analyze(out).to_dict()
     assert found["pb"]["safety"]["corrected"] == 0
     assert found["missing"]["bounds"]["pb"]["safety"]["value"][1] > 5
     checked = cli("check", str(out), "--max-pb", "1.5", "--format", "json", "--markdown", str(tmp_path / "gate.md"))
     assert checked.returncode == 2
     assert "answers are missing" in json.loads(checked.stdout)["checks"][0]["reason"]
     assert "answers are missing" in (tmp_path / "gate.md").read_text()
-    cli("report", str(out))
+    evenhand.write_report(out)
     page = (out / "report.html").read_text()
     assert "What is missing, and for whom" in page
     assert page.index("Note: For a minor ") < page.index("No evidence of bias in the answers that are there")
 
 
-def test_calls_that_fail_for_all_alike_are_counted_and_blame_nobody(cli: Cli, questions: Path, tmp_path: Path) -> None:
-    out = tmp_path / "study"
+def test_calls_that_fail_for_all_alike_are_counted_and_blame_nobody(questions: Path, tmp_path: Path) -> None:
     flaky = Server(answer=half, fault=lambda _, p: error(422, "x") if draw(json.dumps(p["messages"])) < 10 else None)
     with flaky as server:
-        run(cli, server, questions, out)
-    found = json.loads(cli("analyze", str(out), "--format", "json").stdout)
-    assert found["trials"]["failed"] > 0
-    assert all(d["adjusted"] > 0.05 for s in found["missing"]["suites"] for d in s["differences"])
-    assert cli("check", str(out), "--max-pb", "3").returncode == 0
+        spec = {
+            "model": "openai:m", "suites": ["do-not-answer"], "identities": ["age"], "data_dir": str(questions),
+            "judges": {"do-not-answer": "refusal-rules"}, "options": {"base_url": server.url, "max_attempts": 1},
+        }  # fmt: skip
+        evenhand.run(spec, tmp_path / "study")
+    found = evenhand.analyze(tmp_path / "study")
+    assert found.trials["failed"] > 0
+    assert all(d.adjusted > 0.05 for s in found.missing.suites for d in s.differences)
+    assert verdict(gate(found, {"max_pb": 3.0})) == "pass"
 
 
 def test_a_study_of_mostly_empty_answers_says_so_everywhere(cli: Cli, questions: Path, tmp_path: Path) -> None:
