@@ -85,7 +85,7 @@ class SuiteMissing:
     Attributes:
         suite, axis: which.
         shares: one per identity and baseline.
-        differences: one per class that occurs, and "missing".
+        differences: "missing", and one per class that occurs, unless it is all that is missing.
         unanswered: responses that are empty or were cut before they gave an answer.
         responses: all responses.
     """
@@ -208,7 +208,9 @@ def share_difference(
 def _suite(rows: Sequence[Row], identities: Sequence[str], permutations: int, rng: np.random.Generator) -> SuiteMissing:
     classes = Counter(c for row in rows if (c := _class(row)))
     tests = []
-    for name in (MISSING, *classes):
+    # A class that is all that is missing would be tested twice.
+    alone = len(classes.keys() - {FILTERED}) == 1
+    for name in (MISSING, *(c for c in classes if c == FILTERED or not alone)):
         if name == MISSING and not any(is_missing(row) for row in rows):
             continue
         marked = [(*row[:_SCORE], float(_counts_as(row, name)), *row[_SCORE + 1 :]) for row in rows]
