@@ -144,7 +144,7 @@ def analyze_store(store: Store, settings: Settings | None = None, policy: Path |
         remarks=study_notes(store),
     )
     note: str | None = store.meta(TEMPLATE_META)
-    return replace(found, notes=(note, *found.notes)) if note else found
+    return replace(found, notes=(*found.notes, note)) if note else found
 
 
 def _legitimate_items(store: Store, policy: Path) -> set[tuple[str, str]]:
