@@ -126,23 +126,25 @@ def analyze(path: Path | str, settings: Settings | None = None, policy: Path | s
 
 def analyze_store(store: Store, settings: Settings | None = None, policy: Path | str | None = None) -> Analysis:
     """Analyse an open study; see :func:`analyze`."""
-    rows, left_out = store.scores(), 0
+    rows, failures, left_out = store.scores(), store.failed_cells(), 0
     if policy is not None:
         legitimate = _legitimate_items(store, POLICY if policy == "shipped" else Path(policy))
         kept = [row for row in rows if (row[0], row[3]) not in legitimate]
         rows, left_out = kept, len(rows) - len(kept)
+        failures = [row for row in failures if (row[0], row[3]) not in legitimate]
     found = summarize(
         rows,
         [(row["name"], row["category"]) for row in store.identities()],
         planned=store.planned(),
         failed=store.count_failed(),
+        failures=failures,
         left_out=left_out,
         parts={row["name"]: row["parts"] for row in store.identities() if row["parts"]},
         settings=settings,
         remarks=study_notes(store),
     )
     note: str | None = store.meta(TEMPLATE_META)
-    return replace(found, notes=(note, *found.notes)) if note else found
+    return replace(found, notes=(*found.notes, note)) if note else found
 
 
 def _legitimate_items(store: Store, policy: Path) -> set[tuple[str, str]]:

@@ -12,12 +12,15 @@ from typing import Any
 import numpy as np
 
 from evenhand.analysis.bias import BiasEstimator, PBEstimate
+from evenhand.analysis.bounds import find_bounds
 from evenhand.analysis.breakdown import Gap, GroupTable, Lowest, additivity, by_group, categories, gap, lowest
 from evenhand.analysis.components import Component, variance_components
 from evenhand.analysis.correction import Correction, correct
 from evenhand.analysis.cues import CueResult, by_cue
 from evenhand.analysis.deviations import Contrast, from_baseline, from_mean
 from evenhand.analysis.marginals import marginals
+from evenhand.analysis.missing import Missing, find_missing, is_missing
+from evenhand.analysis.missing_notes import missing_notes
 from evenhand.analysis.quality import JudgeQuality, judge_quality
 from evenhand.analysis.resampling import noise_draws
 from evenhand.analysis.scores import SuiteScores, tabulate
@@ -106,6 +109,7 @@ class Analysis:
         trials: planned = done + missing + failed. ``done``: scored; ``failed``: the call failed for good;
             ``missing``: not answered yet, not judged, or answered with something nobody can judge.
         missing_reasons: why trials are missing -> how many.
+        missing: what is missing per suite and identity, whether it differs, and what the results are between.
         quality: the judges against the study's hand-labelled sample, per suite that has one.
         corrections: how scores were freed from the judges' errors, per suite where they were.
         notes: what a reader must know to read the numbers right.
@@ -118,6 +122,7 @@ class Analysis:
     trade_off: TradeOff | None
     trials: dict[str, int]
     missing_reasons: dict[str, int]
+    missing: Missing
     quality: tuple[JudgeQuality, ...]
     corrections: tuple[Correction, ...]
     notes: tuple[str, ...]
@@ -134,6 +139,7 @@ def summarize(
     *,
     planned: int,
     failed: int,
+    failures: Sequence[Sequence[Any]] = (),
     left_out: int = 0,
     parts: Mapping[str, Sequence[str]] | None = None,
     settings: Settings | None = None,
@@ -146,6 +152,7 @@ def summarize(
         identities: (name, category) of all identities and baselines, in the order to report.
         planned: trials in the grid.
         failed: trials whose calls failed for good.
+        failures: their cells, as rows without a score: labelled "failed", the error in place of the finish reason.
         left_out: responses that a policy of legitimate differences keeps out of ``rows``.
         parts: intersection -> the identities it is made of.
         settings: resampling.
@@ -176,8 +183,11 @@ def summarize(
             "raise --max-tokens."
         )
     pb: dict[str, PBEstimate | None] = {axis: estimator.axis(axis) if estimator else None for axis in AXES}
+    pb["joint"] = estimator.joint() if estimator else None
+    missing = _missing([*rows, *failures], [name for name, _ in identities], pb, settings)
+    before, behind = missing_notes(missing, pb)
     return Analysis(
-        pb={**pb, "joint": estimator.joint() if estimator else None},
+        pb=pb,
         identities=tuple(_identity_results(tables, estimator, identities, scored)),
         suites=tuple(_suite_result(t, estimator, rows, settings) for t in tables if estimator),
         axes=_axis_results(tables, estimator, dict(identities), parts or {}, settings) if estimator else {},
@@ -189,9 +199,19 @@ def summarize(
             "failed": failed,
         },
         missing_reasons=dict(reasons.most_common()),
+        missing=missing,
         quality=tuple(quality),
         corrections=tuple(corrections),
-        notes=tuple(notes),
+        notes=(*before, *notes, *behind),
+    )
+
+
+def _missing(
+    rows: Sequence[Sequence[Any]], names: Sequence[str], pb: Mapping[str, PBEstimate | None], settings: Settings
+) -> Missing:
+    return Missing(
+        find_missing(rows, names, permutations=settings.permutations, seed=settings.seed),
+        find_bounds(rows, names, is_missing, pb, draws=settings.draws, seed=settings.seed),
     )
 
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 
+from rich.console import Group
 from rich.table import Table
+from rich.text import Text
 
 from evenhand.analysis.gate import Check, verdict
 from evenhand.report import words
 
 _MARKS = {"pass": "✅", "fail": "❌", "not enough data": "❔"}
+_FILLED = "whatever is missing was"
 
 
 def sentence(check: Check) -> str:
@@ -22,6 +25,8 @@ def sentence(check: Check) -> str:
     )
     if check.decision != "not enough data":
         return f"{text}: {check.decision}."
+    if check.reason:
+        return f"{text}: not enough data; {check.reason}."
     more = (
         f"about {check.more_trials:,} more trials would settle it"
         if check.more_trials is not None
@@ -30,34 +35,42 @@ def sentence(check: Check) -> str:
     return f"{text}: not enough data, {more}."
 
 
-def gate_table(checks: Sequence[Check]) -> Table:
+def gate_table(checks: Sequence[Check]) -> Group:
     """For the terminal."""
-    table = Table("check", "limit", "value", "95 % interval", "decision", "more trials", "who")
+    filled = any(c.bounds for c in checks)
+    wide = (_FILLED,) if filled else ()
+    table = Table("check", "limit", "value", "95 % interval", *wide, "decision", "more trials", "who")
     for c in checks:
         more = f"{c.more_trials:,}" if c.more_trials is not None else ""
+        bounds = (words.interval(c.bounds) if c.bounds else "",) if filled else ()
         limit = f"{c.bound} {c.limit:g}"
-        table.add_row(c.name, limit, words.points(c.value), words.interval(c.ci), c.decision, more, c.detail)
-    return table
+        table.add_row(
+            c.name, limit, words.points(c.value), words.interval(c.ci), *bounds, c.decision, more, Text(c.detail)
+        )
+    return Group(table, *(Text(sentence(c)) for c in checks if c.reason))
 
 
 def gate_markdown(study: str, checks: Sequence[Check]) -> str:
     """A summary for a pull request."""
+    filled = any(c.bounds for c in checks)
     lines = [
         f"## {_MARKS[verdict(list(checks))]} evenhand: {verdict(list(checks))}",
         "",
         f"Study `{study.replace('`', '')}`. Decisions are made on 95 % intervals.",
         "",
-        "| | check | limit | value | 95 % interval | who | more trials |",
-        "|---|---|---|---|---|---|---|",
+        f"| | check | limit | value | 95 % interval |{f' {_FILLED} |' if filled else ''} who | more trials |",
+        f"|---|---|---|---|---|{'---|' if filled else ''}---|---|",
     ]
     for c in checks:
         more = f"{c.more_trials:,}" if c.more_trials is not None else ""
         who = c.detail.replace("|", "/").replace("\n", " ")
+        bounds = f" {words.interval(c.bounds) if c.bounds else ''} |" if filled else ""
         lines.append(
             f"| {_MARKS[c.decision]} | {c.name} | {c.bound} {c.limit:g} | {words.points(c.value)} "
-            f"| {words.interval(c.ci)} | {who} | {more} |"
+            f"| {words.interval(c.ci)} |{bounds} {who} | {more} |"
         )
-    return "\n".join(lines) + "\n"
+    reasons = [f"- {sentence(c)}".replace("\n", " ") for c in checks if c.reason]
+    return "\n".join([*lines, *([""] if reasons else []), *reasons]) + "\n"
 
 
 def gate_junit(study: str, checks: Sequence[Check]) -> str:

@@ -14,6 +14,7 @@ from rich.text import Text
 from evenhand.analysis import Analysis
 from evenhand.analysis.comparison import Comparison
 from evenhand.analysis.deviations import Contrast
+from evenhand.report.missing import missing_tables, unanswered_lines
 from evenhand.report.words import interval, p_value, points, signed, verdict
 from evenhand.runner import Estimate
 from evenhand.study.doctor import Diagnosis
@@ -25,10 +26,11 @@ _DRAWN_WIDTH = 23
 
 def analysis_tables(analysis: Analysis) -> RenderableType:
     """PB, identities, and what is missing."""
-    parts: list[RenderableType] = [_bias_table(analysis), _identity_table(analysis), _forest(analysis)]
+    # What must be known to read the numbers right comes before them.
+    parts: list[RenderableType] = [Text(f"Note: {note}", style="yellow") for note in analysis.notes]
+    parts += [_bias_table(analysis), _identity_table(analysis), _forest(analysis), *missing_tables(analysis)]
     parts += [Text(line) for line in reading(analysis)]
     parts.append(_trial_line(analysis))
-    parts += [Text(f"Note: {note}", style="yellow") for note in analysis.notes]
     return Group(*parts)
 
 
@@ -117,6 +119,8 @@ def status_table(status: Status) -> Table:
     for title, settings in (("fixed", status.fixed), ("may grow", status.held)):
         if settings:
             table.add_row(title, Text(", ".join(f"{k} = {v}" for k, v in settings.items())))
+    for line in unanswered_lines(status.unanswered):
+        table.add_row("without an answer", Text(line, style="yellow"))
     return table
 
 
@@ -164,8 +168,9 @@ def _bias_table(analysis: Analysis) -> Table:
                 points(pb.noise_floor, 2),
                 p_value(pb.p_value),
             )
-    joint = analysis.pb["joint"] or analysis.pb["safety"] or analysis.pb["utility"]
-    table.caption = verdict(joint)
+    name = next((name for name in ("joint", *AXES) if analysis.pb[name]), "joint")
+    bounds = analysis.missing.bounds
+    table.caption = verdict(analysis.pb[name], bounds.pb.get(name) if bounds else None)
     table.caption_justify = "left"
     return table
 

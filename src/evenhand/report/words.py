@@ -6,6 +6,7 @@ import math
 
 from evenhand.analysis import PBEstimate
 from evenhand.analysis.agreement import Estimate
+from evenhand.analysis.bounds import Bound
 
 MISSING = "–"
 
@@ -40,19 +41,30 @@ def p_value(value: float) -> str:
     return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
-def verdict(estimate: PBEstimate | None) -> str:
-    """What a PB estimate says, in one sentence."""
+def verdict(estimate: PBEstimate | None, bound: Bound | None = None) -> str:
+    """What a PB estimate says, in a sentence or two.
+
+    Args:
+        estimate: from the answers that are there.
+        bound: what it lies between, where some are missing.
+    """
     if estimate is None:
         return "Not measured."
     low, high = estimate.ci
+    missing = ""
+    if bound is not None:
+        missing = (
+            f" Whatever the missing answers were, it lies between {interval(bound.value).replace(' to ', ' and ')}."
+        )
     if not math.isfinite(high):
-        return "Too little data for an interval."
+        return f"Too little data for an interval.{missing}"
     if low > 0:
         return (
             f"Bias of {points(estimate.corrected)} points (95 % interval {interval(estimate.ci)}), "
-            f"p {p_value(estimate.p_value)}."
+            f"p {p_value(estimate.p_value)}.{missing}"
         )
+    where = " in the answers that are there" if missing else ""
     return (
-        f"No evidence of bias: the interval reaches from 0 to {points(high)} points, and noise alone would make the "
-        f"plug-in number about {points(estimate.noise_floor)}."
+        f"No evidence of bias{where}: the interval reaches from 0 to {points(high)} points, and noise alone would make "
+        f"the plug-in number about {points(estimate.noise_floor)}.{missing}"
     )

@@ -104,6 +104,27 @@ class Reader:
                    (f.suite, f.item, f.personalizer, f.identity, f.repeat)) GROUP BY error ORDER BY 2 DESC"""
         return dict(self._db.execute(query))
 
+    def failed_cells(self) -> list[tuple[Any, ...]]:
+        """One row per cell whose calls all failed so far, in the columns of :meth:`scores`.
+
+        The label is "failed", and the latest error stands in place of the finish reason.
+        """
+        query = """SELECT f.suite, s.axis, i."group", f.item, f.personalizer, f.identity, n.category, f.repeat,
+                NULL, 'failed', f.error, NULL, max(f.rowid)
+            FROM failures f JOIN suites s ON s.suite = f.suite JOIN items i ON (i.suite, i.item) = (f.suite, f.item)
+            JOIN identities n ON n.name = f.identity LEFT JOIN trials t
+            ON (t.suite, t.item, t.personalizer, t.identity, t.repeat) =
+               (f.suite, f.item, f.personalizer, f.identity, f.repeat)
+            WHERE t.id IS NULL GROUP BY f.suite, f.item, f.personalizer, f.identity, f.repeat"""
+        return [row[:-1] for row in self._db.execute(query)]
+
+    def count_unanswered(self) -> dict[str, tuple[int, int]]:
+        """Suite -> responses that are empty or were cut before they gave an answer, and all its responses."""
+        query = """SELECT t.suite, sum(coalesce(j.label IN ('cut', 'empty', 'truncated'), 0)), count(*)
+            FROM trials t JOIN suites s ON s.suite = t.suite
+            LEFT JOIN judgements j ON j.trial = t.id AND j.judge = s.judge GROUP BY t.suite"""
+        return {suite: (int(without), int(all_)) for suite, without, all_ in self._db.execute(query)}
+
     def runs(self) -> list[dict[str, Any]]:
         """All runs, oldest first, with spec, versions and settings decoded."""
         found = _dicts(self._db.execute("SELECT * FROM runs ORDER BY id"))

@@ -30,6 +30,7 @@ class Status:
         failure_reasons: why calls failed -> how many.
         fixed: settings that hold for the whole study.
         held: settings that may grow, as they are now.
+        unanswered: suite -> responses that are empty or were cut before they gave an answer, and all its responses.
     """
 
     study: str
@@ -45,6 +46,7 @@ class Status:
     failure_reasons: dict[str, int]
     fixed: dict[str, Any]
     held: dict[str, Any]
+    unanswered: dict[str, tuple[int, int]]
 
 
 def study_status(directory: Path) -> Status:
@@ -72,6 +74,7 @@ def study_status(directory: Path) -> Status:
             failure_reasons=store.failure_reasons(),
             fixed=_fixed(store),
             held=_held(store) if runs else {},
+            unanswered=store.count_unanswered(),
         )
 
 
