@@ -340,6 +340,18 @@ def test_more_fields_and_headers_are_sent(kind: str, monkeypatch: pytest.MonkeyP
             ask(server, extra_headers=headers)
 
 
+@pytest.mark.parametrize("kind", [k for k in KINDS if k.values[0] == "anthropic"])
+def test_cached_tokens_are_priced_apart(kind: str, cli: Cli, tmp_path: Path) -> None:
+    prices = ("--price-in", "1", "--price-out", "0", "--price-cached", "0.1", "--format", "json")
+    with SERVERS[kind](THOUGHTS[kind]) as server:
+        done = cli(*command(server, tmp_path / "study", *prices), env=environment())
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["cached_tokens"] == 30 * 40
+    assert found["cost"] == pytest.approx(30 * (14 * 1 + 40 * 0.1) / 1e6)
+    assert "1,200 of its prompt tokens from the cache" in done.stderr
+
+
 # What goes wrong.
 
 

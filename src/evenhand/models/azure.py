@@ -58,10 +58,9 @@ class AzureModel(OpenAIModel):
 def _root(given: URL, deployment: str) -> URL:
     """Where a deployment's API starts; a full address, as Azure's portal shows it, is understood."""
     path = given.path.rstrip("/").removesuffix(f"/{completions.PATH}").rstrip("/")
-    query = given.query
+    query = given.query.copy()
     version = next((os.environ[name] for name in _VERSIONS if os.environ.get(name)), None)
     if "api-version" not in query and version and not path.endswith("/v1"):
-        query = query.copy()
         query["api-version"] = version
     if "/deployments/" not in path and not path.endswith("/v1"):
         path = path.removesuffix("/openai")

@@ -160,10 +160,10 @@ def read(body: object, latency_s: float) -> Response:
         return Response("", CONTENT_FILTER, filtered=category, **common)
     candidates = found.get("candidates")
     if not isinstance(candidates, list) or not candidates or not isinstance(candidates[0], dict):
-        category = declined_in(body) if "error" in found else None
-        if category is None:
+        declined = declined_in(body) if "error" in found else None
+        if declined is None:
             raise RetryableError("the answer has no candidates")
-        return Response("", CONTENT_FILTER, filtered=category, **common)
+        return Response("", CONTENT_FILTER, filtered=declined, **common)
     candidate = candidates[0]
     said = candidate.get("finishReason")
     content = candidate.get("content") or {}
