@@ -68,6 +68,7 @@ def test_nested_repeated_and_spelled_traces(text: str, answer: str) -> None:
         "Use the <think> tag, and close it with </think> again.",
         "```\n<think>x</think>\n```\nThis is what such an answer looks like.",
         'split = text.split("</think>")',
+        '{"reason": "It says: </think> and then: <think>", "action": 5}',
         "Bold is <b>so</b>, [1] is a note, <|user|>Thanks!<|end|>",
         "analysis of the question shows B",
         "The tag stands alone in a line:\n<think>\nand what follows is shown dimmed.",

@@ -61,7 +61,7 @@ class Split:
 def split_reasoning(text: str, *, finished: bool = True) -> Split:
     """Take the thoughts out of ``text``.
 
-    Tags that are quoted, or that stand in a code block of the answer, are part of the answer. A trace that was opened
+    Tags that are quoted, or that stand in a code block or a JSON object, are part of the answer. A trace that was opened
     at the start and never closed is all there is: the answer is empty.
 
     Args:
@@ -72,7 +72,8 @@ def split_reasoning(text: str, *, finished: bool = True) -> Split:
         if (match := spelled.match(text)) is not None:
             return Split(text[match.end() :].strip(), match["trace"].strip())
     tags = _tags(text)
-    if not tags:
+    # An object is an answer, and its texts may quote anything; thoughts do not begin like one.
+    if not tags or text.lstrip().startswith("{"):
         return Split(text, "")
     return _walk(text, tags, finished)
 
