@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from aiohttp import web
@@ -70,6 +71,79 @@ class AnthropicServer(ProviderServer):
     def error(self, status: int, message: str, **headers: str) -> web.Response:
         body = {"type": "error", "error": {"type": "some_error", "message": message}}
         return web.json_response(body, status=status, headers=headers)
+
+
+class AnthropicBatchServer(AnthropicServer):
+    """Batches are over after they were looked at ``patience`` times."""
+
+    kind = "anthropic-batch"
+
+    def __init__(self, patience: int = 1, broken: str = "") -> None:
+        super().__init__()
+        self.patience, self.broken = patience, broken
+        self.batches: dict[str, dict[str, Any]] = {}
+        self.asked: dict[str, list[dict[str, Any]]] = {}
+        self.looked: dict[str, int] = {}
+        self.results: dict[str, str] = {}
+
+    def add_routes(self, app: web.Application) -> None:
+        app.router.add_post("/v1/messages/batches", self._make)
+        app.router.add_get("/v1/messages/batches", self._list)
+        app.router.add_get("/v1/messages/batches/{batch}", self._look)
+        app.router.add_get("/v1/messages/batches/{batch}/results", self._results)
+
+    async def _make(self, request: web.Request) -> web.Response:
+        wanted = (await request.json())["requests"]
+        name = f"msgbatch_{len(self.batches)}"
+        now = datetime.now(UTC)
+        self.asked[name] = wanted
+        counts = {"processing": len(wanted), "succeeded": 0, "errored": 0, "canceled": 0, "expired": 0}
+        self.batches[name] = {
+            "id": name, "type": "message_batch", "processing_status": "in_progress", "request_counts": counts,
+            "created_at": now.isoformat(), "expires_at": (now + timedelta(days=1)).isoformat(), "ended_at": None,
+            "archived_at": None, "cancel_initiated_at": None, "results_url": None,
+        }  # fmt: skip
+        if self.broken == "after making":
+            self.broken = ""
+            assert request.transport is not None
+            request.transport.close()
+        return web.json_response(self.batches[name])
+
+    async def _list(self, request: web.Request) -> web.Response:
+        newest_first = list(reversed(self.batches.values()))
+        return web.json_response({"data": newest_first, "has_more": False, "first_id": None, "last_id": None})
+
+    async def _look(self, request: web.Request) -> web.Response:
+        batch = self.batches[request.match_info["batch"]]
+        self.looked[batch["id"]] = self.looked.get(batch["id"], 0) + 1
+        if self.looked[batch["id"]] >= self.patience and not batch["results_url"]:
+            self.calls += batch["request_counts"]["processing"]
+            batch["results_url"] = f"{self.url}/v1/messages/batches/{batch['id']}/results"
+            batch["processing_status"] = "ended"
+        return web.json_response(batch)
+
+    async def _results(self, request: web.Request) -> web.Response:
+        name = request.match_info["batch"]
+        if name not in self.results:
+            self.results[name] = self._work(name)
+        return web.Response(text=self.results[name], content_type="application/x-jsonl")
+
+    def _work(self, name: str) -> str:
+        rows = []
+        for n, row in enumerate(self.asked[name]):
+            result: dict[str, Any] = {"type": "succeeded", "message": self.own(plain(row["params"]))}
+            if self.broken == "every third" and n % 3 == 0:
+                error = {"type": "invalid_request_error", "message": "no luck"}
+                result = {"type": "errored", "error": {"type": "error", "error": error, "request_id": None}}
+            elif self.broken == "some expire" and n % 3 == 0:
+                result = {"type": "expired"}
+            elif self.broken == "temperature" and "temperature" in row["params"]:
+                error = {"type": "invalid_request_error", "message": "temperature is deprecated for this model"}
+                result = {"type": "errored", "error": {"type": "error", "error": error, "request_id": None}}
+            rows.append({"custom_id": row["custom_id"], "result": result})
+        if self.broken != "temperature":
+            self.broken = ""
+        return "\n".join(map(json.dumps, reversed(rows)))  # in another order than asked
 
 
 def anthropic_message(content: list[dict[str, Any]], stop_reason: str = "end_turn", **usage: Any) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, ClassVar
 
 from evenhand.errors import SpecError
@@ -91,21 +91,28 @@ class AnthropicModel(ProviderModel):
         return super().learns(said, sent)
 
     async def send(self, sent: Mapping[str, Any]) -> Reply:
-        from anthropic import APIConnectionError, APIStatusError
-
         first = ("model", "messages", "max_tokens")
-        try:
-            # Its answer unread: a body that is no JSON, or has a field more, is for evenhand to judge.
-            reply = await self._client.messages.with_raw_response.create(
+        return await self._reply(
+            lambda: self._client.messages.with_raw_response.create(
                 **{key: sent[key] for key in first},
                 extra_body={key: value for key, value in sent.items() if key not in first},
             )
+        )
+
+    async def _reply(self, call: Callable[[], Awaitable[Any]]) -> Reply:
+        """What came of a call whose answer is left unread: one that is no JSON, or has a field more, is ours to judge.
+
+        Raises:
+            RetryableError: another attempt may succeed.
+        """
+        from anthropic import APIConnectionError, APIStatusError
+
+        try:
+            response = (await call()).http_response
         except APIStatusError as error:
             response = error.response
         except APIConnectionError as error:
             raise lost(error, self.options.timeout_s) from None
-        else:
-            response = reply.http_response
         return self._attempts.reply(response.status_code, response.content, response.headers.get("retry-after"))
 
     def read(self, body: object, latency_s: float) -> Response:
