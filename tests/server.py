@@ -65,6 +65,10 @@ class Server:
         """What it serves; other servers of the tests override it."""
         app.router.add_post("/v1/chat/completions", self._handle)
 
+    def shape(self, text: str, payload: dict[str, Any]) -> dict[str, Any]:
+        """An answer as its API gives it."""
+        return completion(text, payload, self.finish)
+
     def site(self, runner: web.AppRunner) -> Any:
         """Where it listens."""
         return web.TCPSite(runner, "127.0.0.1", 0)
@@ -109,7 +113,7 @@ class Server:
             if callable(special):
                 return await special(request)
             self.answered[json.dumps(payload, sort_keys=True)] += 1
-            return web.json_response(completion(self.answer(payload), payload, self.finish))
+            return web.json_response(self.shape(self.answer(payload), payload))
         finally:
             self.in_flight -= 1
 

@@ -30,9 +30,20 @@ def test_the_price_of_tokens() -> None:
     budget = BudgetSpec(price_in=0.5, price_out=2)
     assert price(budget, 1_000_000, 500_000) == 0.5 + 1.0
     assert price(BudgetSpec(), 10, 10) is None
+    # Without a price of their own, cached tokens cost what the others do.
+    assert price(budget, 1_000_000, 500_000, 400_000) == 0.5 + 1.0
+    cheaper = BudgetSpec(price_in=0.5, price_out=2, price_cached=0.05)
+    assert price(cheaper, 1_000_000, 500_000, 400_000) == pytest.approx(0.6 * 0.5 + 0.4 * 0.05 + 1.0)
+    spending = Spending(cheaper, 1_000_000, 0, 400_000)
+    spending.started()
+    spending.ended(Response("x", prompt_tokens=1_000_000, completion_tokens=500_000, cached_tokens=600_000))
+    assert spending.cached_tokens == 1_000_000
+    assert spending.cost == pytest.approx(0.5 + 0.05 + 1.0)
 
 
-@pytest.mark.parametrize("wrong", [{"price_in": 1}, {"max_cost": 1}, {"price_in": -1, "price_out": 1}])
+@pytest.mark.parametrize(
+    "wrong", [{"price_in": 1}, {"max_cost": 1}, {"price_in": -1, "price_out": 1}, {"price_cached": 1}]
+)
 def test_half_a_price_is_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=r"price|greater"):
         BudgetSpec(**wrong)

@@ -139,6 +139,9 @@ def run(
     engine_arg: Annotated[list[str] | None, typer.Option(help="NAME=VALUE for vLLM's engine; repeat for more.")] = None,
     price_in: Annotated[float | None, typer.Option(help="Of a million prompt tokens.")] = None,
     price_out: Annotated[float | None, typer.Option(help="Of a million completion tokens.")] = None,
+    price_cached: Annotated[
+        float | None, typer.Option(help="Of a million prompt tokens from the provider's cache; --price-in otherwise.")
+    ] = None,
     max_cost: Annotated[float | None, typer.Option(help="Of the whole study; stops in time.")] = None,
     max_total_tokens: Annotated[int | None, typer.Option(help="Of the whole study; stops in time.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what it would take.")] = False,
@@ -194,7 +197,8 @@ def run(
         "engine_args": read_values(pairs(engine_arg, "--engine-arg", "NAME=VALUE")) or None,
     }
     prices = {
-        "price_in": price_in, "price_out": price_out, "max_cost": max_cost, "max_total_tokens": max_total_tokens,
+        "price_in": price_in, "price_out": price_out, "price_cached": price_cached, "max_cost": max_cost,
+        "max_total_tokens": max_total_tokens,
     }  # fmt: skip
     nested: dict[str, dict[str, Any]] = {
         "decoding": decoding, "options": options, "judge_options": judge_options, "budget": prices,
@@ -299,7 +303,8 @@ def finish(result: Any, out: Path, format: Format = Format.table) -> None:
         err=True,
     )
     if result.cost is not None:
-        typer.echo(f"Cost of the study so far: {result.cost:,.4f}.", err=True)
+        cached = f", {result.cached_tokens:,} of its prompt tokens from the cache" if result.cached_tokens else ""
+        typer.echo(f"Cost of the study so far: {result.cost:,.4f}{cached}.", err=True)
     if result.out_of_budget:
         typer.echo("The budget is spent. Raise it and run the same command to go on.", err=True)
         raise typer.Exit(1)

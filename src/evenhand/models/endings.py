@@ -51,7 +51,7 @@ def ending(word: object) -> tuple[str, str]:
     if plain in _FINISHED:
         return "stop", ""
     if plain.startswith(CONTENT_FILTER) or _FILTERED.fullmatch(plain):
-        category = "" if plain == CONTENT_FILTER else plain.removeprefix(CONTENT_FILTER).strip(" :_-")
+        category = plain.removeprefix("content_filtered").removeprefix(CONTENT_FILTER).strip(" :_-")
         return CONTENT_FILTER, category
     return said, ""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 from urllib.request import getproxies
@@ -48,20 +48,17 @@ class Reply:
     raw: bytes
 
 
-class HttpClient:
-    """Sends requests. 429, 5xx, timeouts and broken connections are tried again; ``Retry-After`` is obeyed.
+class Attempts:
+    """When a call is made again, and how often calls are made at all; what every model behind a network goes by.
 
     Args:
-        options: timeout, attempts and rate limit.
-        concurrency: connections at once.
+        options: attempts and rate limit.
     """
 
-    def __init__(self, options: ModelOptions, concurrency: int) -> None:
+    def __init__(self, options: ModelOptions) -> None:
         self.options = options
-        self.concurrency = concurrency
         self.retries: int = 0
         self._limiter: AsyncLimiter | None = None
-        self._session: aiohttp.ClientSession | None = None
         self._secrets: tuple[bytes, ...] = ()
         self._backoff = wait_random_exponential(multiplier=1.0, max=60.0)
         self._retrying = AsyncRetrying(
@@ -72,32 +69,44 @@ class HttpClient:
             reraise=True,
         )
 
-    def open(self, secret: Mapping[str, str], public: Mapping[str, str] | None = None) -> None:
-        """Make the session; to be called in the event loop that will use it.
+    def begin(self, secrets: Iterable[str]) -> None:
+        """To be called in the event loop that will make the calls.
 
         Args:
-            secret: headers whose values are blanked in what the server says.
-            public: other headers.
+            secrets: keys, blanked in what the server says; a word in front of one ("Bearer") is not part of it.
         """
         if self.options.requests_per_minute is not None:
             self._limiter = AsyncLimiter(self.options.requests_per_minute, 60)
         # A server that quotes what it was sent must not bring a key into the study.
-        words = (value.split()[-1] for value in secret.values() if value.strip())
+        words = (value.split()[-1] for value in secrets if value.strip())
         self._secrets = tuple(word.encode() for word in words if len(word) >= _SHORTEST_SECRET)
-        self._session = aiohttp.ClientSession(
-            headers={**(public or {}), **secret},
-            timeout=aiohttp.ClientTimeout(total=self.options.timeout_s),
-            connector=aiohttp.TCPConnector(limit=self.concurrency, ttl_dns_cache=300),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            # With it aiohttp looks for a proxy in a thread, for every single request.
-            trust_env=bool(getproxies()),
-        )
 
-    async def aclose(self) -> None:
-        """Close the session."""
-        if self._session:
-            await self._session.close()
-            self._session = None
+    async def turn(self) -> None:
+        """Wait until the rate limit allows one more call."""
+        if self._limiter:
+            await self._limiter.acquire()
+
+    def reply(self, status: int, raw: bytes, retry_after: str | None) -> Reply:
+        """What a server sent.
+
+        Args:
+            status: of HTTP.
+            raw: the body.
+            retry_after: that header's value.
+
+        Raises:
+            RetryableError: with a status that another attempt may not have.
+        """
+        raw = self.blanked(raw)
+        if status in _RETRY_STATUS:
+            raise RetryableError(f"HTTP {status}: {error_message(raw)}", _retry_after(retry_after))
+        return Reply(status, raw)
+
+    def blanked(self, raw: bytes) -> bytes:
+        """``raw`` without the keys that it quotes."""
+        for secret in self._secrets:
+            raw = raw.replace(secret, b"[secret]")
+        return raw
 
     async def retrying(self, attempt: Callable[[], Awaitable[T]]) -> T:
         """Make attempts until one succeeds.
@@ -124,6 +133,51 @@ class HttpClient:
         except RetryableError as error:
             raise CallError(f"{error} ({self.options.max_attempts} attempts)") from None
 
+    def _wait(self, state: RetryCallState) -> float:
+        error = state.outcome.exception() if state.outcome else None
+        floor = error.retry_after_s if isinstance(error, RetryableError) else 0.0
+        return max(floor, self._backoff(state))
+
+    def _count_retry(self, state: RetryCallState) -> None:
+        self.retries += 1
+
+
+class HttpClient(Attempts):
+    """Sends requests. 429, 5xx, timeouts and broken connections are tried again; ``Retry-After`` is obeyed.
+
+    Args:
+        options: timeout, attempts and rate limit.
+        concurrency: connections at once.
+    """
+
+    def __init__(self, options: ModelOptions, concurrency: int) -> None:
+        super().__init__(options)
+        self.concurrency = concurrency
+        self._session: aiohttp.ClientSession | None = None
+
+    def open(self, secret: Mapping[str, str], public: Mapping[str, str] | None = None) -> None:
+        """Make the session; to be called in the event loop that will use it.
+
+        Args:
+            secret: headers whose values are blanked in what the server says.
+            public: other headers.
+        """
+        self.begin(secret.values())
+        self._session = aiohttp.ClientSession(
+            headers={**(public or {}), **secret},
+            timeout=aiohttp.ClientTimeout(total=self.options.timeout_s),
+            connector=aiohttp.TCPConnector(limit=self.concurrency, ttl_dns_cache=300),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            # With it aiohttp looks for a proxy in a thread, for every single request.
+            trust_env=bool(getproxies()),
+        )
+
+    async def aclose(self) -> None:
+        """Close the session."""
+        if self._session:
+            await self._session.close()
+            self._session = None
+
     async def post(self, url: str | URL, payload: bytes | aiohttp.FormData) -> Reply:
         """Send JSON, or a form. One attempt.
 
@@ -143,28 +197,15 @@ class HttpClient:
 
     async def _attempt(self, method: str, url: str | URL, most: int = _MAX_BODY, **sent: Any) -> Reply:
         assert self._session is not None, "open() was not called"
-        if self._limiter:
-            await self._limiter.acquire()
+        await self.turn()
         try:
             async with self._session.request(method, url, **sent) as reply:
                 raw = await _read_limited(reply, most)
-                for secret in self._secrets:
-                    raw = raw.replace(secret, b"[secret]")
-                if reply.status in _RETRY_STATUS:
-                    raise RetryableError(f"HTTP {reply.status}: {error_message(raw)}", _retry_after(reply))
-                return Reply(reply.status, raw)
+                return self.reply(reply.status, raw, reply.headers.get("Retry-After"))
         except TimeoutError:
             raise RetryableError(f"no answer within {self.options.timeout_s:g} s") from None
         except aiohttp.ClientError as error:
             raise RetryableError(f"connection: {type(error).__name__}: {one_line(str(error))}") from None
-
-    def _wait(self, state: RetryCallState) -> float:
-        error = state.outcome.exception() if state.outcome else None
-        floor = error.retry_after_s if isinstance(error, RetryableError) else 0.0
-        return max(floor, self._backoff(state))
-
-    def _count_retry(self, state: RetryCallState) -> None:
-        self.retries += 1
 
 
 class ServedModel(Model):
@@ -263,8 +304,8 @@ async def _read_limited(reply: aiohttp.ClientResponse, most: int) -> bytes:
     return body
 
 
-def _retry_after(reply: aiohttp.ClientResponse) -> float:
+def _retry_after(said: str | None) -> float:
     try:
-        return min(max(float(reply.headers.get("Retry-After", 0)), 0.0), _MAX_RETRY_AFTER_S)
+        return min(max(float(said or 0), 0.0), _MAX_RETRY_AFTER_S)
     except ValueError:
         return 0.0

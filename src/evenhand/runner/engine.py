@@ -49,6 +49,7 @@ class RunResult:
         interrupted: whether the run was stopped before its end.
         out_of_budget: whether it stopped because the next call would not fit its budget.
         cost: of the whole study so far, by the budget's prices; None without.
+        cached_tokens: prompt tokens of the whole study that came from the provider's cache.
         seconds: duration of the run.
     """
 
@@ -60,6 +61,7 @@ class RunResult:
     interrupted: bool
     out_of_budget: bool
     cost: float | None
+    cached_tokens: int
     seconds: float
 
 
@@ -109,7 +111,8 @@ class _Engine:
         self._out_of_budget = False
         self._call_ended = asyncio.Event()
         spent = store.totals()
-        self._spending = Spending(plan.spec.budget, int(spent["prompt_tokens"]), int(spent["completion_tokens"]))
+        counts = (int(spent[name]) for name in ("prompt_tokens", "completion_tokens", "cached_tokens"))
+        self._spending = Spending(plan.spec.budget, *counts)
         self._answered = 0
         self._failed = 0
         self._run = 0
@@ -151,6 +154,7 @@ class _Engine:
             interrupted=self._stopping,
             out_of_budget=self._out_of_budget,
             cost=self._spending.cost,
+            cached_tokens=self._spending.cached_tokens,
             seconds=time.perf_counter() - started,
         )
 

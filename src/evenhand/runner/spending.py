@@ -63,11 +63,12 @@ def estimate(plan: Plan, store: Store | None, known: Mapping[str, tuple[float, f
     return found
 
 
-def price(budget: BudgetSpec, prompt_tokens: float, completion_tokens: float) -> float | None:
-    """What tokens cost; None without prices."""
+def price(budget: BudgetSpec, prompt_tokens: float, completion_tokens: float, cached_tokens: float = 0) -> float | None:
+    """What tokens cost; None without prices. ``cached_tokens`` are those of the prompts that came from a cache."""
     if budget.price_in is None or budget.price_out is None:
         return None
-    return (prompt_tokens * budget.price_in + completion_tokens * budget.price_out) / _MILLION
+    saved = 0.0 if budget.price_cached is None else cached_tokens * (budget.price_in - budget.price_cached)
+    return (prompt_tokens * budget.price_in + completion_tokens * budget.price_out - saved) / _MILLION
 
 
 class Spending:
@@ -77,15 +78,21 @@ class Spending:
 
     Args:
         budget: prices and limits.
-        prompt_tokens, completion_tokens: spent before, in earlier runs of the study.
+        prompt_tokens, completion_tokens, cached_tokens: spent before, in earlier runs of the study; cached tokens are
+            prompt tokens too.
     """
 
-    def __init__(self, budget: BudgetSpec, prompt_tokens: int, completion_tokens: int) -> None:
+    def __init__(self, budget: BudgetSpec, prompt_tokens: int, completion_tokens: int, cached_tokens: int = 0) -> None:
         self._budget = budget
-        self._tokens = [prompt_tokens, completion_tokens]
-        self._new = [0, 0]
+        self._tokens = [prompt_tokens, completion_tokens, cached_tokens]
+        self._new = [0, 0, 0]
         self._answered = 0
         self._in_flight = 0
+
+    @property
+    def cached_tokens(self) -> int:
+        """Prompt tokens of the whole study so far that came from a cache."""
+        return self._tokens[2]
 
     @property
     def cost(self) -> float | None:
@@ -99,7 +106,7 @@ class Spending:
         expected = [n / max(self._answered, 1) * (self._in_flight + 1) for n in self._new]
         total = [spent + more for spent, more in zip(self._tokens, expected, strict=True)]
         most = self._budget.max_total_tokens
-        if most is not None and sum(total) > most:
+        if most is not None and sum(total[:2]) > most:
             return False
         cost = price(self._budget, *total)
         return self._budget.max_cost is None or cost is None or cost <= self._budget.max_cost
@@ -118,6 +125,7 @@ class Spending:
         if response is None:
             return
         self._answered += 1
-        for place, count in enumerate((response.prompt_tokens, response.completion_tokens)):
+        counts = (response.prompt_tokens, response.completion_tokens, response.cached_tokens)
+        for place, count in enumerate(counts):
             self._new[place] += count or 0
             self._tokens[place] += count or 0

@@ -90,12 +90,14 @@ class BudgetSpec(_Strict):
 
     Attributes:
         price_in, price_out: of a million prompt and completion tokens, in any currency.
+        price_cached: of a million prompt tokens that came from the provider's cache; ``price_in`` otherwise.
         max_cost: of the whole study, in that currency.
         max_total_tokens: of the whole study, prompts and completions together.
     """
 
     price_in: float | None = Field(None, ge=0)
     price_out: float | None = Field(None, ge=0)
+    price_cached: float | None = Field(None, ge=0)
     max_cost: float | None = Field(None, gt=0)
     max_total_tokens: int | None = Field(None, ge=1)
 
@@ -107,6 +109,8 @@ class BudgetSpec(_Strict):
     def _priced(self) -> BudgetSpec:
         if (self.price_in is None) != (self.price_out is None):
             raise ValueError("give both prices, of prompt and of completion tokens")
+        if self.price_cached is not None and self.price_in is None:
+            raise ValueError("price_cached needs price_in and price_out")
         if self.max_cost is not None and self.price_in is None:
             raise ValueError("max_cost needs price_in and price_out")
         return self
