@@ -7,101 +7,132 @@ from fractions import Fraction
 
 from evenhand.judges.base import JUDGES, Judge
 from evenhand.judges.choice import no_answer
+from evenhand.judges.quantities import NUMBER, SPELLED, normalised, parse_number, spelled_number
 from evenhand.types import Item, Response, Verdict
 
-_EXPONENT = r"(?:[eE][-+]?\d+)?"
-_WHOLE = r"(?:\d{1,3}(?:,\d{3})+|\d{1,3}(?:[ \u00a0\u202f]\d{3})+(?!\d)|\d+)"
-_DIGITS = rf"{_WHOLE}(?:\.\d+)?{_EXPONENT}|\.\d+{_EXPONENT}"
-_SIGN = r"(?:(?<![\w)])[-−–+]\s?)?"
-_NUMBER = rf"{_SIGN}[$€£]?\s?{_SIGN}(?:{_DIGITS})(?:\s*/\s*\d+(?![\d/]))?"
-_FRACTION = re.compile(r"\\[dt]?frac\s*\{\s*([-−]?\d+)\s*\}\s*\{\s*(\d+)\s*\}")
 _TOLERANCE = Fraction(1, 1_000_000)
-# A number of more characters, or with an exponent of more than three digits, is none: 1e99999999 would fill the memory.
-_LONGEST = 300
-_LEAD = r"(?:answer(?:\s*(?:\bis\b|=|:))+|####|final answer\W+)"
-_MIXED = re.compile(r"(?<![\d.,/])(\d{1,18})\s+(\d{1,18})\s*/\s*(\d{1,18})(?![\d/])")
-_POWER = re.compile(r"(?<![\d.])(\d{1,4})\s*(?:\^|\*\*)\s*\{?(\d{1,2})\}?(?!\d)")
+# So many statements of an answer, from the end, are looked at: an answer may hold nothing else.
+_MOST_LEADS = 50
+_LEAD = re.compile(r"(?i)(?:\banswer(?:\s*(?:\bis\b|=|:))+|####|final answer\W{1,10})")
 _DENIED = re.compile(r"(?i:\bnot\s+)[$€£]?[-−]?\d[\d,.]*\d?\s*,?\s*(?i:but)\b")
-_ONES = [
-    "zero",
-    "one",
-    "two",
-    "three",
-    "four",
-    "five",
-    "six",
-    "seven",
-    "eight",
-    "nine",
-    "ten",
-    "eleven",
-    "twelve",
-    "thirteen",
-    "fourteen",
-    "fifteen",
-    "sixteen",
-    "seventeen",
-    "eighteen",
-    "nineteen",
-]
-_TENS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
-_SPELLED = re.compile(
-    rf"\b(?:({'|'.join(_TENS)})(?:[-\s]({'|'.join(_ONES[1:10])}))?|({'|'.join(_ONES)}))(?:\s+(hundred|thousand))?\b",
-    re.I,
+_FIELD = re.compile(
+    r"""(?i)["'](?:final[_ ]?answer|answer|result|solution|total|value)["']\s*:\s*["']?([^"'}\]\n]{1,80})"""
 )
+_TAG = re.compile(r"(?i)<(?:final_?)?answer>([^<]{1,200})</(?:final_?)?answer>")
+_BOX = re.compile(r"\\boxed\s*\{([^{}]{0,200})\}")
+# A question that the model invents and answers, once it has answered the one it was asked.
+_RUN_ON = re.compile(
+    r"(?i)\n\s{0,20}\W{0,4}(?:q|question|problem|exercise|user|human|example)\s{0,3}\d{0,3}\W{0,4}[:.](?=\s)"
+)
+_SENTENCE_END = re.compile(r"[.!?](?=\s|[*_\"')]*(?:\s|$))|\n")
+# Where a statement ends and its reasons, checks or doubts begin.
+_REASONS = re.compile(
+    r"(?i)\b(?:since|because|given that|which (?:means|checks)|check:|verif\w+)\b|, as\b"
+    r"|\b(?:but|although|though)\b[^.\d]{0,12}\b(?:could|might|may|can)\b"
+    r"|\b(?:and not|not|rather than|instead of) (?=[$€£]?\d)"
+)
+_CORRECTION = re.compile(
+    r"(?i)\b(?:wait|correction|scratch that|i mean|i meant|let me correct that)\b\W{0,4}(?:no\b\W{0,4})?"
+)
+_ASIDE = re.compile(r"\([^()]{0,100}\)|(?<=[^\s\[\]=])\[\d{1,2}\]")
+# Behind these words stands what the statement comes to.
+_COMES_TO = re.compile(
+    r"(?i)\b(?:rounds?|rounded) (?:up |down |off )?to\b|\b(?:so|thus|hence|therefore|altogether|total(?:ing|s)?)\b"
+)
+_FIRST = re.compile(rf"[\s*_$\\(\[≈~]{{0,12}}({NUMBER})")
+_OPERATOR = re.compile(r"[\d)]\s*[-+*/×·÷x−]\s*[\d($]")
+# What stands behind an answer and is none: remarks, words to the reader, labels of steps.
+_REMARK = re.compile(
+    r"(?i)^\W*(?:note\b|n\.?b\.?\b|footnote|remark|this (?:took|assumes|uses|used|is based|required|calculation)"
+    r"|as an? [\w-]{0,20}\d|assum|confidence|source|disclaimer|i (?:used|took|hope|checked)|let me know|hope|remember"
+    r"|if you|for (?:someone|people|users)|at (?:age )?\d{1,3}(?:,|[- ]years?)|\[\d+\]|step \d+ of|page \d|time taken"
+    r"|\(?(?:in|after) \d+ steps|check\b|verif|proof|sanity|done\b|finished|completed)"
+)
+_STEP = re.compile(r"(?im)(?:^|\n)\W{0,4}(?:step|part|line)\s{0,3}\d{1,3}\s{0,3}[:.)]|^\s{0,8}\d{1,2}[.)](?=\s)")
 
 
-def parse_number(text: str) -> Fraction | None:
-    """The value of a number as people write it: "1,234.50", "-3/4", "$18", "18.0", or None when it is none.
-
-    At most 300 characters and exponents up to 999.
-    """
-    cleaned = re.sub(r"[,\s\u00a0\u202f$€£]|(?<![eE])\+", "", text).replace("−", "-").replace("–", "-")
-    if len(cleaned) > _LONGEST or re.search(r"[eE][-+]?\d{4}", cleaned):
-        return None
-    try:
-        return Fraction(cleaned)
-    except (ValueError, ZeroDivisionError):
-        return None
-
-
-def find_number(text: str, *, finished: bool = True) -> Fraction | None:
+def find_number(text: str, *, finished: bool = True, scales: bool = True) -> Fraction | None:
     """The number ``text`` gives as its answer, or None.
 
-    The last number after "the answer is", "####" or in a LaTeX box wins. Without one, the last number of the text
-    counts, but only when the response is finished: in a truncated derivation the last number is an intermediate one.
+    A field or tag of an answer, the last LaTeX box, and what is stated behind "the answer is" or "####" win, in this
+    order. Without any, the last statement that holds a number counts, but only when the response is finished: in a
+    truncated derivation the last number is an intermediate one.
+
+    Args:
+        text: the response.
+        finished: whether it ended by itself.
+        scales: whether "2.5 million" is 2500000, or 2.5.
     """
-    text = _FRACTION.sub(r" \1/\2 ", text).replace(r"\$", "$").replace(r"\,", "").replace("{,}", ",")
-    text = _POWER.sub(lambda m: str(int(m[1]) ** int(m[2])), _MIXED.sub(_one_fraction, _DENIED.sub("", text)))
-    boxed = re.findall(r"\\boxed\s*\{([^{}]*)\}", text)
-    for content in reversed(boxed):
-        if numbers := re.findall(_NUMBER, content):
-            return parse_number(numbers[-1])
-    lead = re.findall(rf"(?i:{_LEAD})[^\d\n]{{0,40}}?({_NUMBER})", text)
-    if lead:
-        return parse_number(lead[-1])
-    if spelled := re.findall(rf"(?i:{_LEAD})\W{{0,10}}({_SPELLED.pattern})", text, re.I):
-        return _spelled_number(spelled[-1][0])
-    if not finished:
-        return None
-    numbers = re.findall(_NUMBER, text)
+    text = _without_run_on(_DENIED.sub("", normalised(text, scales=scales)))
+    for marked in (_FIELD, _TAG, _BOX):
+        for content in reversed(marked.findall(text)):
+            if (value := _stated(content, last=True)) is not None:
+                return value
+    leads = list(_LEAD.finditer(text))[-_MOST_LEADS:]
+    for correction in _CORRECTION.finditer(text, leads[-1].end() if leads else 0):
+        if (value := _stated(_clause(text[correction.end() : correction.end() + 200]), last=False)) is not None:
+            return value
+    for lead in reversed(leads):
+        if (value := _stated(_clause(text[lead.end() : lead.end() + 400]), last=False)) is not None:
+            return value
+    return _last_statement(text) if finished else None
+
+
+def _without_run_on(text: str) -> str:
+    cut = next((m.start() for m in _RUN_ON.finditer(text) if re.search(NUMBER, text[: m.start()])), len(text))
+    return text[:cut]
+
+
+def _clause(text: str) -> str:
+    """The statement at the start of ``text``, to the end of its sentence."""
+    text = text.lstrip(" \t\r\n:*_$\\[(")
+    end = next((m.start() for m in _SENTENCE_END.finditer(text) if text[: m.start()].strip("*_ ")), len(text))
+    return text[:end]
+
+
+def _stated(clause: str, *, last: bool) -> Fraction | None:
+    """The number that a statement comes to.
+
+    Args:
+        clause: a sentence, or the content of a field.
+        last: whether its last number counts where nothing tells them apart; else its first.
+    """
+    if re.search(NUMBER, spoken := _ASIDE.sub(" ", clause)):
+        clause = spoken
+    reasons = _REASONS.search(clause)
+    if reasons and re.search(NUMBER, clause[: reasons.start()]):
+        clause = clause[: reasons.start()]
+    if "=" in clause and (value := _of_equation(clause)) is not None:
+        return value
+    for word in reversed(list(_COMES_TO.finditer(clause))):
+        if found := re.findall(NUMBER, clause[word.end() :]):
+            return parse_number(found[0])
+    if numbers := re.findall(NUMBER, clause):
+        return parse_number(numbers[-1] if last else numbers[0])
+    spelled = re.findall(SPELLED, clause, re.IGNORECASE)
+    return spelled_number(spelled[-1 if last else 0]) if spelled else None
+
+
+def _of_equation(clause: str) -> Fraction | None:
+    """The value of "6 + 12 = 18 apples out of 20": the number that begins the last side which is no calculation."""
+    first, *sides = clause.split("=")
+    for side in reversed(sides):
+        if (found := _FIRST.match(side)) and not _OPERATOR.match(side[found.end() - 1 :]):
+            return parse_number(found[1])
+    numbers = re.findall(NUMBER, first)
+    return parse_number(numbers[0]) if len(numbers) == 1 else None
+
+
+def _last_statement(text: str) -> Fraction | None:
+    """The number of the last sentence that holds one and is no remark; of the last remark where all are."""
+    bare = _STEP.sub("\n", text)
+    for sentences in (bare, text):
+        parts = [part for part in _SENTENCE_END.split(sentences) if part]
+        for part in reversed(parts):
+            if re.search(NUMBER, part) and not _REMARK.search(part):
+                return _stated(part, last=True)
+    numbers = re.findall(NUMBER, text)
     return parse_number(numbers[-1]) if numbers else None
-
-
-def _one_fraction(mixed: re.Match[str]) -> str:
-    """ "3 1/2" as "7/2"."""
-    whole, top, bottom = (int(part) for part in mixed.groups())
-    return f"{whole * bottom + top}/{bottom}" if 0 < top < bottom else mixed[0]
-
-
-def _spelled_number(words: str) -> Fraction | None:
-    match = _SPELLED.fullmatch(words.strip())
-    if not match:
-        return None
-    tens, ones, small, scale = (part.lower() if part else "" for part in match.groups())
-    value = 20 + 10 * _TENS.index(tens) if tens else _ONES.index(small)
-    value += _ONES.index(ones) if ones else 0
-    return Fraction(value * {"": 1, "hundred": 100, "thousand": 1000}[scale])
 
 
 def same_number(one: Fraction, other: Fraction) -> bool:
@@ -114,7 +145,7 @@ class NumberJudge(Judge):
     """Correct (1) when the final number equals the target."""
 
     name = "number"
-    version = "3"
+    version = "4"
     summary = "numeric equality of the final number"
     needs_reference = True
 
@@ -122,9 +153,16 @@ class NumberJudge(Judge):
         target = parse_number(item.target or "")
         if target is None:
             return Verdict(None, "no-target", f"the reference '{item.target}' is not a number")
-        value = find_number(response.text, finished=response.finish_reason != "length")
+        finished = response.finish_reason != "length"
+        value = find_number(response.text, finished=finished)
         if value is None:
             return no_answer(response)
+        if not same_number(value, target) and _SCALE.search(item.question):
+            # The question asks in millions: the number before the word is the answer.
+            value = find_number(response.text, finished=finished, scales=False) or value
         right = same_number(value, target)
         shown = value.numerator if value.denominator == 1 else float(value)
         return Verdict(float(right), "correct" if right else "wrong", f"says {shown}")
+
+
+_SCALE = re.compile(r"(?i)\b(?:thousand|million|billion|trillion)s?\b")
