@@ -15,6 +15,16 @@ ADJECTIVES = (
     r"correcte|correcta|corretta|correta|correct|juste|exacte|bonne|richtige|richtig|esatta|giusta|certa|juist"
     r"|poprawna|prawidłowa|правильный|doğru|đúng|finale|final|الصحيحة|सही"
 )
+# These need no verb before the answer.
+VERBLESS = (
+    r"cevap|cevabı|yanıt|उत्तर|जवाब|정답은|정답|답은"
+    r"|答案[选選]?|[我应該该故][选選]|选择|選擇|答えは|richtig ist|final|chosen"
+)
+LETTER = (
+    r"(?:(?:the|an?|die|der|la|le|el|il|o|de)\s|l['’])?(?:(?:options?|answers?|choices?|letters?|letra|lettre|lettera"
+    r"|opción|opção|opzione|buchstabe|antwort|réponse|alternativa|optie|вариант|буква|seçenek|şıkkı|选项|選項)\s)?"
+    r"(?:(?:la|die|el|il)\s)?"
+)
 IS = r"is|be|ist|lautet|est|es|è|é|to|jest|là|är|er|应该是|應該是|是|为|為|は|هي|هو|है|[:：=→–—-]|->|=>"
 
 _QUESTIONS = (

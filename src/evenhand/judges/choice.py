@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from evenhand.judges.answer_text import field_value, json_objects, without_control_tokens
-from evenhand.judges.answer_words import ADJECTIVES, IS, NOUNS, before_next_question
+from evenhand.judges.answer_words import ADJECTIVES, IS, LETTER, NOUNS, VERBLESS, before_next_question
 from evenhand.judges.base import JUDGES, Judge
 from evenhand.judges.refusal import find_refusal
 from evenhand.types import Item, Response, Verdict
@@ -36,7 +36,7 @@ def find_choice(text: str, choices: Sequence[str], options: Sequence[str] = ()) 
         choices: labels, single capital letters or words ("Yes").
         options: the option texts in the order of ``choices``, if any.
     """
-    text = before_next_question(without_control_tokens(text))
+    text = before_next_question(without_control_tokens(_MARKUP.sub("**", text)))
     for value in _fields(text):
         if found := _read_value(value, choices, options):
             return found
@@ -50,7 +50,7 @@ def find_choice(text: str, choices: Sequence[str], options: Sequence[str] = ()) 
     end = r"(?![A-Za-z0-9'’])"
     if single:
         # The article and the pronoun go on with a word.
-        token = rf"(?:(?![AI]\s+(?!(?:is|because|since|and|or|but|as|oder|ou)\b)[a-z]){token})"
+        token = rf"(?:(?![AI]\s+(?!(?:is|because|since|and|or|but|as|rather|instead|not|oder|ou)\b)[a-z]){token})"
     text, denied = _without_denied(text, f"{token}{end}", choices)
     stated = _last_stated(text, token, end, choices, options)
     if stated is not None:
@@ -60,7 +60,7 @@ def find_choice(text: str, choices: Sequence[str], options: Sequence[str] = ()) 
         rf"(?i:{_LEADS})(?i:{_WRAP}{_HEDGE})[*_\s]*[(\[]((?i:{label}))[)\]]",
         rf"(?i:{_LEADS})[\s*_]*((?i:{label}))[\s*_]*\.?\s*(?:$|\n)",
         rf"\\boxed\s*\{{\s*(?:\\text\s*\{{)?\s*\(?((?i:{label}))\)?\s*\}}",
-        rf"(?m:^)\s*[*_(\[]*({token})[*_)\].:]*\s*(?m:$)",
+        rf"(?m:^)[ \t]{{0,20}}[*_(\[]{{0,12}}({token})[*_)\].:]{{0,12}}[ \t]{{0,20}}(?m:$)",
         rf"(?i:(?:choose|select|pick|go with|option|choice|letter)\s){_WRAP}({token}){end}",
         rf"({token})[)\]*_\s]*\s(?i:is (?:the )?(?:correct|right|best|true))",
     )
@@ -72,19 +72,26 @@ def find_choice(text: str, choices: Sequence[str], options: Sequence[str] = ()) 
         or _only_one(rf"\(({token})\)", text, choices)
         or _only_one(rf"^\W*({token})\s*(?:[).:,\n]|$)", text, choices)
         or (None if single else _only_one(rf"\b({token}){end}", text, choices))
-        or _only_one(rf"\A\W{{0,12}}((?i:{label}))\s?[).:]\W{{0,12}}\Z", text, choices)
+        or _only_one(rf"\A\W{{0,12}}((?i:{label}))\W{{0,12}}\Z", text, choices)
+        or _only_one(rf"[:：]\s?{_WRAP}({token})[)*\]]{{0,3}}\.?\s{{0,9}}\Z", text, choices)
         or _remaining(denied, choices)
     )
 
 
 _FIELDS = (
     "finalanswer", "correctanswer", "answer", "correctoption", "correctchoice", "selectedoption", "selectedchoice",
-    "selectedanswer", "selected", "selection", "choice", "option", "label", "letter", "prediction", "pick", "solution",
-    "result", "value", "output", "response", "antwort", "respuesta", "réponse", "risposta", "resposta", "答案", "정답",
+    "selectedanswer", "selected", "selection", "choice", "option", "label", "letter", "prediction", "pick",
+    "solution", "result", "value", "output", "response", "chosen", "correct", "guess", "decision", "antwort",
+    "respuesta", "réponse", "risposta", "resposta", "答案", "정답",
 )  # fmt: skip
+_MARKUP = re.compile(r"</?(?:b|strong|em|mark|u|p|div|span|br ?/?)>", re.IGNORECASE)
+# Pairs of what looks like JSON and is not.
+_PAIR = re.compile(
+    r"['\"]?(?:\w{0,12}[ _])?(?:answer|choice|option)['\"]\s?:\s?['\"]([^'\"\n]{0,300})['\"]", re.IGNORECASE
+)
 _TAG = re.compile(
     r"<(final[-_ ]?answer|answer|final|result|choice|option|solution|output|response|label|selected|selection|letter"
-    r"|b|strong|em|mark|antwort|respuesta)(?:\s[^<>]{0,80})?>([^<>]{0,300})</\1\s?>",
+    r"|antwort|respuesta)(?:\s[^<>]{0,80})?>([^<>]{0,300})</\1\s?>",
     re.IGNORECASE,
 )
 
@@ -92,7 +99,8 @@ _TAG = re.compile(
 def _fields(text: str) -> list[str]:
     """What fields and tags for answers hold, the last one first; a field before any tag."""
     values = [field_value(found, _FIELDS) for found in json_objects(text)]
-    return [v for v in reversed(values) if v is not None] + [v for _, v in reversed(_TAG.findall(text))]
+    read = [v for v in reversed(values) if v is not None] or _PAIR.findall(text)[::-1]
+    return read + [v for _, v in reversed(_TAG.findall(text))]
 
 
 def _read_value(value: str, choices: Sequence[str], options: Sequence[str]) -> str | None:
@@ -163,11 +171,13 @@ def _last_stated(text: str, token: str, end: str, choices: Sequence[str], option
     value = rf"(?:(?P<label>{token}){end}" + (rf"|(?P<text>(?i:{option}))(?!\w))" if option else ")")
     lead = (
         rf"(?i:(?:{NOUNS})\s?(?:(?:{ADJECTIVES})\s?)?[*_]{{0,3}}(?:\s?(?:{IS})[*_\s]{{0,4}}){{1,2}}"
-        r"|\b(?:wait|actually|correction|sorry|i mean)\b[\s,.:;!…—-]{1,4}(?:no[\s,.:;!…—-]{1,3})?"
+        r"|\b(?:wait|hmm|actually|correction|sorry|i mean)\b[\s,.:;!…—-]{1,4}(?:no[\s,.:;!…—-]{1,3})?"
         r"(?:it(?:'s| is) |the answer is )?"
-        r"|\b(?:that )?(?:leaves|leaving)(?: us with)?(?: only)? |… but )"
+        r"|\b(?:that )?(?:leaves|leaving)(?: us with)?(?: only)? |… but "
+        r"|\b(?:so|hence|therefore|thus),? (?:it(?:'s| is| must be) )?"
+        rf"|(?:must be|(?:am|['’]m) going with) |(?<!\w)(?:{VERBLESS})\s?[:：]?\s?)"
     )
-    found = list(re.finditer(rf"{lead}(?i:{_NAMED}){_WRAP}{value}", text))
+    found = list(re.finditer(rf"{lead}(?i:{LETTER}){_WRAP}{value}", text))
     if not found:
         return None
     last = found[-1]
