@@ -62,7 +62,7 @@ def find_choice(text: str, choices: Sequence[str], options: Sequence[str] = ()) 
         rf"\\boxed\s*\{{\s*(?:\\text\s*\{{)?\s*\(?((?i:{label}))\)?\s*\}}",
         rf"(?m:^)[ \t]{{0,20}}[*_(\[]{{0,12}}({token})[*_)\].:]{{0,12}}[ \t]{{0,20}}(?m:$)",
         rf"(?i:(?:choose|select|pick|go with|option|choice|letter)\s){_WRAP}({token}){end}",
-        rf"({token})[)\]*_\s]*\s(?i:is (?:the )?(?:correct|right|best|true))",
+        rf"({token})[)\]*_\s]*\s(?i:(?:is (?:the )?(?:correct|right|best|true|answer\b)|is[.;!]))",
     )
     for pattern in patterns:
         if labels_found := re.findall(pattern, text):
@@ -133,7 +133,8 @@ def _ticked(text: str, choices: Sequence[str]) -> str | None:
 _NAMED = r"(?:(?:the |an? )?(?:options?|answers?|choices?|letters?) )?"
 _NOT = (
     r"\b(?:not|isn['’]t|rul(?:e|es|ed|ing) out|eliminat(?:e|es|ed|ing)|exclud(?:e|es|ed|ing)|discard(?:ed|ing)?"
-    r"|reject(?:ed|ing)?|instead of|rather than|unlike|neither"
+    r"|reject(?:ed|ing)?|instead of|rather than|unlike|neither|can(?:not|['’]t| not) be"
+    r"|nicht|no es|non è|não é|n['’]est pas|не"
     r"|(?:mistake|error|temptation|tempting|trap)\b[^.;\n]{0,20}to (?:choose|pick|select|say|answer))\s"
 )
 _WRONG = (
@@ -173,7 +174,8 @@ def _last_stated(text: str, token: str, end: str, choices: Sequence[str], option
         rf"(?i:(?:{NOUNS})\s?(?:(?:{ADJECTIVES})\s?)?[*_]{{0,3}}(?:\s?(?:{IS})[*_\s]{{0,4}}){{1,2}}"
         r"|\b(?:wait|hmm|actually|correction|sorry|i mean)\b[\s,.:;!…—-]{1,4}(?:no[\s,.:;!…—-]{1,3})?"
         r"(?:it(?:'s| is) |the answer is )?"
-        r"|\b(?:that )?(?:leaves|leaving)(?: us with)?(?: only)? |… but "
+        r"|\b(?:that )?(?:leaves|leaving)(?: us with)?(?: only)? |…,? (?:but(?: rather)?|sondern|sino|mais|ma|mas|а) "
+        r"|\b(?:it['’]s|i(?:['’]d| would) (?:say|pick|choose|go (?:for|with))|i(?:['’]ll| will) go (?:for|with)) "
         r"|\b(?:so|hence|therefore|thus),? (?:it(?:'s| is| must be) )?"
         rf"|(?:must be|(?:am|['’]m) going with) |(?<!\w)(?:{VERBLESS})\s?[:：]?\s?)"
     )
