@@ -34,6 +34,7 @@ _REASONS = re.compile(
 _CORRECTION = re.compile(
     r"(?i)\b(?:wait|correction|scratch that|i mean|i meant|let me correct that)\b\W{0,4}(?:no\b\W{0,4})?"
 )
+_THEN = re.compile(r"(?i)[,;]\s{0,3}(?:and )?then\b|;\s")
 _ASIDE = re.compile(r"\([^()]{0,100}\)|(?<=[^\s\[\]=])\[\d{1,2}\]")
 # Behind these words stands what the statement comes to.
 _COMES_TO = re.compile(
@@ -102,6 +103,9 @@ def _stated(clause: str, *, last: bool) -> Fraction | None:
     reasons = _REASONS.search(clause)
     if reasons and re.search(NUMBER, clause[: reasons.start()]):
         clause = clause[: reasons.start()]
+    if last:
+        parts = [part for part in _THEN.split(clause) if re.search(NUMBER, part)]
+        clause = parts[-1] if parts else clause
     if "=" in clause and (value := _of_equation(clause)) is not None:
         return value
     for word in reversed(list(_COMES_TO.finditer(clause))):
