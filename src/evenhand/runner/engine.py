@@ -22,7 +22,7 @@ from evenhand.runner.growth import PINNED_META, plan_study, record, template_not
 from evenhand.runner.plan import Plan, Trial
 from evenhand.runner.progress import Progress, Silent
 from evenhand.runner.rejudge import judge_pending
-from evenhand.runner.spending import Spending
+from evenhand.runner.spending import Spending, check_countable
 from evenhand.runner.watch import Watch
 from evenhand.runner.writer import Writer
 from evenhand.study import Store, StudySpec
@@ -84,6 +84,7 @@ def run_study(
         spec = spec.model_copy(update={"data_dir": spec.data_dir.absolute()})
     # Names and data first: a mistake in them must not leave half a study behind.
     chosen = model or make_model(spec.model, spec.options.options())
+    check_countable(spec.budget, chosen)
     if spec.decoding.top_k is None:
         resolved = spec.decoding.model_copy(update={"top_k": chosen.default_top_k})
         spec = spec.model_copy(update={"decoding": resolved})
