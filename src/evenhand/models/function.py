@@ -40,9 +40,9 @@ class FunctionModel(Model):
 
     counts_tokens = False
 
-    def __init__(self, name: str, options: ModelOptions) -> None:
-        self.id: str = f"python:{name}"
-        self._function = _load(name)
+    def __init__(self, id: str, options: ModelOptions, function: Callable[..., Any]) -> None:
+        self.id: str = id
+        self._function = function
         self.revision: str = _revision(self._function)
         self._waits = _is_coroutine_function(self._function)
         self.concurrency: int = options.concurrency or (64 if self._waits else 8)
@@ -180,4 +180,4 @@ def _from_file(path: Path) -> ModuleType:
 @MODELS.register("python")
 def function_model(name: str, options: ModelOptions) -> Model:
     """``python:FILE.py:FUNCTION``: a function of yours that takes messages and returns the answer."""
-    return FunctionModel(name, options)
+    return FunctionModel(f"python:{name}", options, _load(name))
