@@ -60,3 +60,21 @@ def test_settings_and_limits_need_no_class(tmp_path: Path) -> None:
 def test_the_public_names_are_listed() -> None:
     assert set(evenhand.__all__) <= set(dir(evenhand))
     assert all(getattr(evenhand, name) is not None for name in evenhand.__all__)
+
+
+def test_the_baseline_of_a_template_of_ones_own(tmp_path: Path) -> None:
+    heard: set[str] = set()
+
+    def answer(messages: list[dict[str, str]]) -> str:
+        heard.add(messages[0]["content"])
+        return "No."
+
+    study = {
+        **STUDY,
+        "personalizers": "You are BillBot. You serve {identity}.",
+        "baseline_template": "You are BillBot.",
+    }
+    evenhand.run(study, tmp_path / "study", model=answer)
+    assert heard == {"You are BillBot.", *(f"You are BillBot. You serve {who}." for who in ("a minor", "an adult"))}
+    with pytest.raises(SpecError, match="begun with baseline_template"):
+        evenhand.run({**study, "baseline_template": ""}, tmp_path / "study", model=answer)

@@ -19,7 +19,7 @@ from evenhand.loops import run_async
 from evenhand.mitigations import MitigatedModel
 from evenhand.models import CallError, Model, make_model
 from evenhand.runner.growth import PINNED_META, plan_study, record, template_note
-from evenhand.runner.plan import Plan, Trial
+from evenhand.runner.plan import Plan, Trial, baseline_is_another
 from evenhand.runner.progress import Progress, Silent
 from evenhand.runner.rejudge import judge_pending
 from evenhand.runner.spending import Spending, check_countable
@@ -126,6 +126,11 @@ class _Engine:
         with self._progress, _graceful_interrupt(self._stop), _rare_collections():
             for personalizer, names in self._plan.left_out.items():
                 self._progress.note(f"{personalizer} cannot convey, and leaves out: {', '.join(names)}")
+            if baseline_is_another(self._plan):
+                self._progress.note(
+                    "the baseline 'plain' says \"You are a helpful assistant.\", not your template without the identity; "
+                    "its words may differ in more than that: give --baseline-template"
+                )
             self._progress.stage(f"starting {self._model.id}")
             outcome = "failed"
             try:
