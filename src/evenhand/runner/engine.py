@@ -128,8 +128,8 @@ class _Engine:
                 self._progress.note(f"{personalizer} cannot convey, and leaves out: {', '.join(names)}")
             if baseline_is_another(self._plan):
                 self._progress.note(
-                    "the baseline 'plain' says \"You are a helpful assistant.\", not your template without the identity; "
-                    "its words may differ in more than that: give --baseline-template"
+                    "the baseline 'plain' says \"You are a helpful assistant.\", not your template without the "
+                    "identity: give --baseline-template"
                 )
             self._progress.stage(f"starting {self._model.id}")
             outcome = "failed"
