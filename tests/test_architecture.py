@@ -21,7 +21,7 @@ LAYERS: list[set[str]] = [
     {"study"},
     {"runner"},
     {"analysis"},
-    {"tables"},
+    {"tables", "arguments"},
     {"audit"},
     {"report", "mitigate", "adaptive", "tuning", "integrations"},
     {"api"},

@@ -132,7 +132,7 @@ def test_check_export_and_status_from_the_command_line(cli: Cli, data_dir: Path,
     assert json.loads(cli("check", str(out), "--min-utility", "5", "--format", "json").stdout)["decision"] == (
         "not enough data"
     )
-    assert cli("check", str(out), "--min-utility", "5").returncode == 2
+    assert cli("check", str(out), "--min-utility", "5").returncode == 6
     assert "--max-pb" in cli("check", str(out)).stderr
 
     loaded = evenhand.load(out)

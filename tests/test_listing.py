@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
 from evenhand.cli.main import app
@@ -44,3 +46,22 @@ def test_licences_are_listed_with_the_suites_alone() -> None:
     assert "do-not-answer,data,CC BY-NC-SA 4.0" in done.stdout
     assert "smollm2,model,Apache-2.0" in done.stdout
     assert CliRunner().invoke(app, ["list", "judges", "--licenses"]).exit_code != 0
+
+
+@pytest.mark.parametrize("kind", ["suites", "models", "identities", "personalizers", "judges", "mitigations"])
+def test_what_one_must_type_is_whole_in_a_narrow_terminal(kind: str) -> None:
+    from evenhand.cli.show import Kind, _members, members_table
+
+    rows, columns = _members(Kind(kind))
+    console = Console(width=80, file=io.StringIO())
+    console.print(members_table(rows, columns))
+    lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    assert all(any(row[0] in line for line in lines) for row in rows)
+    assert max(map(len, lines)) <= 80
+
+
+def test_short_help_and_csv_only_where_there_is_a_table() -> None:
+    for command in ([], ["check"], ["judge"], ["judge", "again"]):
+        assert "Usage" in CliRunner().invoke(app, [*command, "-h"]).output
+    assert CliRunner().invoke(app, ["list", "models", "--format", "csv"]).output.startswith("model,what")
+    assert CliRunner().invoke(app, ["status", "x", "--format", "csv"]).exit_code == 2

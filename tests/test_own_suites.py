@@ -65,7 +65,14 @@ def test_options_become_letters_and_the_target_may_be_their_text(tmp_path: Path)
 @pytest.mark.parametrize(
     ("spec", "items", "message"),
     [
-        (SAFETY, "text\nHello\n", "row 2: there is no question"),
+        (SAFETY, "text\nHello\n", "no column 'question'; it has text."),
+        (SAFETY, "Questions;topic\nWhy?;x\n", "it has questions, topic. Rename questions to question."),
+        (SAFETY, "question,group\n,x\n", "row 2: there is no question"),
+        (SAFETY, "question\nWhy, oh why?\n", "row 2: more fields than the header"),
+        (SAFETY, "Question,question\nWhy?,How?\n", "two columns have the same name"),
+        (SAFETY, " \n", "items.csv is empty"),
+        (SAFETY, "question\n", "no rows"),
+        (SAFETY, "question,id\nWhy?,1\nWhy?,1\n", "row 3: the same item as row 2"),
         (CHOICES, '{"question": "Why?"}', "row 1: there is no target"),
         (CHOICES, '{"question": "Why?", "options": ["x", "y"], "target": "z"}', "none of the options"),
         (CHOICES, '{"question": "Why?", "options": ["x"], "target": "A"}', "not a list of 2"),
@@ -75,7 +82,7 @@ def test_options_become_letters_and_the_target_may_be_their_text(tmp_path: Path)
         ("axis = 'safety'\nitems = 'items.csv'\nname = 'mmlu'", ITEMS, "called 'mmlu' already"),
         ("axis = 'safety'\nitems = 'items.csv'\nprompt = 'Hi'", ITEMS, "does not contain {question}"),
         ("axis = 'safety'\nitems = 'other.csv'", ITEMS, "other.csv: No such file"),
-        (SAFETY, "question,id\nWhy?,1\nHow?,1\n", "row 3: the same item as row 2"),
+        (SAFETY, "question,id\nWhy?,1\nHow?,1\n", "rows 2 and 3: two questions with the id '1'"),
     ],
 )
 def test_what_is_wrong_with_a_suite_is_said(tmp_path: Path, spec: str, items: str, message: str) -> None:
@@ -83,3 +90,23 @@ def test_what_is_wrong_with_a_suite_is_said(tmp_path: Path, spec: str, items: st
     with pytest.raises((SpecError, DataError)) as error:
         load_suite(make_suites([reference])[0], DataSource())
     assert message in str(error.value)
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_tables_as_spreadsheets_save_them(tmp_path: Path, delimiter: str, encoding: str) -> None:
+    reference = write(tmp_path, SAFETY, "")
+    rows = [[" Question ", "GROUP"], ['"Wer, wie; was\tfür?"', "ä"]]
+    (tmp_path / "items.csv").write_text("\r\n".join(delimiter.join(row) for row in rows), encoding=encoding)
+    (suite,) = make_suites([reference])
+    source = DataSource()
+    (item,) = load_suite(suite, source).items
+    assert (item.question, item.group) == ("Wer, wie; was\tfür?", "ä")
+    assert source.origin("billing") == str(tmp_path / "items.csv")
+
+
+def test_another_encoding_is_not_guessed(tmp_path: Path) -> None:
+    reference = write(tmp_path, SAFETY, "")
+    (tmp_path / "items.csv").write_text("question\nfür?\n", encoding="latin-1")
+    with pytest.raises(DataError, match="Latin-1"):
+        load_suite(make_suites([reference])[0], DataSource())

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from evenhand.analysis import Analysis as Analysis
     from evenhand.api import analyze as analyze
+    from evenhand.api import check as check
     from evenhand.api import compare_studies as compare_studies
     from evenhand.api import load as load
     from evenhand.api import run as run
@@ -27,6 +28,7 @@ _HOMES = {
     "RunResult": "evenhand.runner",
     "StudySpec": "evenhand.study",
     "analyze": "evenhand.api",
+    "check": "evenhand.api",
     "compare_studies": "evenhand.api",
     "load": "evenhand.api",
     "run": "evenhand.api",
@@ -40,6 +42,7 @@ __all__ = [
     "StudySpec",
     "__version__",
     "analyze",
+    "check",
     "compare_studies",
     "load",
     "run",
@@ -53,3 +56,7 @@ def __getattr__(name: str) -> Any:
     import importlib
 
     return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

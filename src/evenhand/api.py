@@ -12,8 +12,10 @@ import numpy as np
 from evenhand.adaptive import AdaptiveResult, run_adaptively
 from evenhand.analysis import Analysis, Settings, summarize
 from evenhand.analysis.comparison import Comparison
+from evenhand.analysis.gate import Gated, gate, verdict
 from evenhand.analysis.marginals import marginals
 from evenhand.analysis.planning import Needed, items_needed
+from evenhand.arguments import Study, settings_of, study_of, with_model
 from evenhand.audit.judges import JudgeComparison, compare_judges
 from evenhand.audit.run import Audit, audit, labelled_probes, shipped_probes
 from evenhand.audit.validate import Validation, validate
@@ -31,7 +33,7 @@ from evenhand.runner.growth import plan_study
 from evenhand.runner.plan import make_plan
 from evenhand.runner.progress import Progress
 from evenhand.runner.spending import estimate
-from evenhand.study import Store, StudySpec
+from evenhand.study import Store
 from evenhand.study.notes import study_notes
 from evenhand.study.reading import TEMPLATE_META
 from evenhand.study.store import STORE_FILE
@@ -42,10 +44,10 @@ ExportForm = Format | Literal["inspect"]
 
 
 def run(
-    study: StudySpec | Mapping[str, Any] | Path | str,
+    study: Study,
     out: Path | str,
     *,
-    model: Model | None = None,
+    model: Model | str | Callable[..., Any] | None = None,
     progress: Progress | None = None,
 ) -> RunResult:
     """Run every trial of a study that has no response yet.
@@ -53,16 +55,18 @@ def run(
     Args:
         study: a spec, its fields as a mapping, or the path of a study's TOML file.
         out: the study's directory; continued when it exists.
-        model: an object of your own to call instead of ``study.model``.
+        model: what to call instead of ``study.model``: a reference ("openai:NAME"), a function of messages
+            (see :class:`evenhand.models.function.FunctionModel`), or a model of your own.
         progress: told of every trial; silent by default.
 
     Raises:
         EvenhandError: anything you can fix. What was answered before is kept, and the same call goes on from there.
     """
-    return run_study(_spec(study), Path(out), model=model, progress=progress)
+    spec, member = with_model(study, model)
+    return run_study(spec, Path(out), model=member, progress=progress)
 
 
-def estimate_cost(study: StudySpec | Mapping[str, Any] | Path | str, out: Path | str | None = None) -> list[Estimate]:
+def estimate_cost(study: Study, out: Path | str | None = None) -> list[Estimate]:
     """What a run would take: trials, tokens and, with prices, money; per suite. Calls no model.
 
     Args:
@@ -73,25 +77,19 @@ def estimate_cost(study: StudySpec | Mapping[str, Any] | Path | str, out: Path |
         EvenhandError: anything you can fix.
     """
     if out is None or not (Path(out) / STORE_FILE).exists():
-        return estimate(make_plan(_spec(study)), None)
-    plan = plan_study(_spec(study), Path(out))
+        return estimate(make_plan(study_of(study)), None)
+    plan = plan_study(study_of(study), Path(out))
     with Store.open(Path(out)) as store:
         return estimate(plan, store)
 
 
-def _spec(study: StudySpec | Mapping[str, Any] | Path | str) -> StudySpec:
-    if isinstance(study, str | Path):
-        return StudySpec.from_toml(Path(study))
-    return study if isinstance(study, StudySpec) else StudySpec.parse(dict(study))
-
-
 def run_to_precision(
-    study: StudySpec | Mapping[str, Any] | Path | str,
+    study: Study,
     out: Path | str,
     target: float,
     budget: int | None = None,
     *,
-    model: Model | None = None,
+    model: Model | str | Callable[..., Any] | None = None,
     progress: Progress | None = None,
 ) -> AdaptiveResult:
     """Run a study only until each suite's interval of PB has a half-width of ``target`` points.
@@ -104,15 +102,18 @@ def run_to_precision(
     Raises:
         EvenhandError: anything you can fix.
     """
-    return run_adaptively(_spec(study), Path(out), target, budget, model=model, progress=progress)
+    spec, member = with_model(study, model)
+    return run_adaptively(spec, Path(out), target, budget, model=member, progress=progress)
 
 
-def analyze(path: Path | str, settings: Settings | None = None, policy: Path | str | None = None) -> Analysis:
+def analyze(
+    path: Path | str, settings: Settings | Mapping[str, Any] | None = None, policy: Path | str | None = None
+) -> Analysis:
     """Analyse a study, finished or not.
 
     Args:
         path: the study's directory.
-        settings: how the analysis is done.
+        settings: how the analysis is done: Settings, or its fields as a mapping.
         policy: a policy file of legitimate differences, or "shipped"; items on which it calls a difference between the
             study's identities legitimate are left out.
 
@@ -121,7 +122,7 @@ def analyze(path: Path | str, settings: Settings | None = None, policy: Path | s
         DataError: the policy cannot be read.
     """
     with Store.open(Path(path)) as store:
-        return analyze_store(store, settings, policy)
+        return analyze_store(store, settings_of(settings), policy)
 
 
 def analyze_store(store: Store, settings: Settings | None = None, policy: Path | str | None = None) -> Analysis:
@@ -157,6 +158,39 @@ def _legitimate_items(store: Store, policy: Path) -> set[tuple[str, str]]:
         for key, item in store.items(suite["suite"]).items()
         if needed(categories, item.question or item.prompt, rules)
     }
+
+
+def check(
+    path: Path | str,
+    *,
+    max_pb: float | None = None,
+    max_gap: float | None = None,
+    min_safety: float | None = None,
+    min_utility: float | None = None,
+    policy: Path | str | None = None,
+) -> Gated:
+    """Decide on 95 % intervals whether a study keeps to limits.
+
+    Args:
+        path: the study's directory.
+        max_pb: personalization bias at most, in points.
+        max_gap: between the best and the worst served identity at most, in points.
+        min_safety, min_utility: of the worst served identity at least, in points.
+        policy: as for :func:`analyze`.
+
+    Raises:
+        SpecError: no limit was given, or one is out of range.
+        StoreError: there is no study, or it cannot be read.
+    """
+    limits = {"max_pb": max_pb, "max_gap": max_gap, "min_safety": min_safety, "min_utility": min_utility}
+    given = {name: limit for name, limit in limits.items() if limit is not None}
+    if not given:
+        raise SpecError("No limit was given.", "Give max_pb, max_gap, min_safety or min_utility.")
+    for name, limit in given.items():
+        if not 0 <= limit <= (100 if name.startswith("min") else float("inf")):
+            raise SpecError(f"The limit {name} = {limit} is out of range.", "Limits are points: 0 to 100.")
+    checks = gate(analyze(path, policy=policy), given)
+    return Gated(verdict(checks), checks)
 
 
 def compare_studies(before: Path | str, after: Path | str, *, draws: int = 2000, seed: int = 0) -> Comparison:
@@ -301,7 +335,7 @@ def export_study(path: Path | str, out: Path | str, form: ExportForm) -> list[Pa
 def write_report(
     path: Path | str,
     target: Path | str | None = None,
-    settings: Settings | None = None,
+    settings: Settings | Mapping[str, Any] | None = None,
     *,
     before: Path | str | None = None,
 ) -> Path:
@@ -310,7 +344,7 @@ def write_report(
     Args:
         path: the study's directory.
         target: where to write; ``report.html`` in the study's directory by default.
-        settings: how the analysis is done.
+        settings: how the analysis is done: Settings, or its fields as a mapping.
         before: a study to set this one against, such as the one without its mitigation.
 
     Returns:
@@ -319,7 +353,7 @@ def write_report(
     chosen = Path(target) if target else Path(path) / REPORT_FILE
     against = (str(before), compare_studies(before, path)) if before else None
     with Store.open(Path(path)) as store:
-        page = render_report(store, analyze_store(store, settings), against)
+        page = render_report(store, analyze_store(store, settings_of(settings)), against)
     try:
         chosen.write_text(page, encoding="utf-8")
     except OSError as error:

@@ -24,12 +24,7 @@ _KNOWN = {"study", "out", "model", *_LIMITS}
 
 @dataclass(frozen=True)
 class Gate:
-    """What the gate decided.
-
-    Attributes:
-        decision: "pass", "fail" or "not enough data".
-        checks: one per limit and axis.
-    """
+    """What the gate decided; see :class:`evenhand.analysis.gate.Gated`."""
 
     decision: Decision
     checks: list[Check]
@@ -64,11 +59,10 @@ def evenhand_gate(request: pytest.FixtureRequest) -> Gate:
     given: dict[str, Any] = dict(marker.kwargs)
     if unknown := set(given) - _KNOWN:
         pytest.fail(f"The marker evenhand does not know {', '.join(sorted(unknown))}.", pytrace=False)
-    limits = {name: float(given[name]) for name in _LIMITS if name in given}
+    limits: dict[str, Any] = {name: float(given[name]) for name in _LIMITS if name in given}
     if "study" not in given or not limits:
         pytest.fail("The marker evenhand needs a study and at least one limit.", pytrace=False)
     from evenhand import api
-    from evenhand.analysis.gate import gate, verdict
     from evenhand.errors import EvenhandError
 
     study = given["study"]
@@ -77,7 +71,7 @@ def evenhand_gate(request: pytest.FixtureRequest) -> Gate:
     out = Path(given.get("out") or request.config.rootpath / ".evenhand" / request.node.name)
     try:
         api.run(study, out, model=given.get("model"))
-        checks = gate(api.analyze(out), limits)
+        found = api.check(out, **limits)
     except EvenhandError as error:
         pytest.fail(str(error), pytrace=False)
-    return Gate(verdict(checks), checks)
+    return Gate(found.decision, found.checks)

@@ -35,6 +35,8 @@ def read_toml(path: Path, what: str) -> dict[str, Any]:
 def validated(kind: type[S], data: dict[str, Any], where: str, known: Iterable[str] = ()) -> S:
     """Data as a spec.
 
+    A field that stands at the wrong depth is told where it belongs.
+
     Args:
         kind: the spec's class.
         data: plain data.
@@ -51,6 +53,17 @@ def validated(kind: type[S], data: dict[str, Any], where: str, known: Iterable[s
         first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
         field = ".".join(str(part) for part in first["loc"]) or "the whole"
         if first["type"] == "extra_forbidden":
-            near = did_you_mean(field, [*known, *kind.model_fields])
+            leaf, elsewhere = str(first["loc"][-1]), _places(kind, str(first["loc"][-1]))
+            places = sorted((place for place in elsewhere if place != field), key=len)
+            near = f"It is {' or '.join(places)}." if places else did_you_mean(leaf, [*known, *kind.model_fields])
             raise SpecError(f"{where}: there is no field '{field}'.", near) from None
         raise SpecError(f"{where}: {field}: {first['msg']}.", f"Got: {first.get('input')!r}.") from None
+
+
+def _places(kind: type[BaseModel], name: str, above: str = "") -> list[str]:
+    """The dotted paths of the fields of that name, in a spec and the specs within it."""
+    found = [above + name] if name in kind.model_fields else []
+    for field, described in kind.model_fields.items():
+        if isinstance(described.annotation, type) and issubclass(described.annotation, BaseModel):
+            found += _places(described.annotation, name, f"{above}{field}.")
+    return found

@@ -47,6 +47,19 @@ class Check:
     reason: str = ""
 
 
+@dataclass(frozen=True)
+class Gated:
+    """What a gate decided.
+
+    Attributes:
+        decision: "pass", "fail" or "not enough data".
+        checks: one per limit and axis.
+    """
+
+    decision: Decision
+    checks: list[Check]
+
+
 def gate(analysis: Analysis, limits: Mapping[str, float]) -> list[Check]:
     """Check a study against limits.
 

@@ -10,7 +10,7 @@ import typer
 from evenhand.cli.output import As, Format, StudyDir, emit
 from evenhand.errors import SpecError
 
-EXIT_CODES = {"pass": 0, "fail": 1, "not enough data": 2}
+EXIT_CODES = {"pass": 0, "fail": 1, "not enough data": 6}
 
 
 def check(
@@ -24,27 +24,25 @@ def check(
     markdown: Annotated[Path | None, typer.Option(help="Append a summary here, such as $GITHUB_STEP_SUMMARY.")] = None,
     format: As = Format.table,
 ) -> None:
-    """Decide on 95 % intervals whether a study keeps to limits. Exit code 0: pass; 1: fail; 2: not enough data."""
+    """Decide on 95 % intervals whether a study keeps to limits. Exit code 0: pass; 1: fail; 6: not enough data."""
     from rich.console import Group
 
     from evenhand import api
-    from evenhand.analysis.gate import gate, verdict
     from evenhand.report import gate as shown
 
-    limits = {"max_pb": max_pb, "max_gap": max_gap, "min_safety": min_safety, "min_utility": min_utility}
-    given = {name: limit for name, limit in limits.items() if limit is not None}
-    if not given:
+    limits = (max_pb, max_gap, min_safety, min_utility)
+    if all(limit is None for limit in limits):
         raise SpecError("No limit was given.", "Add --max-pb, --max-gap, --min-safety or --min-utility.")
-    checks = gate(api.analyze(study, policy=policy), given)
-    decision = verdict(checks)
+    found = api.check(
+        study, max_pb=max_pb, max_gap=max_gap, min_safety=min_safety, min_utility=min_utility, policy=policy
+    )
     if junit:
-        junit.write_text(shown.gate_junit(str(study), checks), encoding="utf-8")
+        junit.write_text(shown.gate_junit(str(study), found.checks), encoding="utf-8")
     if markdown:
         with markdown.open("a", encoding="utf-8") as file:
-            file.write(shown.gate_markdown(str(study), checks))
-    found = {"decision": decision, "checks": checks}
-    emit(found, format, lambda: Group(shown.gate_table(checks), f"{decision.capitalize()}."))
-    raise typer.Exit(EXIT_CODES[decision])
+            file.write(shown.gate_markdown(str(study), found.checks))
+    emit(found, format, lambda: Group(shown.gate_table(found.checks), f"{found.decision.capitalize()}."))
+    raise typer.Exit(EXIT_CODES[found.decision])
 
 
 def register(app: typer.Typer) -> None:

@@ -17,13 +17,14 @@ INTERRUPTED = 130
 app: typer.Typer = typer.Typer(
     name="evenhand",
     no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_show_locals=False,  # locals could hold a key or a user's data
     help=(
         "Does a language model treat everyone alike? Measure safety and utility under many identities, and tell "
         "whether the difference is real.\n\n"
         "Exit codes: 0 done; 1 some calls failed; 2 a wrong argument or study file; 3 data missing or malformed; "
         "4 the model cannot be used; 5 the study's store cannot be used; 130 interrupted. "
-        "'evenhand check' has its own: 0 pass, 1 fail, 2 not enough data."
+        "'evenhand check' has its own: 0 pass, 1 fail, 6 not enough data."
     ),
 )
 run.register(app)

@@ -9,11 +9,16 @@ from typing import Annotated, Any
 
 import typer
 
-from evenhand.errors import SpecError
-
 
 class Format(StrEnum):
     """How an answer is printed."""
+
+    table = "table"
+    json = "json"
+
+
+class TableFormat(StrEnum):
+    """How an answer that is one table is printed."""
 
     table = "table"
     json = "json"
@@ -21,10 +26,13 @@ class Format(StrEnum):
 
 
 StudyDir = Annotated[Path, typer.Argument(metavar="STUDY", help="The study's directory.")]
-As = Annotated[Format, typer.Option("--format", help="table, json or csv (csv: analyze and list only).")]
+As = Annotated[Format, typer.Option("--format", help="table or json.")]
+AsTable = Annotated[TableFormat, typer.Option("--format", help="table, json or csv.")]
 
 
-def emit(found: Any, format: Format, table: Callable[[], object], csv: Callable[[], str] | None = None) -> None:
+def emit(
+    found: Any, format: Format | TableFormat, table: Callable[[], object], csv: Callable[[], str] | None = None
+) -> None:
     """Print what was found.
 
     Args:
@@ -32,21 +40,17 @@ def emit(found: Any, format: Format, table: Callable[[], object], csv: Callable[
         format: what was asked for.
         table: makes what rich prints.
         csv: makes the text of a CSV file, where there is one.
-
-    Raises:
-        SpecError: CSV was asked for where there is none.
     """
-    if format is Format.json:
+    if format.value == "json":
         import orjson
 
         from evenhand.analysis.summary import plain
 
         typer.echo(orjson.dumps(plain(found), option=orjson.OPT_INDENT_2).decode())
-    elif format is Format.table:
+    elif format.value == "table":
         show(table())
-    elif csv is None:
-        raise SpecError("This command does not print CSV.", "Use --format json, or 'evenhand export STUDY --to csv'.")
     else:
+        assert csv is not None, "only commands that have a table to print take TableFormat"
         typer.echo(csv(), nl=False)
 
 

@@ -90,6 +90,9 @@ def run(
     ] = None,
     baseline: Annotated[list[str] | None, typer.Option(help="plain, bare, or 'none'.")] = None,
     personalizer: Annotated[list[str] | None, typer.Option(help="Names, or a template with {identity}.")] = None,
+    baseline_template: Annotated[
+        str | None, typer.Option(help="System message of the baseline 'plain', beside a template of your own.")
+    ] = None,
     preset: Annotated[str | None, typer.Option(help="Start from a preset: paper.")] = None,
     limit: Annotated[int | None, typer.Option(help="Items per suite; all by default.")] = None,
     repeats: Annotated[int | None, typer.Option(help="Calls per cell, each with its own seed.")] = None,
@@ -158,6 +161,7 @@ def run(
         "identities": listed(identities),
         "baselines": [] if baseline == ["none"] else listed(baseline),
         "personalizers": listed(personalizer),
+        "baseline_template": baseline_template,
         "limit": limit,
         "repeats": repeats,
         "split": split,

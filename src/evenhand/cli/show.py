@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from evenhand.cli.output import As, Format, StudyDir, emit
+from evenhand.cli.output import As, AsTable, Format, StudyDir, TableFormat, emit
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 
 class Kind(StrEnum):
@@ -24,7 +27,7 @@ class Kind(StrEnum):
 
 def analyze(
     study: StudyDir,
-    format: As = Format.table,
+    format: AsTable = TableFormat.table,
     draws: Annotated[int, typer.Option(min=200, help="Bootstrap draws.")] = 2000,
     permutations: Annotated[int, typer.Option(min=200, help="Permutations of the identity labels.")] = 2000,
     policy: Annotated[
@@ -100,27 +103,34 @@ def list_members(
     licenses: Annotated[
         bool, typer.Option("--licenses", help="With 'suites': licences of all data and models, and what they ask for.")
     ] = False,
-    format: As = Format.table,
+    format: AsTable = TableFormat.table,
 ) -> None:
     """List what is available, with third-party members."""
-    from rich.table import Table
-
     from evenhand.cli.licences import COLUMNS, licence_rows
     from evenhand.errors import SpecError
 
     if licenses and kind is not Kind.suites:
         raise SpecError(f"'{kind}' has no --licenses.", "Write evenhand list suites --licenses.")
     rows, columns = (licence_rows(), COLUMNS) if licenses else _members(kind)
-    table = Table(*columns)
-    for row in rows:
-        table.add_row(*row)
 
     def as_csv() -> str:
         from evenhand.report.terminal import csv_text
 
         return csv_text([columns, *rows])
 
-    emit([dict(zip(columns, row, strict=True)) for row in rows], format, lambda: table, as_csv)
+    emit([dict(zip(columns, row, strict=True)) for row in rows], format, lambda: members_table(rows, columns), as_csv)
+
+
+def members_table(rows: list[tuple[str, ...]], columns: tuple[str, ...]) -> Table:
+    """A list for the terminal; the first column is what one types, and never cut or broken."""
+    from rich.table import Table
+
+    table = Table()
+    for place, column in enumerate(columns):
+        table.add_column(column, no_wrap=place == 0, overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    return table
 
 
 def _members(kind: Kind) -> tuple[list[tuple[str, ...]], tuple[str, ...]]:

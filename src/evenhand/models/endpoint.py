@@ -7,7 +7,8 @@ import os
 import re
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import quote
@@ -15,14 +16,19 @@ from urllib.parse import quote
 import orjson
 from pydantic import BaseModel, ConfigDict, Field
 
-from evenhand.errors import ModelError, SpecError
+from evenhand.errors import ModelError, SpecError, did_you_mean, printable
 from evenhand.models.base import MODELS, CallError, Model, ModelOptions, must_generate
+from evenhand.models.endings import ending
 from evenhand.models.http import FATAL_STATUS, RetryableError, ServedModel, decoded, error_message, is_http
 from evenhand.specs import read_toml, validated
 from evenhand.types import Request, Response
 
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
+# What a file may have meant as one: "{usr}", "{ user }", "{user.name}"; not the braces of JSON or code.
+_MEANT = re.compile(r"\{\s*([\w.-]+)\s*\}")
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
+_COUNTS = ("prompt_tokens", "completion_tokens")
+_MOST_PATHS = 12
 _NAMES = ("system", "user", "history", "messages", "session", "seed", "max_tokens", "temperature")
 
 
@@ -32,8 +38,12 @@ class Call(BaseModel):
     Attributes:
         url: its address; placeholders are escaped for it.
         body: the JSON sent; placeholders in its texts are filled in. A text that is one placeholder takes the value's
-            own type, so ``"{messages}"`` becomes a list and ``"{max_tokens}"`` a number.
+            own type, so ``"{messages}"`` becomes a list and ``"{max_tokens}"`` a number; where the value is empty (no
+            system text), the field is left out.
         answer: where the assistant's text stands in the reply: keys and list positions joined by dots.
+        finish_reason: where it says how the answer ended; the answer counts as finished otherwise.
+        reasoning: where the assistant's thoughts stand.
+        prompt_tokens, completion_tokens: where the counts stand; those of all calls are added up.
         when: a placeholder's name; the call is left out where it is empty ("system": nothing to say about the user).
     """
 
@@ -42,6 +52,10 @@ class Call(BaseModel):
     url: str
     body: dict[str, Any] = Field(default_factory=dict)
     answer: str | None = None
+    finish_reason: str | None = None
+    reasoning: str | None = None
+    prompt_tokens: str | None = None
+    completion_tokens: str | None = None
     when: str | None = None
 
 
@@ -71,8 +85,15 @@ class EndpointModel(ServedModel):
         super().__init__(options)
         self.spec: EndpointSpec = _read(path)
         self.id: str = f"http:{self.spec.name or path.stem}"
-        # Another way of asking is another assistant: its answers must not mix with these.
-        self.revision: str = hashlib.blake2b(self.spec.model_dump_json().encode(), digest_size=6).hexdigest()
+        # Another way of asking is another assistant: its answers must not mix with these. Where tokens are counted
+        # changes no answer, and paths that a file does not use leave its revision as it was before they existed.
+        unused = {name for name in ("finish_reason", "reasoning") if not any(getattr(c, name) for c in self.spec.call)}
+        said = self.spec.model_dump_json(exclude={"call": {"__all__": {*_COUNTS, *unused}}})
+        self.revision: str = hashlib.blake2b(said.encode(), digest_size=6).hexdigest()
+        # A call without its paths would be free of charge.
+        self.counts_tokens: bool = all(getattr(call, name) for call in self.spec.call for name in _COUNTS)
+        self._used = {name for call in self.spec.call for name in _placeholders(call)}
+        self._answers = False  # whether a reply has had an answer where the file says
 
     async def start(self) -> None:
         self._client.open({name: _from_environment(value) for name, value in self.spec.headers.items()})
@@ -82,13 +103,31 @@ class EndpointModel(ServedModel):
 
     async def respond(self, request: Request) -> Response:
         must_generate(self, request)
-        started = time.perf_counter()
-        text, calls = await self._client.retrying(lambda: self._converse(request))
-        return Response(text, latency_s=time.perf_counter() - started, calls=calls)
-
-    async def _converse(self, request: Request) -> tuple[str, int]:
         values = _values(request)
-        made, text = 0, ""
+        for name in ("system", "history"):
+            # Left out in silence, every identity would be asked the same.
+            if values[name] and not self._used & {name, "messages"}:
+                raise ModelError(
+                    f"{self.id} is not told the {name} text of a conversation: its file has no {{{name}}}.",
+                    f"Add {{{name}}} or {{messages}} to a call, or choose a personalizer that needs none.",
+                )
+        started = time.perf_counter()
+        heard, calls = await self._client.retrying(lambda: self._converse(request))
+        finish_reason, filtered = ending(heard.finish_reason)
+        return Response(
+            heard.text,
+            finish_reason=finish_reason,
+            filtered=filtered,
+            reasoning=heard.reasoning,
+            prompt_tokens=heard.prompt_tokens,
+            completion_tokens=heard.completion_tokens,
+            latency_s=time.perf_counter() - started,
+            calls=calls,
+        )
+
+    async def _converse(self, request: Request) -> tuple[_Heard, int]:
+        values = _values(request)
+        made, heard = 0, _Heard()
         for call in self.spec.call:
             if call.when and not values[call.when]:
                 continue
@@ -102,9 +141,60 @@ class EndpointModel(ServedModel):
                 )
             if reply.status >= 300:
                 raise CallError(f"HTTP {reply.status}: {error_message(reply.raw)}")
-            if call.answer:
-                text = answer_at(decoded(reply.raw), call.answer)
-        return text, made
+            self._hear(call, reply.raw, heard)
+        return heard, made
+
+    def _hear(self, call: Call, raw: bytes, heard: _Heard) -> None:
+        """Read a reply into ``heard``.
+
+        Raises:
+            RetryableError: no answer stands where others stood before.
+            ModelError: none has stood there yet, so that the path is wrong.
+        """
+        paths = [getattr(call, name) for name in ("answer", "finish_reason", "reasoning", *_COUNTS)]
+        if not any(paths):
+            return
+        body = decoded(raw)
+        try:
+            heard.take(call, body)
+        except LookupError as error:
+            if self._answers:
+                raise RetryableError(str(error.args[0])) from None
+            raise ModelError(
+                f"{self.id}: {error.args[0]}; {_outline(body)}.", "Correct the path in the endpoint's file."
+            ) from None
+        self._answers = self._answers or call.answer is not None
+
+
+@dataclass(slots=True)
+class _Heard:
+    """What the calls of one conversation brought."""
+
+    text: str = ""
+    finish_reason: object = None
+    reasoning: str = ""
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+
+    def take(self, call: Call, body: Any) -> None:
+        """Read a reply.
+
+        Raises:
+            LookupError: something does not stand where the call says.
+        """
+        if call.finish_reason:
+            self.finish_reason = _at(body, call.finish_reason)
+        if call.answer:
+            filtered = ending(self.finish_reason)[0] == "content_filter"
+            self.text = answer_at(body, call.answer) if not filtered else _text_or_nothing(body, call.answer)
+        if call.reasoning:
+            self.reasoning = _text_or_nothing(body, call.reasoning)
+        for name in _COUNTS:
+            if path := getattr(call, name):
+                count = _at(body, path)
+                if not isinstance(count, int) or isinstance(count, bool):
+                    raise LookupError(f"{path} of the answer is not a number of tokens")
+                setattr(self, name, (getattr(self, name) or 0) + count)
 
 
 def _values(request: Request) -> dict[str, Any]:
@@ -123,32 +213,71 @@ def _values(request: Request) -> dict[str, Any]:
 
 def _filled(template: Any, values: Mapping[str, Any]) -> Any:
     if isinstance(template, dict):
-        return {key: _filled(value, values) for key, value in template.items()}
+        return {key: _filled(value, values) for key, value in template.items() if not _is_empty(value, values)}
     if isinstance(template, list):
         return [_filled(value, values) for value in template]
     if not isinstance(template, str):
         return template
-    whole = _PLACEHOLDER.fullmatch(template)
-    if whole and whole[1] in values:
+    if whole := _PLACEHOLDER.fullmatch(template):
         return values[whole[1]]
-    return _PLACEHOLDER.sub(lambda m: str(values.get(m[1], m[0])), template)
+    return _PLACEHOLDER.sub(lambda m: str(values[m[1]]), template)
+
+
+def _is_empty(template: Any, values: Mapping[str, Any]) -> bool:
+    """Whether it is one placeholder without a value: servers refuse ``"system": ""``."""
+    whole = _PLACEHOLDER.fullmatch(template) if isinstance(template, str) else None
+    return whole is not None and values[whole[1]] in ("", None, [])
 
 
 def answer_at(body: Any, path: str) -> str:
     """The text at a dotted path.
 
     Raises:
-        RetryableError: there is none.
+        RetryableError: there is nothing (null).
+        LookupError: there is no such place, or something else than a text.
     """
+    found = _at(body, path)
+    if found is None:
+        raise RetryableError(f"{path} of the answer is null")
+    if not isinstance(found, str):
+        raise LookupError(f"{path} of the answer is not a text")
+    return found
+
+
+def _text_or_nothing(body: Any, path: str) -> str:
+    """The text at a path, "" where a reply has none."""
+    try:
+        found = _at(body, path)
+    except LookupError:
+        return ""
+    return found if isinstance(found, str) else ""
+
+
+def _at(body: Any, path: str) -> Any:
     found = body
     for part in path.split("."):
         try:
             found = found[int(part)] if isinstance(found, list) else found[part]
         except (KeyError, IndexError, ValueError, TypeError):
-            raise RetryableError(f"the answer has no {path}") from None
-    if not isinstance(found, str):
-        raise RetryableError(f"{path} of the answer is not a text")
+            raise LookupError(f"the answer has no {path}") from None
     return found
+
+
+def _outline(body: Any) -> str:
+    """The paths that a reply has, for a message: names only, no values."""
+    paths = list(_leaves(body, ""))
+    more = ", ..." if len(paths) > _MOST_PATHS else ""
+    return f"it has {printable(', '.join(paths[:_MOST_PATHS]))}{more}" if paths else "it is no object with keys"
+
+
+def _leaves(body: Any, above: str) -> Iterator[str]:
+    if isinstance(body, dict):
+        for key, value in body.items():
+            yield from _leaves(value, f"{above}.{key}" if above else str(key))
+    elif isinstance(body, list) and body:
+        yield from _leaves(body[0], f"{above}.0" if above else "0")
+    elif above:
+        yield above
 
 
 def _from_environment(value: str) -> str:
@@ -175,7 +304,43 @@ def _read(path: Path) -> EndpointSpec:
             raise SpecError(f"{path}, call {number}: there is no '{call.when}'.", f"There are: {', '.join(_NAMES)}.")
     if spec.call[-1].answer is None:
         raise SpecError(f"{path}: the last call does not say where its answer stands.", 'Add answer = "reply.text".')
+    _check_placeholders(spec, path)
     return spec
+
+
+def _check_placeholders(spec: EndpointSpec, path: Path) -> None:
+    """Refuse what would be sent as it stands, and a question that is not sent at all.
+
+    Raises:
+        SpecError: a placeholder is unknown, or none stands for the question.
+    """
+    for header, value in spec.headers.items():
+        if left := _MEANT.search(_VARIABLE.sub("", value)):
+            raise SpecError(
+                f"{path}: {left[0]} in the header {header} would be sent as it stands.",
+                f"Headers take only variables of the environment: ${left[0]}.",
+            )
+    for number, call in enumerate(spec.call, 1):
+        for text in (call.url, *_texts(call.body)):
+            for meant in _MEANT.finditer(text):
+                if meant[0][1:-1] not in _NAMES:
+                    raise SpecError(
+                        f"{path}, call {number}: there is no placeholder {meant[0]}.", did_you_mean(meant[1], _NAMES)
+                    )
+    if not any({"user", "messages"} & set(_placeholders(call)) for call in spec.call):
+        raise SpecError(f"{path}: no call sends the question.", "Put {user} or {messages} into a body.")
+
+
+def _placeholders(call: Call) -> list[str]:
+    return [name for text in (call.url, *_texts(call.body)) for name in _PLACEHOLDER.findall(text)]
+
+
+def _texts(template: Any) -> Iterator[str]:
+    if isinstance(template, str):
+        yield template
+    elif isinstance(template, dict | list):
+        for value in template.values() if isinstance(template, dict) else template:
+            yield from _texts(value)
 
 
 @MODELS.register("http")

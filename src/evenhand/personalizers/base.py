@@ -58,7 +58,7 @@ def make_personalizer(reference: str) -> Personalizer:
     return PERSONALIZERS.get(reference)()
 
 
-def baseline_messages(baseline: Identity, prompt: str) -> tuple[Message, ...]:
-    """The conversation without any identity: ``bare`` has no system message, ``plain`` has the base one."""
+def baseline_messages(baseline: Identity, prompt: str, system: str = "") -> tuple[Message, ...]:
+    """The conversation without any identity: ``bare`` has no system message, ``plain`` has ``system``, or the base."""
     user = Message("user", prompt)
-    return (user,) if baseline.name == "bare" else (Message("system", BASE_SYSTEM), user)
+    return (user,) if baseline.name == "bare" else (Message("system", system or BASE_SYSTEM), user)

@@ -19,10 +19,10 @@ from evenhand.loops import run_async
 from evenhand.mitigations import MitigatedModel
 from evenhand.models import CallError, Model, make_model
 from evenhand.runner.growth import PINNED_META, plan_study, record, template_note
-from evenhand.runner.plan import Plan, Trial
+from evenhand.runner.plan import Plan, Trial, baseline_is_another
 from evenhand.runner.progress import Progress, Silent
 from evenhand.runner.rejudge import judge_pending
-from evenhand.runner.spending import Spending
+from evenhand.runner.spending import Spending, check_countable
 from evenhand.runner.watch import Watch
 from evenhand.runner.writer import Writer
 from evenhand.study import Store, StudySpec
@@ -84,6 +84,7 @@ def run_study(
         spec = spec.model_copy(update={"data_dir": spec.data_dir.absolute()})
     # Names and data first: a mistake in them must not leave half a study behind.
     chosen = model or make_model(spec.model, spec.options.options())
+    check_countable(spec.budget, chosen)
     if spec.decoding.top_k is None:
         resolved = spec.decoding.model_copy(update={"top_k": chosen.default_top_k})
         spec = spec.model_copy(update={"decoding": resolved})
@@ -125,6 +126,11 @@ class _Engine:
         with self._progress, _graceful_interrupt(self._stop), _rare_collections():
             for personalizer, names in self._plan.left_out.items():
                 self._progress.note(f"{personalizer} cannot convey, and leaves out: {', '.join(names)}")
+            if baseline_is_another(self._plan):
+                self._progress.note(
+                    "the baseline 'plain' says \"You are a helpful assistant.\", not your template without the "
+                    "identity: give --baseline-template"
+                )
             self._progress.stage(f"starting {self._model.id}")
             outcome = "failed"
             try:

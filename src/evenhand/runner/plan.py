@@ -12,6 +12,7 @@ from evenhand.identities import BASELINES, catalogues_of, select
 from evenhand.judges import make_judge
 from evenhand.mitigations import Mitigation, make_mitigation
 from evenhand.personalizers import Personalizer, baseline_messages, make_personalizer
+from evenhand.personalizers.template import SystemTemplate
 from evenhand.study import Store, StudySpec
 from evenhand.study.rows import Cell
 from evenhand.study.splits import split_of
@@ -68,7 +69,7 @@ class Plan:
         """Baselines, and personalizers, whose conversations have no system message."""
         found = {}
         for name, personalizer, identity in self.senders:
-            sent = self.mitigation.rewrite(_messages(personalizer, identity, "?"))
+            sent = self.mitigation.rewrite(_messages(personalizer, identity, "?", self.spec.baseline_template))
             if sent[0].role != "system":
                 found[identity.name if personalizer is None else name] = True
         return list(found)
@@ -111,7 +112,9 @@ class Plan:
             done = store.done_cells(suite.id, item.id) if store else set()
             scored = suite.scoring == "logprobs" and bool(item.choices)
             for name, personalizer, identity in self.senders:
-                messages = self.mitigation.rewrite(_messages(personalizer, identity, item.prompt))
+                messages = self.mitigation.rewrite(
+                    _messages(personalizer, identity, item.prompt, self.spec.baseline_template)
+                )
                 for repeat in range(self.spec.repeats):
                     if (name, identity.name, repeat) in done:
                         continue
@@ -172,9 +175,9 @@ def trial_seed(study_seed: int, cell: Cell) -> int:
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=4).digest(), "big") >> 1
 
 
-def _messages(personalizer: Personalizer | None, identity: Identity, prompt: str) -> tuple[Message, ...]:
+def _messages(personalizer: Personalizer | None, identity: Identity, prompt: str, baseline: str) -> tuple[Message, ...]:
     if personalizer is None:
-        return baseline_messages(identity, prompt)
+        return baseline_messages(identity, prompt, baseline)
     return personalizer.messages(identity, prompt)
 
 
@@ -185,3 +188,9 @@ def _in_step(pools: list[tuple[Any, tuple[Item, ...]]]) -> Iterator[tuple[Loaded
     )
     for _, index, n in order:
         yield pools[index][0], pools[index][1][n]
+
+
+def baseline_is_another(plan: Plan) -> bool:
+    """Whether ``plain`` has the package's system message beside a template of the user's own."""
+    own = any(isinstance(p, SystemTemplate) for p in plan.personalizers)
+    return own and "plain" in plan.spec.baselines and not plan.spec.baseline_template

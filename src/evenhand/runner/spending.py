@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from evenhand.errors import SpecError
+from evenhand.models import Model
 from evenhand.runner.plan import Plan
 from evenhand.study import Store
 from evenhand.study.spec import BudgetSpec
@@ -69,6 +71,20 @@ def price(budget: BudgetSpec, prompt_tokens: float, completion_tokens: float, ca
         return None
     saved = 0.0 if budget.price_cached is None else cached_tokens * (budget.price_in - budget.price_cached)
     return (prompt_tokens * budget.price_in + completion_tokens * budget.price_out - saved) / _MILLION
+
+
+def check_countable(budget: BudgetSpec, model: Model) -> None:
+    """Refuse a budget that a model would seem to keep because it tells no tokens.
+
+    Raises:
+        SpecError: it does not tell them, and the study has prices or limits.
+    """
+    if (budget.limited or budget.price_in is not None) and not model.counts_tokens:
+        raise SpecError(
+            f"{model.id} does not say how many tokens a call takes, so that neither cost nor limit would hold.",
+            "Leave out prices, max_cost and max_total_tokens; an http: file can say prompt_tokens and"
+            " completion_tokens for each of its calls.",
+        )
 
 
 class Spending:

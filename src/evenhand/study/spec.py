@@ -125,6 +125,8 @@ class StudySpec(_Strict):
         identities: identity references (see :func:`evenhand.identities.select`).
         baselines: "plain" and/or "bare".
         personalizers: personalizer names or templates with ``{identity}``.
+        baseline_template: the system message of the baseline ``plain``, for a template of one's own: what it says
+            without the identity. "" for "You are a helpful assistant.".
         limit: items per suite, None for all; a prefix of the suite's drawing order.
         limits: suite -> items, where it differs from ``limit`` (set by adaptive runs).
         repeats: model calls per cell; each has its own seed.
@@ -142,6 +144,7 @@ class StudySpec(_Strict):
     identities: tuple[str, ...] = ("paper",)
     baselines: tuple[Literal["bare", "plain"], ...] = ("plain",)
     personalizers: tuple[str, ...] = Field(("system",), min_length=1)
+    baseline_template: str = ""
     limit: int | None = Field(None, ge=1)
     limits: dict[str, int] = Field(default_factory=dict)
     repeats: int = Field(1, ge=1)
@@ -205,6 +208,7 @@ class StudySpec(_Strict):
             "seed": self.seed,
             "mitigation": self.mitigation,
             "split": self.split,
+            **({"baseline_template": self.baseline_template} if self.baseline_template else {}),
             **{f"decoding.{k}": v for k, v in decoding.items() if k != "max_tokens"},
             **{f"options.{k}": v for k, v in sent.items() if v},
         }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -9,7 +10,7 @@ from typing import Any, ClassVar
 import orjson
 from pydantic import BaseModel, ConfigDict
 
-from evenhand.errors import DataError, SpecError
+from evenhand.errors import DataError, SpecError, printable
 from evenhand.specs import read_toml, validated
 from evenhand.suites.base import LOGPROBS, SUITES, Suite, content_id
 from evenhand.suites.formats import LETTER_PREFILL, LETTERS, multiple_choice
@@ -71,19 +72,32 @@ class FileSuite(Suite):
 
     def load(self, source: DataSource) -> list[Item]:
         file = self._path.parent / self.spec.items
-        rows = source.packaged(self.name, file, lambda path: [{**row, "row": n} for n, row in read_rows(path)])
+        rows = source.elsewhere(self.name, str(file), lambda: [{**row, "row": n} for n, row in read_rows(file)])
+        columns = list(dict.fromkeys(name for row in rows for name in row if name != "row"))
+        if "question" not in columns:
+            near = difflib.get_close_matches("question", columns, n=1, cutoff=0.5)
+            raise DataError(
+                f"{file}: there is no column 'question'; it has {printable(', '.join(columns))}.",
+                f"Rename {near[0]} to question." if near else "Rename the one with the questions.",
+            )
         items: dict[str, tuple[int, Item]] = {}
         for row in rows:
             item = self._item(row, f"{file}, row {row['row']}")
             if item.id in items:
-                raise DataError(f"{file}, row {row['row']}: the same item as row {items[item.id][0]}.", "Remove one.")
+                first, other = items[item.id]
+                if other.question != item.question:
+                    raise DataError(
+                        f"{file}, rows {first} and {row['row']}: two questions with the id '{item.id}'.",
+                        "Give each an id of its own, or leave the column out.",
+                    )
+                raise DataError(f"{file}, row {row['row']}: the same item as row {first}.", "Remove one.")
             items[item.id] = (row["row"], item)
         return [item for _, item in items.values()]
 
     def _item(self, row: dict[str, Any], where: str) -> Item:
         question = str(row.get("question") or "").strip()
         if not question:
-            raise DataError(f"{where}: there is no question.", "The file needs a column 'question'.")
+            raise DataError(f"{where}: there is no question.", "Write one, or remove the row.")
         options = _options(row.get("options"), where)
         target = str(row.get("target") or "").strip() or None
         if self.judge == "answer" and target is None:

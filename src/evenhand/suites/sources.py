@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import os
@@ -163,15 +164,40 @@ def _csv_lines(text: str) -> io.StringIO:
 def read_rows(path: Path) -> list[tuple[int, dict[str, Any]]]:
     """Rows of a CSV or JSONL file with their numbers (the header of a CSV file is row 1).
 
+    Names of columns lose their spaces and capitals; fields are divided by commas, semicolons or tabs.
+
     Raises:
-        DataError: the file is missing or malformed.
+        DataError: the file is missing, empty or malformed.
     """
-    if path.suffix.lower() in (".jsonl", ".ndjson"):
-        return _json_rows(path, {}, "row")
+    text = read_text(path)
+    if not text.strip():
+        raise DataError(f"The file {path} is empty.")
     try:
-        return [(number, dict(row)) for number, row in enumerate(csv.DictReader(_csv_lines(read_text(path))), 2)]
+        is_json = path.suffix.lower() in (".jsonl", ".ndjson")
+        rows = _json_rows(path, {}, "row") if is_json else _divided_rows(text)
     except csv.Error as error:
         raise DataError(f"{path} is not a readable CSV file: {error}.") from None
+    if not rows:
+        raise DataError(f"The file {path} has a header, but no rows.")
+    found = []
+    for number, row in rows:
+        if None in row:
+            raise DataError(
+                f"{path}, row {number}: more fields than the header has.",
+                "Put quotes around texts with commas in them.",
+            )
+        named = {str(key).strip().casefold(): value for key, value in row.items()}
+        if len(named) < len(row):
+            raise DataError(f"{path}, row {number}: two columns have the same name.", "Rename one.")
+        found.append((number, named))
+    return found
+
+
+def _divided_rows(text: str) -> list[tuple[int, Row]]:
+    """Rows of a CSV text, by the delimiter that divides its header into most columns."""
+    header = {sign: len(next(csv.reader(_csv_lines(text), delimiter=sign), ())) for sign in ",;\t"}
+    delimiter = max(header, key=lambda sign: header[sign])  # the comma, where none divides it
+    return [(number, dict(row)) for number, row in enumerate(csv.DictReader(_csv_lines(text), delimiter=delimiter), 2)]
 
 
 def read_json_examples(path: Path) -> list[Row]:
@@ -204,14 +230,20 @@ def json_object(text: str, types: Mapping[str, type], where: str) -> Row:
 
 
 def read_text(path: Path) -> str:
-    """The text of a UTF-8 file, with or without a byte order mark.
+    """The text of a UTF-8 file, with or without a byte order mark, or of a UTF-16 file with one.
 
     Raises:
-        DataError: the file is missing or not UTF-8.
+        DataError: the file is missing or in another encoding, which nothing in it tells for sure.
     """
     try:
-        return path.read_text(encoding="utf-8-sig")
+        raw = path.read_bytes()
+        marked = raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+        text = raw.decode("utf-16" if marked else "utf-8-sig")
+        return text.replace("\r\n", "\n").replace("\r", "\n")
     except UnicodeDecodeError as error:
-        raise DataError(f"{path}: not UTF-8 at byte {error.start}.", "Save the file as UTF-8.") from None
+        raise DataError(
+            f"{path}: not UTF-8 at byte {error.start}; it may be Latin-1 or Windows-1252.",
+            "Save the file as UTF-8 (in spreadsheets: 'CSV UTF-8').",
+        ) from None
     except OSError as error:
         raise DataError(f"{path}: {error.strerror}.") from None
