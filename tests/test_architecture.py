@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,7 @@ PACKAGE = Path(__file__).parents[1] / "src" / "evenhand"
 LAYERS: list[set[str]] = [
     {"reasoning"},
     {"errors", "types"},
+    {"extras"},
     {"registry", "specs", "loops", "sandbox"},
     {"identities", "personalizers", "suites", "models"},
     {"judges", "mitigations"},
@@ -66,6 +69,38 @@ def test_analysis_knows_no_store_and_no_models() -> None:
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_files_stay_small(path: Path) -> None:
     assert len(path.read_text().splitlines()) <= 400
+
+
+def imported_at_once(path: Path) -> set[str]:
+    """Top-level names of the modules that importing the file imports."""
+    found: set[str] = set()
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module.split(".")[0])
+    return found
+
+
+# Loaded by the program they plug into, which is there then.
+PLUGINS = {"integrations/inspect_tasks.py", "pytest_plugin.py"}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_no_file_needs_an_extra_to_be_imported(path: Path) -> None:
+    if str(path.relative_to(PACKAGE)) in PLUGINS or "child" in path.parts:  # the sandbox's child stands alone
+        return
+    project = tomllib.loads((PACKAGE.parents[1] / "pyproject.toml").read_text())["project"]
+    packages = (re.split(r"[>=<;\[ ]", need)[0] for need in project["dependencies"])
+    core = {package.removesuffix("-python").replace("-", "_") for package in packages}
+    assert imported_at_once(path) <= core | set(sys.stdlib_module_names) | {"evenhand"}
+
+
+def test_the_public_names_are_shown() -> None:
+    import evenhand
+
+    assert dir(evenhand) == sorted(evenhand.__all__)
+    assert all(getattr(evenhand, name) for name in dir(evenhand))
 
 
 def test_importing_the_package_loads_nothing_heavy() -> None:

@@ -61,10 +61,10 @@ def reference_of(text: str) -> str:
 def all_mitigations(spec: StudySpec) -> list[str]:
     """Every training-free mitigation that the study's model can use, with its default argument."""
     local = make_model(spec.model, spec.options.options()).is_local
-    names = [n for n in MITIGATIONS.names() if n not in ("none", "defense")]
+    others = {n: m for n, m in MITIGATIONS.members().items() if n not in ("none", "defense")}
     return [
         *(f"defense:{name}" for name in shipped_defenses()),
-        *(n for n in names if local or not MITIGATIONS.get(n).local_only),
+        *(n for n, mitigation in others.items() if local or not mitigation.local_only),
     ]
 
 

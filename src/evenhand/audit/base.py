@@ -87,4 +87,4 @@ def target(probe: Probe) -> int:
     return 1 if probe.right == "first" else 0
 
 
-BIASES: Registry[type[Bias]] = Registry("bias", "evenhand.audit", "evenhand.biases")
+BIASES: Registry[type[Bias]] = Registry("bias", "evenhand.audit", "evenhand.biases", Bias)

@@ -122,7 +122,7 @@ async def audit(
         ModelError: a model cannot be used.
         SpecError: an unknown bias.
     """
-    chosen = [BIASES.get(name)() for name in (biases or BIASES.names())]
+    chosen = [BIASES.get(name)() for name in (biases or BIASES.members())]
     modes = {"single": [p for p in probes if not p.is_pair], "pair": [p for p in probes if p.is_pair]}
     consistency: dict[str, Estimate] = {}
     accuracy: dict[str, Estimate] = {}

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from evenhand.cli import completion
 from evenhand.cli.output import As, Format, StudyDir, emit
 
 if TYPE_CHECKING:
@@ -15,8 +16,14 @@ if TYPE_CHECKING:
 app: typer.Typer = typer.Typer(help="Judges: measure them, audit them, and judge a study again.", no_args_is_help=True)
 
 
-Judges = Annotated[list[str] | None, typer.Option("--judge", help="SUITE=JUDGE; repeat for more.")]
-OneJudge = Annotated[str, typer.Option("--judge", help="A judge, as 'evenhand list judges' shows them.")]
+Judges = Annotated[
+    list[str] | None,
+    typer.Option("--judge", help="SUITE=JUDGE; repeat for more.", autocompletion=completion.suite_is_judge),
+]
+OneJudge = Annotated[
+    str,
+    typer.Option("--judge", help="A judge, as 'evenhand list judges' shows them.", autocompletion=completion.judges),
+]
 BaseUrl = Annotated[str | None, typer.Option(help="Root of the OpenAI-compatible API of the model behind the judge.")]
 KeyEnv = Annotated[str | None, typer.Option(help="Environment variable with its key.")]
 
@@ -82,7 +89,9 @@ def validate(
 def audit(
     judge: OneJudge,
     labels: Annotated[Path | None, typer.Option(help="Labelled responses to try it on, not our cases.")] = None,
-    bias: Annotated[list[str] | None, typer.Option(help="Only these biases; repeat for more.")] = None,
+    bias: Annotated[
+        list[str] | None, typer.Option(help="Only these biases; repeat for more.", autocompletion=completion.biases)
+    ] = None,
     other: Annotated[str | None, typer.Option(help="A second model, for self-enhancement.")] = None,
     format: As = Format.table,
     base_url: BaseUrl = None,
@@ -108,7 +117,7 @@ def sample(
     study: StudyDir,
     out: Annotated[Path, typer.Option(help="CSV file to write.")],
     count: Annotated[int, typer.Option(min=1, help="Responses per suite.")] = 200,
-    suite: Annotated[str | None, typer.Option(help="One suite only.")] = None,
+    suite: Annotated[str | None, typer.Option(help="One suite only.", autocompletion=completion.suites)] = None,
     seed: Annotated[int, typer.Option(help="Of the draw.")] = 0,
 ) -> None:
     """Draw responses for people to label, blind to identity and verdict."""

@@ -11,6 +11,7 @@ _ASKS = {
     "CC BY-NC-SA 4.0": "name the authors, no commercial use, share alike",
 }
 _ELSEWHERE = "see the source"
+_TOLD = ("licence", "source")
 
 
 def licence_rows() -> list[tuple[str, ...]]:
@@ -20,8 +21,11 @@ def licence_rows() -> list[tuple[str, ...]]:
     from evenhand.models.smollm2 import LICENCE, SOURCE
     from evenhand.suites import SUITES
 
-    suites = [SUITES.get(name) for name in SUITES.names()]
-    rows = [(f"{s.name}:{s.argument}" if s.argument else s.name, "data", s.licence, s.source) for s in suites]
+    suites = [entry.member for entry in SUITES.entries() if entry.member is not None]
+    rows = [
+        (f"{s.name}:{s.argument}" if s.argument else s.name, "data", *(getattr(s, told, "unknown") for told in _TOLD))
+        for s in suites
+    ]
     for name in MODELS.names():
         own = (LICENCE, SOURCE) if name == "smollm2" else ("the model's", "the model's card, or the provider's terms")
         rows.append((name, "model", *own))

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 import evenhand
-from evenhand.cli import check, demo, export, judge, mitigate, run, show, tune
+from evenhand.cli import check, demo, export, judge, listing, mitigate, run, show, tune
 from evenhand.errors import EvenhandError, StoreError
 
 INTERRUPTED = 130
@@ -29,6 +29,7 @@ app: typer.Typer = typer.Typer(
 )
 run.register(app)
 show.register(app)
+listing.register(app)
 demo.register(app)
 mitigate.register(app)
 check.register(app)

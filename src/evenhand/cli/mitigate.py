@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from evenhand.cli import completion
 from evenhand.cli.output import As, Format, emit
 from evenhand.errors import SpecError
 
@@ -20,7 +21,10 @@ def mitigate(
     out: Annotated[Path, typer.Option(help="Directory of the mitigated study; with several, of all of them.")],
     mitigation: Annotated[
         list[str] | None,
-        typer.Option(help="As 'evenhand list mitigations' shows them, or a defense's name, file or text."),
+        typer.Option(
+            help="As 'evenhand list mitigations' shows them, or a defense's name, file or text.",
+            autocompletion=completion.mitigations,
+        ),
     ] = None,
     all_: Annotated[bool, typer.Option("--all", help="Every training-free mitigation.")] = False,
     also: Annotated[

@@ -9,6 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
+_PIPED_WIDTH = 200
+
 
 class Format(StrEnum):
     """How an answer is printed."""
@@ -17,8 +19,8 @@ class Format(StrEnum):
     json = "json"
 
 
-class TableFormat(StrEnum):
-    """How an answer that is one table is printed."""
+class RowFormat(StrEnum):
+    """How an answer is printed that is rows of one kind."""
 
     table = "table"
     json = "json"
@@ -26,12 +28,12 @@ class TableFormat(StrEnum):
 
 
 StudyDir = Annotated[Path, typer.Argument(metavar="STUDY", help="The study's directory.")]
-As = Annotated[Format, typer.Option("--format", help="table or json.")]
-AsTable = Annotated[TableFormat, typer.Option("--format", help="table, json or csv.")]
+As = Annotated[Format, typer.Option("--format", help="For people, or for programs.")]
+AsRows = Annotated[RowFormat, typer.Option("--format", help="For people, or for programs.")]
 
 
 def emit(
-    found: Any, format: Format | TableFormat, table: Callable[[], object], csv: Callable[[], str] | None = None
+    found: Any, format: Format | RowFormat, table: Callable[[], object], csv: Callable[[], str] | None = None
 ) -> None:
     """Print what was found.
 
@@ -39,24 +41,30 @@ def emit(
         found: for JSON: a dataclass, or lists and dictionaries that may hold some.
         format: what was asked for.
         table: makes what rich prints.
-        csv: makes the text of a CSV file, where there is one.
+        csv: makes the text of a CSV file, for commands with a :class:`RowFormat`.
     """
-    if format.value == "json":
+    if format == Format.json:
         import orjson
 
         from evenhand.analysis.summary import plain
 
         typer.echo(orjson.dumps(plain(found), option=orjson.OPT_INDENT_2).decode())
-    elif format.value == "table":
-        show(table())
-    else:
-        assert csv is not None, "only commands that have a table to print take TableFormat"
+    elif csv and format == RowFormat.csv:
         typer.echo(csv(), nl=False)
+    else:
+        show(table())
 
 
 def show(content: object) -> None:
     """Print to the terminal; when piped, plain and wide enough that nothing is cut."""
     from rich.console import Console
 
-    console = Console(soft_wrap=False)
-    Console(width=None if console.is_terminal else 200).print(content)
+    Console(width=terminal_width()).print(content)
+
+
+def terminal_width() -> int:
+    """Characters in a line; when piped, enough for any table."""
+    from rich.console import Console
+
+    console = Console()
+    return console.width if console.is_terminal else _PIPED_WIDTH

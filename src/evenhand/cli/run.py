@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from evenhand.cli import completion
 from evenhand.cli.output import As, Format, emit
 from evenhand.errors import SpecError
 
@@ -82,18 +83,32 @@ def json_object(text: str | None, option: str) -> dict[str, Any]:
 
 def run(
     study: Annotated[Path | None, typer.Argument(help="A study file (TOML); options override it.")] = None,
-    model: Annotated[str | None, typer.Option(help="smollm2, hf:NAME_OR_PATH or openai:NAME.")] = None,
-    suite: Annotated[list[str] | None, typer.Option(help="Suites, comma-separated or repeated.")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="smollm2, hf:NAME_OR_PATH or openai:NAME.", autocompletion=completion.models)
+    ] = None,
+    suite: Annotated[
+        list[str] | None, typer.Option(help="Suites, comma-separated or repeated.", autocompletion=completion.suites)
+    ] = None,
     identities: Annotated[
         list[str] | None,
-        typer.Option(help="A catalogue, categories, names, intersections ('a & b') or free text."),
+        typer.Option(
+            help="A catalogue, categories, names, intersections ('a & b') or free text.",
+            autocompletion=completion.identities,
+        ),
     ] = None,
-    baseline: Annotated[list[str] | None, typer.Option(help="plain, bare, or 'none'.")] = None,
-    personalizer: Annotated[list[str] | None, typer.Option(help="Names, or a template with {identity}.")] = None,
+    baseline: Annotated[
+        list[str] | None, typer.Option(help="plain, bare, or 'none'.", autocompletion=completion.baselines)
+    ] = None,
+    personalizer: Annotated[
+        list[str] | None,
+        typer.Option(help="Names, or a template with {identity}.", autocompletion=completion.personalizers),
+    ] = None,
+    preset: Annotated[
+        str | None, typer.Option(help="Start from a preset: paper.", autocompletion=completion.presets)
+    ] = None,
     baseline_template: Annotated[
         str | None, typer.Option(help="System message of the baseline 'plain', beside a template of your own.")
     ] = None,
-    preset: Annotated[str | None, typer.Option(help="Start from a preset: paper.")] = None,
     limit: Annotated[int | None, typer.Option(help="Items per suite; all by default.")] = None,
     repeats: Annotated[int | None, typer.Option(help="Calls per cell, each with its own seed.")] = None,
     max_tokens: Annotated[int | None, typer.Option(help="New tokens per answer.")] = None,
@@ -107,9 +122,14 @@ def run(
         str | None, typer.Option(help="none, minimal, low, medium, high, xhigh or max; the model's own otherwise.")
     ] = None,
     split: Annotated[str | None, typer.Option(help="Items to ask: all, tune, choose or test.")] = None,
-    mitigation: Annotated[str | None, typer.Option(help="As 'evenhand list mitigations' shows them.")] = None,
+    mitigation: Annotated[
+        str | None,
+        typer.Option(help="As 'evenhand list mitigations' shows them.", autocompletion=completion.mitigations),
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Every trial's seed derives from it.")] = None,
-    judge: Annotated[list[str] | None, typer.Option(help="SUITE=JUDGE; repeat for more.")] = None,
+    judge: Annotated[
+        list[str] | None, typer.Option(help="SUITE=JUDGE; repeat for more.", autocompletion=completion.suite_is_judge)
+    ] = None,
     judge_base_url: Annotated[str | None, typer.Option(help="API of the model behind a judge.")] = None,
     judge_api_key_env: Annotated[str | None, typer.Option(help="Environment variable with its key.")] = None,
     data_dir: Annotated[Path | None, typer.Option(help="Original data files; $EVENHAND_DATA_DIR otherwise.")] = None,

@@ -1,33 +1,18 @@
-"""``evenhand analyze``, ``report``, ``compare``, ``plan`` and ``list``."""
+"""``evenhand analyze``, ``report``, ``compare`` and ``plan``."""
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from evenhand.cli.output import As, AsTable, Format, StudyDir, TableFormat, emit
-
-if TYPE_CHECKING:
-    from rich.table import Table
-
-
-class Kind(StrEnum):
-    """What can be listed."""
-
-    suites = "suites"
-    models = "models"
-    identities = "identities"
-    personalizers = "personalizers"
-    judges = "judges"
-    mitigations = "mitigations"
+from evenhand.cli.output import As, AsRows, Format, RowFormat, StudyDir, emit
 
 
 def analyze(
     study: StudyDir,
-    format: AsTable = TableFormat.table,
+    format: AsRows = RowFormat.table,
     draws: Annotated[int, typer.Option(min=200, help="Bootstrap draws.")] = 2000,
     permutations: Annotated[int, typer.Option(min=200, help="Permutations of the identity labels.")] = 2000,
     policy: Annotated[
@@ -98,92 +83,8 @@ def plan(
     emit(needs, format, lambda: table)
 
 
-def list_members(
-    kind: Annotated[Kind, typer.Argument(help="What to list.")],
-    licenses: Annotated[
-        bool, typer.Option("--licenses", help="With 'suites': licences of all data and models, and what they ask for.")
-    ] = False,
-    format: AsTable = TableFormat.table,
-) -> None:
-    """List what is available, with third-party members."""
-    from evenhand.cli.licences import COLUMNS, licence_rows
-    from evenhand.errors import SpecError
-
-    if licenses and kind is not Kind.suites:
-        raise SpecError(f"'{kind}' has no --licenses.", "Write evenhand list suites --licenses.")
-    rows, columns = (licence_rows(), COLUMNS) if licenses else _members(kind)
-
-    def as_csv() -> str:
-        from evenhand.report.terminal import csv_text
-
-        return csv_text([columns, *rows])
-
-    emit([dict(zip(columns, row, strict=True)) for row in rows], format, lambda: members_table(rows, columns), as_csv)
-
-
-def members_table(rows: list[tuple[str, ...]], columns: tuple[str, ...]) -> Table:
-    """A list for the terminal; the first column is what one types, and never cut or broken."""
-    from rich.table import Table
-
-    table = Table()
-    for place, column in enumerate(columns):
-        table.add_column(column, no_wrap=place == 0, overflow="fold")
-    for row in rows:
-        table.add_row(*row)
-    return table
-
-
-def _members(kind: Kind) -> tuple[list[tuple[str, ...]], tuple[str, ...]]:
-    if kind is Kind.suites:
-        from evenhand.suites import SUITES
-
-        suites = [SUITES.get(n) for n in SUITES.names()]
-        described: list[tuple[str, ...]] = [
-            (f"{s.name}:{s.argument}", "either", s.summary, s.judge, s.licence, s.source)
-            if s.argument
-            else (s.name, s.axis, s.summary, s.judge, s.licence, s.source)
-            for s in suites
-        ]
-        return described, ("suite", "axis", "what", "judge", "licence", "source")
-    if kind is Kind.identities:
-        from evenhand.identities import BASELINES, CATALOGUES
-
-        rows: list[tuple[str, ...]] = [
-            (i.name, i.category, name) for name in CATALOGUES.names() for i in CATALOGUES.get(name)().identities
-        ]
-        rows += [(b.name, b.category, "always") for b in BASELINES.values()]
-        return rows, ("identity", "category", "catalogue")
-    if kind is Kind.personalizers:
-        from evenhand.personalizers import PERSONALIZERS
-
-        members = [PERSONALIZERS.get(n) for n in PERSONALIZERS.names()]
-        found: list[tuple[str, ...]] = [(p.name, "stated" if p.states else "implied", p.summary) for p in members]
-        return [*found, ("'... {identity} ...'", "stated", "your own system message")], (
-            "personalizer",
-            "kind",
-            "what",
-        )
-    if kind is Kind.judges:
-        from evenhand.judges import JUDGES
-
-        judges = [(n, JUDGES.get(n)) for n in JUDGES.names()]
-        return [(f"{n}:{j.argument}" if j.argument else n, j.summary) for n, j in judges], ("judge", "what")
-    if kind is Kind.mitigations:
-        from evenhand.mitigations import MITIGATIONS
-        from evenhand.mitigations.defense import shipped_defenses
-
-        members_ = [(n, MITIGATIONS.get(n)) for n in MITIGATIONS.names() if n != "none"]
-        shown: list[tuple[str, ...]] = [(f"{n}:{m.argument}" if m.argument else n, m.summary) for n, m in members_]
-        shown += [(f"defense:{n}", d.text) for n, d in shipped_defenses().items()]
-        return shown, ("mitigation", "what")
-    from evenhand.models import MODELS
-
-    return [(n, (MODELS.get(n).__doc__ or "").strip()) for n in MODELS.names()], ("model", "what")
-
-
 def register(app: typer.Typer) -> None:
     app.command()(analyze)
     app.command()(report)
     app.command()(compare)
     app.command()(plan)
-    app.command("list")(list_members)

@@ -7,10 +7,14 @@ from typing import Annotated, Any
 
 import typer
 
+from evenhand.cli import completion
+
 
 def tune(
     out: Annotated[Path, typer.Option(help="Where adapters live; each gets a directory named by its settings' hash.")],
-    model: Annotated[str, typer.Option(help="smollm2 or hf:NAME_OR_PATH.")] = "smollm2",
+    model: Annotated[
+        str, typer.Option(help="smollm2 or hf:NAME_OR_PATH.", autocompletion=completion.models)
+    ] = "smollm2",
     recipe: Annotated[
         str,
         typer.Option(

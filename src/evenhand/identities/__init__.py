@@ -1,6 +1,27 @@
 """Identities: who the user is said to be."""
 
-from evenhand.identities.base import BARE, BASELINES, CATALOGUES, PLAIN, Catalogue, catalogues_of, select
+from evenhand.identities.base import (
+    BARE,
+    BASELINES,
+    CATALOGUES,
+    PLAIN,
+    Catalogue,
+    catalogues_of,
+    make_catalogue,
+    registered,
+    select,
+)
 from evenhand.identities.intersections import intersect
 
-__all__ = ["BARE", "BASELINES", "CATALOGUES", "PLAIN", "Catalogue", "catalogues_of", "intersect", "select"]
+__all__ = [
+    "BARE",
+    "BASELINES",
+    "CATALOGUES",
+    "PLAIN",
+    "Catalogue",
+    "catalogues_of",
+    "intersect",
+    "make_catalogue",
+    "registered",
+    "select",
+]

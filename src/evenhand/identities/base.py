@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import difflib
+import logging
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from evenhand.errors import DataError, SpecError, did_you_mean
+from evenhand.errors import DataError, EvenhandError, SpecError, did_you_mean, one_line
 from evenhand.registry import Registry
 from evenhand.types import BASELINE_CATEGORY, Identity
 
@@ -19,6 +20,7 @@ BASELINES: dict[str, Identity] = {"bare": BARE, "plain": PLAIN}
 
 FREE_TEXT_PREFIX = "text:"
 _ARTICLES = ("a ", "an ", "the ")
+_LOGGER = logging.getLogger(__name__)
 _FIELDS = {"name", "category", "cue", "first_name"}
 
 
@@ -107,6 +109,35 @@ CATALOGUES: Registry[Callable[[], Catalogue]] = Registry(
 )
 
 
+def registered() -> list[Catalogue]:
+    """Every registered catalogue; one that somebody else's code fails to make is left out, with a warning."""
+    found = []
+    for name in CATALOGUES.members():
+        try:
+            found.append(make_catalogue(name))
+        except EvenhandError as error:
+            _LOGGER.warning("%s", error)
+    return found
+
+
+def make_catalogue(name: str) -> Catalogue:
+    """A registered catalogue.
+
+    Raises:
+        SpecError: there is none of that name, or it cannot be made.
+    """
+    make = CATALOGUES.get(name)
+    try:
+        made: object = make()
+    except Exception as error:  # it may be somebody else's code
+        raise SpecError(
+            f"The identity catalogue '{name}' cannot be made: {type(error).__name__}: {one_line(str(error))}."
+        ) from error
+    if not isinstance(made, Catalogue):
+        raise SpecError(f"The identity catalogue '{name}' is a {type(made).__name__}, not a Catalogue.")
+    return made
+
+
 def select(references: Iterable[str], versions: Mapping[str, str] | None = None) -> list[Identity]:
     """Turn what a user wrote into identities, in order, without duplicates.
 
@@ -151,8 +182,7 @@ def _catalogues(references: Iterable[str], versions: Mapping[str, str]) -> tuple
     """The catalogues given by path, and these with the registered ones."""
     files = {r: Catalogue.from_toml(Path(r)) for r in references if r.endswith(".toml")}
     files = {r: c.at(versions.get(c.name, c.version)) if c.version else c for r, c in files.items()}
-    registered = [CATALOGUES.get(n)() for n in CATALOGUES.names()]
-    return files, [*files.values(), *(c.at(versions.get(c.name, c.version)) for c in registered)]
+    return files, [*files.values(), *(c.at(versions.get(c.name, c.version)) for c in registered())]
 
 
 def _select_one(reference: str, catalogues: list[Catalogue]) -> Iterable[Identity]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from evenhand.errors import SpecError
+from evenhand.extras import importing
 from evenhand.models.inspect import chat_messages
 from evenhand.study import Store
 from evenhand.study.rows import decode_request
@@ -32,10 +33,8 @@ def write_logs(store: Store, out: Path) -> list[Path]:
     Raises:
         SpecError: inspect-ai is not installed.
     """
-    try:
+    with importing("inspect", "Logs of Inspect", SpecError):
         from inspect_ai.log import write_eval_log
-    except ImportError:
-        raise SpecError("Logs of Inspect need inspect-ai.", "Install: pip install 'evenhand[inspect]'.") from None
     out.mkdir(parents=True, exist_ok=True)
     columns, rows = store.table("trials")
     _, item_rows = store.table("items")

@@ -115,6 +115,6 @@ def _register(suite: str) -> Callable[..., Task]:
     return made
 
 
-for _suite in SUITES.names():
-    if not SUITES.get(_suite).argument:
+for _suite, _member in SUITES.members().items():
+    if not _member.argument:
         globals()[_suite.replace("-", "_")] = _register(_suite)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import ClassVar, Literal
 
-from evenhand.errors import SpecError
+from evenhand.errors import ModelError, SpecError
 from evenhand.models import ModelOptions
 from evenhand.registry import Registry
 from evenhand.types import Item, Response, Verdict
@@ -98,7 +98,7 @@ class Judge(ABC):
         return
 
 
-JUDGES: Registry[type[Judge]] = Registry("judge", "evenhand.judges", "evenhand.judges")
+JUDGES: Registry[type[Judge]] = Registry("judge", "evenhand.judges", "evenhand.judges", Judge, ModelError)
 
 EMPTY = Verdict(None, "empty", "the response is empty")
 THOUGHTS_ONLY = Verdict(None, "empty", "the response holds thoughts and no answer")

@@ -12,7 +12,7 @@ from evenhand.suites.lm_eval import load_task
 from evenhand.types import Item, Response, Verdict
 
 
-@JUDGES.register("lm-eval")
+@JUDGES.register("lm-eval", extra="lm-eval")
 class LmEvalJudge(Judge):
     """Choices by letter; written answers by the task: right when any of its filters makes it right."""
 

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from evenhand.errors import ModelError, SpecError
+from evenhand.extras import importing
 from evenhand.judges.actions import ACTIONS, FOLLOWS, GOLDEN, action_verdict
 from evenhand.judges.base import JUDGES, Judge
 from evenhand.models import ModelOptions
@@ -15,10 +16,9 @@ from evenhand.types import Item, Response, Verdict
 PAPER_CLASSIFIER = "LibrAI/longformer-action-ro"
 _MAX_TOKENS = 2048
 _BATCH = 16
-_INSTALL = "Install the extra: pip install 'evenhand[local]'."
 
 
-@JUDGES.register("hf")
+@JUDGES.register("hf", extra="local")
 class SequenceJudge(Judge):
     """``hf:NAME_OR_PATH``: a text classifier over the response alone.
 
@@ -98,10 +98,8 @@ class SequenceJudge(Judge):
         return list(zip(best.indices.tolist(), best.values.tolist(), strict=True))
 
     def _load(self) -> None:
-        try:
+        with importing("local", f"The judge {self.name}"):
             from transformers import AutoModelForSequenceClassification, AutoTokenizer
-        except ImportError:
-            raise ModelError(f"The judge {self.name} needs transformers.", _INSTALL) from None
         trust = self._options.trust_remote_code
         try:
             self._tokenizer = AutoTokenizer.from_pretrained(self.path, trust_remote_code=trust)

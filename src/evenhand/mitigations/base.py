@@ -66,7 +66,9 @@ class Mitigation(ABC):
         return
 
 
-MITIGATIONS: Registry[type[Mitigation]] = Registry("mitigation", "evenhand.mitigations", "evenhand.mitigations")
+MITIGATIONS: Registry[type[Mitigation]] = Registry(
+    "mitigation", "evenhand.mitigations", "evenhand.mitigations", Mitigation
+)
 
 
 @MITIGATIONS.register("none")

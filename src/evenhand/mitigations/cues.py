@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 
 from evenhand.errors import DataError
-from evenhand.identities import CATALOGUES
+from evenhand.identities import registered
 from evenhand.types import Message
 
 POLICY = Path(__file__).parent / "policy.toml"
@@ -168,8 +168,8 @@ def _phrases() -> dict[str, str]:
     """Phrase of every known identity, without its article -> category."""
     return {
         identity.name.lower().removeprefix("a ").removeprefix("an "): identity.category
-        for name in CATALOGUES.names()
-        for identity in CATALOGUES.get(name)().identities
+        for catalogue in registered()
+        for identity in catalogue.identities
     }
 
 

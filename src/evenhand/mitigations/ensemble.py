@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from evenhand.errors import SpecError
-from evenhand.identities import CATALOGUES
+from evenhand.identities import registered
 from evenhand.mitigations.base import MITIGATIONS, Messages, Mitigation, total
 from evenhand.mitigations.cues import find_cues, without
 from evenhand.models import Model, ModelOptions
@@ -70,7 +70,7 @@ class IdentityEnsemble(Mitigation):
 
     def _others(self, own: str, messages: Messages) -> list[str]:
         """Identities to answer for, the same for a question whoever asks it."""
-        names = [i.name for name in CATALOGUES.names() for i in CATALOGUES.get(name)().identities if i.name != own]
+        names = [i.name for catalogue in registered() for i in catalogue.identities if i.name != own]
         key = messages[-1].content
         names.sort(key=lambda name: hashlib.blake2b(f"{key}\x1f{name}".encode(), digest_size=8).digest())
         return names[: self._size - 2]

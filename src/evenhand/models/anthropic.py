@@ -151,7 +151,7 @@ def read(body: object, latency_s: float) -> Response:
     )
 
 
-@MODELS.register("anthropic")
+@MODELS.register("anthropic", extra="anthropic")
 def anthropic_model(name: str, options: ModelOptions) -> Model:
     """``anthropic:NAME``: Anthropic's Messages API (extra ``anthropic``)."""
     return AnthropicModel(name, options)

@@ -128,7 +128,7 @@ def _made_at(batch: Mapping[str, Any]) -> float:
     return datetime.fromisoformat(batch["created_at"]).timestamp()
 
 
-@MODELS.register("anthropic-batch")
+@MODELS.register("anthropic-batch", extra="anthropic")
 def anthropic_batch_model(name: str, options: ModelOptions) -> Model:
     """``anthropic-batch:NAME``: Anthropic's batches (extra ``anthropic``); cheaper, and an answer may take a day."""
     return AnthropicBatchModel(name, options)

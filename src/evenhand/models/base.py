@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from evenhand.errors import ModelError, SpecError
+from evenhand.extras import require
+from evenhand.models.references import meant
 from evenhand.registry import Registry
 from evenhand.types import Request, Response
 
@@ -163,24 +165,37 @@ async def respond_all(model: Model, requests: Sequence[Request]) -> list[Respons
 
 ModelFactory = Callable[[str, ModelOptions], Model]
 
-MODELS: Registry[ModelFactory] = Registry("model", "evenhand.models", "evenhand.models")
+MODELS: Registry[ModelFactory] = Registry("model", "evenhand.models", "evenhand.models", error=ModelError)
 
 
-def make_model(reference: str, options: ModelOptions | None = None) -> Model:
+def make_model(reference: str, options: ModelOptions | None = None, *, elsewhere: bool = False) -> Model:
     """A model from its reference: its kind and, behind a colon, its name (``hf:NAME_OR_PATH``, ``openai:NAME``).
+
+    Args:
+        reference: kind and name.
+        options: how to reach or load it.
+        elsewhere: it will run on another machine, so what it needs may be missing on this one.
 
     Raises:
         SpecError: unknown kind, or a kind that needs a name without one.
+        ModelError: the kind needs an extra that is not installed.
     """
     kind, _, name = reference.partition(":")
-    if kind not in MODELS and "/" in reference:
-        raise SpecError(f"There is no model called '{reference}'.", f"For a Hugging Face model, write hf:{reference}.")
     options = options or ModelOptions()
+    if kind not in MODELS:
+        raise SpecError(f"There is no model called '{reference}'.", meant(reference, MODELS.names(), options.base_url))
     if options.executor == "ray":
         from evenhand.models.ray import RayModel
 
+        require("ray", "--executor ray")
         return RayModel(reference, options)
-    model = MODELS.get(kind)(name, options)
+    entry = MODELS.entry(kind)
+    if entry.member is None:
+        raise entry.error("model", ModelError)
+    # A mistake in the reference is told before what would have to be installed for it.
+    model = entry.member(name, options)
     if options.engine_args and not model.takes_engine_args:
         raise SpecError(f"The model '{reference}' takes no engine arguments.", "They are for vllm:NAME_OR_PATH.")
+    if not elsewhere:
+        MODELS.get(kind)
     return model

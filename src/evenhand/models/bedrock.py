@@ -198,7 +198,7 @@ def read(body: object, latency_s: float, model: str) -> Response:
     )
 
 
-@MODELS.register("bedrock")
+@MODELS.register("bedrock", extra="bedrock")
 def bedrock_model(name: str, options: ModelOptions) -> Model:
     """``bedrock:MODEL_ID``: Amazon Bedrock's Converse API (extra ``bedrock``)."""
     return BedrockModel(name, options)

@@ -189,7 +189,7 @@ def _blocked_for(rated: Mapping[str, Any]) -> str:
     return ", ".join(dict.fromkeys(name for name in named if name))
 
 
-@MODELS.register("gemini")
+@MODELS.register("gemini", extra="google")
 def gemini_model(name: str, options: ModelOptions) -> Model:
     """``gemini:NAME``: Google's Gemini API (extra ``google``)."""
     return GeminiModel(name, options)

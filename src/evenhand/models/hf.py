@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from evenhand.errors import EvenhandError, ModelError, SpecError
+from evenhand.extras import importing
 from evenhand.models.base import MODELS, Model, ModelOptions
 from evenhand.models.chat import ChatFormat
 from evenhand.models.revision import weights_revision
 from evenhand.types import Decoding, Request, Response
 
-INSTALL_HINT = "Install the extra: pip install 'evenhand[local]'."
 # The batcher sorts this many batches' worth of waiting requests by length, so that batches carry little padding.
 _LOOKAHEAD = 6
 _GATHER_S = 0.02
@@ -204,11 +204,9 @@ class HFModel(Model):
         return lambda tokens: any(s in self._tokenizer.decode(tokens) for s in decoding.stop)
 
     def _load(self) -> None:
-        try:
+        with importing("local", self.id):
             import torch
             import transformers
-        except ImportError:
-            raise ModelError(f"{self.id} needs PyTorch and transformers.", INSTALL_HINT) from None
         warnings.filterwarnings("ignore", message=".*past_key_values.*deprecated.*", category=FutureWarning)
         transformers.logging.set_verbosity_error()
         transformers.utils.logging.disable_progress_bar()
@@ -270,10 +268,8 @@ def _cpu_has_bfloat16() -> bool:
 
 
 def _with_adapter(model: Any, adapter: str) -> Any:
-    try:
+    with importing("local", "An adapter"):
         from peft import PeftModel
-    except ImportError:
-        raise ModelError("An adapter needs PEFT.", INSTALL_HINT) from None
     return PeftModel.from_pretrained(model, adapter).merge_and_unload()
 
 
@@ -288,7 +284,7 @@ def _cut(text: str, stop: tuple[str, ...]) -> str:
     return text[: min(ends)] if ends else text
 
 
-@MODELS.register("hf")
+@MODELS.register("hf", extra="local")
 def hf_model(name: str, options: ModelOptions) -> Model:
     """``hf:NAME_OR_PATH``: a causal language model from the hub or a folder, through transformers."""
     if not name:

@@ -13,7 +13,7 @@ from urllib.request import getproxies
 import aiohttp
 import orjson
 from aiolimiter import AsyncLimiter
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
 from yarl import URL
 
 from evenhand.errors import ModelError, one_line
@@ -32,12 +32,31 @@ _SHORTEST_SECRET = 6
 _VARIABLE = re.compile(r"\$(?:\{(\w+)\}|([A-Za-z_]\w*))")
 
 
+# A server that never answered, and where nothing listens now, is not worth more; it may just be starting.
+_FIRST_ATTEMPTS = 3
+_CONNECT_S = 10.0
+
+
 class RetryableError(Exception):
     """An attempt failed in a way that another one may not."""
 
     def __init__(self, reason: str, retry_after_s: float = 0.0) -> None:
         super().__init__(reason)
         self.retry_after_s = retry_after_s
+
+
+class UnreachableError(RetryableError):
+    """Nothing was sent, because there is no connection.
+
+    Args:
+        problem: what was tried, and what came of it.
+        fix: what to check.
+    """
+
+    def __init__(self, problem: str, fix: str) -> None:
+        super().__init__(f"{problem[0].lower()}{problem[1:]}")
+        self.problem = problem
+        self.fix = fix
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +70,8 @@ class Reply:
 class Attempts:
     """When a call is made again, and how often calls are made at all; what every model behind a network goes by.
 
+    Where nothing has answered yet and no connection can be made, it gives up after a few seconds.
+
     Args:
         options: attempts and rate limit.
     """
@@ -60,10 +81,11 @@ class Attempts:
         self.retries: int = 0
         self._limiter: AsyncLimiter | None = None
         self._secrets: tuple[bytes, ...] = ()
+        self._reached = False
         self._backoff = wait_random_exponential(multiplier=1.0, max=60.0)
         self._retrying = AsyncRetrying(
             retry=retry_if_exception_type(RetryableError),
-            stop=stop_after_attempt(options.max_attempts),
+            stop=self._gives_up,
             wait=self._wait,
             before_sleep=self._count_retry,
             reraise=True,
@@ -113,6 +135,7 @@ class Attempts:
 
         Raises:
             CallError: all of them failed.
+            ModelError: there is no server.
         """
         first: RetryableError | None = None
         try:
@@ -131,12 +154,20 @@ class Attempts:
             # A copy per call: the object keeps the state of the call it retries.
             return await self._retrying.copy()(again)
         except RetryableError as error:
+            if isinstance(error, UnreachableError) and not self._reached:
+                raise ModelError(error.problem, error.fix) from None
             raise CallError(f"{error} ({self.options.max_attempts} attempts)") from None
 
     def _wait(self, state: RetryCallState) -> float:
         error = state.outcome.exception() if state.outcome else None
         floor = error.retry_after_s if isinstance(error, RetryableError) else 0.0
         return max(floor, self._backoff(state))
+
+    def _gives_up(self, state: RetryCallState) -> bool:
+        error = state.outcome.exception() if state.outcome else None
+        hopeless = isinstance(error, UnreachableError) and not self._reached
+        most = min(_FIRST_ATTEMPTS, self.options.max_attempts) if hopeless else self.options.max_attempts
+        return state.attempt_number >= most
 
     def _count_retry(self, state: RetryCallState) -> None:
         self.retries += 1
@@ -165,7 +196,7 @@ class HttpClient(Attempts):
         self.begin(secret.values())
         self._session = aiohttp.ClientSession(
             headers={**(public or {}), **secret},
-            timeout=aiohttp.ClientTimeout(total=self.options.timeout_s),
+            timeout=aiohttp.ClientTimeout(total=self.options.timeout_s, sock_connect=_CONNECT_S),
             connector=aiohttp.TCPConnector(limit=self.concurrency, ttl_dns_cache=300),
             cookie_jar=aiohttp.DummyCookieJar(),
             # With it aiohttp looks for a proxy in a thread, for every single request.
@@ -200,8 +231,11 @@ class HttpClient(Attempts):
         await self.turn()
         try:
             async with self._session.request(method, url, **sent) as reply:
+                self._reached = True
                 raw = await _read_limited(reply, most)
                 return self.reply(reply.status, raw, reply.headers.get("Retry-After"))
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+            raise _unreachable(URL(url).origin(), error) from None
         except TimeoutError:
             raise RetryableError(f"no answer within {self.options.timeout_s:g} s") from None
         except aiohttp.ClientError as error:
@@ -290,6 +324,21 @@ def from_environment(value: str, needed_by: str) -> str:
         return found.strip()
 
     return _VARIABLE.sub(variable, value)
+
+
+def _unreachable(origin: URL, error: aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError) -> UnreachableError:
+    if isinstance(error, aiohttp.ClientProxyConnectionError):
+        return UnreachableError(
+            f"The proxy on the way to {origin} does not answer.", "Check $HTTP_PROXY and $NO_PROXY."
+        )
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return UnreachableError(f"There is no host {origin.host}.", "Check the address and the network.")
+    if isinstance(error, aiohttp.ClientSSLError):
+        said = one_line(str(error))
+        return UnreachableError(f"{origin} has no valid TLS: {said}.", "Write http:// where the server has none.")
+    if isinstance(error, aiohttp.ConnectionTimeoutError):
+        return UnreachableError(f"{origin} does not take connections.", "Check the address; a firewall may be between.")
+    return UnreachableError(f"Nothing listens at {origin}.", "Is the server running? Check host and port.")
 
 
 async def _read_limited(reply: aiohttp.ClientResponse, most: int) -> bytes:

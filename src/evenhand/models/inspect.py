@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from evenhand.errors import ModelError, SpecError, one_line
+from evenhand.extras import importing
 from evenhand.models.base import MODELS, CallError, Model, ModelOptions, must_generate
 from evenhand.models.endings import ending
 from evenhand.types import Message, Request, Response
@@ -25,12 +26,8 @@ class InspectModel(Model):
         self._model: Any = None
 
     async def start(self) -> None:
-        try:
+        with importing("inspect", self.id):
             from inspect_ai.model import GenerateConfig, get_model
-        except ImportError:
-            raise ModelError(
-                "Models of Inspect need inspect-ai.", "Install the extra: pip install 'evenhand[inspect]'."
-            ) from None
         config = GenerateConfig(
             max_connections=self.concurrency,
             max_retries=self.options.max_attempts - 1,
@@ -105,7 +102,7 @@ def chat_messages(messages: Iterable[Message]) -> list[Any]:
     return [kinds[m.role](content=m.content) for m in messages]
 
 
-@MODELS.register("inspect")
+@MODELS.register("inspect", extra="inspect")
 def inspect_model(name: str, options: ModelOptions) -> Model:
     """``inspect:PROVIDER/MODEL``: any provider of Inspect AI (extra ``inspect``)."""
     return InspectModel(name, options)

@@ -27,6 +27,7 @@ from evenhand.models.http import (
     extra_headers,
     is_http,
 )
+from evenhand.models.references import root_hint
 from evenhand.types import Request, Response
 
 DEFAULT_BASE_URL = "https://api.openai.com/v1"
@@ -75,7 +76,8 @@ class OpenAIModel(ServedModel):
         """The error for a status that no other call would fare better with."""
         return ModelError(
             f"{self.base_url} refuses {self.id}: HTTP {reply.status}: {error_message(reply.raw)}.",
-            f"Check the model's name, --base-url and the key in ${self.options.api_key_env}.",
+            (root_hint(self.base_url) if reply.status == 404 else "")
+            or f"Check the model's name, --base-url and the key in ${self.options.api_key_env}.",
         )
 
     def settings(self) -> dict[str, Any]:

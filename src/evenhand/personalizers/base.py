@@ -34,7 +34,7 @@ class Personalizer(ABC):
 
 
 PERSONALIZERS: Registry[type[Personalizer]] = Registry(
-    "personalizer", "evenhand.personalizers", "evenhand.personalizers"
+    "personalizer", "evenhand.personalizers", "evenhand.personalizers", Personalizer
 )
 
 

@@ -81,7 +81,7 @@ class LoadedSuite:
     origin: str
 
 
-SUITES: Registry[type[Suite]] = Registry("suite", "evenhand.suites", "evenhand.suites")
+SUITES: Registry[type[Suite]] = Registry("suite", "evenhand.suites", "evenhand.suites", Suite, DataError)
 
 # A name that stands for several suites, because a suite has one axis.
 ALIASES: dict[str, tuple[str, ...]] = {"xstest": ("xstest-safe", "xstest-unsafe")}

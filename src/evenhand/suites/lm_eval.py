@@ -10,15 +10,14 @@ from typing import Any
 import orjson
 
 from evenhand.errors import DataError, SpecError, did_you_mean, one_line
+from evenhand.extras import importing
 from evenhand.suites.base import LOGPROBS, SUITES, Suite
 from evenhand.suites.formats import LETTER_PREFILL, LETTERS, choice_instruction, multiple_choice
 from evenhand.suites.sources import DataSource
 from evenhand.types import Item
 
-_INSTALL = "Install the extra: pip install 'evenhand[lm-eval]'."
 
-
-@SUITES.register("lm-eval")
+@SUITES.register("lm-eval", extra="lm-eval")
 class LmEvalSuite(Suite):
     """A task by its name in the registry (``lm-eval:arc_easy``), or of a YAML file in ``--data-dir``.
 
@@ -103,13 +102,11 @@ def load_task(name: str, folder: str) -> Any:
         folder: where to look for YAML files of tasks too; "" for nowhere.
 
     Raises:
-        SpecError: there is no such task, or lm-evaluation-harness is not installed.
-        DataError: its data cannot be loaded.
+        SpecError: there is no such task.
+        DataError: lm-evaluation-harness is not installed, or the task's data cannot be loaded.
     """
-    try:
+    with importing("lm-eval", f"The task '{name}'", DataError):
         from lm_eval.tasks import TaskManager
-    except ImportError:
-        raise SpecError("Tasks of lm-evaluation-harness need lm-eval.", _INSTALL) from None
     manager = TaskManager(include_path=folder if folder and any(Path(folder).glob("**/*.yaml")) else None)
     if name not in manager.all_subtasks:
         raise SpecError(f"lm-evaluation-harness has no task '{name}'.", did_you_mean(name, manager.all_subtasks))

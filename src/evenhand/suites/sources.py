@@ -14,6 +14,7 @@ from typing import Any
 import orjson
 
 from evenhand.errors import DataError
+from evenhand.extras import importing, install, missing
 
 DATA_DIR_VARIABLE = "EVENHAND_DATA_DIR"
 
@@ -91,14 +92,14 @@ class DataSource:
 
     def _read_hub(self, suite: str, files: Sequence[str], hub: HubTable) -> list[Row]:
         looked = f"{self.data_dir / files[0]}" if self.data_dir else "no --data-dir was given"
-        try:
-            from datasets import load_dataset
-            from huggingface_hub import HfApi
-        except ImportError:
+        if missing("hub"):
             raise DataError(
                 f"The suite '{suite}' was not found ({looked}), and the hub needs an extra.",
-                "Give --data-dir, or install 'evenhand[hub]'.",
-            ) from None
+                f"Give --data-dir, or install the extra: {install('hub')}.",
+            )
+        with importing("hub", f"The suite '{suite}'", DataError):
+            from datasets import load_dataset
+            from huggingface_hub import HfApi
         try:
             revision: str | None = None
             if not Path(hub.repo).exists():

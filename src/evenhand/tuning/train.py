@@ -11,7 +11,8 @@ from typing import Any
 
 import orjson
 
-from evenhand.errors import ModelError, SpecError
+from evenhand.errors import SpecError
+from evenhand.extras import importing, require
 from evenhand.loops import run_async
 from evenhand.models import ModelOptions, make_model, respond_all
 from evenhand.study.splits import ADAPTER_FILE
@@ -19,7 +20,6 @@ from evenhand.tuning.pairs import Pair, Preference, build_pairs, encode_pairs
 from evenhand.tuning.spec import TuningSpec
 from evenhand.types import Decoding, Request, Response
 
-_INSTALL = "Install the extra: pip install 'evenhand[tune]'."
 _ANSWER_TOKENS = 64
 _TELL_EVERY_S = 10.0
 _CURVES = ("loss", "rewards/margins", "rewards/accuracies", "rewards/chosen", "rewards/rejected")
@@ -74,6 +74,7 @@ def tune(
     if done.exists():
         data = orjson.loads(done.read_bytes())
         return Tuned(adapter, data["pairs"], data["steps"], data["curve"], new=False)
+    require("tune", "Tuning")
     adapter.mkdir(parents=True, exist_ok=True)
     (adapter / "pairs.jsonl").write_bytes(encoded)
     curve: list[dict[str, float]] = []
@@ -124,14 +125,12 @@ def _train(
     spec: TuningSpec, pairs: Sequence[Pair], folder: Path, previous: Path | None, tell: Callable[[str], None]
 ) -> tuple[list[dict[str, float]], int]:
     """Train one round from ``previous`` (which is also the reference) and save the adapter in ``folder``."""
-    try:
+    with importing("tune", "Tuning"):
         import datasets
         import torch
         import transformers
         from peft import LoraConfig, PeftModel
         from trl import DPOConfig, DPOTrainer
-    except ImportError:
-        raise ModelError("Tuning needs TRL, PEFT and datasets.", _INSTALL) from None
     transformers.set_seed(spec.seed)
     datasets.disable_progress_bars()
     path = local_path(spec.model)
