@@ -28,7 +28,7 @@ class AnthropicBatchModel(BatchingModel, AnthropicModel):
 
     def __init__(self, name: str, options: ModelOptions) -> None:
         super().__init__(name, options)
-        self.id = f"anthropic-batch:{name}"
+        self.id: str = f"anthropic-batch:{name}"
         self.gather_with(options)
 
     def body(self, request: Request) -> dict[str, Any]:

@@ -35,8 +35,8 @@ class AzureModel(OpenAIModel):
         self._is_elsewhere = options.base_url is not None
         variable = _KEY if options.api_key_env == ModelOptions.api_key_env else options.api_key_env
         super().__init__(name, replace(options, base_url=given, api_key_env=variable))
-        self.id = f"azure:{name}"
-        self.base_url = str(_root(URL(given), name))
+        self.id: str = f"azure:{name}"
+        self.base_url: str = str(_root(URL(given), name))
 
     async def start(self) -> None:
         variable = self.options.api_key_env

@@ -69,7 +69,7 @@ class BatchingModel(Model):
 
     def gather_with(self, options: ModelOptions) -> None:
         """To be called by the constructor."""
-        self.concurrency = options.concurrency or _BATCH_SIZE
+        self.concurrency: int = options.concurrency or _BATCH_SIZE
         self._size = options.batch_size or _BATCH_SIZE
         self._state = Path(_STATE_FILE)
         self._waiting: dict[str, Asked] = {}
