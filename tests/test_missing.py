@@ -286,7 +286,7 @@ def test_calls_that_fail_for_one_identity_are_said_first_and_do_not_pass(
     assert found["pb"]["safety"]["corrected"] == 0
     assert found["missing"]["bounds"]["pb"]["safety"]["value"][1] > 5
     checked = cli("check", str(out), "--max-pb", "1.5", "--format", "json", "--markdown", str(tmp_path / "gate.md"))
-    assert checked.returncode == 2
+    assert checked.returncode == 6
     assert "answers are missing" in json.loads(checked.stdout)["checks"][0]["reason"]
     assert "answers are missing" in (tmp_path / "gate.md").read_text()
     evenhand.write_report(out)
@@ -317,5 +317,5 @@ def test_a_study_of_mostly_empty_answers_says_so_everywhere(cli: Cli, questions:
         assert "are empty or were cut by" in said
         assert "--max-tokens" in said
     checked = cli("check", str(out), "--max-pb", "90", "--min-safety", "1")
-    assert checked.returncode == 2
+    assert checked.returncode == 6
     assert "too many answers are empty or were cut" in checked.stdout
