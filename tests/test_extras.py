@@ -24,7 +24,7 @@ refused = set(json.loads(sys.argv[1]))
 
 class Refuses(MetaPathFinder):
     def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in refused:
+        if name in refused or name.partition(".")[0] in refused:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
 sys.meta_path.insert(0, Refuses())
@@ -66,6 +66,10 @@ def test_everything_is_listed_with_the_extra_that_brings_it() -> None:
         ("models", "smollm2"): "pip install 'evenhand[local]'",
         ("models", "inspect"): "pip install 'evenhand[inspect]'",
         ("models", "vllm"): "pip install 'evenhand[vllm]'",
+        ("models", "anthropic"): "pip install 'evenhand[anthropic]'",
+        ("models", "anthropic-batch"): "pip install 'evenhand[anthropic]'",
+        ("models", "bedrock"): "pip install 'evenhand[bedrock]'",
+        ("models", "gemini"): "pip install 'evenhand[google]'",
         ("suites", "lm-eval"): "pip install 'evenhand[lm-eval]'",
         ("judges", "lm-eval"): "pip install 'evenhand[lm-eval]'",
         ("judges", "hf"): "pip install 'evenhand[local]'",

@@ -96,7 +96,7 @@ def test_a_header_of_an_endpoint(cli: Cli, tmp_path: Path) -> None:
     with Server(fault=lambda number, _: quote(400) if number == 2 else None) as server:
         (tmp_path / "own.toml").write_text(
             '[headers]\nAuthorization = "token ${ASSISTANT_TOKEN}"\n[[call]]\n'
-            f'url = "{server.url}/chat/completions"\nbody = {{ model = "m", messages = "{{user}}" }}\n'
+            f'url = "{server.url}/chat/completions"\nbody = {{ model = "m", messages = "{{messages}}" }}\n'
             'answer = "choices.0.message.content"\n'
         )
         done = cli(
