@@ -326,7 +326,7 @@ def _raise_limit(store: Store, max_tokens: int, first: int | None) -> None:
     if limits and max_tokens < limits[-1]:
         raise SpecError(
             f"The study {store.directory} was run with decoding.max_tokens = {limits[-1]}, and {max_tokens} is lower.",
-            "Use the same value or a higher one: then only answers that were cut are asked again.",
+            "Use it or a higher one, which asks only cut answers again, or choose another --out.",
         )
     if not limits or max_tokens > limits[-1]:
         limits.append(max_tokens)
