@@ -138,7 +138,7 @@ class OpenAIModel(ServedModel):
             for name in responses.MISSING:
                 self._adjusted.setdefault(name, "the Responses API does not know it")
             return self._adjusts(_RESPONSES, said)
-        if self._max_tokens_key in sent and self._max_tokens_key != _NEWER_LIMIT and _NEWER_LIMIT in said.text:
+        if "max_tokens" in sent and _NEWER_LIMIT in said.text:
             # Newer OpenAI models know the limit by another name only.
             self._max_tokens_key = _NEWER_LIMIT
             return True
