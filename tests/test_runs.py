@@ -194,7 +194,7 @@ def test_a_dead_address_stops_the_run(cli: Cli, data_dir: Path, tmp_path: Path, 
     line[line.index(server.url)] = "http://127.0.0.1:1/v1"
     done = cli(*line)
     assert done.returncode == 4
-    assert "all failed" in done.stderr
+    assert "Nothing listens at http://127.0.0.1:1" in done.stderr
 
 
 def test_ctrl_c_is_clean_and_the_run_goes_on(cli: Cli, data_dir: Path, tmp_path: Path) -> None:

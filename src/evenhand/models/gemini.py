@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -91,8 +92,6 @@ class GeminiModel(ProviderModel):
         return super().learns(said, sent)
 
     async def send(self, sent: Mapping[str, Any]) -> Reply:
-        import aiohttp
-        import httpx
         from google.genai import errors, types
 
         config = types.GenerateContentConfig(
@@ -107,7 +106,7 @@ class GeminiModel(ProviderModel):
             )
         except errors.APIError as error:
             return self._attempts.reply(error.code, _body(error), _retry_after(error))
-        except (aiohttp.ClientError, httpx.HTTPError, TimeoutError) as error:
+        except _connection_errors() as error:
             raise lost(error, self.options.timeout_s) from None
         except ValueError:
             raise RetryableError("the answer is not valid JSON") from None
@@ -119,6 +118,14 @@ class GeminiModel(ProviderModel):
 
     def read(self, body: object, latency_s: float) -> Response:
         return read(body, latency_s)
+
+
+def _connection_errors() -> tuple[type[Exception], ...]:
+    """What the library's transports raise: aiohttp, or the httpx that its version brings."""
+    import aiohttp
+
+    brought = (sys.modules.get(name) for name in ("httpx", "httpx2"))
+    return (aiohttp.ClientError, TimeoutError, *(module.HTTPError for module in brought if module is not None))
 
 
 def _body(error: Any) -> bytes:
