@@ -410,7 +410,7 @@ def test_parameters_are_left_out_and_added_on_request(cli: Cli, tmp_path: Path) 
         assert (got["api-key"], got["X-Title"]) == ("sk-very-secret", "study")
         other = cli(*arguments(server, out, "--limit", "2"))
         assert other.returncode == 2 and "options.drop" in other.stderr
-    for file in out.iterdir():
+    for file in filter(Path.is_file, out.rglob("*")):
         assert b"sk-very-secret" not in file.read_bytes()
     literal = cli(*arguments(server, out, "--extra-header", "api-key=sk-very-secret"))
     assert literal.returncode == 2 and "$VARIABLE" in literal.stderr
