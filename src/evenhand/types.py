@@ -89,6 +89,11 @@ class Decoding:
     stop: tuple[str, ...] = ()
     reasoning_effort: str | None = None
 
+    def cuts(self) -> dict[str, float]:
+        """``top_p`` and ``top_k``, where they cut anything."""
+        set_to: dict[str, float] = {"top_p": self.top_p} if self.top_p < 1 else {}
+        return set_to | ({"top_k": self.top_k} if self.top_k > 0 else {})
+
 
 @dataclass(frozen=True, slots=True)
 class Request:

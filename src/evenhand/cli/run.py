@@ -317,6 +317,7 @@ def run_adaptively_and_tell(
 
 def finish(result: Any, out: Path, format: Format = Format.table) -> None:
     """Say what a run did and what to do next, and leave with its exit code."""
+    from evenhand.report.missing import unanswered_lines
     from evenhand.study.status import study_status
 
     if format is Format.json:
@@ -335,21 +336,14 @@ def finish(result: Any, out: Path, format: Format = Format.table) -> None:
     if result.interrupted:
         typer.echo("Stopped. Run the same command to go on.", err=True)
         raise typer.Exit(130)
-    warn_of_unanswered(out)
+    status = study_status(out)
+    for line in unanswered_lines(status.unanswered):
+        typer.secho(line, fg=typer.colors.YELLOW, err=True)
     typer.echo(f"Next: evenhand analyze {out}   or   evenhand report {out}", err=True)
     if result.failed:
-        reason, count = next(iter(study_status(out).failure_reasons.items()), ("", 0))
+        reason, count = next(iter(status.failure_reasons.items()), ("", 0))
         typer.echo(f"{count} calls failed with: {reason}", err=True)
         raise typer.Exit(1)
-
-
-def warn_of_unanswered(out: Path) -> None:
-    """Say where a study's answers are largely empty or cut."""
-    from evenhand.report.missing import unanswered_lines
-    from evenhand.study.status import study_status
-
-    for line in unanswered_lines(study_status(out).unanswered):
-        typer.secho(line, fg=typer.colors.YELLOW, err=True)
 
 
 def register(app: typer.Typer) -> None:

@@ -36,10 +36,7 @@ def payload(name: str, request: Request, max_tokens_key: str) -> dict[str, Any]:
         body["reasoning_effort"] = decoding.reasoning_effort
     if request.choices:
         return body | {"temperature": 0.0, "logprobs": True, "top_logprobs": _TOP_LOGPROBS, max_tokens_key: 1}
-    if decoding.top_p < 1:
-        body["top_p"] = decoding.top_p
-    if decoding.top_k > 0:
-        body["top_k"] = decoding.top_k
+    body |= decoding.cuts()
     if decoding.stop:
         body["stop"] = list(decoding.stop)
     return body

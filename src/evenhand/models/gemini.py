@@ -69,10 +69,7 @@ class GeminiModel(ProviderModel):
         }
         if system:
             body["system_instruction"] = system
-        if decoding.top_p < 1:
-            body["top_p"] = decoding.top_p
-        if decoding.top_k > 0:
-            body["top_k"] = decoding.top_k
+        body |= decoding.cuts()
         if decoding.stop:
             body["stop_sequences"] = list(decoding.stop)
         effort = decoding.reasoning_effort
