@@ -25,7 +25,7 @@ from evenhand.identities.base import Catalogue
 from evenhand.judges.labels import read_labels
 from evenhand.models import CallError, ModelOptions, completions, make_model, responses
 from evenhand.models.endings import declined_category
-from evenhand.models.endpoint import answer_at
+from evenhand.models.endpoint import EndpointModel, Heard
 from evenhand.models.http import RetryableError, decoded, error_message
 from evenhand.study import StudySpec
 from evenhand.study.splits import trained_items
@@ -141,6 +141,13 @@ def _server(path: Path) -> object:
     return completions.read(body, request, 0.1), scored
 
 
+def _endpoint(path: Path) -> object:
+    model = EndpointModel(path.parent / "own.toml", ModelOptions())
+    heard = Heard()
+    model.hear(model.spec.call[0], path.read_bytes(), heard)
+    return heard
+
+
 TARGETS = {
     "study": Target(STUDY, "study.toml", StudySpec.from_toml, tomli_w.dumps),
     "catalogue": Target(CATALOGUE, "mine.toml", Catalogue.from_toml, tomli_w.dumps),
@@ -161,7 +168,7 @@ TARGETS = {
     "adapter": Target(ADAPTER, "evenhand.json", lambda p: trained_items(p.parent), json.dumps),
     "server": Target(COMPLETION, "answer.json", _server, json.dumps),
     "endpoint's answer": Target(
-        '{"replies": [{"text": "x"}]}', "answer.json", lambda p: answer_at(decoded(p.read_bytes()), "replies.0.text"), json.dumps
+        '{"replies": [{"text": "x"}]}', "answer.json", _endpoint, json.dumps, (("own.toml", ENDPOINT),)
     ),
 }  # fmt: skip
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from evenhand.judges import lm_eval as judging
+from evenhand.judges.choice import ChoiceJudge
 from evenhand.judges.lm_eval import LmEvalJudge
 from evenhand.types import Item, Response
 
@@ -114,4 +115,4 @@ async def test_choices_are_judged_as_elsewhere(monkeypatch: pytest.MonkeyPatch) 
     item = Item("i", "Which?", "g", "Which?", "B", ("A", "B"))
     assert (await LmEvalJudge().judge(item, Response("The answer is B."))).score == 1.0
     monkeypatch.setattr(importlib.metadata, "version", {"lm-eval": "9.9"}.__getitem__)
-    assert LmEvalJudge().version == "3+lm-eval-9.9"
+    assert LmEvalJudge().version == f"{ChoiceJudge.version}+lm-eval-9.9"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
@@ -63,8 +64,8 @@ def show(content: object) -> None:
 
 
 def terminal_width() -> int:
-    """Characters in a line; when piped, enough for any table."""
+    """Characters in a line; when piped, enough for any table, unless ``COLUMNS`` says how many."""
     from rich.console import Console
 
     console = Console()
-    return console.width if console.is_terminal else _PIPED_WIDTH
+    return console.width if console.is_terminal or os.environ.get("COLUMNS") else _PIPED_WIDTH

@@ -83,6 +83,7 @@ class EndpointModel(ServedModel):
 
     def __init__(self, path: Path, options: ModelOptions) -> None:
         super().__init__(options)
+        self._path = path
         self.spec: EndpointSpec = _read(path)
         self.id: str = f"http:{self.spec.name or path.stem}"
         # Another way of asking is another assistant: its answers must not mix with these. Where tokens are counted
@@ -125,9 +126,9 @@ class EndpointModel(ServedModel):
             calls=calls,
         )
 
-    async def _converse(self, request: Request) -> tuple[_Heard, int]:
+    async def _converse(self, request: Request) -> tuple[Heard, int]:
         values = _values(request)
-        made, heard = 0, _Heard()
+        made, heard = 0, Heard()
         for call in self.spec.call:
             if call.when and not values[call.when]:
                 continue
@@ -141,10 +142,10 @@ class EndpointModel(ServedModel):
                 )
             if reply.status >= 300:
                 raise CallError(f"HTTP {reply.status}: {error_message(reply.raw)}")
-            self._hear(call, reply.raw, heard)
+            self.hear(call, reply.raw, heard)
         return heard, made
 
-    def _hear(self, call: Call, raw: bytes, heard: _Heard) -> None:
+    def hear(self, call: Call, raw: bytes, heard: Heard) -> None:
         """Read a reply into ``heard``.
 
         Raises:
@@ -161,13 +162,13 @@ class EndpointModel(ServedModel):
             if self._answers:
                 raise RetryableError(str(error.args[0])) from None
             raise ModelError(
-                f"{self.id}: {error.args[0]}; {_outline(body)}.", "Correct the path in the endpoint's file."
+                f"{self.id}: {error.args[0]}; {_outline(body)}.", f"Correct the path in {self._path}."
             ) from None
         self._answers = self._answers or call.answer is not None
 
 
 @dataclass(slots=True)
-class _Heard:
+class Heard:
     """What the calls of one conversation brought."""
 
     text: str = ""
@@ -186,7 +187,7 @@ class _Heard:
             self.finish_reason = _at(body, call.finish_reason)
         if call.answer:
             filtered = ending(self.finish_reason)[0] == "content_filter"
-            self.text = answer_at(body, call.answer) if not filtered else _text_or_nothing(body, call.answer)
+            self.text = _answer_at(body, call.answer) if not filtered else _text_or_nothing(body, call.answer)
         if call.reasoning:
             self.reasoning = _text_or_nothing(body, call.reasoning)
         for name in _COUNTS:
@@ -229,7 +230,7 @@ def _is_empty(template: Any, values: Mapping[str, Any]) -> bool:
     return whole is not None and values[whole[1]] in ("", None, [])
 
 
-def answer_at(body: Any, path: str) -> str:
+def _answer_at(body: Any, path: str) -> str:
     """The text at a dotted path.
 
     Raises:
