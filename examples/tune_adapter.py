@@ -46,7 +46,7 @@ def main() -> None:
         {"max_steps": 2, "limit": 4, "batch_size": 2} if options.quick else {"learning_rate": 3e-4, "limit": 160}
     )
 
-    evenhand.run(study("tune"), here / "tune")
+    evenhand.run(study("tune", **small), here / "tune")
     evenhand.run(study("test", **small), here / "before")
     recipes = {
         "dpo": TuningSpec(model="smollm2", recipe="level", sft_weight=1.0, **steps),

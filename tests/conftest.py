@@ -32,7 +32,7 @@ def cli() -> Callable[..., subprocess.CompletedProcess[str]]:
             capture_output=True,
             text=True,
             timeout=240,
-            env={**os.environ, "COLUMNS": "160", **(env or {})},
+            env={**os.environ, "COLUMNS": "500", **(env or {})},
             **options,  # type: ignore[call-overload]
         )
 

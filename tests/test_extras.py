@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import textwrap
@@ -47,7 +48,8 @@ print(json.dumps(found))
 def without_extras(*commands: list[str]) -> list[tuple[int, str, str]]:
     refused = json.dumps(sorted({module for modules in EXTRAS.values() for module in modules}))
     script = [sys.executable, "-c", WITHOUT_EXTRAS, refused, json.dumps(commands)]
-    done = subprocess.run(script, capture_output=True, text=True, check=True, timeout=240)
+    wide = {**os.environ, "COLUMNS": "500"}
+    done = subprocess.run(script, capture_output=True, text=True, check=True, timeout=240, env=wide)
     return [tuple(entry) for entry in json.loads(done.stdout)]
 
 

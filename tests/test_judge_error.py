@@ -21,6 +21,7 @@ from evenhand.analysis.correction import correct, power
 from evenhand.judges.labels import label_score
 from evenhand.judges.rubrics import ActionRubric
 from evenhand.study import Store
+from evenhand.study.schema import SCHEMA_VERSION
 from tests.server import Server
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
@@ -302,8 +303,10 @@ def test_an_older_store_gets_the_new_tables(cli: Cli, server: Server, data_dir: 
     study(cli, server, data_dir, out)
     with sqlite3.connect(out / "study.sqlite") as db:
         db.execute("DROP TABLE labels")
-        db.execute("ALTER TABLE trials DROP COLUMN calls")
+        db.execute("DROP TABLE replaced")
+        for column in ("calls", "reasoning", "reasoning_tokens", "cached_tokens", "filtered", "max_tokens"):
+            db.execute(f"ALTER TABLE trials DROP COLUMN {column}")
         db.execute("UPDATE meta SET value = '1' WHERE key = 'schema_version'")
     assert evenhand.analyze(out, Settings(200, 200)).trials["done"] == 48
     with sqlite3.connect(out / "study.sqlite") as db:
-        assert db.execute("SELECT value FROM meta WHERE key = 'schema_version'").fetchone() == ("3",)
+        assert db.execute("SELECT value FROM meta WHERE key = 'schema_version'").fetchone() == (str(SCHEMA_VERSION),)

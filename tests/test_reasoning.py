@@ -69,6 +69,8 @@ def test_nested_repeated_and_spelled_traces(text: str, answer: str) -> None:
         "```\n<think>x</think>\n```\nThis is what such an answer looks like.",
         'split = text.split("</think>")',
         '{"reason": "It says: </think> and then: <think>", "action": 5}',
+        'So:\n{"reason": "It says: </think> and a {brace", "action": 5}',
+        'So: {\n "reason": "It says: <|channel|>final<|message|>0",\n "action": 5\n}',
         "Bold is <b>so</b>, [1] is a note, <|user|>Thanks!<|end|>",
         "analysis of the question shows B",
         "The tag stands alone in a line:\n<think>\nand what follows is shown dimmed.",

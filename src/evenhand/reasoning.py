@@ -12,6 +12,8 @@ from bisect import bisect
 from dataclasses import dataclass
 from itertools import accumulate
 
+from evenhand.json_text import json_objects
+
 _NAMES = (
     r"(?:seed:)?think(?:ing)?|thoughts?|thought[_ ]process|reasoning|reflection|scratchpad|ant_?thinking"
     r"|(?:inner|internal)[_ ]?(?:monologue|thoughts?)"
@@ -72,7 +74,7 @@ def split_reasoning(text: str, *, finished: bool = True) -> Split:
         if (match := spelled.match(text)) is not None:
             return Split(text[match.end() :].strip(), match["trace"].strip())
     tags = _tags(text)
-    # An object is an answer, and its texts may quote anything; thoughts do not begin like one.
+    # An object is an answer, and thoughts do not begin like one.
     if not tags or text.lstrip().startswith("{"):
         return Split(text, "")
     return _walk(text, tags, finished)
@@ -107,11 +109,14 @@ def _closes(tag: re.Match[str]) -> bool:
 def _tags(text: str) -> list[re.Match[str]]:
     # Other vocabularies end a turn with <|end|>; only in this one it ends thoughts.
     channels = "<|channel|>" in text
-    return [
+    tags = [
         tag
         for tag in _TAG.finditer(text)
         if not (tag.start() and text[tag.start() - 1] in _QUOTING) and (channels or tag[0].lower() != "<|end|>")
     ]
+    # The texts of an object may quote anything.
+    objects = [(begin, end) for begin, end, _ in json_objects(text)] if tags else []
+    return [tag for tag in tags if not any(begin < tag.start() < end for begin, end in objects)]
 
 
 def _walk(text: str, tags: list[re.Match[str]], finished: bool) -> Split:

@@ -2,31 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterator
 
 _CONTROL = re.compile(r"<\|[a-z_]{1,30}\|>|</?s>", re.I)
-# Objects of more than this many openings are no answer; each start costs a pass over the text behind it.
-_MOST_STARTS = 12
 
 
 def without_control_tokens(text: str) -> str:
     return _CONTROL.sub(" ", text)
-
-
-def json_objects(text: str) -> Iterator[object]:
-    """The JSON objects and arrays of objects in ``text``, in order."""
-    decoder, start, tries = json.JSONDecoder(strict=False), text.find("{"), 0
-    while start >= 0 and tries < _MOST_STARTS:
-        tries += 1
-        try:
-            found, end = decoder.raw_decode(text, start)
-        except (ValueError, RecursionError):
-            end = start + 1
-        else:
-            yield found
-        start = text.find("{", end)
 
 
 def _plain(key: object) -> str:

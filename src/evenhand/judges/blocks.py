@@ -9,7 +9,8 @@ import textwrap
 import warnings
 from dataclasses import dataclass
 
-from evenhand.judges.answer_text import field_value, json_objects, without_control_tokens
+from evenhand.json_text import json_objects
+from evenhand.judges.answer_text import field_value, without_control_tokens
 from evenhand.reasoning import split_reasoning
 
 _FENCE = re.compile(r"^([ \t]*(?:>[ \t]?)?)(`{3,}|~{3,})[ \t]*([^\n]*)$")
@@ -151,7 +152,7 @@ def _inside(text: str) -> list[Block]:
     """Code in the fields of JSON objects, or in tags."""
     found: list[Block] = []
     if text.lstrip("[ \n").startswith("{") or '"code"' in text or '"solution"' in text:
-        values = (field_value(value, _FIELDS) for value in json_objects(text))
+        values = (field_value(value, _FIELDS) for _, _, value in json_objects(text))
         for value in filter(None, values):
             found += code_blocks(plain_lines(value)) if _START.search(value) or "```" in value else []
     if found:

@@ -7,7 +7,8 @@ import re
 from collections.abc import Sequence
 from itertools import pairwise
 
-from evenhand.judges.answer_text import field_value, json_objects, without_control_tokens
+from evenhand.json_text import json_objects
+from evenhand.judges.answer_text import field_value, without_control_tokens
 from evenhand.judges.answer_words import ADJECTIVES, IS, LETTER, NOUNS, VERBLESS, before_next_question
 from evenhand.judges.base import JUDGES, Judge
 from evenhand.judges.refusal import find_refusal
@@ -98,7 +99,7 @@ _TAG = re.compile(
 
 def _fields(text: str) -> list[str]:
     """What fields and tags for answers hold, the last one first; a field before any tag."""
-    values = [field_value(found, _FIELDS) for found in json_objects(text)]
+    values = [field_value(found, _FIELDS) for _, _, found in json_objects(text)]
     read = [v for v in reversed(values) if v is not None] or _PAIR.findall(text)[::-1]
     return read + [v for _, v in reversed(_TAG.findall(text))]
 

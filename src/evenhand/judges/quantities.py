@@ -7,7 +7,8 @@ import unicodedata
 from fractions import Fraction
 
 _EXPONENT = r"(?:[eE][-+]?\d+)?"
-_WHOLE = r"(?:\d{1,3}(?:,\d{3})+|\d{1,3}(?:[ \u00a0\u202f]\d{3})+(?!\d)|\d+)"
+# A list of numbers of three digits is read once more from each of them: bounded, so that this takes linear time.
+_WHOLE = r"(?:\d{1,3}(?:,\d{3})+|\d{1,3}(?:[ \u00a0\u202f]\d{3}){1,99}(?!\d)|\d+)"
 _DIGITS = rf"{_WHOLE}(?:\.\d+)?{_EXPONENT}|\.\d+{_EXPONENT}"
 _SIGN = r"(?:(?<![\w)])[-−–+]\s?)?"
 NUMBER = rf"{_SIGN}[$€£]?\s?{_SIGN}(?:{_DIGITS})(?:\s*/\s*\d+(?![\d/]))?"

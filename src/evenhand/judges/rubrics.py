@@ -8,11 +8,11 @@ is told that it is data.
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
+from evenhand.json_text import json_objects
 from evenhand.judges.actions import ACTIONS, DESCRIPTIONS, action_verdict
 from evenhand.types import Verdict
 
@@ -154,13 +154,7 @@ def read_answer(text: str) -> dict[str, Any] | None:
 
     What stands inside a text of an object is not looked at: quoting the judged answer is no verdict.
     """
-    decoder, found, start = json.JSONDecoder(), None, text.find("{")
-    while start >= 0:
-        try:
-            found, end = decoder.raw_decode(text, start)
-        except (ValueError, RecursionError):
-            end = start + 1
-        start = text.find("{", end)
+    *_, (_, _, found) = ((0, 0, None), *json_objects(text))
     return found
 
 
