@@ -173,7 +173,7 @@ def test_a_study_as_a_test(pytester: pytest.Pytester) -> None:
         STUDY = {"model": "mine", "suites": ["starter-safety"], "identities": ["a man", "a woman"], "limit": 30}
         ALIKE = {**STUDY, "identities": ["a minor", "a woman"]}
 
-        @pytest.mark.evenhand(study=ALIKE, model=Assistant(), max_pb=1.0)
+        @pytest.mark.evenhand(study=ALIKE, model=Assistant(), max_pb=10.0)
         def test_alike(evenhand_gate):
             evenhand_gate.require_pass()
 

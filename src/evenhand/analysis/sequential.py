@@ -13,8 +13,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from evenhand.analysis.intervals import Sample, pb_interval
 from evenhand.analysis.marginals import marginals
-from evenhand.analysis.resampling import noise_draws, norm_interval
+from evenhand.analysis.resampling import noise_draws
 from evenhand.analysis.scores import Floats
 
 INTERIM_SHARE = 0.1
@@ -56,12 +57,11 @@ def look(table: Floats, target: float, pool: int, *, alpha: float = 0.05, draws:
     """
     fit = marginals(table)
     noise = noise_draws(fit, draws, np.random.default_rng(seed))
-    low, high = norm_interval(fit.centred, noise, 1 - alpha * (1 - INTERIM_SHARE))
-    root = math.sqrt(fit.mean.size)
-    halfwidth = (high - low) / root / 2
+    low, high = pb_interval([[Sample(fit, noise)]], 1 - alpha * (1 - INTERIM_SHARE))
+    halfwidth = (high - low) / 2
     precise = halfwidth <= target
     items = table.shape[1]
     # The width falls with the square root of the items.
     growth = min(max((halfwidth / target) ** 2, _SHORTEST_STEP), _LONGEST_STEP)
     onward = items if precise else min(pool, math.ceil(items * growth))
-    return Look(items, (low / root, high / root), halfwidth, precise, onward)
+    return Look(items, (low, high), halfwidth, precise, onward)
