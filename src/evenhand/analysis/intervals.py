@@ -23,6 +23,7 @@ from evenhand.analysis.scores import Floats
 
 Interval = tuple[float, float]
 _TOP = 100.0
+_TAIL = 0.975
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,11 @@ class _Spread:
         mean = min(max(mean, 0.0), _TOP)
         return self.share * self.joint * mean * (_TOP - mean) / self.items
 
+    @property
+    def half_step(self) -> float:
+        """Half of what one more failure moves a mean by, which counts where failures are few; 0 at mid scores."""
+        return self.joint * abs(self.level - _TOP / 2) / self.items
+
     def variance_off_level(self, distance: float) -> float:
         """At ``distance`` from the level in the direction of more variance, at most at the middle of the scale."""
         inward = min(distance, abs(_TOP / 2 - self.level))
@@ -88,26 +94,34 @@ def pb_interval(axes: Sequence[Sequence[Sample]], level: float = 0.95, *, seed: 
     noise = np.hstack([np.mean([s.noise for s in axis], axis=0) for axis in axes])
     if not np.isfinite(noise).all():
         return (math.nan, math.nan)
+    parts = [s for axis in axes for s in axis]
+    noise = noise * _widened(parts)
     root, observed = math.sqrt(identities), float(np.linalg.norm(centred))
     direction = centred / observed if observed > 0 else centred
     along, squared = noise @ direction, np.einsum("bk,bk->b", noise, noise)
-    implied = _implied_variance(axes, np.split(direction, len(axes)))
+    spreads = [
+        [_spread(s.fit, s.fit.influence, d) for s in axis]
+        for axis, d in zip(axes, np.split(direction, len(axes)), strict=True)
+    ]
     alpha = 1 - level
     low = _lower_end(observed, along, squared, alpha)
     # Normal scores, so that the tails of the extra noise are not a matter of luck.
     scores = norm.ppf((np.arange(len(noise)) + 0.5) / len(noise))
+    half_step = max(sum(s.half_step for s in axis) / len(axis) ** 2 for axis in spreads)
     extra = np.random.default_rng(seed).permutation(scores)
     seen = float(np.mean(along**2))
 
     def least_plausible(t: float) -> float:
-        widened = along + extra * math.sqrt(max(implied(t) - seen, 0.0))
+        # If one identity carried it, on the axis where its scores would vary most.
+        implied = max(sum(s.variance_off_level(t) for s in axis) / len(axis) ** 2 for axis in spreads)
+        widened = along + extra * math.sqrt(max(implied - seen, 0.0))
         return float(np.quantile(t * t + 2 * t * widened + squared + widened**2 - along**2, alpha / 2))
 
-    target = max(observed**2, float(np.median(squared)))
+    target = max((observed + half_step) ** 2, float(np.median(squared)))
     farthest = root * _TOP / 2 * math.sqrt(len(axes))
-    step = max(observed, math.sqrt(squared.mean()), _TOP / max(s.fit.items for axis in axes for s in axis))
+    step = max(observed, math.sqrt(squared.mean()), _TOP / max(s.fit.items for s in parts))
     high = _first_above(least_plausible, target, 0.0, step, farthest) / root
-    if not any(_discordant(s.fit) for axis in axes for s in axis):
+    if not any(_discordant(s.fit) for s in parts):
         high = max(high, math.hypot(*(_unseen_bias(axis, identities, alpha) for axis in axes)))
     return (low / root, min(max(low / root, high), farthest / root))
 
@@ -199,16 +213,6 @@ def _first_above(value_at: Callable[[float], float], target: float, start: float
     return float(brentq(lambda t: value_at(t) - target, low, high)) if high > low else high
 
 
-def _implied_variance(axes: Sequence[Sequence[Sample]], directions: Sequence[Floats]) -> Callable[[float], float]:
-    """The variance along a vector of length ``t`` if one identity carried it, on the axis where that is most."""
-    spreads = [[_spread(s.fit, s.fit.influence, d) for s in axis] for axis, d in zip(axes, directions, strict=True)]
-
-    def at(t: float) -> float:
-        return max(sum(s.variance_off_level(t) for s in axis) / len(axis) ** 2 for axis in spreads)
-
-    return at
-
-
 def _spread(fit: Marginals, influence: Floats, direction: Floats | None = None) -> _Spread:
     """How a suite's means vary, from the pull of its items.
 
@@ -238,6 +242,11 @@ def _unseen_bias(axis: Sequence[Sample], identities: int, alpha: float) -> float
     half = identities // 2
     rate = rate_bound(sum(s.fit.items for s in axis), alpha / 2)
     return _TOP * rate * math.sqrt(half * (identities - half)) / identities
+
+
+def _widened(samples: Sequence[Sample]) -> float:
+    """How much longer than the normal distribution's the tails are where variances are estimated from few items."""
+    return _quantile(samples, _TAIL) / float(norm.ppf(_TAIL))
 
 
 def _quantile(samples: Sequence[Sample], probability: float) -> float:
