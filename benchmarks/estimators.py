@@ -70,7 +70,7 @@ def main() -> None:
             for pb in (0.0, 0.5, 1.5, 4.0):
                 print(row(items, mean, repeats, pb, studies), flush=True)
     print("\nThe others at one level, one identity or several lower:\n")
-    print("| identities | items | others | true PB | fail together | PB | gap | lowest | PB at most the true one |")
+    print("| identities | items | others | true PB | fail together | PB | gap | lowest | PB below the true one |")
     print("|---|---|---|---|---|---|---|---|---|")
     for design in CEILING:
         print(ceiling_row(*design, studies), flush=True)
