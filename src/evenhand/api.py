@@ -130,9 +130,9 @@ def analyze_store(store: Store, settings: Settings | None = None, policy: Path |
     rows, failures, left_out = store.scores(), store.failed_cells(), 0
     if policy is not None:
         legitimate = _legitimate_items(store, POLICY if policy == "shipped" else Path(policy))
-        kept = [row for row in rows if (row[0], row[3]) not in legitimate]
+        kept = [row for row in rows if (row.suite, row.item) not in legitimate]
         rows, left_out = kept, len(rows) - len(kept)
-        failures = [row for row in failures if (row[0], row[3]) not in legitimate]
+        failures = [row for row in failures if (row.suite, row.item) not in legitimate]
     found = summarize(
         rows,
         [(row["name"], row["category"]) for row in store.identities()],

@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 from evenhand.study.schema import TABLES
-from evenhand.types import Item
+from evenhand.types import Item, ScoreRow
 
 # Keys of ``meta``: the grids that the runs asked for, what they fix, and the versions of the identities' catalogues.
 GRIDS_META = "grids"
@@ -104,8 +104,8 @@ class Reader:
                    (f.suite, f.item, f.personalizer, f.identity, f.repeat)) GROUP BY error ORDER BY 2 DESC"""
         return dict(self._db.execute(query))
 
-    def failed_cells(self) -> list[tuple[Any, ...]]:
-        """One row per cell whose calls all failed so far, in the columns of :meth:`scores`.
+    def failed_cells(self) -> list[ScoreRow]:
+        """One row per cell whose calls all failed so far, as :meth:`scores` gives them.
 
         The label is "failed", and the latest error stands in place of the finish reason.
         """
@@ -116,7 +116,7 @@ class Reader:
             ON (t.suite, t.item, t.personalizer, t.identity, t.repeat) =
                (f.suite, f.item, f.personalizer, f.identity, f.repeat)
             WHERE t.id IS NULL GROUP BY f.suite, f.item, f.personalizer, f.identity, f.repeat"""
-        return [row[:-1] for row in self._db.execute(query)]
+        return [ScoreRow(*row[:-1]) for row in self._db.execute(query)]
 
     def count_unanswered(self) -> dict[str, tuple[int, int]]:
         """Suite -> responses that are empty or were cut before they gave an answer, and all its responses."""
@@ -187,11 +187,8 @@ class Reader:
             found.setdefault(suite, []).append(version)
         return found
 
-    def scores(self, judges: Mapping[str, str] | None = None) -> list[tuple[Any, ...]]:
-        """One row per response.
-
-        Columns: suite, axis, group, item, personalizer, identity, category, repeat, score, label, finish_reason,
-        people's score (None where nobody labelled the response).
+    def scores(self, judges: Mapping[str, str] | None = None) -> list[ScoreRow]:
+        """One row per response, "unjudged" where its judge has not spoken.
 
         Args:
             judges: suite -> judge whose scores are wanted, where it is not the suite's own.
@@ -202,10 +199,11 @@ class Reader:
             JOIN identities n ON n.name = t.identity LEFT JOIN labels l ON l.trial = t.id
             LEFT JOIN judgements j ON j.trial = t.id AND j.judge = coalesce(:judge, s.judge)
             WHERE :suite IS NULL OR t.suite = :suite"""
-        if judges is None:
-            return list(self._db.execute(query, {"judge": None, "suite": None}))
+        wanted = [(None, None)] if judges is None else list(judges.items())
         return [
-            row for suite, judge in judges.items() for row in self._db.execute(query, {"judge": judge, "suite": suite})
+            ScoreRow(*row)
+            for suite, judge in wanted
+            for row in self._db.execute(query, {"judge": judge, "suite": suite})
         ]
 
     def transcripts(self, suite: str, item: str) -> list[dict[str, Any]]:
