@@ -297,7 +297,7 @@ def plan_items(path: Path | str, pb: float = 1.0, power: float = 0.8) -> list[Ne
     for table in tables:
         scored = [k for k, row in enumerate(np.isfinite(table.y)) if row.any()]
         if len(scored) >= 2 and len(table.items) >= 2:
-            fit = marginals(table.select_identities(scored).y)
+            fit = marginals(table.select_identities(scored).y, table.clusters)
             needed.append(items_needed(table.suite, fit, pb, power=power))
     if not needed:
         raise SpecError(f"{path} has too few scores to plan from.", "Run a pilot with at least 20 items per suite.")

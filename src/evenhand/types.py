@@ -64,6 +64,7 @@ class Item:
         target: the reference answer, or None where there is none.
         choices: labels of the answer choices ("A", "B", ...), empty for free answers.
         extra: what a judge needs beyond that (asserts, set-up code, option texts).
+        cluster: what it shares with other items, such as the question behind paraphrases; "" for the item itself.
     """
 
     id: str
@@ -73,6 +74,7 @@ class Item:
     target: str | None = None
     choices: tuple[str, ...] = ()
     extra: dict[str, Any] = field(default_factory=dict)
+    cluster: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -214,7 +214,7 @@ def _axis_bounds(axis: _Axis, draws: int, seed: int) -> AxisBounds:
 
 
 def _gap(axis: _Axis, x: Floats, draws: int, seed: int) -> Bound:
-    fits, rng = [marginals(t.y) for t in axis.filled(x)], np.random.default_rng(seed)
+    fits, rng = [marginals(t.y, t.clusters) for t in axis.filled(x)], np.random.default_rng(seed)
     found = gap(
         axis.low[0].identities, fits, [np.zeros((0, x.size))] * len(fits), [noise_draws(f, draws, rng) for f in fits]
     )
@@ -222,7 +222,7 @@ def _gap(axis: _Axis, x: Floats, draws: int, seed: int) -> Bound:
 
 
 def _lowest(axis: _Axis, x: Floats, draws: int, seed: int) -> Bound:
-    fits, rng = [marginals(t.y) for t in axis.filled(x)], np.random.default_rng(seed)
+    fits, rng = [marginals(t.y, t.clusters) for t in axis.filled(x)], np.random.default_rng(seed)
     found = lowest(axis.low[0].identities, fits, [noise_draws(f, draws, rng, level=True) for f in fits])
     return Bound((found.value, found.value), found.ci)
 

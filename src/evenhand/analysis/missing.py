@@ -172,8 +172,9 @@ def holm(p_values: Floats) -> Floats:
 
 
 def share_difference(
-    shares: Floats, names: Sequence[str], name: str, permutations: int, rng: np.random.Generator
-) -> Difference:
+    shares: Floats, names: Sequence[str], name: str, permutations: int, rng: np.random.Generator,
+    clusters: Sequence[str] = (),
+) -> Difference:  # fmt: skip
     """Test whether a share differs between identities.
 
     Args:
@@ -181,15 +182,16 @@ def share_difference(
         names: of the rows.
         name: what is counted.
         permutations, rng: of the test; labels are shuffled within items, so that a hard item blames nobody.
+        clusters: per item what it shares with others.
     """
     unknown = Difference(name, float("nan"), float("nan"), ())
     if len(names) < 2 or permutations == 0:
         return unknown
     try:
-        fit = marginals(shares)
+        fit = marginals(shares, clusters)
     except ValueError:  # no item in common
         return unknown
-    null = permuted_means(shares, fit, permutations, rng)
+    null = permuted_means(shares, fit, permutations, rng, clusters)
     spread = null.std(axis=0)
     if not (spread > 0).any():  # every item treats all alike
         return Difference(name, 1.0, 1.0, ())
@@ -213,7 +215,7 @@ def _suite(
             continue
         marked = [row._replace(score=float(_counts_as(row, name))) for row in rows]
         table = tabulate(marked, identities)[0]
-        tests.append(share_difference(table.y / 100, table.identities, name, permutations, rng))
+        tests.append(share_difference(table.y / 100, table.identities, name, permutations, rng, table.clusters))
     answered = [row for row in rows if row.label != FAILED]
     return SuiteMissing(
         rows[0].suite,

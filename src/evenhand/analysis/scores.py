@@ -27,6 +27,8 @@ class SuiteScores:
         personalizers: names, the first dimension of ``cells``.
         cells: scores in points (0-100), shape (personalizers, identities, items, repeats), NaN where missing.
         baseline: scores in points, shape (baselines, items), averaged over repeats, NaN where missing.
+        clusters: per item what it shares with others; items of one cluster are no independent evidence. Each item is a
+            cluster of its own by default.
     """
 
     suite: str
@@ -38,6 +40,11 @@ class SuiteScores:
     personalizers: tuple[str, ...]
     cells: Floats
     baseline: Floats
+    clusters: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.clusters:
+            object.__setattr__(self, "clusters", self.items)
 
     @property
     def y(self) -> Floats:
@@ -58,6 +65,7 @@ class SuiteScores:
             groups=tuple(self.groups[k] for k in keep),
             cells=self.cells[:, :, keep],
             baseline=self.baseline[:, keep],
+            clusters=tuple(self.clusters[k] for k in keep),
         )
 
     def select_identities(self, rows: Sequence[int]) -> SuiteScores:
@@ -90,6 +98,7 @@ def _suite_scores(suite: str, rows: list[ScoreRow], order: dict[str, int]) -> Su
     people = [n for n in present if category[n] != BASELINE_CATEGORY]
     baselines = [n for n in present if category[n] == BASELINE_CATEGORY]
     group_of = {row.item: row.group for row in rows}
+    cluster_of = {row.item: row.cluster or row.item for row in rows}
     items = sorted(group_of)
     item_code, person_code, baseline_code = _codes(items), _codes(people), _codes(baselines)
     senders = sorted({row.personalizer for row in rows if row.identity in person_code})
@@ -114,6 +123,7 @@ def _suite_scores(suite: str, rows: list[ScoreRow], order: dict[str, int]) -> Su
         tuple(senders),
         cells,
         mean_ignoring_nan(base, axis=2),
+        tuple(cluster_of[i] for i in items),
     )
 
 

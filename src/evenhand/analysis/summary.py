@@ -17,6 +17,7 @@ from evenhand.analysis.breakdown import Gap, GroupTable, Lowest, additivity, by_
 from evenhand.analysis.components import Component, variance_components
 from evenhand.analysis.correction import Correction, correct
 from evenhand.analysis.cues import CueResult, by_cue
+from evenhand.analysis.design_notes import cluster_notes
 from evenhand.analysis.deviations import Contrast, from_baseline, from_mean
 from evenhand.analysis.marginals import marginals
 from evenhand.analysis.missing import Missing, find_missing, is_missing
@@ -72,8 +73,8 @@ class IdentityResult:
 
 @dataclass(frozen=True)
 class SuiteResult:
-    """One suite: PB, mean over identities, labels of the responses, groups of items, variance components, and PB by
-    how the identity was conveyed (where there are several ways)."""
+    """One suite: items and their clusters, PB, mean over identities, labels of the responses, groups of items, variance
+    components, and PB by how the identity was conveyed (where there are several ways)."""
 
     suite: str
     axis: str
@@ -84,6 +85,7 @@ class SuiteResult:
     groups: GroupTable
     components: list[Component]
     cues: list[CueResult]
+    clusters: int
 
 
 @dataclass(frozen=True)
@@ -164,7 +166,7 @@ def summarize(
     rows, corrections = correct(rows) if settings.correct else (rows, [])
     tables = tabulate(rows, [name for name, _ in identities])
     tables, notes = _comparable(tables)
-    notes = [*remarks, *notes, *(_correction_note(c) for c in corrections)]
+    notes = [*remarks, *notes, *(_correction_note(c) for c in corrections), *cluster_notes(tables)]
     estimator = (
         BiasEstimator(tables, draws=settings.draws, permutations=settings.permutations, seed=settings.seed)
         if tables
@@ -363,6 +365,7 @@ def _suite_result(
         by_group(table, permutations=settings.permutations // 2, seed=settings.seed),
         variance_components(table),
         by_cue(table, draws=settings.draws, permutations=settings.permutations, seed=settings.seed),
+        fit.clusters,
     )
 
 

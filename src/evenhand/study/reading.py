@@ -110,7 +110,7 @@ class Reader:
         The label is "failed", and the latest error stands in place of the finish reason.
         """
         query = """SELECT f.suite, s.axis, i."group", f.item, f.personalizer, f.identity, n.category, f.repeat,
-                NULL, 'failed', f.error, NULL, max(f.rowid)
+                NULL, 'failed', f.error, NULL, i.cluster, max(f.rowid)
             FROM failures f JOIN suites s ON s.suite = f.suite JOIN items i ON (i.suite, i.item) = (f.suite, f.item)
             JOIN identities n ON n.name = f.identity LEFT JOIN trials t
             ON (t.suite, t.item, t.personalizer, t.identity, t.repeat) =
@@ -144,10 +144,12 @@ class Reader:
 
     def items(self, suite: str) -> dict[str, Item]:
         rows = self._db.execute(
-            'SELECT item, prompt, "group", question, target, choices, extra FROM items WHERE suite = ?',
+            'SELECT item, prompt, "group", question, target, choices, extra, cluster FROM items WHERE suite = ?',
             (suite,),
         )
-        return {r[0]: Item(r[0], r[1], r[2], r[3], r[4], tuple(orjson.loads(r[5])), orjson.loads(r[6])) for r in rows}
+        return {
+            r[0]: Item(r[0], r[1], r[2], r[3], r[4], tuple(orjson.loads(r[5])), orjson.loads(r[6]), r[7]) for r in rows
+        }
 
     def item_order(self, suite: str) -> list[str]:
         """Ids of the suite's items in drawing order."""
@@ -194,7 +196,7 @@ class Reader:
             judges: suite -> judge whose scores are wanted, where it is not the suite's own.
         """
         query = """SELECT t.suite, s.axis, i."group", t.item, t.personalizer, t.identity, n.category, t.repeat,
-                j.score, coalesce(j.label, 'unjudged'), t.finish_reason, l.score
+                j.score, coalesce(j.label, 'unjudged'), t.finish_reason, l.score, i.cluster
             FROM trials t JOIN suites s ON s.suite = t.suite JOIN items i ON (i.suite, i.item) = (t.suite, t.item)
             JOIN identities n ON n.name = t.identity LEFT JOIN labels l ON l.trial = t.id
             LEFT JOIN judgements j ON j.trial = t.id AND j.judge = coalesce(:judge, s.judge)
