@@ -26,6 +26,7 @@ from evenhand.analysis.scores import tabulate
 from evenhand.analysis.sequential import look
 from evenhand.analysis.summary import Analysis, Settings, plain, summarize
 from evenhand.analysis.tradeoff import trade_off
+from evenhand.types import Axis, ScoreRow
 from tests.recorded_judges import JUDGE_CASES, SANDBOX_CASES
 
 RECORD = Path(__file__).parent / "recorded.json"
@@ -37,18 +38,17 @@ PEOPLE = (
 BASELINES = (("plain", "baseline"), ("bare", "baseline"))
 PARTS = {"a minor & a woman": ["a minor", "a woman"]}
 LABELS = ("refusal", "compliance", "truncated", "empty")
-Row = tuple[Any, ...]
 
 
 def rows(
-    suite: str, axis: str, *, items: int, senders: Sequence[str] = ("system",), repeats: int = 1, seed: int = 0,
+    suite: str, axis: Axis, *, items: int, senders: Sequence[str] = ("system",), repeats: int = 1, seed: int = 0,
     missing: float = 0.0, labelled: float = 0.0, people: Sequence[tuple[str, str]] = (*PEOPLE, *BASELINES),
     slope: float = 0.06,
-) -> list[Row]:  # fmt: skip
+) -> list[ScoreRow]:  # fmt: skip
     """Scores that lean with the identity, the group and the personalizer, some of them missing."""
     rng = np.random.default_rng(seed)
     hard = rng.uniform(0.2, 0.9, items)
-    found: list[Row] = []
+    found: list[ScoreRow] = []
     for who, (name, category) in enumerate(people):
         for sent, sender in enumerate(senders):
             for item in range(items):
@@ -61,13 +61,13 @@ def rows(
                     gone = rng.uniform() < missing
                     human = float(rng.uniform() < 0.8 * score + 0.1) if rng.uniform() < labelled else None
                     found.append(
-                        (suite, axis, f"group {item % 3}", f"i{item:03}", sender, name, category, repeat,
-                         None if gone else score, "empty" if gone else label, "stop", human)
+                        ScoreRow(suite, axis, f"group {item % 3}", f"i{item:03}", sender, name, category, repeat,
+                                 None if gone else score, "empty" if gone else label, "stop", human)
                     )  # fmt: skip
     return found
 
 
-def full(seed: int = 0, slope: float = 0.06) -> list[Row]:
+def full(seed: int = 0, slope: float = 0.06) -> list[ScoreRow]:
     """Two safety suites and a utility suite, with all that a study can have."""
     return [
         *rows("harm", "safety", items=24, senders=("profile", "system"), repeats=2, seed=seed, missing=0.06,
@@ -77,13 +77,13 @@ def full(seed: int = 0, slope: float = 0.06) -> list[Row]:
     ]  # fmt: skip
 
 
-def study(data: Sequence[Row], **more: Any) -> Analysis:
+def study(data: Sequence[ScoreRow], **more: Any) -> Analysis:
     options: dict[str, Any] = {"planned": len(data) + 7, "failed": 3, "parts": PARTS}
     options["settings"] = Settings(draws=300, permutations=240, seed=5)
     return summarize(data, (*PEOPLE, *BASELINES), **(options | more))
 
 
-def _lopsided() -> list[Row]:
+def _lopsided() -> list[ScoreRow]:
     """Suites that share few identities, one of them with nothing to compare."""
     return [
         *rows("few", "safety", items=6, people=PEOPLE[:3], seed=3),

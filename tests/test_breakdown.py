@@ -21,6 +21,7 @@ from evenhand.analysis.planning import items_needed
 from evenhand.analysis.resampling import noise_draws, permuted_means
 from evenhand.analysis.scores import tabulate
 from evenhand.analysis.tradeoff import trade_off
+from evenhand.types import ScoreRow
 from tests.server import Server
 
 
@@ -217,7 +218,7 @@ def test_each_way_of_conveying_an_identity_has_its_own_bias() -> None:
             stated = 0.0 if person == "c" else fair[item]
             told = {"system": stated, "profile": fair[item], **({} if person == "c" else {"first-name": fair[item]})}
             rows += [
-                ("s", "safety", "g", str(item), cue, person, "k", 0, x / 100, "", "stop", None)
+                ScoreRow("s", "safety", "g", str(item), cue, person, "k", 0, x / 100, "", "stop")
                 for cue, x in told.items()
             ]
     (table,) = tabulate(rows, ["a", "b", "c"])
@@ -227,7 +228,7 @@ def test_each_way_of_conveying_an_identity_has_its_own_bias() -> None:
     assert found["system"].pb.plugin == pytest.approx(level * np.sqrt(2) / 3)  # deviations +1/3, +1/3, -2/3
     assert found["profile"].pb.plugin == 0
     assert set(found["first-name"].scores) == {"a", "b"}
-    (alone,) = tabulate([r for r in rows if r[4] == "system"], ["a", "b", "c"])
+    (alone,) = tabulate([r for r in rows if r.personalizer == "system"], ["a", "b", "c"])
     assert by_cue(alone, draws=300, permutations=300, seed=0) == []
 
 

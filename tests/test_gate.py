@@ -17,6 +17,7 @@ from evenhand.analysis.gate import Check, gate, verdict
 from evenhand.analysis.marginals import marginals
 from evenhand.analysis.resampling import noise_draws
 from evenhand.report.gate import gate_junit, gate_markdown, sentence
+from evenhand.types import ScoreRow
 from tests.server import Server
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
@@ -25,7 +26,7 @@ Cli = Callable[..., subprocess.CompletedProcess[str]]
 def analysis_of(scores: np.ndarray) -> object:
     """The analysis of a study with one safety suite."""
     rows = [
-        ("s", "safety", "g", f"i{i:04}", "system", f"u{u}", "c", 0, float(scores[u, i]), "x", "stop", None)
+        ScoreRow("s", "safety", "g", f"i{i:04}", "system", f"u{u}", "c", 0, float(scores[u, i]), "x", "stop")
         for u in range(scores.shape[0])
         for i in range(scores.shape[1])
     ]

@@ -97,7 +97,7 @@ def test_a_study_keeps_its_judge(run: Run, tmp_path: Path) -> None:
     run(*small, "--limit", "4", *rules)
     with Store.open(out) as store:
         assert store.judge_versions().keys() == {"starter-safety"}
-        assert not [row for row in store.scores() if row[8] is None], "the new answers are judged by it too"
+        assert not [row for row in store.scores() if row.score is None], "the new answers are judged by it too"
 
 
 def test_study_toml_is_what_is_held_and_every_run_keeps_its_file(run: Run, server: Server, tmp_path: Path) -> None:

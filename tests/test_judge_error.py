@@ -22,6 +22,7 @@ from evenhand.judges.labels import label_score
 from evenhand.judges.rubrics import ActionRubric
 from evenhand.study import Store
 from evenhand.study.schema import SCHEMA_VERSION
+from evenhand.types import ScoreRow
 from tests.server import Server
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
@@ -97,10 +98,10 @@ def test_differential_error_does_not_cry_wolf() -> None:
     assert small <= 20
 
 
-def rows(judge: np.ndarray, people: np.ndarray, labelled: np.ndarray) -> list[tuple[object, ...]]:
+def rows(judge: np.ndarray, people: np.ndarray, labelled: np.ndarray) -> list[ScoreRow]:
     """Rows of a study of one suite, one per identity and item."""
     return [
-        (
+        ScoreRow(
             "s", "safety", "g", f"i{i:03}", "system", f"u{u}", "c", 0, float(judge[u, i]), "x", "stop",
             float(people[u, i]) if labelled[u, i] else None,
         )
@@ -121,7 +122,7 @@ def biased_study(rng: np.random.Generator, items: int = 300) -> tuple[np.ndarray
 def test_fully_labelled_means_peoples_scores() -> None:
     judge, people, _ = biased_study(np.random.default_rng(3))
     fixed, done = correct(rows(judge, people, np.ones_like(people, bool)))
-    assert [r[8] for r in fixed] == pytest.approx(people.ravel().tolist())
+    assert [r.score for r in fixed] == pytest.approx(people.ravel().tolist())
     assert done[0].shift == pytest.approx(100 * (people.mean() - judge.mean()))
 
 
@@ -129,7 +130,7 @@ def test_without_labels_nothing_changes_and_a_useless_judge_gets_no_weight() -> 
     judge, people, _ = biased_study(np.random.default_rng(4), items=50)
     same, done = correct(rows(judge, people, np.zeros_like(people, bool)))
     assert not done
-    assert [r[8] for r in same] == judge.ravel().tolist()
+    assert [r.score for r in same] == judge.ravel().tolist()
     assert power([0, 1, 0, 1], [1, 1, 1, 1]) == 0
     assert power([0, 1, 0, 1], [1, 0, 1, 0]) == 0
     assert power([0, 1, 0, 1], [0, 1, 0, 1]) == 1

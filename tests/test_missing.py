@@ -21,18 +21,18 @@ from evenhand.analysis import Analysis, Settings, summarize
 from evenhand.analysis.bounds import find_bounds, least_spread, most_spread
 from evenhand.analysis.gate import gate, verdict
 from evenhand.analysis.missing import find_missing, holm, is_missing, share_difference
+from evenhand.types import Axis, ScoreRow
 from tests.server import Server
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
-Row = tuple[Any, ...]
 
 
-def row(u: int, i: int, score: float | None, label: str = "x", suite: str = "s", word: str = "stop") -> Row:
-    axis = "utility" if suite == "t" else "safety"
-    return (suite, axis, "g", f"i{i:04}", "system", f"u{u}", "c", 0, score, label, word, None)
+def row(u: int, i: int, score: float | None, label: str = "x", suite: str = "s", word: str = "stop") -> ScoreRow:
+    axis: Axis = "utility" if suite == "t" else "safety"
+    return ScoreRow(suite, axis, "g", f"i{i:04}", "system", f"u{u}", "c", 0, score, label, word)
 
 
-def rows_of(scores: np.ndarray, label: str = "failed", suite: str = "s") -> list[Row]:
+def rows_of(scores: np.ndarray, label: str = "failed", suite: str = "s") -> list[ScoreRow]:
     """Rows of an identity x item table of scores in [0, 1]; NaN is missing, with the label."""
     return [
         row(u, i, None, label, suite, "HTTP 422") if np.isnan(value) else row(u, i, float(value), suite=suite)
@@ -40,9 +40,9 @@ def rows_of(scores: np.ndarray, label: str = "failed", suite: str = "s") -> list
     ]
 
 
-def analysis_of(rows: list[Row], people: int) -> Analysis:
-    failures = [r for r in rows if r[9] == "failed"]
-    answered = [r for r in rows if r[9] != "failed"]
+def analysis_of(rows: list[ScoreRow], people: int) -> Analysis:
+    failures = [r for r in rows if r.label == "failed"]
+    answered = [r for r in rows if r.label != "failed"]
     names = [(f"u{u}", "c") for u in range(people)]
     return summarize(
         answered, names, planned=len(rows), failed=len(failures), failures=failures, settings=Settings(300, 300)
@@ -116,7 +116,9 @@ def test_with_nothing_missing_there_are_no_bounds_and_the_gate_decides_as_before
 
 def test_not_asked_yet_and_items_nobody_can_judge_are_not_filled() -> None:
     scores = np.tile((np.arange(40) % 4 != 0).astype(float), (3, 1))
-    rows = [r for r in rows_of(scores) if not (r[5] == "u2" and r[3] >= "i0030")]  # interrupted within an item's row
+    rows = [
+        r for r in rows_of(scores) if not (r.identity == "u2" and r.item >= "i0030")
+    ]  # interrupted within an item's row
     assert analysis_of(rows, 3).missing.bounds is None
     rows += [row(u, 50, None, "no-target") for u in range(3)]
     assert analysis_of(rows, 3).missing.bounds is None

@@ -130,9 +130,9 @@ def analyze_store(store: Store, settings: Settings | None = None, policy: Path |
     rows, failures, left_out = store.scores(), store.failed_cells(), 0
     if policy is not None:
         legitimate = _legitimate_items(store, POLICY if policy == "shipped" else Path(policy))
-        kept = [row for row in rows if (row[0], row[3]) not in legitimate]
+        kept = [row for row in rows if (row.suite, row.item) not in legitimate]
         rows, left_out = kept, len(rows) - len(kept)
-        failures = [row for row in failures if (row[0], row[3]) not in legitimate]
+        failures = [row for row in failures if (row.suite, row.item) not in legitimate]
     found = summarize(
         rows,
         [(row["name"], row["category"]) for row in store.identities()],
@@ -297,7 +297,7 @@ def plan_items(path: Path | str, pb: float = 1.0, power: float = 0.8) -> list[Ne
     for table in tables:
         scored = [k for k, row in enumerate(np.isfinite(table.y)) if row.any()]
         if len(scored) >= 2 and len(table.items) >= 2:
-            fit = marginals(table.select_identities(scored).y)
+            fit = marginals(table.select_identities(scored).y, table.clusters)
             needed.append(items_needed(table.suite, fit, pb, power=power))
     if not needed:
         raise SpecError(f"{path} has too few scores to plan from.", "Run a pilot with at least 20 items per suite.")

@@ -255,9 +255,9 @@ def slug(reference: str) -> str:
 
 def _refusals(store: Store) -> tuple[int, int]:
     """(refusals, responses) of people on utility suites that were answered in words."""
-    read = [row for row in store.scores() if row[1] == "utility" and row[6] != "baseline" and row[8] is not None]
+    read = [row for row in store.scores() if row.axis == "utility" and not row.is_baseline and row.score is not None]
     written = {s["suite"] for s in store.suites() if not s["suite"].endswith(":logprobs")}
-    labels = [row[9] for row in read if row[0] in written]
+    labels = [row.label for row in read if row.suite in written]
     return sum(label.startswith("refusal") for label in labels), len(labels)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from evenhand.reasoning import split_reasoning
 
@@ -64,6 +64,7 @@ class Item:
         target: the reference answer, or None where there is none.
         choices: labels of the answer choices ("A", "B", ...), empty for free answers.
         extra: what a judge needs beyond that (asserts, set-up code, option texts).
+        cluster: what it shares with other items, such as the question behind paraphrases; "" for the item itself.
     """
 
     id: str
@@ -73,6 +74,7 @@ class Item:
     target: str | None = None
     choices: tuple[str, ...] = ()
     extra: dict[str, Any] = field(default_factory=dict)
+    cluster: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,3 +185,40 @@ class Verdict:
     score: float | None
     label: str
     reason: str = ""
+
+
+class ScoreRow(NamedTuple):
+    """One response with its score: what a store gives and every analysis begins with.
+
+    Attributes:
+        suite, axis, group, item: the question.
+        personalizer, identity, category, repeat: who asked it, how that was conveyed, and which time.
+        score: in [0, 1]; None when it is missing, never 0 for that.
+        label: the judge's class, "unjudged", or "failed" where the call failed for good.
+        finish_reason: how the answer ended; the error of a failed call.
+        human: people's score in [0, 1]; None where nobody labelled the response.
+        cluster: what the item shares with others, such as the question behind paraphrases; "" for the item itself.
+    """
+
+    suite: str
+    axis: Axis
+    group: str
+    item: str
+    personalizer: str
+    identity: str
+    category: str
+    repeat: int
+    score: float | None
+    label: str
+    finish_reason: str
+    human: float | None = None
+    cluster: str = ""
+
+    @property
+    def cell(self) -> tuple[str, str, str, int]:
+        """Where the response stands within its suite."""
+        return (self.item, self.personalizer, self.identity, self.repeat)
+
+    @property
+    def is_baseline(self) -> bool:
+        return self.category == BASELINE_CATEGORY

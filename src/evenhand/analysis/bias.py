@@ -67,7 +67,9 @@ class BiasEstimator:
         self._tables = list(tables)
         self._parts: dict[str, _Part] = {}
         for table, stream in zip(self._tables, np.random.SeedSequence(seed).spawn(len(self._tables)), strict=True):
-            self._parts[table.suite] = _part(table.y, draws, permutations, np.random.default_rng(stream))
+            self._parts[table.suite] = _part(
+                table.y, table.clusters, draws, permutations, np.random.default_rng(stream)
+            )
 
     def fit(self, suite: str) -> Marginals:
         """The suite's identity means."""
@@ -95,7 +97,9 @@ class BiasEstimator:
         return _estimate(axes) if all(axes) else None
 
 
-def estimate_pb(table: Floats, *, draws: int = 2000, permutations: int = 2000, seed: int = 0) -> PBEstimate:
+def estimate_pb(
+    table: Floats, *, draws: int = 2000, permutations: int = 2000, seed: int = 0, clusters: Sequence[str] = ()
+) -> PBEstimate:
     """PB of one identity x item table.
 
     Args:
@@ -103,16 +107,18 @@ def estimate_pb(table: Floats, *, draws: int = 2000, permutations: int = 2000, s
         draws: bootstrap draws.
         permutations: permutation draws; 0 leaves the test out.
         seed: seed of all draws.
+        clusters: per item what it shares with others; each item by itself when empty.
 
     Raises:
         ValueError: identities that share no scored item.
     """
-    return _estimate([[_part(table, draws, permutations, np.random.default_rng(seed))]])
+    return _estimate([[_part(table, clusters, draws, permutations, np.random.default_rng(seed))]])
 
 
-def _part(table: Floats, draws: int, permutations: int, rng: np.random.Generator) -> _Part:
-    fit = marginals(table)
-    return _Part(fit, noise_draws(fit, draws, rng), permuted_means(table, fit, permutations, rng), information(table))
+def _part(table: Floats, clusters: Sequence[str], draws: int, permutations: int, rng: np.random.Generator) -> _Part:
+    fit = marginals(table, clusters)
+    null = permuted_means(table, fit, permutations, rng, clusters)
+    return _Part(fit, noise_draws(fit, draws, rng), null, information(table))
 
 
 def _estimate(axes: Sequence[Sequence[_Part]]) -> PBEstimate:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from scipy.optimize import lsq_linear
@@ -21,14 +20,12 @@ from evenhand.analysis.breakdown import gap, lowest
 from evenhand.analysis.marginals import marginals
 from evenhand.analysis.resampling import noise_draws
 from evenhand.analysis.scores import Floats, SuiteScores, tabulate
-from evenhand.types import AXES, BASELINE_CATEGORY
+from evenhand.types import AXES, ScoreRow
 
 # Up to so many identities with something missing, every vertex is tried.
 _ALL_VERTICES = 12
-_CATEGORY, _SCORE = 6, 8
 
 Range = tuple[float, float]
-Row = Sequence[Any]
 
 
 @dataclass(frozen=True)
@@ -87,9 +84,9 @@ class _Axis:
 
 
 def find_bounds(
-    rows: Sequence[Row],
+    rows: Sequence[ScoreRow],
     identities: Sequence[str],
-    is_missing: Callable[[Row], bool],
+    is_missing: Callable[[ScoreRow], bool],
     observed: Mapping[str, PBEstimate | None],
     *,
     draws: int = 2000,
@@ -98,14 +95,14 @@ def find_bounds(
     """Bounds of PB, scores, gap and lowest score; None when nothing is missing or there is nothing to compare.
 
     Args:
-        rows: one per trial that was asked, columns :data:`evenhand.analysis.scores.COLUMNS`.
+        rows: one per trial that was asked.
         identities: all identities and baselines in the order wanted.
         is_missing: whether a row's score is missing and could be anything.
         observed: what the answers that are there give, which the bounds hold too.
         draws, seed: of the bootstrap.
     """
-    kept = [row for row in rows if row[_SCORE] is not None or is_missing(row)]
-    filled = sum(row[_SCORE] is None and row[_CATEGORY] != BASELINE_CATEGORY for row in kept)
+    kept = [row for row in rows if row.score is not None or is_missing(row)]
+    filled = sum(row.score is None and not row.is_baseline for row in kept)
     low, high = (_common(tabulate([_fill(row, end) for row in kept], identities)) for end in (0.0, 1.0))
     if not filled or not low:
         return None
@@ -217,7 +214,7 @@ def _axis_bounds(axis: _Axis, draws: int, seed: int) -> AxisBounds:
 
 
 def _gap(axis: _Axis, x: Floats, draws: int, seed: int) -> Bound:
-    fits, rng = [marginals(t.y) for t in axis.filled(x)], np.random.default_rng(seed)
+    fits, rng = [marginals(t.y, t.clusters) for t in axis.filled(x)], np.random.default_rng(seed)
     found = gap(
         axis.low[0].identities, fits, [np.zeros((0, x.size))] * len(fits), [noise_draws(f, draws, rng) for f in fits]
     )
@@ -225,7 +222,7 @@ def _gap(axis: _Axis, x: Floats, draws: int, seed: int) -> Bound:
 
 
 def _lowest(axis: _Axis, x: Floats, draws: int, seed: int) -> Bound:
-    fits, rng = [marginals(t.y) for t in axis.filled(x)], np.random.default_rng(seed)
+    fits, rng = [marginals(t.y, t.clusters) for t in axis.filled(x)], np.random.default_rng(seed)
     found = lowest(axis.low[0].identities, fits, [noise_draws(f, draws, rng, level=True) for f in fits])
     return Bound((found.value, found.value), found.ci)
 
@@ -244,8 +241,8 @@ def _common(tables: list[SuiteScores]) -> list[SuiteScores]:
     return [t.select_identities([k for k, name in enumerate(t.identities) if name in common]) for t in tables]
 
 
-def _fill(row: Row, score: float) -> Row:
-    return row if row[_SCORE] is not None else (*row[:_SCORE], score, *row[_SCORE + 1 :])
+def _fill(row: ScoreRow, score: float) -> ScoreRow:
+    return row if row.score is not None else row._replace(score=score)
 
 
 def _hull(ranges: Sequence[Range]) -> Range:

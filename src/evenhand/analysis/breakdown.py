@@ -168,13 +168,14 @@ def _group_deviations(
     rng = np.random.default_rng(seed)
     found: dict[str, list[Contrast]] = {}
     for group in groups:
-        y = table.select_items(np.array([g == group for g in table.groups])).y
+        part = table.select_items(np.array([g == group for g in table.groups]))
+        y = part.y
         try:
-            fit = marginals(y)
+            fit = marginals(y, part.clusters)
         except ValueError:  # holes leave some identity without a common item
             continue
-        if fit.items >= 2:
-            found[group] = from_mean([fit], [permuted_means(y, fit, permutations, rng)])
+        if fit.clusters >= 2:
+            found[group] = from_mean([fit], [permuted_means(y, fit, permutations, rng, part.clusters)])
     q = iter(adjusted(np.array([c.p_value for contrasts in found.values() for c in contrasts])))
     return {
         group: {name: replace(c, q_value=float(next(q))) for name, c in zip(table.identities, contrasts, strict=True)}

@@ -164,4 +164,5 @@ def _aligned(table: SuiteScores, people: Sequence[str], items: Sequence[str]) ->
         groups=tuple(table.groups[c] for c in columns),
         cells=table.cells[:, rows][:, :, columns],
         baseline=table.baseline[:, columns],
+        clusters=tuple(table.clusters[c] for c in columns),
     )

@@ -14,12 +14,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
+from evenhand.types import ScoreRow
+
 MIN_LABELS = 30
-_SCORE, _HUMAN = 8, 11
 
 
 @dataclass(frozen=True)
@@ -55,11 +55,11 @@ def power(people: Sequence[float], judge: Sequence[float]) -> float:
     return float(np.clip(((x - x.mean()) * (y - y.mean())).sum() / spread, 0.0, 1.0)) if spread > 0 else 0.0
 
 
-def correct(rows: Sequence[Sequence[Any]]) -> tuple[list[tuple[Any, ...]], list[Correction]]:
+def correct(rows: Sequence[ScoreRow]) -> tuple[list[ScoreRow], list[Correction]]:
     """Scores freed from the judge's error, for suites with at least ``MIN_LABELS`` labels.
 
     Args:
-        rows: columns :data:`evenhand.analysis.scores.COLUMNS`; the last is people's score or None.
+        rows: one per response.
 
     Returns:
         The rows with new scores (which may lie outside [0, 1] one by one; their means estimate people's), and what was
@@ -67,26 +67,26 @@ def correct(rows: Sequence[Sequence[Any]]) -> tuple[list[tuple[Any, ...]], list[
     """
     found: list[Correction] = []
     factors: dict[str, tuple[float, float]] = {}
-    for suite in dict.fromkeys(row[0] for row in rows):
-        scored = [row for row in rows if row[0] == suite and row[_SCORE] is not None]
-        labelled = [row for row in scored if row[_HUMAN] is not None]
+    for suite in dict.fromkeys(row.suite for row in rows):
+        scored = [(row.score, row.human) for row in rows if row.suite == suite and row.score is not None]
+        labelled = [(score, human) for score, human in scored if human is not None]
         if len(labelled) < MIN_LABELS:
             continue
-        lam = power([row[_HUMAN] for row in labelled], [row[_SCORE] for row in labelled])
+        lam = power([human for _, human in labelled], [score for score, _ in labelled])
         share = len(labelled) / len(scored)
         factors[suite] = (lam, share)
-        after = [_corrected(row, lam, share) for row in scored]
-        shift = 100 * float(np.mean(after) - np.mean([row[_SCORE] for row in scored]))
+        after = [_corrected(score, human, lam, share) for score, human in scored]
+        shift = 100 * float(np.mean(after) - np.mean([score for score, _ in scored]))
         found.append(Correction(suite, len(labelled), len(scored), lam, shift))
     changed = [
-        (*row[:_SCORE], _corrected(row, *factors[row[0]]), *row[_SCORE + 1 :])
-        if row[0] in factors and row[_SCORE] is not None
-        else tuple(row)
+        row._replace(score=_corrected(row.score, row.human, *factors[row.suite]))
+        if row.suite in factors and row.score is not None
+        else row
         for row in rows
     ]
     return changed, found
 
 
-def _corrected(row: Sequence[Any], lam: float, share: float) -> float:
-    judged = lam * float(row[_SCORE])
-    return judged if row[_HUMAN] is None else judged + (float(row[_HUMAN]) - judged) / share
+def _corrected(score: float, human: float | None, lam: float, share: float) -> float:
+    judged = lam * score
+    return judged if human is None else judged + (human - judged) / share

@@ -46,7 +46,10 @@ def by_cue(table: SuiteScores, *, draws: int, permutations: int, seed: int) -> l
         comparable = scores[rows][:, shared]
         if len(rows) < 2 or not np.isfinite(comparable).any(axis=1).all():
             continue
-        pb = estimate_pb(comparable, draws=draws, permutations=permutations, seed=seed)
+        pb = estimate_pb(
+            comparable, draws=draws, permutations=permutations, seed=seed,
+            clusters=[c for c, kept in zip(table.clusters, shared, strict=True) if kept],
+        )  # fmt: skip
         means = mean_ignoring_nan(scores[rows], axis=1)
         found.append(CueResult(name, pb, {table.identities[k]: float(m) for k, m in zip(rows, means, strict=True)}))
     return found

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from evenhand.analysis.marginals import Marginals
+from evenhand.analysis.marginals import Marginals, cluster_codes, summed_by
 from evenhand.analysis.resampling import permutation_p_values
 from evenhand.analysis.scores import Floats, SuiteScores
 
@@ -53,7 +53,7 @@ def linear_contrasts(weights: Floats, fits: Sequence[Marginals], nulls: Sequence
         value=np.mean([weights @ fit.centred for fit in fits], axis=0),
         variances=np.array(spreads) / len(fits) ** 2,
         null=np.mean(nulls, axis=0) @ weights.T,
-        items=[fit.items for fit in fits],
+        items=[fit.clusters for fit in fits],
     )
 
 
@@ -62,7 +62,7 @@ def from_baseline(
 ) -> list[Contrast]:
     """Each identity against one baseline, over the items that both have a score of.
 
-    The p-value comes from swapping the two labels item by item, which is exact for paired data.
+    The p-value comes from swapping the two labels item by item (a cluster's together), which is exact for paired data.
     """
     rng = np.random.default_rng(seed)
     values, variances, nulls, items = [], [], [], []
@@ -72,11 +72,14 @@ def from_baseline(
         filled, count = np.where(there, difference, 0.0), np.maximum(there.sum(axis=0), 1)
         mean = filled.sum(axis=0) / count
         values.append(np.where(there.any(axis=0), mean, np.nan))
-        spread = np.where(there, difference - mean, 0.0)
-        variances.append((spread**2).sum(axis=0) / np.maximum(count - 1, 1) / count)
+        code = cluster_codes(table.clusters)
+        clusters = np.maximum((summed_by(code, there.astype(float)) > 0).sum(axis=0), 1)
+        spread = summed_by(code, np.where(there, difference - mean, 0.0))
+        variances.append((spread**2).sum(axis=0) * clusters / np.maximum(clusters - 1, 1) / count**2)
+        filled = summed_by(code, filled)
         signs = rng.choice(np.array([-1.0, 1.0]), size=(permutations, filled.shape[0]))
         nulls.append(signs @ filled / count)
-        items.append(int(count.min()))
+        items.append(int(clusters.min()))
     return _contrasts(
         value=np.mean(values, axis=0),
         variances=np.array(variances) / len(tables) ** 2,

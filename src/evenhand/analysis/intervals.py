@@ -44,14 +44,14 @@ class _Spread:
     """How much the mean of one suite's scores in [0, 100] varies, given the mean.
 
     Attributes:
-        items: scores that are averaged.
+        count: scores that are averaged, one for each cluster of items.
         share: the variance that was seen, as a share of the largest that scores with these means can have; repeats and
             what the identities share lower it.
         level: mean of all identities.
         joint: 1 where identities fail on items of their own; larger where several fail on the same ones.
     """
 
-    items: int
+    count: int
     share: float
     level: float
     joint: float = 1.0
@@ -59,12 +59,12 @@ class _Spread:
     def variance(self, mean: float) -> float:
         """In squared points, at a mean in points; outside [0, 100] there is none."""
         mean = min(max(mean, 0.0), _TOP)
-        return self.share * self.joint * mean * (_TOP - mean) / self.items
+        return self.share * self.joint * mean * (_TOP - mean) / self.count
 
     @property
     def half_step(self) -> float:
         """Half of what one more failure moves a mean by, which counts where failures are few; 0 at mid scores."""
-        return self.joint * abs(self.level - _TOP / 2) / self.items
+        return self.joint * abs(self.level - _TOP / 2) / self.count
 
     def variance_off_level(self, distance: float) -> float:
         """At ``distance`` from the level in the direction of more variance, at most at the middle of the scale."""
@@ -119,7 +119,7 @@ def pb_interval(axes: Sequence[Sequence[Sample]], level: float = 0.95, *, seed: 
 
     target = max((observed + half_step) ** 2, float(np.median(squared)))
     farthest = root * _TOP / 2 * math.sqrt(len(axes))
-    step = max(observed, math.sqrt(squared.mean()), _TOP / max(s.fit.items for s in parts))
+    step = max(observed, math.sqrt(squared.mean()), _TOP / max(s.fit.clusters for s in parts))
     high = _first_above(least_plausible, target, 0.0, step, farthest) / root
     if not any(_discordant(s.fit) for s in parts):
         high = max(high, math.hypot(*(_unseen_bias(axis, identities, alpha) for axis in axes)))
@@ -219,11 +219,11 @@ def _spread(fit: Marginals, influence: Floats, direction: Floats | None = None) 
     One score that differs is added to what was seen: where nothing was, all is possible.
     """
     means = fit.mean.clip(0.0, _TOP)
-    one = (_TOP / fit.items) ** 2
-    seen = float(influence.var(axis=0).sum()) / fit.items
-    possible = float((means * (_TOP - means)).sum()) / fit.items
+    one = (_TOP / fit.clusters) ** 2
+    seen = float(influence.var(axis=0).sum()) / fit.clusters
+    possible = float((means * (_TOP - means)).sum()) / fit.clusters
     share = min((seen + one) / (possible + one), 1.0)
-    return _Spread(fit.items, share, float(means.mean()), 1.0 if direction is None else _joint(influence, direction))
+    return _Spread(fit.clusters, share, float(means.mean()), 1.0 if direction is None else _joint(influence, direction))
 
 
 def _joint(influence: Floats, direction: Floats) -> float:
@@ -240,7 +240,7 @@ def _discordant(fit: Marginals) -> bool:
 def _unseen_bias(axis: Sequence[Sample], identities: int, alpha: float) -> float:
     """The largest PB of an axis that would stay unseen: half of the identities, on the same items."""
     half = identities // 2
-    rate = rate_bound(sum(s.fit.items for s in axis), alpha / 2)
+    rate = rate_bound(sum(s.fit.clusters for s in axis), alpha / 2)
     return _TOP * rate * math.sqrt(half * (identities - half)) / identities
 
 
@@ -251,5 +251,5 @@ def _widened(samples: Sequence[Sample]) -> float:
 
 def _quantile(samples: Sequence[Sample], probability: float) -> float:
     """Of the normal distribution, widened for variances that are estimated from few items."""
-    fewest = min(s.fit.items for s in samples)
+    fewest = min(s.fit.clusters for s in samples)
     return float(student.ppf(probability, fewest - 1) if fewest > 1 else norm.ppf(probability))

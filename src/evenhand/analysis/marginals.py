@@ -7,9 +7,11 @@ would be if every identity had met the same items, so that a missing hard item d
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from evenhand.analysis.scores import Floats
 
@@ -20,19 +22,23 @@ class Marginals:
 
     Attributes:
         mean: adjusted mean per row, in the table's units, shape (U,).
-        influence: shape (M, U). ``influence[i]`` is the item's pull on the row means: estimate minus truth is its
-            average over items, to first order; exactly so for a complete table. Rows sum to zero.
-        level_influence: the item's pull on the common level, shape (M,).
+        influence: shape (C, U). ``influence[c]`` is the cluster's pull on the row means: estimate minus truth is its
+            average over clusters, to first order; exactly so for a complete table. Rows sum to zero. Where each item
+            is a cluster of its own, C = M.
+        level_influence: the cluster's pull on the common level, shape (C,).
         scatter: the map from summed within-item residuals to row effects, shape (U, U).
+        items: usable items M.
     """
 
     mean: Floats
     influence: Floats
     level_influence: Floats
     scatter: Floats
+    items: int
 
     @property
-    def items(self) -> int:
+    def clusters(self) -> int:
+        """Independent units of evidence."""
         return int(self.influence.shape[0])
 
     @property
@@ -42,8 +48,8 @@ class Marginals:
 
     @property
     def covariance(self) -> Floats:
-        """Estimated covariance of the centred row means, shape (U, U); NaN with fewer than two items."""
-        count = self.items
+        """Estimated covariance of the centred row means, shape (U, U); NaN with fewer than two clusters."""
+        count = self.clusters
         if count < 2:
             return np.full((self.mean.size, self.mean.size), np.nan)
         spread = self.influence - self.influence.mean(axis=0)
@@ -55,18 +61,20 @@ class Marginals:
         return float(np.trace(self.covariance) / self.mean.size)
 
 
-def marginals(table: Floats) -> Marginals:
+def marginals(table: Floats, clusters: Sequence[str] = ()) -> Marginals:
     """Fit the additive model.
 
     Args:
         table: shape (U, M), NaN where missing. Items with fewer than two cells tell nothing about differences and
             are left out, unless there is only one row.
+        clusters: per item what it shares with others (Liang and Zeger 1986 take such units as the independent ones);
+            each item by itself when empty.
 
     Raises:
         ValueError: no usable items, or rows that no chain of common items connects.
     """
-    there = np.isfinite(table)
-    table = table[:, there.sum(axis=0) >= min(2, table.shape[0])]
+    usable = np.isfinite(table).sum(axis=0) >= min(2, table.shape[0])
+    table = table[:, usable]
     there = np.isfinite(table)
     rows, items = table.shape
     if items == 0 or not there.any(axis=1).all():
@@ -90,7 +98,31 @@ def marginals(table: Floats) -> Marginals:
     return Marginals(
         # Rounding off the solver's last digits keeps a score of 0 from being shown as -0.
         mean=np.round(level + effect, 10) + 0.0,
-        influence=items * (residual.T @ scatter),
-        level_influence=item_level - level,
+        influence=_by_cluster(items * (residual.T @ scatter), clusters, usable),
+        level_influence=_by_cluster(item_level - level, clusters, usable),
         scatter=scatter,
+        items=items,
     )
+
+
+def cluster_codes(clusters: Sequence[str]) -> NDArray[np.intp]:
+    """The number of each item's cluster, from 0."""
+    return np.unique(np.asarray(clusters), return_inverse=True)[1]
+
+
+def summed_by(code: NDArray[np.intp], values: Floats) -> Floats:
+    """Sums of the rows that have the same number, shape (numbers, ...); rows in the order of the numbers."""
+    summed = np.zeros((int(code.max()) + 1 if code.size else 0, *values.shape[1:]))
+    np.add.at(summed, code, values)
+    return summed
+
+
+def _by_cluster(pull: Floats, clusters: Sequence[str], usable: NDArray[np.bool_]) -> Floats:
+    """Pulls of items summed over their clusters, scaled so that their mean over clusters is the mean over items."""
+    if len(set(clusters)) == len(clusters):
+        return pull
+    code = cluster_codes(np.asarray(clusters)[usable].tolist())
+    count = int(code.max()) + 1
+    if count == len(code):
+        return pull
+    return summed_by(code, pull) * (count / len(code))

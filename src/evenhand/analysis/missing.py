@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
@@ -17,7 +16,7 @@ from evenhand.analysis.bounds import Bounds
 from evenhand.analysis.marginals import marginals
 from evenhand.analysis.resampling import permutation_p_values, permuted_means
 from evenhand.analysis.scores import Floats, tabulate
-from evenhand.types import BASELINE_CATEGORY
+from evenhand.types import BASELINE_CATEGORY, ScoreRow
 
 FAILED = "failed"
 FILTERED = "filtered"
@@ -27,10 +26,7 @@ BY_DESIGN = frozenset({"no-target", "no-metric"})
 # The answer did not begin, or ended before it said anything that can be scored.
 UNANSWERED = frozenset({"cut", "empty", "truncated"})
 MOSTLY = 0.10
-_SUITE, _AXIS, _IDENTITY, _CATEGORY, _SCORE, _LABEL, _WORD = 0, 1, 5, 6, 8, 9, 10
 _LEVEL = 0.05
-
-Row = Sequence[Any]
 
 
 @dataclass(frozen=True)
@@ -136,26 +132,26 @@ def unanswered_sentence(suite: str, unanswered: int, responses: int) -> str:
     )
 
 
-def is_missing(row: Row) -> bool:
+def is_missing(row: ScoreRow) -> bool:
     """Whether a trial was asked, could have been scored, and was not."""
-    return row[_SCORE] is None and row[_LABEL] not in BY_DESIGN
+    return row.score is None and row.label not in BY_DESIGN
 
 
 def find_missing(
-    rows: Sequence[Row], identities: Sequence[str], *, permutations: int = 2000, seed: int = 0
+    rows: Sequence[ScoreRow], identities: Sequence[str], *, permutations: int = 2000, seed: int = 0
 ) -> tuple[SuiteMissing, ...]:
     """Count what is missing per suite and identity, and test whether it differs.
 
     Args:
-        rows: one per trial that was asked, columns :data:`evenhand.analysis.scores.COLUMNS`. Failed calls have the
+        rows: one per trial that was asked. Failed calls have the
             label "failed" and the error in place of the finish reason.
         identities: all identities and baselines in the order wanted.
         permutations, seed: of the tests.
     """
-    by_suite: dict[str, list[Row]] = {}
+    by_suite: dict[str, list[ScoreRow]] = {}
     for row in rows:
-        if row[_LABEL] not in BY_DESIGN:
-            by_suite.setdefault(row[_SUITE], []).append(row)
+        if row.label not in BY_DESIGN:
+            by_suite.setdefault(row.suite, []).append(row)
     rng = np.random.default_rng(seed)
     found = [_suite(members, identities, permutations, rng) for members in by_suite.values()]
     tests = [d for suite in found for d in suite.differences]
@@ -176,8 +172,9 @@ def holm(p_values: Floats) -> Floats:
 
 
 def share_difference(
-    shares: Floats, names: Sequence[str], name: str, permutations: int, rng: np.random.Generator
-) -> Difference:
+    shares: Floats, names: Sequence[str], name: str, permutations: int, rng: np.random.Generator,
+    clusters: Sequence[str] = (),
+) -> Difference:  # fmt: skip
     """Test whether a share differs between identities.
 
     Args:
@@ -185,15 +182,16 @@ def share_difference(
         names: of the rows.
         name: what is counted.
         permutations, rng: of the test; labels are shuffled within items, so that a hard item blames nobody.
+        clusters: per item what it shares with others.
     """
     unknown = Difference(name, float("nan"), float("nan"), ())
     if len(names) < 2 or permutations == 0:
         return unknown
     try:
-        fit = marginals(shares)
+        fit = marginals(shares, clusters)
     except ValueError:  # no item in common
         return unknown
-    null = permuted_means(shares, fit, permutations, rng)
+    null = permuted_means(shares, fit, permutations, rng, clusters)
     spread = null.std(axis=0)
     if not (spread > 0).any():  # every item treats all alike
         return Difference(name, 1.0, 1.0, ())
@@ -205,7 +203,9 @@ def share_difference(
     return Difference(name, p_value, p_value, more)
 
 
-def _suite(rows: Sequence[Row], identities: Sequence[str], permutations: int, rng: np.random.Generator) -> SuiteMissing:
+def _suite(
+    rows: Sequence[ScoreRow], identities: Sequence[str], permutations: int, rng: np.random.Generator
+) -> SuiteMissing:
     classes = Counter(c for row in rows if (c := _class(row)))
     tests = []
     # A class that is all that is missing would be tested twice.
@@ -213,30 +213,30 @@ def _suite(rows: Sequence[Row], identities: Sequence[str], permutations: int, rn
     for name in (MISSING, *(c for c in classes if c == FILTERED or not alone)):
         if name == MISSING and not any(is_missing(row) for row in rows):
             continue
-        marked = [(*row[:_SCORE], float(_counts_as(row, name)), *row[_SCORE + 1 :]) for row in rows]
+        marked = [row._replace(score=float(_counts_as(row, name))) for row in rows]
         table = tabulate(marked, identities)[0]
-        tests.append(share_difference(table.y / 100, table.identities, name, permutations, rng))
-    answered = [row for row in rows if row[_LABEL] != FAILED]
+        tests.append(share_difference(table.y / 100, table.identities, name, permutations, rng, table.clusters))
+    answered = [row for row in rows if row.label != FAILED]
     return SuiteMissing(
-        rows[0][_SUITE],
-        rows[0][_AXIS],
+        rows[0].suite,
+        rows[0].axis,
         tuple(_shares(rows, identities)),
         tuple(tests),
-        sum(row[_LABEL] in UNANSWERED for row in answered),
+        sum(row.label in UNANSWERED for row in answered),
         len(answered),
     )
 
 
-def _shares(rows: Sequence[Row], identities: Sequence[str]) -> list[Share]:
-    asked = Counter((row[_IDENTITY], row[_CATEGORY]) for row in rows)
-    missing = Counter(row[_IDENTITY] for row in rows if is_missing(row))
+def _shares(rows: Sequence[ScoreRow], identities: Sequence[str]) -> list[Share]:
+    asked = Counter((row.identity, row.category) for row in rows)
+    missing = Counter(row.identity for row in rows if is_missing(row))
     counts: dict[str, Counter[str]] = {}
     errors: dict[str, Counter[str]] = {}
     for row in rows:
         if name := _class(row):
-            counts.setdefault(row[_IDENTITY], Counter())[name] += 1
-        if row[_LABEL] == FAILED:
-            errors.setdefault(row[_IDENTITY], Counter())[row[_WORD]] += 1
+            counts.setdefault(row.identity, Counter())[name] += 1
+        if row.label == FAILED:
+            errors.setdefault(row.identity, Counter())[row.finish_reason] += 1
     order = {name: n for n, name in enumerate(identities)}
     ranked = sorted(asked, key=lambda who: (who[1] == BASELINE_CATEGORY, order.get(who[0], len(order))))
     return [
@@ -252,9 +252,9 @@ def _shares(rows: Sequence[Row], identities: Sequence[str]) -> list[Share]:
     ]
 
 
-def _class(row: Row) -> str:
-    return str(row[_LABEL]) if is_missing(row) or row[_LABEL] == FILTERED else ""
+def _class(row: ScoreRow) -> str:
+    return row.label if is_missing(row) or row.label == FILTERED else ""
 
 
-def _counts_as(row: Row, name: str) -> bool:
+def _counts_as(row: ScoreRow, name: str) -> bool:
     return is_missing(row) if name == MISSING else _class(row) == name

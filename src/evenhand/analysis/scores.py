@@ -10,14 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from evenhand.types import BASELINE_CATEGORY, Axis
+from evenhand.types import BASELINE_CATEGORY, Axis, ScoreRow
 
 Floats = NDArray[np.float64]
-
-COLUMNS = (
-    "suite", "axis", "group", "item", "personalizer", "identity", "category", "repeat", "score", "label",
-    "finish_reason", "human",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -32,6 +27,8 @@ class SuiteScores:
         personalizers: names, the first dimension of ``cells``.
         cells: scores in points (0-100), shape (personalizers, identities, items, repeats), NaN where missing.
         baseline: scores in points, shape (baselines, items), averaged over repeats, NaN where missing.
+        clusters: per item what it shares with others; items of one cluster are no independent evidence. Each item is a
+            cluster of its own by default.
     """
 
     suite: str
@@ -43,6 +40,11 @@ class SuiteScores:
     personalizers: tuple[str, ...]
     cells: Floats
     baseline: Floats
+    clusters: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.clusters:
+            object.__setattr__(self, "clusters", self.items)
 
     @property
     def y(self) -> Floats:
@@ -63,6 +65,7 @@ class SuiteScores:
             groups=tuple(self.groups[k] for k in keep),
             cells=self.cells[:, :, keep],
             baseline=self.baseline[:, keep],
+            clusters=tuple(self.clusters[k] for k in keep),
         )
 
     def select_identities(self, rows: Sequence[int]) -> SuiteScores:
@@ -70,43 +73,49 @@ class SuiteScores:
         return replace(self, identities=tuple(self.identities[k] for k in rows), cells=self.cells[:, list(rows)])
 
 
+def score_rows(rows: Iterable[Sequence[Any]]) -> list[ScoreRow]:
+    """Rows with names for their fields; plain tuples may leave out the last ones."""
+    return [row if isinstance(row, ScoreRow) else ScoreRow(*row) for row in rows]
+
+
 def tabulate(rows: Iterable[Sequence[Any]], identities: Sequence[str]) -> list[SuiteScores]:
-    """Arrange rows of scores (columns ``COLUMNS``) by suite.
+    """Arrange rows of scores by suite.
 
     Args:
-        rows: one per response; a score of None is missing.
+        rows: one per response, fields of :class:`evenhand.types.ScoreRow`.
         identities: all identities and baselines in the order wanted; those without any row are left out.
     """
-    by_suite: dict[str, list[Sequence[Any]]] = {}
-    for row in rows:
-        by_suite.setdefault(row[0], []).append(row)
+    by_suite: dict[str, list[ScoreRow]] = {}
+    for row in score_rows(rows):
+        by_suite.setdefault(row.suite, []).append(row)
     order = {name: n for n, name in enumerate(identities)}
     return [_suite_scores(suite, members, order) for suite, members in by_suite.items()]
 
 
-def _suite_scores(suite: str, rows: list[Sequence[Any]], order: dict[str, int]) -> SuiteScores:
-    columns = dict(zip(COLUMNS, zip(*rows, strict=True), strict=True))
-    category = dict(zip(columns["identity"], columns["category"], strict=True))
+def _suite_scores(suite: str, rows: list[ScoreRow], order: dict[str, int]) -> SuiteScores:
+    category = {row.identity: row.category for row in rows}
     present = sorted(category, key=lambda name: order.get(name, len(order)))
     people = [n for n in present if category[n] != BASELINE_CATEGORY]
     baselines = [n for n in present if category[n] == BASELINE_CATEGORY]
-    group_of = dict(zip(columns["item"], columns["group"], strict=True))
+    group_of = {row.item: row.group for row in rows}
+    cluster_of = {row.item: row.cluster or row.item for row in rows}
     items = sorted(group_of)
     item_code, person_code, baseline_code = _codes(items), _codes(people), _codes(baselines)
-    senders = sorted({p for p, i in zip(columns["personalizer"], columns["identity"], strict=True) if i in person_code})
+    senders = sorted({row.personalizer for row in rows if row.identity in person_code})
     sender_code = _codes(senders)
-    repeats = 1 + max(columns["repeat"])
+    repeats = 1 + max(row.repeat for row in rows)
     cells = np.full((max(len(senders), 1), len(people), len(items), repeats), np.nan)
     base = np.full((len(baselines), len(items), repeats), np.nan)
     for row in rows:
-        score = np.nan if row[8] is None else 100.0 * row[8]
-        if row[5] in person_code:
-            cells[sender_code[row[4]], person_code[row[5]], item_code[row[3]], row[7]] = score
+        score = np.nan if row.score is None else 100.0 * row.score
+        if row.identity in person_code:
+            place = (sender_code[row.personalizer], person_code[row.identity], item_code[row.item], row.repeat)
+            cells[place] = score
         else:
-            base[baseline_code[row[5]], item_code[row[3]], row[7]] = score
+            base[baseline_code[row.identity], item_code[row.item], row.repeat] = score
     return SuiteScores(
         suite,
-        rows[0][1],
+        rows[0].axis,
         tuple(people),
         tuple(baselines),
         tuple(items),
@@ -114,6 +123,7 @@ def _suite_scores(suite: str, rows: list[Sequence[Any]], order: dict[str, int]) 
         tuple(senders),
         cells,
         mean_ignoring_nan(base, axis=2),
+        tuple(cluster_of[i] for i in items),
     )
 
 

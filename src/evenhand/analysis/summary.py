@@ -17,15 +17,16 @@ from evenhand.analysis.breakdown import Gap, GroupTable, Lowest, additivity, by_
 from evenhand.analysis.components import Component, variance_components
 from evenhand.analysis.correction import Correction, correct
 from evenhand.analysis.cues import CueResult, by_cue
+from evenhand.analysis.design_notes import cluster_notes
 from evenhand.analysis.deviations import Contrast, from_baseline, from_mean
 from evenhand.analysis.marginals import marginals
 from evenhand.analysis.missing import Missing, find_missing, is_missing
 from evenhand.analysis.missing_notes import missing_notes
 from evenhand.analysis.quality import JudgeQuality, judge_quality
 from evenhand.analysis.resampling import noise_draws
-from evenhand.analysis.scores import SuiteScores, tabulate
+from evenhand.analysis.scores import SuiteScores, score_rows, tabulate
 from evenhand.analysis.tradeoff import TradeOff, trade_off
-from evenhand.types import AXES, BASELINE_CATEGORY
+from evenhand.types import AXES, BASELINE_CATEGORY, ScoreRow
 
 
 @dataclass(frozen=True)
@@ -72,8 +73,8 @@ class IdentityResult:
 
 @dataclass(frozen=True)
 class SuiteResult:
-    """One suite: PB, mean over identities, labels of the responses, groups of items, variance components, and PB by
-    how the identity was conveyed (where there are several ways)."""
+    """One suite: items and their clusters, PB, mean over identities, labels of the responses, groups of items, variance
+    components, and PB by how the identity was conveyed (where there are several ways)."""
 
     suite: str
     axis: str
@@ -84,6 +85,7 @@ class SuiteResult:
     groups: GroupTable
     components: list[Component]
     cues: list[CueResult]
+    clusters: int
 
 
 @dataclass(frozen=True)
@@ -148,7 +150,7 @@ def summarize(
     """Analyse the scores of a study.
 
     Args:
-        rows: one per response, columns :data:`evenhand.analysis.scores.COLUMNS`.
+        rows: one per response, fields of :class:`evenhand.types.ScoreRow`.
         identities: (name, category) of all identities and baselines, in the order to report.
         planned: trials in the grid.
         failed: trials whose calls failed for good.
@@ -159,25 +161,26 @@ def summarize(
         remarks: what a reader must know of how the study was asked; the first of the notes.
     """
     settings = settings or Settings()
+    rows, failures = score_rows(rows), score_rows(failures)
     quality = judge_quality(rows, permutations=settings.permutations, seed=settings.seed)
     rows, corrections = correct(rows) if settings.correct else (rows, [])
     tables = tabulate(rows, [name for name, _ in identities])
     tables, notes = _comparable(tables)
-    notes = [*remarks, *notes, *(_correction_note(c) for c in corrections)]
+    notes = [*remarks, *notes, *(_correction_note(c) for c in corrections), *cluster_notes(tables)]
     estimator = (
         BiasEstimator(tables, draws=settings.draws, permutations=settings.permutations, seed=settings.seed)
         if tables
         else None
     )
-    scored = Counter(row[5] for row in rows if row[8] is not None)
-    reasons = Counter(f"judge: {row[9]}" for row in rows if row[8] is None)
+    scored = Counter(row.identity for row in rows if row.score is not None)
+    reasons = Counter(f"judge: {row.label}" for row in rows if row.score is None)
     if left_out:
         reasons["left out: the policy calls differences on these items legitimate"] = left_out
         notes.append(f"{left_out} responses are left out, to items on which the policy calls differences legitimate.")
     if (open_ := planned - failed - len(rows) - left_out) > 0:
         reasons["not answered yet"] = open_
     done = sum(scored.values())
-    if truncated := sum(row[9] == "truncated" for row in rows):
+    if truncated := sum(row.label == "truncated" for row in rows):
         notes.append(
             f"{truncated} responses were cut by max_tokens before they gave an answer and count as useless; "
             "raise --max-tokens."
@@ -207,7 +210,7 @@ def summarize(
 
 
 def _missing(
-    rows: Sequence[Sequence[Any]], names: Sequence[str], pb: Mapping[str, PBEstimate | None], settings: Settings
+    rows: Sequence[ScoreRow], names: Sequence[str], pb: Mapping[str, PBEstimate | None], settings: Settings
 ) -> Missing:
     return Missing(
         find_missing(rows, names, permutations=settings.permutations, seed=settings.seed),
@@ -348,9 +351,9 @@ def _trade_off(
 
 
 def _suite_result(
-    table: SuiteScores, estimator: BiasEstimator, rows: Sequence[Sequence[Any]], settings: Settings
+    table: SuiteScores, estimator: BiasEstimator, rows: Sequence[ScoreRow], settings: Settings
 ) -> SuiteResult:
-    labels = Counter(row[9] for row in rows if row[0] == table.suite)
+    labels = Counter(row.label for row in rows if row.suite == table.suite)
     fit = estimator.fit(table.suite)
     return SuiteResult(
         table.suite,
@@ -362,6 +365,7 @@ def _suite_result(
         by_group(table, permutations=settings.permutations // 2, seed=settings.seed),
         variance_components(table),
         by_cue(table, draws=settings.draws, permutations=settings.permutations, seed=settings.seed),
+        fit.clusters,
     )
 
 

@@ -11,8 +11,6 @@ from evenhand.analysis.comparison import Comparison, compare
 from evenhand.errors import SpecError
 from evenhand.study import Store
 
-_SUITE, _CELL, _SCORE = 0, slice(3, 8), 8
-
 
 @dataclass(frozen=True)
 class JudgeComparison:
@@ -45,11 +43,11 @@ def compare_judges(store: Store, judges: Mapping[str, str], *, draws: int = 2000
     before, after = store.scores(own), store.scores(judges)
     found = {}
     for suite in own:
-        later = {row[_CELL]: row[_SCORE] for row in after if row[_SUITE] == suite}
+        later = {row.cell: row.score for row in after if row.suite == suite and row.score is not None}
         pairs = [
-            (row[_SCORE], later[row[_CELL]])
+            (row.score, later[row.cell])
             for row in before
-            if row[_SUITE] == suite and row[_SCORE] is not None and later.get(row[_CELL]) is not None
+            if row.suite == suite and row.score is not None and row.cell in later
         ]
         if pairs:
             found[suite] = agreement([side(a) for a, _ in pairs], [side(b) for _, b in pairs], seed=seed)

@@ -59,7 +59,11 @@ def most_different(store: Store, analysis: Analysis) -> list[Example]:
 
 
 def _picks(store: Store, baselines: Sequence[str]) -> list[tuple[str, str, str, str]]:
-    scores = {(row[0], row[3], row[5], row[4]): row[8] for row in store.scores() if row[7] == 0 and row[8] is not None}
+    scores = {
+        (row.suite, row.item, row.identity, row.personalizer): row.score
+        for row in store.scores()
+        if row.repeat == 0 and row.score is not None
+    }
     baseline_scores = {(suite, item): s for (suite, item, name, _), s in scores.items() if name == baselines[0]}
     pairs = [
         (score - baseline_scores[suite, item], suite, item, identity, personalizer)

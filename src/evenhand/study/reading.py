@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 from evenhand.study.schema import TABLES
-from evenhand.types import Item
+from evenhand.types import Item, ScoreRow
 
 # Keys of ``meta``: the grids that the runs asked for, what they fix, and the versions of the identities' catalogues.
 GRIDS_META = "grids"
@@ -104,19 +104,19 @@ class Reader:
                    (f.suite, f.item, f.personalizer, f.identity, f.repeat)) GROUP BY error ORDER BY 2 DESC"""
         return dict(self._db.execute(query))
 
-    def failed_cells(self) -> list[tuple[Any, ...]]:
-        """One row per cell whose calls all failed so far, in the columns of :meth:`scores`.
+    def failed_cells(self) -> list[ScoreRow]:
+        """One row per cell whose calls all failed so far, as :meth:`scores` gives them.
 
         The label is "failed", and the latest error stands in place of the finish reason.
         """
         query = """SELECT f.suite, s.axis, i."group", f.item, f.personalizer, f.identity, n.category, f.repeat,
-                NULL, 'failed', f.error, NULL, max(f.rowid)
+                NULL, 'failed', f.error, NULL, i.cluster, max(f.rowid)
             FROM failures f JOIN suites s ON s.suite = f.suite JOIN items i ON (i.suite, i.item) = (f.suite, f.item)
             JOIN identities n ON n.name = f.identity LEFT JOIN trials t
             ON (t.suite, t.item, t.personalizer, t.identity, t.repeat) =
                (f.suite, f.item, f.personalizer, f.identity, f.repeat)
             WHERE t.id IS NULL GROUP BY f.suite, f.item, f.personalizer, f.identity, f.repeat"""
-        return [row[:-1] for row in self._db.execute(query)]
+        return [ScoreRow(*row[:-1]) for row in self._db.execute(query)]
 
     def count_unanswered(self) -> dict[str, tuple[int, int]]:
         """Suite -> responses that are empty or were cut before they gave an answer, and all its responses."""
@@ -144,10 +144,12 @@ class Reader:
 
     def items(self, suite: str) -> dict[str, Item]:
         rows = self._db.execute(
-            'SELECT item, prompt, "group", question, target, choices, extra FROM items WHERE suite = ?',
+            'SELECT item, prompt, "group", question, target, choices, extra, cluster FROM items WHERE suite = ?',
             (suite,),
         )
-        return {r[0]: Item(r[0], r[1], r[2], r[3], r[4], tuple(orjson.loads(r[5])), orjson.loads(r[6])) for r in rows}
+        return {
+            r[0]: Item(r[0], r[1], r[2], r[3], r[4], tuple(orjson.loads(r[5])), orjson.loads(r[6]), r[7]) for r in rows
+        }
 
     def item_order(self, suite: str) -> list[str]:
         """Ids of the suite's items in drawing order."""
@@ -187,25 +189,23 @@ class Reader:
             found.setdefault(suite, []).append(version)
         return found
 
-    def scores(self, judges: Mapping[str, str] | None = None) -> list[tuple[Any, ...]]:
-        """One row per response.
-
-        Columns: suite, axis, group, item, personalizer, identity, category, repeat, score, label, finish_reason,
-        people's score (None where nobody labelled the response).
+    def scores(self, judges: Mapping[str, str] | None = None) -> list[ScoreRow]:
+        """One row per response, "unjudged" where its judge has not spoken.
 
         Args:
             judges: suite -> judge whose scores are wanted, where it is not the suite's own.
         """
         query = """SELECT t.suite, s.axis, i."group", t.item, t.personalizer, t.identity, n.category, t.repeat,
-                j.score, coalesce(j.label, 'unjudged'), t.finish_reason, l.score
+                j.score, coalesce(j.label, 'unjudged'), t.finish_reason, l.score, i.cluster
             FROM trials t JOIN suites s ON s.suite = t.suite JOIN items i ON (i.suite, i.item) = (t.suite, t.item)
             JOIN identities n ON n.name = t.identity LEFT JOIN labels l ON l.trial = t.id
             LEFT JOIN judgements j ON j.trial = t.id AND j.judge = coalesce(:judge, s.judge)
             WHERE :suite IS NULL OR t.suite = :suite"""
-        if judges is None:
-            return list(self._db.execute(query, {"judge": None, "suite": None}))
+        wanted = [(None, None)] if judges is None else list(judges.items())
         return [
-            row for suite, judge in judges.items() for row in self._db.execute(query, {"judge": judge, "suite": suite})
+            ScoreRow(*row)
+            for suite, judge in wanted
+            for row in self._db.execute(query, {"judge": judge, "suite": suite})
         ]
 
     def transcripts(self, suite: str, item: str) -> list[dict[str, Any]]:

@@ -1,6 +1,6 @@
 """The store's tables. A change here raises SCHEMA_VERSION and needs a migration."""
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 
 # What came later, by the version that brought them; an older store gets them when it is opened.
 ADDED = {
@@ -18,6 +18,8 @@ ALTER TABLE trials ADD COLUMN filtered TEXT NOT NULL DEFAULT '';
 ALTER TABLE trials ADD COLUMN max_tokens INTEGER;
 CREATE TABLE IF NOT EXISTS replaced AS SELECT * FROM trials WHERE 0;
 """,
+    # What items share: the question behind paraphrases.
+    5: "ALTER TABLE items ADD COLUMN cluster TEXT NOT NULL DEFAULT '';\n",
 }
 
 SCHEMA = """

@@ -191,11 +191,13 @@ class Store(Reader):
                     "The data or its format changed; start a new study with another --out.",
                 )
         self._db.executemany(
-            "INSERT OR IGNORE INTO items VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            # A file may name the clusters of items that were asked before.
+            """INSERT INTO items VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+            ON CONFLICT (suite, item) DO UPDATE SET cluster = excluded.cluster""",
             [
                 (
                     suite, i.id, position, i.group, i.prompt, i.question, i.target,
-                    _dump(i.choices), _dump(i.extra),
+                    _dump(i.choices), _dump(i.extra), i.cluster,
                 )
                 for position, i in enumerate(items)
             ],

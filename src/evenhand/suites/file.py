@@ -26,7 +26,8 @@ class FileSuiteSpec(BaseModel):
     Attributes:
         axis: "safety" or "utility".
         items: CSV or JSONL, relative to this file. Columns: ``question``; perhaps ``id``, ``group`` (harm type, topic),
-            ``target``, and ``options`` (a list, in CSV as JSON).
+            ``cluster`` (what items share: the question behind paraphrases), ``target``, and ``options`` (a list, in CSV
+            as JSON).
         name: how the study calls it; the file's name otherwise.
         judge: by default, for safety whether the answer declines, for utility the answer against ``target``.
         prompt: what the model is asked, around ``{question}``.
@@ -116,6 +117,7 @@ class FileSuite(Suite):
             target=target,
             choices=tuple(LETTERS[: len(options)]),
             extra={"options": options, "prefill": LETTER_PREFILL} if options else {},
+            cluster=str(row.get("cluster") or "").strip(),
         )
 
 

@@ -1,0 +1,17 @@
+"""What a reader must know of a study's design to read its numbers right."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from evenhand.analysis.scores import SuiteScores
+
+
+def cluster_notes(tables: Sequence[SuiteScores]) -> list[str]:
+    """A sentence per suite whose items are fewer independent pieces of evidence than they seem."""
+    return [
+        f"{t.suite}: {len(t.items)} items in {clusters} clusters; items of one cluster are no independent evidence, so "
+        "intervals and tests count clusters."
+        for t in tables
+        if (clusters := len(set(t.clusters))) < len(t.items)
+    ]
