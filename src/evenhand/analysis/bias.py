@@ -10,9 +10,10 @@ from operator import add
 import numpy as np
 
 from evenhand.analysis.information import Information, information
-from evenhand.analysis.intervals import Sample, pb_interval
+from evenhand.analysis.intervals import Sample, no_bias_test, pb_interval
 from evenhand.analysis.marginals import Marginals, marginals
-from evenhand.analysis.resampling import noise_draws, permutation_p_values, permuted_means
+from evenhand.analysis.omnibus import NOT_TESTED, Omnibus
+from evenhand.analysis.resampling import noise_draws, permuted_means
 from evenhand.analysis.scores import Floats, SuiteScores
 
 
@@ -25,11 +26,12 @@ class PBEstimate:
         corrected: the square root of ``corrected_squared``, 0 where that is negative.
         corrected_squared: plug-in squared minus what noise adds to it; unbiased, can be negative.
         ci: 95 % interval of PB.
-        p_value: permutation test of "no personalization bias"; NaN when not asked for.
+        p_value: test of "no personalization bias", at most 0.05 exactly when ``ci`` leaves out 0; NaN when not asked for.
         noise_floor: root mean square plug-in PB of this design if there were no bias; NaN when not asked for.
         identities: how many identities it compares.
         items: how many items were scored.
         information: what it rests on.
+        test: the two tests that ``p_value`` combines: the sum of squared deviations, and the largest deviation.
     """
 
     plugin: float
@@ -41,6 +43,7 @@ class PBEstimate:
     identities: int
     items: int
     information: Information
+    test: Omnibus
 
 
 @dataclass(frozen=True)
@@ -129,14 +132,17 @@ def _estimate(axes: Sequence[Sequence[_Part]]) -> PBEstimate:
     squared = float(centred @ centred) / identities
     correction = sum(sum(p.fit.correction for p in parts) / len(parts) ** 2 for parts in axes)
     null_squared = np.einsum("bk,bk->b", null, null) / identities
+    samples = [[Sample(p.fit, p.noise) for p in parts] for parts in axes]
+    test = no_bias_test(samples).result() if null_squared.size else NOT_TESTED
     return PBEstimate(
         plugin=float(np.sqrt(squared)),
         corrected=float(np.sqrt(max(squared - correction, 0.0))),
         corrected_squared=float(squared - correction),
-        ci=pb_interval([[Sample(p.fit, p.noise) for p in parts] for parts in axes]),
-        p_value=float(permutation_p_values(null_squared, squared)),
+        ci=pb_interval(samples),
+        p_value=test.p_value,
         noise_floor=float(np.sqrt(null_squared.mean())) if null_squared.size else float("nan"),
         identities=identities,
         items=sum(p.fit.items for parts in axes for p in parts),
         information=reduce(add, (p.information for parts in axes for p in parts)),
+        test=test,
     )

@@ -19,7 +19,9 @@ from scipy.stats import norm
 from scipy.stats import t as student
 
 from evenhand.analysis.marginals import Marginals
+from evenhand.analysis.omnibus import NoBiasTest
 from evenhand.analysis.scores import Floats
+from evenhand.analysis.simultaneous import Errors, contrast_errors, together
 
 Interval = tuple[float, float]
 _TOP = 100.0
@@ -77,8 +79,8 @@ def pb_interval(axes: Sequence[Sequence[Sample]], level: float = 0.95, *, seed: 
 
     A length ``t`` is in the interval when the observed squared length is plausible among ``|t d + noise|^2``, with
     ``d`` the observed direction. The tail below slides from 0 at ``t = 0`` (where the length cannot be smaller) to half
-    of ``1 - level``, so that coverage is ``level`` at zero too, and the interval leaves out zero exactly when the
-    one-sided test at ``1 - level`` rejects it. The tail above has noise along ``d`` at least as large as one identity
+    of ``1 - level``, so that coverage is ``level`` at zero too, and the interval leaves out zero exactly when
+    :func:`no_bias_test` rejects it at ``1 - level``. The tail above has noise along ``d`` at least as large as one identity
     that carries the whole length would have.
 
     Args:
@@ -104,7 +106,7 @@ def pb_interval(axes: Sequence[Sequence[Sample]], level: float = 0.95, *, seed: 
         for axis, d in zip(axes, np.split(direction, len(axes)), strict=True)
     ]
     alpha = 1 - level
-    low = _lower_end(observed, along, squared, alpha)
+    low = no_bias_test(axes).lower_end(alpha)
     # Normal scores, so that the tails of the extra noise are not a matter of luck.
     scores = norm.ppf((np.arange(len(noise)) + 0.5) / len(noise))
     half_step = max(sum(s.half_step for s in axis) / len(axis) ** 2 for axis in spreads)
@@ -124,6 +126,20 @@ def pb_interval(axes: Sequence[Sequence[Sample]], level: float = 0.95, *, seed: 
     if not any(_discordant(s.fit) for s in parts):
         high = max(high, math.hypot(*(_unseen_bias(axis, identities, alpha) for axis in axes)))
     return (low / root, min(max(low / root, high), farthest / root))
+
+
+def no_bias_test(axes: Sequence[Sequence[Sample]]) -> NoBiasTest:
+    """The test of "no personalization bias" from the same noise as the interval; arguments as for :func:`pb_interval`."""
+    identities = axes[0][0].fit.mean.size
+    deviation = np.eye(identities) - 1 / identities
+    errors = [together([contrast_errors(s.fit, deviation) for s in axis]) for axis in axes]
+    return NoBiasTest(
+        np.concatenate([np.mean([s.fit.centred for s in axis], axis=0) for axis in axes]),
+        np.hstack([np.mean([s.noise for s in axis], axis=0) for axis in axes])
+        * _widened([s for axis in axes for s in axis]),
+        Errors(np.concatenate([e.variance for e in errors]), np.concatenate([e.freedom for e in errors])),
+        identities,
+    )
 
 
 def gap_interval(samples: Sequence[Sample], level: float = 0.95) -> Interval:
@@ -189,18 +205,6 @@ def lowest_interval(samples: Sequence[Sample], level: float = 0.95) -> Interval:
 def rate_bound(items: int, alpha: float) -> float:
     """The largest rate with which ``items`` show nothing in at least ``alpha`` of samples (the rule of three)."""
     return float(1 - alpha ** (1 / items))
-
-
-def _lower_end(observed: float, along: Floats, squared: Floats, alpha: float) -> float:
-    scale = float(squared.mean())
-    if float(np.quantile(squared, 1 - alpha)) >= observed**2:
-        return 0.0
-
-    def excess(t: float) -> float:
-        below = alpha / 2 * min(1.0, t * t / (2 * scale)) if scale > 0 else alpha / 2
-        return float(np.quantile(t * t + 2 * t * along + squared, 1 - alpha + below)) - observed**2
-
-    return float(brentq(excess, 0.0, observed)) if excess(observed) > 0 else observed
 
 
 def _first_above(value_at: Callable[[float], float], target: float, start: float, step: float, most: float) -> float:
