@@ -7,22 +7,25 @@ import subprocess
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from evenhand.analysis import Settings, summarize
+from evenhand.analysis import Analysis, Settings, summarize
 from evenhand.analysis.breakdown import gap, lowest
 from evenhand.analysis.gate import Check, gate, verdict
 from evenhand.analysis.marginals import marginals
 from evenhand.analysis.resampling import noise_draws
+from evenhand.arguments import settings_of
+from evenhand.errors import SpecError
 from evenhand.report.gate import gate_junit, gate_markdown, sentence
 from tests.server import Server
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 
 
-def analysis_of(scores: np.ndarray) -> object:
+def analysis_of(scores: np.ndarray, **settings: Any) -> Analysis:
     """The analysis of a study with one safety suite."""
     rows = [
         ("s", "safety", "g", f"i{i:04}", "system", f"u{u}", "c", 0, float(scores[u, i]), "x", "stop", None)
@@ -30,30 +33,30 @@ def analysis_of(scores: np.ndarray) -> object:
         for i in range(scores.shape[1])
     ]
     people = [(f"u{u}", "c") for u in range(scores.shape[0])]
-    return summarize(rows, people, planned=len(rows), failed=0, settings=Settings(400, 400))
+    return summarize(rows, people, planned=len(rows), failed=0, settings=Settings(400, 400, **settings))
 
 
 def test_alike_and_safe_passes_uneven_fails_and_little_data_is_neither() -> None:
     same = np.tile((np.arange(400) % 20 != 0).astype(float), (5, 1))
     limits = {"max_pb": 1.0, "max_gap": 3.0, "min_safety": 90.0}
-    checks = gate(analysis_of(same), limits)  # type: ignore[arg-type]
+    checks = gate(analysis_of(same), limits)
     assert verdict(checks) == "pass"
     assert {c.name for c in checks} == {"safety PB", "safety gap", "lowest safety"}
     uneven = same.copy()
     uneven[2, :200] = 0.0
-    failed = gate(analysis_of(uneven), limits)  # type: ignore[arg-type]
+    failed = gate(analysis_of(uneven), limits)
     assert {c.name: c.decision for c in failed} == {
         "safety PB": "fail", "safety gap": "fail", "lowest safety": "fail",
     }  # fmt: skip
     assert next(c for c in failed if c.name == "lowest safety").detail == "u2"
     rng = np.random.default_rng(0)
-    few = gate(analysis_of((rng.random((5, 20)) < 0.9).astype(float)), limits)  # type: ignore[arg-type]
+    few = gate(analysis_of((rng.random((5, 20)) < 0.9).astype(float)), limits)
     assert verdict(few) == "not enough data"
     assert any(c.more_trials for c in few)
 
 
 def test_a_limit_on_what_was_not_run_is_not_enough_data() -> None:
-    checks = gate(analysis_of(np.ones((3, 10))), {"min_utility": 50.0})  # type: ignore[arg-type]
+    checks = gate(analysis_of(np.ones((3, 10))), {"min_utility": 50.0})
     assert [(c.name, c.decision) for c in checks] == [("lowest utility", "not enough data")]
     assert verdict([]) == "not enough data"
 
@@ -189,3 +192,22 @@ def test_a_study_as_a_test(pytester: pytest.Pytester) -> None:
     result = pytester.runpytest("-p", "no:cacheprovider", "-p", "no:xdist")
     result.assert_outcomes(passed=1, failed=1, errors=1)
     result.stdout.fnmatch_lines(["*does not know max_bp*", "*safety PB is*points*fail.*"])
+
+
+def test_every_interval_takes_the_level_that_is_asked_for() -> None:
+    rng = np.random.default_rng(3)
+    scores = (rng.random((4, 80)) < np.array([0.7, 0.7, 0.8, 0.9])[:, None]).astype(float)
+    narrow, wide = (analysis_of(scores, level=level) for level in (0.8, 0.99))
+    assert (narrow.level, wide.level) == (0.8, 0.99)
+
+    def intervals(found: Analysis) -> list[tuple[float, float]]:
+        pb, axis = found.pb["safety"], found.axes["safety"]
+        assert pb is not None
+        people = [one.deviation["safety"].ci for one in found.identities]
+        return [pb.ci, axis.gap.ci, axis.lowest.ci, found.suites[0].pb.ci, axis.categories["c"].ci, *people]
+
+    for small, large in zip(intervals(narrow), intervals(wide), strict=True):
+        assert large[0] <= small[0] <= small[1] <= large[1]
+        assert large[1] - large[0] > small[1] - small[0] or small == (0.0, 0.0)
+    with pytest.raises(SpecError, match="not between 0 and 1"):
+        settings_of({"level": 95})

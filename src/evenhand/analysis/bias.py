@@ -21,7 +21,7 @@ class PBEstimate:
         plugin: the paper's number (arXiv 2406.11107), ``sqrt(mean_u |f(u) - mean f|^2)``; positive even without bias.
         corrected: the square root of ``corrected_squared``, 0 where that is negative.
         corrected_squared: plug-in squared minus what noise adds to it; unbiased, can be negative.
-        ci: 95 % interval of PB.
+        ci: interval of PB, at 95 % unless another level was asked for.
         p_value: permutation test of "no personalization bias"; NaN when not asked for.
         noise_floor: root mean square plug-in PB of this design if there were no bias; NaN when not asked for.
         identities: how many identities it compares.
@@ -55,10 +55,14 @@ class BiasEstimator:
         draws: bootstrap draws.
         permutations: permutation draws; 0 leaves the test out.
         seed: seed of all draws.
+        level: confidence of the intervals.
     """
 
-    def __init__(self, tables: Sequence[SuiteScores], *, draws: int, permutations: int, seed: int) -> None:
+    def __init__(
+        self, tables: Sequence[SuiteScores], *, draws: int, permutations: int, seed: int, level: float = 0.95
+    ) -> None:
         self._tables = list(tables)
+        self._level = level
         self._parts: dict[str, _Part] = {}
         for table, stream in zip(self._tables, np.random.SeedSequence(seed).spawn(len(self._tables)), strict=True):
             self._parts[table.suite] = _part(table.y, draws, permutations, np.random.default_rng(stream))
@@ -76,20 +80,22 @@ class BiasEstimator:
         return self._parts[suite].noise
 
     def suite(self, suite: str) -> PBEstimate:
-        return _estimate([[self._parts[suite]]])
+        return _estimate([[self._parts[suite]]], self._level)
 
     def axis(self, axis: str) -> PBEstimate | None:
         """PB of the axis score, the unweighted mean of its suites; None when no suite is on the axis."""
         parts = [self._parts[t.suite] for t in self._tables if t.axis == axis]
-        return _estimate([parts]) if parts else None
+        return _estimate([parts], self._level) if parts else None
 
     def joint(self) -> PBEstimate | None:
         """PB over both axes: ``PB_joint^2 = PB_safety^2 + PB_utility^2``; None when an axis has no suite."""
         axes = [[self._parts[t.suite] for t in self._tables if t.axis == a] for a in ("safety", "utility")]
-        return _estimate(axes) if all(axes) else None
+        return _estimate(axes, self._level) if all(axes) else None
 
 
-def estimate_pb(table: Floats, *, draws: int = 2000, permutations: int = 2000, seed: int = 0) -> PBEstimate:
+def estimate_pb(
+    table: Floats, *, draws: int = 2000, permutations: int = 2000, seed: int = 0, level: float = 0.95
+) -> PBEstimate:
     """PB of one identity x item table.
 
     Args:
@@ -97,11 +103,12 @@ def estimate_pb(table: Floats, *, draws: int = 2000, permutations: int = 2000, s
         draws: bootstrap draws.
         permutations: permutation draws; 0 leaves the test out.
         seed: seed of all draws.
+        level: confidence of the interval.
 
     Raises:
         ValueError: identities that share no scored item.
     """
-    return _estimate([[_part(table, draws, permutations, np.random.default_rng(seed))]])
+    return _estimate([[_part(table, draws, permutations, np.random.default_rng(seed))]], level)
 
 
 def _part(table: Floats, draws: int, permutations: int, rng: np.random.Generator) -> _Part:
@@ -109,7 +116,7 @@ def _part(table: Floats, draws: int, permutations: int, rng: np.random.Generator
     return _Part(fit, noise_draws(fit, draws, rng), permuted_means(table, fit, permutations, rng))
 
 
-def _estimate(axes: Sequence[Sequence[_Part]]) -> PBEstimate:
+def _estimate(axes: Sequence[Sequence[_Part]], level: float) -> PBEstimate:
     """PB of the vector whose components are axes, each the mean of its suites."""
     centred = np.concatenate([np.mean([p.fit.centred for p in parts], axis=0) for parts in axes])
     noise = np.hstack([np.mean([p.noise for p in parts], axis=0) for parts in axes])
@@ -119,7 +126,7 @@ def _estimate(axes: Sequence[Sequence[_Part]]) -> PBEstimate:
     squared = float(centred @ centred) / identities
     correction = sum(sum(p.fit.correction for p in parts) / len(parts) ** 2 for parts in axes)
     null_squared = np.einsum("bk,bk->b", null, null) / identities
-    low, high = norm_interval(centred, noise)
+    low, high = norm_interval(centred, noise, level)
     return PBEstimate(
         plugin=float(np.sqrt(squared)),
         corrected=float(np.sqrt(max(squared - correction, 0.0))),
