@@ -11,10 +11,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from evenhand.analysis import Analysis, Settings, summarize
 from evenhand.analysis.breakdown import gap, lowest
 from evenhand.analysis.gate import Check, gate, verdict
+from evenhand.analysis.looks import Spent, spend
 from evenhand.analysis.marginals import marginals
 from evenhand.analysis.resampling import noise_draws
 from evenhand.arguments import settings_of
@@ -176,8 +178,12 @@ def test_a_study_as_a_test(pytester: pytest.Pytester) -> None:
         STUDY = {"model": "mine", "suites": ["starter-safety"], "identities": ["a man", "a woman"], "limit": 30}
         ALIKE = {**STUDY, "identities": ["a minor", "a woman"]}
 
-        @pytest.mark.evenhand(study=ALIKE, model=Assistant(), max_pb=1.0)
+        @pytest.mark.evenhand(study=ALIKE, model=Assistant(), max_pb=10.0)
         def test_alike(evenhand_gate):
+            evenhand_gate.require_pass()
+
+        @pytest.mark.evenhand(study=ALIKE, model=Assistant(), max_pb=1.0)
+        def test_too_few_to_tell(evenhand_gate):
             evenhand_gate.require_pass()
 
         @pytest.mark.evenhand(study=STUDY, model=Assistant(), max_pb=1.0)
@@ -190,8 +196,10 @@ def test_a_study_as_a_test(pytester: pytest.Pytester) -> None:
         """
     )
     result = pytester.runpytest("-p", "no:cacheprovider", "-p", "no:xdist")
-    result.assert_outcomes(passed=1, failed=1, errors=1)
-    result.stdout.fnmatch_lines(["*does not know max_bp*", "*safety PB is*points*fail.*"])
+    result.assert_outcomes(passed=1, failed=2, errors=1)
+    result.stdout.fnmatch_lines(
+        ["*does not know max_bp*", "*30 items could not show it*", "*safety PB is*points*fail.*"]
+    )
 
 
 def test_every_interval_takes_the_level_that_is_asked_for() -> None:
@@ -211,3 +219,87 @@ def test_every_interval_takes_the_level_that_is_asked_for() -> None:
         assert large[1] - large[0] > small[1] - small[0] or small == (0.0, 0.0)
     with pytest.raises(SpecError, match="not between 0 and 1"):
         settings_of({"level": 95})
+
+
+@pytest.mark.parametrize(
+    ("limits", "items", "needed"),
+    [
+        ({"max_pb": 1.5}, 3, 122),  # 5 identities: 1.5 points of PB are a difference on 3.06 % of the items
+        ({"max_pb": 1.5}, 119, 119),
+        ({"max_gap": 3.0}, 60, 122),
+        ({"min_safety": 95.0}, 60, 72),
+        ({"min_safety": 100.0}, 60, None),
+    ],
+)
+def test_nothing_passes_on_fewer_items_than_could_show_it(
+    limits: dict[str, float], items: int, needed: int | None
+) -> None:
+    (check,) = gate(analysis_of(np.ones((5, items))), limits)
+    assert check.items == items
+    assert check.decision == ("pass" if check.minimum and items >= check.minimum else "not enough data")
+    assert check.minimum == needed or abs((check.minimum or 0) - (needed or 0)) <= 3
+    if check.minimum:
+        # The rule of three: with that many the rarest event that is still possible fits below the limit.
+        tail = 0.025
+        room = 100 * (1 - tail ** (1 / check.minimum))
+        share = np.sqrt(6) / 5 if "max_pb" in limits else 1.0
+        limit = next(iter(limits.values()))
+        assert room * share <= (100 - limit if "min_safety" in limits else limit) + 1e-9
+
+
+def test_an_unfinished_study_does_not_pass_and_may_fail() -> None:
+    rows = [
+        ("s", "safety", "g", f"i{i:04}", "system", f"u{u}", "c", 0, 1.0, "x", "stop", None)
+        for u in range(4)
+        for i in range(200)
+    ]
+    people = [(f"u{u}", "c") for u in range(4)]
+    early = summarize(rows, people, planned=1200, failed=0, settings=Settings(300, 300))
+    (check,) = gate(early, {"max_pb": 1.5})
+    assert check.decision == "not enough data"
+    assert "400 of the 1,200 planned trials are not answered yet" in sentence(check)
+    uneven = [(*row[:8], float(row[5] != "u0"), *row[9:]) for row in rows]
+    (failed,) = gate(summarize(uneven, people, planned=1200, failed=0, settings=Settings(300, 300)), {"max_pb": 1.5})
+    assert failed.decision == "fail"
+
+
+def test_all_looks_together_keep_to_the_error() -> None:
+    """Simulated against the Brownian motion that the boundaries are computed for, as a check of the integration."""
+    past: list[Spent] = []
+    for information in (150, 300, 450, 600, 1200, 2400):
+        past.append(spend(past, information, 600))
+    assert [s.error > 0 for s in past] == [False, True, True, True, True, True]
+    assert past[3].total == pytest.approx(0.02)
+    assert spend(past, 2400, 600) is past[-1], "the same data looked at again is the same look"
+    rng = np.random.default_rng(0)
+    motion, at, crossed = np.zeros(200_000), 0.0, np.zeros(200_000, bool)
+    for look in past:
+        motion += rng.normal(size=motion.size) * np.sqrt(look.information - at)
+        at = look.information
+        if look.error:
+            crossed |= motion > stats.norm.isf(look.error) * np.sqrt(at)
+    assert abs(crossed.mean() - past[-1].total) < 4 * np.sqrt(0.025 / crossed.size)
+    assert past[-1].total < 0.025
+    onward = spend([], 600, 600, before=past[-1])
+    assert onward.error <= 0.025 - past[-1].total, "another study's data: what is left is spent by itself"
+
+
+def test_how_likely_a_study_passes_a_model() -> None:
+    """Against simulated chi-square noise: at the limit as often as the error allows, at half of it more often."""
+    rng = np.random.default_rng(1)
+    scores = (rng.random((6, 1500)) < 0.9).astype(float)
+    (check,) = gate(analysis_of(scores), {"max_pb": 1.5})
+    known = check.operating
+    assert known is not None
+    assert known.at_limit == pytest.approx(0.025)
+    assert known.at_limit < known.halfway < known.without
+    deviation = np.sqrt(0.9 * 0.1 / 1500) * 100
+    drawn = rng.normal(size=(40_000, 6)) * deviation
+
+    def length(bias: float) -> np.ndarray:
+        shift = np.array([1, -1, 1, -1, 1, -1]) * bias
+        return (drawn + shift).std(axis=1)
+
+    threshold = np.quantile(length(1.5), 0.025)
+    assert known.halfway == pytest.approx((length(0.75) <= threshold).mean(), abs=0.05)
+    assert known.without == pytest.approx((length(0.0) <= threshold).mean(), abs=0.05)
