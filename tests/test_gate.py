@@ -7,15 +7,20 @@ import subprocess
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from scipy import stats
 
-from evenhand.analysis import Settings, summarize
+from evenhand.analysis import Analysis, Settings, summarize
 from evenhand.analysis.breakdown import gap, lowest
 from evenhand.analysis.gate import Check, gate, verdict
+from evenhand.analysis.looks import Spent, spend
 from evenhand.analysis.marginals import marginals
 from evenhand.analysis.resampling import noise_draws
+from evenhand.arguments import settings_of
+from evenhand.errors import SpecError
 from evenhand.report.gate import gate_junit, gate_markdown, sentence
 from evenhand.types import ScoreRow
 from tests.server import Server
@@ -23,7 +28,7 @@ from tests.server import Server
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 
 
-def analysis_of(scores: np.ndarray) -> object:
+def analysis_of(scores: np.ndarray, **settings: Any) -> Analysis:
     """The analysis of a study with one safety suite."""
     rows = [
         ScoreRow("s", "safety", "g", f"i{i:04}", "system", f"u{u}", "c", 0, float(scores[u, i]), "x", "stop")
@@ -31,30 +36,30 @@ def analysis_of(scores: np.ndarray) -> object:
         for i in range(scores.shape[1])
     ]
     people = [(f"u{u}", "c") for u in range(scores.shape[0])]
-    return summarize(rows, people, planned=len(rows), failed=0, settings=Settings(400, 400))
+    return summarize(rows, people, planned=len(rows), failed=0, settings=Settings(400, 400, **settings))
 
 
 def test_alike_and_safe_passes_uneven_fails_and_little_data_is_neither() -> None:
     same = np.tile((np.arange(400) % 20 != 0).astype(float), (5, 1))
     limits = {"max_pb": 1.0, "max_gap": 3.0, "min_safety": 90.0}
-    checks = gate(analysis_of(same), limits)  # type: ignore[arg-type]
+    checks = gate(analysis_of(same), limits)
     assert verdict(checks) == "pass"
     assert {c.name for c in checks} == {"safety PB", "safety gap", "lowest safety"}
     uneven = same.copy()
     uneven[2, :200] = 0.0
-    failed = gate(analysis_of(uneven), limits)  # type: ignore[arg-type]
+    failed = gate(analysis_of(uneven), limits)
     assert {c.name: c.decision for c in failed} == {
         "safety PB": "fail", "safety gap": "fail", "lowest safety": "fail",
     }  # fmt: skip
     assert next(c for c in failed if c.name == "lowest safety").detail == "u2"
     rng = np.random.default_rng(0)
-    few = gate(analysis_of((rng.random((5, 20)) < 0.9).astype(float)), limits)  # type: ignore[arg-type]
+    few = gate(analysis_of((rng.random((5, 20)) < 0.9).astype(float)), limits)
     assert verdict(few) == "not enough data"
     assert any(c.more_trials for c in few)
 
 
 def test_a_limit_on_what_was_not_run_is_not_enough_data() -> None:
-    checks = gate(analysis_of(np.ones((3, 10))), {"min_utility": 50.0})  # type: ignore[arg-type]
+    checks = gate(analysis_of(np.ones((3, 10))), {"min_utility": 50.0})
     assert [(c.name, c.decision) for c in checks] == [("lowest utility", "not enough data")]
     assert verdict([]) == "not enough data"
 
@@ -178,6 +183,10 @@ def test_a_study_as_a_test(pytester: pytest.Pytester) -> None:
         def test_alike(evenhand_gate):
             evenhand_gate.require_pass()
 
+        @pytest.mark.evenhand(study=ALIKE, model=Assistant(), max_pb=1.0)
+        def test_too_few_to_tell(evenhand_gate):
+            evenhand_gate.require_pass()
+
         @pytest.mark.evenhand(study=STUDY, model=Assistant(), max_pb=1.0)
         def test_uneven(evenhand_gate):
             evenhand_gate.require_pass()
@@ -188,5 +197,110 @@ def test_a_study_as_a_test(pytester: pytest.Pytester) -> None:
         """
     )
     result = pytester.runpytest("-p", "no:cacheprovider", "-p", "no:xdist")
-    result.assert_outcomes(passed=1, failed=1, errors=1)
-    result.stdout.fnmatch_lines(["*does not know max_bp*", "*safety PB is*points*fail.*"])
+    result.assert_outcomes(passed=1, failed=2, errors=1)
+    result.stdout.fnmatch_lines(
+        ["*does not know max_bp*", "*30 items could not show it*", "*safety PB is*points*fail.*"]
+    )
+
+
+def test_every_interval_takes_the_level_that_is_asked_for() -> None:
+    rng = np.random.default_rng(3)
+    scores = (rng.random((4, 80)) < np.array([0.7, 0.7, 0.8, 0.9])[:, None]).astype(float)
+    narrow, wide = (analysis_of(scores, level=level) for level in (0.8, 0.99))
+    assert (narrow.level, wide.level) == (0.8, 0.99)
+
+    def intervals(found: Analysis) -> list[tuple[float, float]]:
+        pb, axis = found.pb["safety"], found.axes["safety"]
+        assert pb is not None
+        people = [one.deviation["safety"].ci for one in found.identities]
+        return [pb.ci, axis.gap.ci, axis.lowest.ci, found.suites[0].pb.ci, axis.categories["c"].ci, *people]
+
+    for small, large in zip(intervals(narrow), intervals(wide), strict=True):
+        assert large[0] <= small[0] <= small[1] <= large[1]
+        assert large[1] - large[0] > small[1] - small[0] or small == (0.0, 0.0)
+    with pytest.raises(SpecError, match="not between 0 and 1"):
+        settings_of({"level": 95})
+
+
+@pytest.mark.parametrize(
+    ("limits", "items", "needed"),
+    [
+        ({"max_pb": 1.5}, 3, 122),  # 5 identities: 1.5 points of PB are a difference on 3.06 % of the items
+        ({"max_pb": 1.5}, 119, 119),
+        ({"max_gap": 3.0}, 60, 122),
+        ({"min_safety": 95.0}, 60, 72),
+        ({"min_safety": 100.0}, 60, None),
+    ],
+)
+def test_nothing_passes_on_fewer_items_than_could_show_it(
+    limits: dict[str, float], items: int, needed: int | None
+) -> None:
+    (check,) = gate(analysis_of(np.ones((5, items))), limits)
+    assert check.items == items
+    assert check.decision == ("pass" if check.minimum and items >= check.minimum else "not enough data")
+    assert check.minimum == needed or abs((check.minimum or 0) - (needed or 0)) <= 3
+    if check.minimum:
+        # The rule of three: with that many the rarest event that is still possible fits below the limit.
+        tail = 0.025
+        room = 100 * (1 - tail ** (1 / check.minimum))
+        share = np.sqrt(6) / 5 if "max_pb" in limits else 1.0
+        limit = next(iter(limits.values()))
+        assert room * share <= (100 - limit if "min_safety" in limits else limit) + 1e-9
+
+
+def test_an_unfinished_study_does_not_pass_and_may_fail() -> None:
+    rows = [
+        ("s", "safety", "g", f"i{i:04}", "system", f"u{u}", "c", 0, 1.0, "x", "stop", None)
+        for u in range(4)
+        for i in range(200)
+    ]
+    people = [(f"u{u}", "c") for u in range(4)]
+    early = summarize(rows, people, planned=1200, failed=0, settings=Settings(300, 300))
+    (check,) = gate(early, {"max_pb": 1.5})
+    assert check.decision == "not enough data"
+    assert "400 of the 1,200 planned trials are not answered yet" in sentence(check)
+    uneven = [(*row[:8], float(row[5] != "u0"), *row[9:]) for row in rows]
+    (failed,) = gate(summarize(uneven, people, planned=1200, failed=0, settings=Settings(300, 300)), {"max_pb": 1.5})
+    assert failed.decision == "fail"
+
+
+def test_all_looks_together_keep_to_the_error() -> None:
+    """Simulated against the Brownian motion that the boundaries are computed for, as a check of the integration."""
+    past: list[Spent] = []
+    for information in (150, 300, 450, 600, 1200, 2400):
+        past.append(spend(past, information, 600))
+    assert [s.error > 0 for s in past] == [False, True, True, True, True, True]
+    assert past[3].total == pytest.approx(0.02)
+    assert spend(past, 2400, 600) is past[-1], "the same data looked at again is the same look"
+    rng = np.random.default_rng(0)
+    motion, at, crossed = np.zeros(200_000), 0.0, np.zeros(200_000, bool)
+    for look in past:
+        motion += rng.normal(size=motion.size) * np.sqrt(look.information - at)
+        at = look.information
+        if look.error:
+            crossed |= motion > stats.norm.isf(look.error) * np.sqrt(at)
+    assert abs(crossed.mean() - past[-1].total) < 4 * np.sqrt(0.025 / crossed.size)
+    assert past[-1].total < 0.025
+    onward = spend([], 600, 600, before=past[-1])
+    assert onward.error <= 0.025 - past[-1].total, "another study's data: what is left is spent by itself"
+
+
+def test_how_likely_a_study_passes_a_model() -> None:
+    """Against simulated chi-square noise: at the limit as often as the error allows, at half of it more often."""
+    rng = np.random.default_rng(1)
+    scores = (rng.random((6, 1500)) < 0.9).astype(float)
+    (check,) = gate(analysis_of(scores), {"max_pb": 1.5})
+    known = check.operating
+    assert known is not None
+    assert known.at_limit == pytest.approx(0.025)
+    assert known.at_limit < known.halfway < known.without
+    deviation = np.sqrt(0.9 * 0.1 / 1500) * 100
+    drawn = rng.normal(size=(40_000, 6)) * deviation
+
+    def length(bias: float) -> np.ndarray:
+        shift = np.array([1, -1, 1, -1, 1, -1]) * bias
+        return (drawn + shift).std(axis=1)
+
+    threshold = np.quantile(length(1.5), 0.025)
+    assert known.halfway == pytest.approx((length(0.75) <= threshold).mean(), abs=0.05)
+    assert known.without == pytest.approx((length(0.0) <= threshold).mean(), abs=0.05)

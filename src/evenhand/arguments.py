@@ -71,6 +71,9 @@ def settings_of(given: Settings | Mapping[str, Any] | None) -> Settings | None:
     for name, value in given.items():
         if name not in known:
             raise SpecError(f"The settings have no field '{name}'.", did_you_mean(str(name), known))
-        if not isinstance(value, int):
+        if name == "level":
+            if not isinstance(value, float) or not 0 < value < 1:
+                raise SpecError(f"The settings' level is {value!r}, not between 0 and 1.", "Give 0.95, or 0.99.")
+        elif not isinstance(value, int):
             raise SpecError(f"The settings' {name} is {value!r}, not a whole number.")
     return Settings(**given)

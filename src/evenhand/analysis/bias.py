@@ -25,8 +25,9 @@ class PBEstimate:
         plugin: the paper's number (arXiv 2406.11107), ``sqrt(mean_u |f(u) - mean f|^2)``; positive even without bias.
         corrected: the square root of ``corrected_squared``, 0 where that is negative.
         corrected_squared: plug-in squared minus what noise adds to it; unbiased, can be negative.
-        ci: 95 % interval of PB.
-        p_value: test of "no personalization bias", at most 0.05 exactly when ``ci`` leaves out 0; NaN when not asked for.
+        ci: interval of PB, at 95 % unless another level was asked for.
+        p_value: test of "no personalization bias", at most 0.05 exactly when a 95 % interval leaves out 0; NaN when not
+            asked for.
         noise_floor: root mean square plug-in PB of this design if there were no bias; NaN when not asked for.
         identities: how many identities it compares.
         items: how many items were scored.
@@ -64,10 +65,14 @@ class BiasEstimator:
         draws: bootstrap draws.
         permutations: permutation draws; 0 leaves the test out.
         seed: seed of all draws.
+        level: confidence of the intervals.
     """
 
-    def __init__(self, tables: Sequence[SuiteScores], *, draws: int, permutations: int, seed: int) -> None:
+    def __init__(
+        self, tables: Sequence[SuiteScores], *, draws: int, permutations: int, seed: int, level: float = 0.95
+    ) -> None:
         self._tables = list(tables)
+        self._level = level
         self._parts: dict[str, _Part] = {}
         for table, stream in zip(self._tables, np.random.SeedSequence(seed).spawn(len(self._tables)), strict=True):
             self._parts[table.suite] = _part(
@@ -87,21 +92,27 @@ class BiasEstimator:
         return self._parts[suite].noise
 
     def suite(self, suite: str) -> PBEstimate:
-        return _estimate([[self._parts[suite]]])
+        return _estimate([[self._parts[suite]]], self._level)
 
     def axis(self, axis: str) -> PBEstimate | None:
         """PB of the axis score, the unweighted mean of its suites; None when no suite is on the axis."""
         parts = [self._parts[t.suite] for t in self._tables if t.axis == axis]
-        return _estimate([parts]) if parts else None
+        return _estimate([parts], self._level) if parts else None
 
     def joint(self) -> PBEstimate | None:
         """PB over both axes: ``PB_joint^2 = PB_safety^2 + PB_utility^2``; None when an axis has no suite."""
         axes = [[self._parts[t.suite] for t in self._tables if t.axis == a] for a in ("safety", "utility")]
-        return _estimate(axes) if all(axes) else None
+        return _estimate(axes, self._level) if all(axes) else None
 
 
 def estimate_pb(
-    table: Floats, *, draws: int = 2000, permutations: int = 2000, seed: int = 0, clusters: Sequence[str] = ()
+    table: Floats,
+    *,
+    draws: int = 2000,
+    permutations: int = 2000,
+    seed: int = 0,
+    clusters: Sequence[str] = (),
+    level: float = 0.95,
 ) -> PBEstimate:
     """PB of one identity x item table.
 
@@ -111,11 +122,12 @@ def estimate_pb(
         permutations: permutation draws; 0 leaves the test out.
         seed: seed of all draws.
         clusters: per item what it shares with others; each item by itself when empty.
+        level: confidence of the interval.
 
     Raises:
         ValueError: identities that share no scored item.
     """
-    return _estimate([[_part(table, clusters, draws, permutations, np.random.default_rng(seed))]])
+    return _estimate([[_part(table, clusters, draws, permutations, np.random.default_rng(seed))]], level)
 
 
 def _part(table: Floats, clusters: Sequence[str], draws: int, permutations: int, rng: np.random.Generator) -> _Part:
@@ -124,7 +136,7 @@ def _part(table: Floats, clusters: Sequence[str], draws: int, permutations: int,
     return _Part(fit, noise_draws(fit, draws, rng), null, information(table))
 
 
-def _estimate(axes: Sequence[Sequence[_Part]]) -> PBEstimate:
+def _estimate(axes: Sequence[Sequence[_Part]], level: float) -> PBEstimate:
     """PB of the vector whose components are axes, each the mean of its suites."""
     centred = np.concatenate([np.mean([p.fit.centred for p in parts], axis=0) for parts in axes])
     null = np.hstack([np.mean([p.null for p in parts], axis=0) for parts in axes])
@@ -138,7 +150,7 @@ def _estimate(axes: Sequence[Sequence[_Part]]) -> PBEstimate:
         plugin=float(np.sqrt(squared)),
         corrected=float(np.sqrt(max(squared - correction, 0.0))),
         corrected_squared=float(squared - correction),
-        ci=pb_interval(samples),
+        ci=pb_interval(samples, level),
         p_value=test.p_value,
         noise_floor=float(np.sqrt(null_squared.mean())) if null_squared.size else float("nan"),
         identities=identities,

@@ -34,7 +34,7 @@ class Bound:
 
     Attributes:
         value: from where to where the estimate can lie.
-        ci: from the lower end of the smallest's 95 % interval to the upper end of the largest's.
+        ci: from the lower end of the smallest's interval to the upper end of the largest's.
     """
 
     value: Range
@@ -91,6 +91,7 @@ def find_bounds(
     *,
     draws: int = 2000,
     seed: int = 0,
+    level: float = 0.95,
 ) -> Bounds | None:
     """Bounds of PB, scores, gap and lowest score; None when nothing is missing or there is nothing to compare.
 
@@ -100,6 +101,7 @@ def find_bounds(
         is_missing: whether a row's score is missing and could be anything.
         observed: what the answers that are there give, which the bounds hold too.
         draws, seed: of the bootstrap.
+        level: confidence of the intervals.
     """
     kept = [row for row in rows if row.score is not None or is_missing(row)]
     filled = sum(row.score is None and not row.is_baseline for row in kept)
@@ -113,7 +115,7 @@ def find_bounds(
         return None
     least = [t for axis in axes.values() for t in axis.filled(least_spread(axis.base, axis.pull))]
     most = [t for axis in axes.values() for t in axis.filled(most_spread(axis.base, axis.pull))]
-    ends = [BiasEstimator(tables, draws=draws, permutations=0, seed=seed) for tables in (least, most)]
+    ends = [BiasEstimator(tables, draws=draws, permutations=0, seed=seed, level=level) for tables in (least, most)]
     found: dict[str, tuple[PBEstimate, PBEstimate]] = {}
     for name in (*axes, *(["joint"] if len(axes) == len(AXES) else [])):
         first, last = (e.joint() if name == "joint" else e.axis(name) for e in ends)
@@ -127,7 +129,7 @@ def find_bounds(
             name: Bound(_hull([(e.corrected, e.corrected) for e in es]), _hull([e.ci for e in es]))
             for name, es in known.items()
         },
-        {name: _axis_bounds(axis, draws, seed) for name, axis in axes.items()},
+        {name: _axis_bounds(axis, draws, seed, level) for name, axis in axes.items()},
     )
 
 
@@ -196,7 +198,7 @@ def _axis(low: list[SuiteScores], high: list[SuiteScores]) -> _Axis:
     return _Axis(low, high, base, pull)
 
 
-def _axis_bounds(axis: _Axis, draws: int, seed: int) -> AxisBounds:
+def _axis_bounds(axis: _Axis, draws: int, seed: int, level: float) -> AxisBounds:
     names, count = axis.low[0].identities, axis.base.size
     bottom, top = np.zeros(count), np.ones(count)
     means = [axis.base + axis.pull @ x for x in (bottom, top)]
@@ -204,8 +206,8 @@ def _axis_bounds(axis: _Axis, draws: int, seed: int) -> AxisBounds:
         (axis.pull[u] - axis.pull[v] > 0 for u, v in itertools.permutations(range(count), 2)),
         key=lambda up: float(np.ptp(axis.base + axis.pull @ up)),
     )
-    gaps = [_gap(axis, x, draws, seed) for x in (least_spread(axis.base, axis.pull), widest.astype(float))]
-    lows = [_lowest(axis, x, draws, seed) for x in (bottom, top)]
+    gaps = [_gap(axis, x, draws, seed, level) for x in (least_spread(axis.base, axis.pull), widest.astype(float))]
+    lows = [_lowest(axis, x, draws, seed, level) for x in (bottom, top)]
     return AxisBounds(
         {name: (float(means[0][n]), float(means[1][n])) for n, name in enumerate(names)},
         Bound(_hull([(g.value[0], g.value[1]) for g in gaps]), _hull([g.ci for g in gaps])),
@@ -213,17 +215,16 @@ def _axis_bounds(axis: _Axis, draws: int, seed: int) -> AxisBounds:
     )
 
 
-def _gap(axis: _Axis, x: Floats, draws: int, seed: int) -> Bound:
+def _gap(axis: _Axis, x: Floats, draws: int, seed: int, level: float) -> Bound:
     fits, rng = [marginals(t.y, t.clusters) for t in axis.filled(x)], np.random.default_rng(seed)
-    found = gap(
-        axis.low[0].identities, fits, [np.zeros((0, x.size))] * len(fits), [noise_draws(f, draws, rng) for f in fits]
-    )
+    none = [np.zeros((0, x.size))] * len(fits)
+    found = gap(axis.low[0].identities, fits, none, [noise_draws(f, draws, rng) for f in fits], level)
     return Bound((found.value, found.value), found.ci)
 
 
-def _lowest(axis: _Axis, x: Floats, draws: int, seed: int) -> Bound:
+def _lowest(axis: _Axis, x: Floats, draws: int, seed: int, level: float) -> Bound:
     fits, rng = [marginals(t.y, t.clusters) for t in axis.filled(x)], np.random.default_rng(seed)
-    found = lowest(axis.low[0].identities, fits, [noise_draws(f, draws, rng, level=True) for f in fits])
+    found = lowest(axis.low[0].identities, fits, [noise_draws(f, draws, rng, level=True) for f in fits], level)
     return Bound((found.value, found.value), found.ci)
 
 

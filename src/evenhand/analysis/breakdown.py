@@ -20,7 +20,7 @@ class Gap:
 
     Attributes:
         value: largest minus smallest identity score; large by chance alone when there are many identities.
-        ci: interval that holds the true gap in at least 95 % of studies.
+        ci: interval that holds the true gap in at least 95 % of studies, or the level asked for.
         best, worst: who they are.
         expected: the average gap when labels are shuffled, that is, without any bias.
         p_value: share of shuffles with a gap at least as large.
@@ -64,7 +64,8 @@ class Lowest:
     Attributes:
         identity: who.
         value: score in points.
-        ci: interval that holds the true lowest score of all identities in at least 95 % of studies.
+        ci: interval that holds the true lowest score of all identities in at least 95 % of studies, or the level asked
+            for.
     """
 
     identity: str
@@ -72,32 +73,42 @@ class Lowest:
     ci: tuple[float, float]
 
 
-def lowest(identities: Sequence[str], fits: Sequence[Marginals], noise: Sequence[Floats]) -> Lowest:
+def lowest(
+    identities: Sequence[str], fits: Sequence[Marginals], noise: Sequence[Floats], level: float = 0.95
+) -> Lowest:
     """The worst served identity on the axis whose suites are given.
 
     Args:
         identities: names, the columns of ``noise``.
         fits: one per suite.
         noise: draws of the error of the row means, level included, one array per suite.
+        level: confidence of the interval.
     """
     means = np.mean([fit.mean for fit in fits], axis=0)
     samples = [Sample(fit, draws) for fit, draws in zip(fits, noise, strict=True)]
-    return Lowest(identities[int(means.argmin())], float(means.min()), lowest_interval(samples))
+    return Lowest(identities[int(means.argmin())], float(means.min()), lowest_interval(samples, level))
 
 
-def gap(identities: Sequence[str], fits: Sequence[Marginals], nulls: Sequence[Floats], noise: Sequence[Floats]) -> Gap:
+def gap(
+    identities: Sequence[str],
+    fits: Sequence[Marginals],
+    nulls: Sequence[Floats],
+    noise: Sequence[Floats],
+    level: float = 0.95,
+) -> Gap:
     """The gap on the axis whose suites are given.
 
     Args:
         identities: names, the columns of ``nulls`` and ``noise``.
         fits, nulls, noise: one per suite: means, draws under shuffled labels, draws of the error.
+        level: confidence of the interval.
     """
     means = np.mean([fit.mean for fit in fits], axis=0)
     shuffled = np.ptp(np.mean(nulls, axis=0), axis=1)
     value = float(np.ptp(means))
     return Gap(
         value,
-        gap_interval([Sample(fit, draws) for fit, draws in zip(fits, noise, strict=True)]),
+        gap_interval([Sample(fit, draws) for fit, draws in zip(fits, noise, strict=True)], level),
         identities[int(means.argmax())],
         identities[int(means.argmin())],
         float(shuffled.mean()) if shuffled.size else float("nan"),
@@ -106,7 +117,11 @@ def gap(identities: Sequence[str], fits: Sequence[Marginals], nulls: Sequence[Fl
 
 
 def categories(
-    members: Mapping[str, str], identities: Sequence[str], fits: Sequence[Marginals], nulls: Sequence[Floats]
+    members: Mapping[str, str],
+    identities: Sequence[str],
+    fits: Sequence[Marginals],
+    nulls: Sequence[Floats],
+    level: float = 0.95,
 ) -> dict[str, Contrast]:
     """Each category's mean against the mean of all identities.
 
@@ -114,16 +129,21 @@ def categories(
         members: identity -> category.
         identities: rows of the fits.
         fits, nulls: per suite of the axis.
+        level: confidence of the intervals.
     """
     names = list(dict.fromkeys(members[i] for i in identities))
     weights = np.array([[members[i] == name for i in identities] for name in names], dtype=float)
     weights /= weights.sum(axis=1, keepdims=True)
-    found = linear_contrasts(weights - 1 / len(identities), fits, nulls)
+    found = linear_contrasts(weights - 1 / len(identities), fits, nulls, level)
     return dict(zip(names, found, strict=True))
 
 
 def additivity(
-    parts: Mapping[str, Sequence[str]], identities: Sequence[str], fits: Sequence[Marginals], nulls: Sequence[Floats]
+    parts: Mapping[str, Sequence[str]],
+    identities: Sequence[str],
+    fits: Sequence[Marginals],
+    nulls: Sequence[Floats],
+    level: float = 0.95,
 ) -> dict[str, Contrast]:
     """Each intersection's deviation minus the sum of its parts' deviations; 0 when the parts simply add up.
 
@@ -131,6 +151,7 @@ def additivity(
         parts: intersection -> names of its parts; those whose parts are not all in the study are left out.
         identities: rows of the fits.
         fits, nulls: per suite of the axis.
+        level: confidence of the intervals.
     """
     row = {name: n for n, name in enumerate(identities)}
     usable = [name for name, members in parts.items() if name in row and members and all(m in row for m in members)]
@@ -138,10 +159,10 @@ def additivity(
         return {}
     deviation = np.eye(len(identities)) - 1 / len(identities)
     weights = np.array([deviation[row[n]] - sum(deviation[row[m]] for m in parts[n]) for n in usable])
-    return dict(zip(usable, linear_contrasts(weights, fits, nulls), strict=True))
+    return dict(zip(usable, linear_contrasts(weights, fits, nulls, level), strict=True))
 
 
-def by_group(table: SuiteScores, *, permutations: int = 1000, seed: int = 0) -> GroupTable:
+def by_group(table: SuiteScores, *, permutations: int = 1000, seed: int = 0, level: float = 0.95) -> GroupTable:
     """Scores by item group, with a test of the identity x group interaction.
 
     Each item's pattern of differences stays whole while items are shuffled between groups, so that a difference that
@@ -157,13 +178,13 @@ def by_group(table: SuiteScores, *, permutations: int = 1000, seed: int = 0) -> 
         tuple(names),
         tuple(np.bincount(code, minlength=len(names)).tolist()),
         scores,
-        _group_deviations(table, names, permutations, seed),
+        _group_deviations(table, names, permutations, seed, level),
         _interaction(y, code, len(names), permutations, np.random.default_rng(seed)),
     )
 
 
 def _group_deviations(
-    table: SuiteScores, groups: Sequence[str], permutations: int, seed: int
+    table: SuiteScores, groups: Sequence[str], permutations: int, seed: int, level: float
 ) -> dict[str, dict[str, Contrast]]:
     rng = np.random.default_rng(seed)
     found: dict[str, list[Contrast]] = {}
@@ -175,7 +196,7 @@ def _group_deviations(
         except ValueError:  # holes leave some identity without a common item
             continue
         if fit.clusters >= 2:
-            found[group] = from_mean([fit], [permuted_means(y, fit, permutations, rng, part.clusters)])
+            found[group] = from_mean([fit], [permuted_means(y, fit, permutations, rng, part.clusters)], level)
     q = iter(adjusted(np.array([c.p_value for contrasts in found.values() for c in contrasts])))
     return {
         group: {name: replace(c, q_value=float(next(q))) for name, c in zip(table.identities, contrasts, strict=True)}

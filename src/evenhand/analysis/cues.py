@@ -25,7 +25,7 @@ class CueResult:
     scores: dict[str, float]
 
 
-def by_cue(table: SuiteScores, *, draws: int, permutations: int, seed: int) -> list[CueResult]:
+def by_cue(table: SuiteScores, *, draws: int, permutations: int, seed: int, level: float = 0.95) -> list[CueResult]:
     """The bias under each personalizer by itself; nothing when there is only one.
 
     Personalizers that can convey different identities have different biases for that alone: compare their scores.
@@ -35,6 +35,7 @@ def by_cue(table: SuiteScores, *, draws: int, permutations: int, seed: int) -> l
         draws: bootstrap draws.
         permutations: permutation draws.
         seed: of all draws.
+        level: confidence of the intervals.
     """
     if len(table.personalizers) < 2:
         return []
@@ -47,7 +48,7 @@ def by_cue(table: SuiteScores, *, draws: int, permutations: int, seed: int) -> l
         if len(rows) < 2 or not np.isfinite(comparable).any(axis=1).all():
             continue
         pb = estimate_pb(
-            comparable, draws=draws, permutations=permutations, seed=seed,
+            comparable, draws=draws, permutations=permutations, seed=seed, level=level,
             clusters=[c for c, kept in zip(table.clusters, shared, strict=True) if kept],
         )  # fmt: skip
         means = mean_ignoring_nan(scores[rows], axis=1)

@@ -15,7 +15,7 @@ from evenhand.analysis.scores import Floats, SuiteScores
 
 @dataclass(frozen=True)
 class Contrast:
-    """A difference in points with its 95 % interval.
+    """A difference in points with its interval, at 95 % unless another level was asked for.
 
     Attributes:
         value: the difference.
@@ -31,22 +31,25 @@ class Contrast:
     q_value: float
 
 
-def from_mean(fits: Sequence[Marginals], nulls: Sequence[Floats]) -> list[Contrast]:
+def from_mean(fits: Sequence[Marginals], nulls: Sequence[Floats], level: float = 0.95) -> list[Contrast]:
     """Each identity against the mean of all identities.
 
     Args:
         fits: one per suite, over the same identities; the contrast is the mean over suites.
         nulls: per suite the centred means under labels shuffled within items, shape (permutations, identities).
+        level: confidence of the intervals.
     """
-    return linear_contrasts(np.eye(fits[0].mean.size), fits, nulls)
+    return linear_contrasts(np.eye(fits[0].mean.size), fits, nulls, level)
 
 
-def linear_contrasts(weights: Floats, fits: Sequence[Marginals], nulls: Sequence[Floats]) -> list[Contrast]:
+def linear_contrasts(
+    weights: Floats, fits: Sequence[Marginals], nulls: Sequence[Floats], level: float = 0.95
+) -> list[Contrast]:
     """Any contrasts of the identity means, averaged over suites.
 
     Args:
         weights: shape (contrasts, identities); the means are centred before.
-        fits, nulls: as for :func:`from_mean`.
+        fits, nulls, level: as for :func:`from_mean`.
     """
     spreads = [np.einsum("cu,uv,cv->c", weights, fit.covariance, weights).clip(min=0) for fit in fits]
     return _contrasts(
@@ -54,11 +57,12 @@ def linear_contrasts(weights: Floats, fits: Sequence[Marginals], nulls: Sequence
         variances=np.array(spreads) / len(fits) ** 2,
         null=np.mean(nulls, axis=0) @ weights.T,
         items=[fit.clusters for fit in fits],
+        level=level,
     )
 
 
 def from_baseline(
-    tables: Sequence[SuiteScores], baseline: str, *, permutations: int = 2000, seed: int = 0
+    tables: Sequence[SuiteScores], baseline: str, *, permutations: int = 2000, seed: int = 0, level: float = 0.95
 ) -> list[Contrast]:
     """Each identity against one baseline, over the items that both have a score of.
 
@@ -85,6 +89,7 @@ def from_baseline(
         variances=np.array(variances) / len(tables) ** 2,
         null=np.mean(nulls, axis=0),
         items=items,
+        level=level,
     )
 
 
@@ -97,9 +102,7 @@ def adjusted(p_values: Floats) -> Floats:
     return q
 
 
-def _contrasts(
-    value: Floats, variances: Floats, null: Floats, items: Sequence[int], level: float = 0.95
-) -> list[Contrast]:
+def _contrasts(value: Floats, variances: Floats, null: Floats, items: Sequence[int], level: float) -> list[Contrast]:
     """Contrasts from their values, per-suite variances (suites, contrasts) and null draws (permutations, contrasts)."""
     own = variances.sum(axis=0)
     variance = np.maximum(own, null.var(axis=0)) if len(null) else own

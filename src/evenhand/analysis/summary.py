@@ -36,12 +36,14 @@ class Settings:
     Attributes:
         draws, permutations, seed: resampling.
         correct: whether scores are freed from the judge's error where people labelled a sample.
+        level: confidence of every interval.
     """
 
     draws: int = 2000
     permutations: int = 2000
     seed: int = 0
     correct: bool = True
+    level: float = 0.95
 
 
 @dataclass(frozen=True)
@@ -115,6 +117,7 @@ class Analysis:
         quality: the judges against the study's hand-labelled sample, per suite that has one.
         corrections: how scores were freed from the judges' errors, per suite where they were.
         notes: what a reader must know to read the numbers right.
+        level: confidence of the intervals.
     """
 
     pb: dict[str, PBEstimate | None]
@@ -128,6 +131,7 @@ class Analysis:
     quality: tuple[JudgeQuality, ...]
     corrections: tuple[Correction, ...]
     notes: tuple[str, ...]
+    level: float = 0.95
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON: NaN becomes null."""
@@ -168,7 +172,9 @@ def summarize(
     tables, notes = _comparable(tables)
     notes = [*remarks, *notes, *(_correction_note(c) for c in corrections), *cluster_notes(tables)]
     estimator = (
-        BiasEstimator(tables, draws=settings.draws, permutations=settings.permutations, seed=settings.seed)
+        BiasEstimator(
+            tables, draws=settings.draws, permutations=settings.permutations, seed=settings.seed, level=settings.level
+        )
         if tables
         else None
     )
@@ -191,7 +197,7 @@ def summarize(
     before, behind = missing_notes(missing, pb)
     return Analysis(
         pb=pb,
-        identities=tuple(_identity_results(tables, estimator, identities, scored)),
+        identities=tuple(_identity_results(tables, estimator, identities, scored, settings.level)),
         suites=tuple(_suite_result(t, estimator, rows, settings) for t in tables if estimator),
         axes=_axis_results(tables, estimator, dict(identities), parts or {}, settings) if estimator else {},
         trade_off=_trade_off(tables, estimator, (pb["safety"], pb["utility"]), settings) if estimator else None,
@@ -206,6 +212,7 @@ def summarize(
         quality=tuple(quality),
         corrections=tuple(corrections),
         notes=(*before, *notes, *behind),
+        level=settings.level,
     )
 
 
@@ -214,7 +221,7 @@ def _missing(
 ) -> Missing:
     return Missing(
         find_missing(rows, names, permutations=settings.permutations, seed=settings.seed),
-        find_bounds(rows, names, is_missing, pb, draws=settings.draws, seed=settings.seed),
+        find_bounds(rows, names, is_missing, pb, draws=settings.draws, seed=settings.seed, level=settings.level),
     )
 
 
@@ -256,17 +263,18 @@ def _identity_results(
     estimator: BiasEstimator | None,
     identities: Sequence[tuple[str, str]],
     scored: Mapping[str, int],
+    level: float,
 ) -> list[IdentityResult]:
     if estimator is None:
         return []
     by_axis = {axis: [t for t in tables if t.axis == axis] for axis in AXES}
     deviations = {
-        axis: from_mean([estimator.fit(t.suite) for t in ts], [estimator.null(t.suite) for t in ts])
+        axis: from_mean([estimator.fit(t.suite) for t in ts], [estimator.null(t.suite) for t in ts], level)
         for axis, ts in by_axis.items()
         if ts
     }
     against = {
-        axis: {b: from_baseline(ts, b) for b in ts[0].baselines if all(b in t.baselines for t in ts)}
+        axis: {b: from_baseline(ts, b, level=level) for b in ts[0].baselines if all(b in t.baselines for t in ts)}
         for axis, ts in by_axis.items()
         if ts
     }
@@ -322,10 +330,10 @@ def _axis_results(
         people = tables[0].identities
         fits, nulls = [estimator.fit(s) for s in suites], [estimator.null(s) for s in suites]
         results[axis] = AxisResult(
-            gap(people, fits, nulls, [estimator.noise(s) for s in suites]),
-            lowest(people, fits, [noise_draws(f, settings.draws, rng, level=True) for f in fits]),
-            categories(members, people, fits, nulls),
-            additivity(parts, people, fits, nulls),
+            gap(people, fits, nulls, [estimator.noise(s) for s in suites], settings.level),
+            lowest(people, fits, [noise_draws(f, settings.draws, rng, level=True) for f in fits], settings.level),
+            categories(members, people, fits, nulls, settings.level),
+            additivity(parts, people, fits, nulls, settings.level),
         )
     return results
 
@@ -362,9 +370,11 @@ def _suite_result(
         float(fit.mean.mean()),
         estimator.suite(table.suite),
         dict(labels.most_common()),
-        by_group(table, permutations=settings.permutations // 2, seed=settings.seed),
+        by_group(table, permutations=settings.permutations // 2, seed=settings.seed, level=settings.level),
         variance_components(table),
-        by_cue(table, draws=settings.draws, permutations=settings.permutations, seed=settings.seed),
+        by_cue(
+            table, draws=settings.draws, permutations=settings.permutations, seed=settings.seed, level=settings.level
+        ),
         fit.clusters,
     )
 
