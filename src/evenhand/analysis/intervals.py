@@ -80,8 +80,8 @@ def pb_interval(axes: Sequence[Sequence[Sample]], level: float = 0.95, *, seed: 
     A length ``t`` is in the interval when the observed squared length is plausible among ``|t d + noise|^2``, with
     ``d`` the observed direction. The tail below slides from 0 at ``t = 0`` (where the length cannot be smaller) to half
     of ``1 - level``, so that coverage is ``level`` at zero too, and the interval leaves out zero exactly when
-    :func:`no_bias_test` rejects it at ``1 - level``. The tail above has noise along ``d`` at least as large as one identity
-    that carries the whole length would have.
+    :func:`no_bias_test` rejects it at ``1 - level``. The tail above has noise along ``d`` at least as large as one
+    identity that carries the whole length would have.
 
     Args:
         axes: per component of the vector the suites whose mean it is, with centred noise; the same identities in all.
@@ -124,12 +124,12 @@ def pb_interval(axes: Sequence[Sequence[Sample]], level: float = 0.95, *, seed: 
     step = max(observed, math.sqrt(squared.mean()), _TOP / max(s.fit.clusters for s in parts))
     high = _first_above(least_plausible, target, 0.0, step, farthest) / root
     if not any(_discordant(s.fit) for s in parts):
-        high = max(high, math.hypot(*(_unseen_bias(axis, identities, alpha) for axis in axes)))
+        high = math.hypot(*(_unseen_bias(axis, identities, alpha) for axis in axes))
     return (low / root, min(max(low / root, high), farthest / root))
 
 
 def no_bias_test(axes: Sequence[Sequence[Sample]]) -> NoBiasTest:
-    """The test of "no personalization bias" from the same noise as the interval; arguments as for :func:`pb_interval`."""
+    """The test of "no personalization bias", from the noise that :func:`pb_interval` is made of."""
     identities = axes[0][0].fit.mean.size
     deviation = np.eye(identities) - 1 / identities
     errors = [together([contrast_errors(s.fit, deviation) for s in axis]) for axis in axes]
@@ -242,9 +242,9 @@ def _discordant(fit: Marginals) -> bool:
 
 
 def _unseen_bias(axis: Sequence[Sample], identities: int, alpha: float) -> float:
-    """The largest PB of an axis that would stay unseen: half of the identities, on the same items."""
+    """The largest PB of an axis that would stay unseen: half of the identities, on the same items of one suite."""
     half = identities // 2
-    rate = rate_bound(sum(s.fit.clusters for s in axis), alpha / 2)
+    rate = rate_bound(min(s.fit.clusters for s in axis), alpha / 2) / len(axis)
     return _TOP * rate * math.sqrt(half * (identities - half)) / identities
 
 
