@@ -125,6 +125,16 @@ class Reader:
             LEFT JOIN judgements j ON j.trial = t.id AND j.judge = s.judge GROUP BY t.suite"""
         return {suite: (int(without), int(all_)) for suite, without, all_ in self._db.execute(query)}
 
+    def count_scored(self) -> int:
+        """Responses with a score by their suite's judge."""
+        query = """SELECT count(*) FROM trials t JOIN suites s ON s.suite = t.suite
+            JOIN judgements j ON j.trial = t.id AND j.judge = s.judge WHERE j.score IS NOT NULL"""
+        return int(self._value(query) or 0)
+
+    def looks(self) -> list[dict[str, Any]]:
+        """Looks that the gate took, oldest first."""
+        return _dicts(self._db.execute("SELECT * FROM looks ORDER BY id"))
+
     def runs(self) -> list[dict[str, Any]]:
         """All runs, oldest first, with spec, versions and settings decoded."""
         found = _dicts(self._db.execute("SELECT * FROM runs ORDER BY id"))

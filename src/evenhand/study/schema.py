@@ -1,6 +1,6 @@
 """The store's tables. A change here raises SCHEMA_VERSION and needs a migration."""
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 
 # What came later, by the version that brought them; an older store gets them when it is opened.
 ADDED = {
@@ -17,6 +17,13 @@ ALTER TABLE trials ADD COLUMN cached_tokens INTEGER;
 ALTER TABLE trials ADD COLUMN filtered TEXT NOT NULL DEFAULT '';
 ALTER TABLE trials ADD COLUMN max_tokens INTEGER;
 CREATE TABLE IF NOT EXISTS replaced AS SELECT * FROM trials WHERE 0;
+""",
+    # Looks that the gate took: data there were, and what was spent on wrongly passing and on wrongly failing.
+    5: """CREATE TABLE IF NOT EXISTS looks (
+  id INTEGER PRIMARY KEY, at REAL NOT NULL, limits TEXT NOT NULL, information REAL NOT NULL,
+  pass_planned REAL NOT NULL, pass_total REAL NOT NULL, pass_error REAL NOT NULL,
+  fail_planned REAL NOT NULL, fail_total REAL NOT NULL, fail_error REAL NOT NULL, follows TEXT NOT NULL
+);
 """,
 }
 
