@@ -36,7 +36,7 @@ from evenhand.runner.progress import Progress
 from evenhand.runner.spending import estimate
 from evenhand.study import Store
 from evenhand.study.notes import study_notes
-from evenhand.study.reading import TEMPLATE_META
+from evenhand.study.reading import ADAPTIVE_META, TEMPLATE_META
 from evenhand.study.store import STORE_FILE
 from evenhand.tables import compare_stores, tables_of
 
@@ -128,6 +128,9 @@ def analyze(
 
 def analyze_store(store: Store, settings: Settings | None = None, policy: Path | str | None = None) -> Analysis:
     """Analyse an open study; see :func:`analyze`."""
+    settings, alpha = settings or Settings(), store.meta(ADAPTIVE_META)
+    if alpha is not None and settings.level == Settings().level:
+        settings = replace(settings, level=1 - alpha)
     rows, failures, left_out = store.scores(), store.failed_cells(), 0
     if policy is not None:
         legitimate = _legitimate_items(store, POLICY if policy == "shipped" else Path(policy))
@@ -145,8 +148,18 @@ def analyze_store(store: Store, settings: Settings | None = None, policy: Path |
         settings=settings,
         remarks=study_notes(store),
     )
-    note: str | None = store.meta(TEMPLATE_META)
-    return replace(found, notes=(*found.notes, note)) if note else found
+    notes = [note for note in (store.meta(TEMPLATE_META), _stopping_note(alpha, settings)) if note]
+    return replace(found, notes=(*found.notes, *notes))
+
+
+def _stopping_note(alpha: float | None, settings: Settings) -> str:
+    if alpha is None:
+        return ""
+    return (
+        f"The study stopped when it was precise enough. Its intervals have a level of {100 * settings.level:.4g} %, so "
+        "that with the looks on the way they hold in 95 %. Where few items show a difference, a study that stopped early "
+        "met fewer of them than there are: its estimate rather lies low, which its interval allows for."
+    )
 
 
 def _legitimate_items(store: Store, policy: Path) -> set[tuple[str, str]]:

@@ -19,6 +19,7 @@ from evenhand.analysis.looks import ERROR, Spent, spend
 from evenhand.analysis.minimum import bias_room, least_items
 from evenhand.errors import SpecError
 from evenhand.study import Store
+from evenhand.study.reading import ADAPTIVE_META
 from evenhand.types import AXES, BASELINE_CATEGORY
 
 # Tails as thin as a look's need more draws than an interval of 95 %.
@@ -91,8 +92,10 @@ def take_look(
     grid = max(planned or 0, store.planned())
     least = _least_share(store, limits)
     information = float(store.count_scored())
+    # Looking at its width has cost an adaptive study some of its error already.
+    error = store.meta(ADAPTIVE_META, 2 * ERROR) / 2
     sides = [
-        spend(_side(rows, name), information, plan, before=earlier)
+        spend(_side(rows, name), information, plan, error=error, before=earlier)
         for name, plan, earlier in zip(("pass", "fail"), (grid * least, grid), before, strict=True)
     ]
     known = bool(rows) and all(side in (_side(rows, n)[-1:]) for n, side in zip(("pass", "fail"), sides, strict=True))

@@ -18,6 +18,8 @@ FIXED_META = "fixed"
 CATALOGUES_META = "catalogues"
 # What the model's chat template adds of its own.
 TEMPLATE_META = "template_note"
+# Error of the intervals of a study that stopped by itself; the rest of 5 % went into looking.
+ADAPTIVE_META = "adaptive_alpha"
 
 
 class Reader:
