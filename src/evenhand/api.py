@@ -157,8 +157,8 @@ def _stopping_note(alpha: float | None, settings: Settings) -> str:
         return ""
     return (
         f"The study stopped when it was precise enough. Its intervals have a level of {100 * settings.level:.4g} %, so "
-        "that with the looks on the way they hold in 95 %. Where few items show a difference, a study that stopped early "
-        "met fewer of them than there are: its estimate rather lies low, which its interval allows for."
+        "that with the looks on the way they hold in 95 %. Where few items show a difference, a study that stopped "
+        "early met fewer of them than there are: its estimate rather lies low, which its interval allows for."
     )
 
 
