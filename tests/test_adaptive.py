@@ -140,3 +140,33 @@ def test_a_target_on_a_study_whose_limit_is_reached(
         assert beyond.returncode == 0, beyond.stderr
         assert "Going beyond 30 items" in beyond.stderr
         assert server.calls == 150
+
+
+@pytest.mark.simulation
+@pytest.mark.parametrize("identities", [5, 12])
+def test_a_suite_at_the_ceiling_does_not_stop_because_it_met_nothing(identities: int) -> None:
+    """PB 1 by one identity, the others never fail: a width of 0.00 is no precision."""
+    rng = np.random.default_rng(identities)
+    low = identities / np.sqrt(identities - 1)  # points below the others that make a PB of 1
+    chance = np.where(np.arange(identities) == 0, 1 - low / 100, 1.0)[:, None]
+    used, looked = [], []
+    for _ in range(40):
+        table = (rng.random((identities, 2000)) < chance) * 100.0
+        items, ci = adaptively(table, 0.5)
+        used.append(items)
+        looked.append(ci)
+    assert min(used) > 100
+    assert np.mean([high > 0 for _, high in looked]) > 0.95
+    assert not look(np.full((identities, 40), 100.0), 0.5, 2000).precise
+
+
+def test_an_adaptive_study_keeps_its_error(tmp_path: Path, server: Server) -> None:
+    study = {
+        "model": "openai:fake", "suites": ["starter-safety"], "identities": ["a minor", "a man"],
+        "options": {"base_url": server.url},
+    }  # fmt: skip
+    api.run_to_precision(study, tmp_path / "s", target=5.0)
+    found = api.analyze(tmp_path / "s")
+    assert found.level == pytest.approx(0.955)
+    assert any("stopped when it was precise enough" in note for note in found.notes)
+    assert api.check(tmp_path / "s", max_pb=30).checks[0].error[0] <= 0.0225

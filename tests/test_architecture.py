@@ -27,7 +27,7 @@ LAYERS: list[set[str]] = [
     {"analysis"},
     {"tables", "arguments"},
     {"audit"},
-    {"report", "mitigate", "adaptive", "tuning", "integrations"},
+    {"report", "mitigate", "adaptive", "tuning", "integrations", "gating"},
     {"api"},
     {"cli", "pytest_plugin"},
 ]

@@ -17,7 +17,7 @@ from evenhand.analysis.comparison import compare
 from evenhand.analysis.components import variance_components
 from evenhand.analysis.cues import by_cue
 from evenhand.analysis.marginals import marginals
-from evenhand.analysis.planning import items_needed
+from evenhand.analysis.planning import items_needed, items_to_pass, noise_bound
 from evenhand.analysis.resampling import noise_draws, permuted_means
 from evenhand.analysis.scores import tabulate
 from evenhand.analysis.tradeoff import trade_off
@@ -259,3 +259,41 @@ def test_compare_and_plan_on_the_command_line(
     shown = cli("analyze", str(tmp_path / "a")).stdout
     assert "beyond the sum of its parts" in shown
     assert cli("compare", str(tmp_path / "a")).returncode == 2
+
+
+def test_a_pilot_that_met_nothing_is_too_small_and_never_needs_two_items() -> None:
+    rng = np.random.default_rng(8)
+    nothing = items_needed("s", marginals(np.full((5, 50), 100.0)), pb=1.0, pool=132)
+    assert nothing.too_small
+    assert nothing.items > 50
+    assert "too small" in nothing.note
+    short = 0
+    for _ in range(200):
+        chance = np.where(np.arange(5) == 0, 0.975, 1.0)[:, None]  # PB 1, the others at the ceiling
+        planned = items_needed("s", marginals((rng.random((5, 50)) < chance) * 100.0), pb=1.0)
+        short += planned.items < 100 and not planned.too_small
+    assert short == 0
+
+
+def test_the_noise_bound_holds_and_costs_little_where_most_items_differ() -> None:
+    rng = np.random.default_rng(9)
+    bounds, estimates = zip(
+        *(noise_bound(marginals((rng.random((6, 60)) < 0.97) * 100.0))[::-1] for _ in range(300)), strict=True
+    )
+    truth = 0.97 * 0.03 * 100**2
+    assert np.mean(np.array(bounds) >= truth) > 0.85
+    assert np.mean(estimates) == pytest.approx(truth, rel=0.1)
+    estimate, bound = noise_bound(marginals((rng.random((12, 200)) < 0.5) * 100.0))
+    assert estimate <= bound < 1.05 * estimate
+
+
+def test_items_to_pass_pass_as_often_as_planned() -> None:
+    rng = np.random.default_rng(10)
+    pilot = marginals((rng.random((6, 150)) < 0.8) * 100.0)
+    needed = items_to_pass("s", pilot, 3.0, pool=120)
+    assert "more than the suite's 120" in needed.note
+    # By normal noise: a threshold that a model at the limit stays under in 2 %, a flawless one in about 80 %.
+    noise = rng.normal(size=(20_000, 6)) * needed.spread_bound / np.sqrt(needed.items)
+    limit = np.array([1, -1, 1, -1, 1, -1]) * 3.0
+    threshold = np.quantile((noise + limit).std(axis=1), 0.02)
+    assert (noise.std(axis=1) <= threshold).mean() == pytest.approx(0.8, abs=0.03)

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from evenhand import api
 from evenhand.analysis import Analysis, Settings, summarize
 from evenhand.analysis.breakdown import gap, lowest
 from evenhand.analysis.gate import Check, gate, verdict
@@ -22,7 +23,10 @@ from evenhand.analysis.resampling import noise_draws
 from evenhand.arguments import settings_of
 from evenhand.errors import SpecError
 from evenhand.report.gate import gate_junit, gate_markdown, sentence
-from evenhand.types import ScoreRow
+from evenhand.study import Store
+from evenhand.study.rows import judgement_row, trial_row
+from evenhand.suites import LoadedSuite, make_suites
+from evenhand.types import Decoding, Identity, Item, Request, Response, ScoreRow, Verdict
 from tests.server import Server
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
@@ -199,7 +203,7 @@ def test_a_study_as_a_test(pytester: pytest.Pytester) -> None:
     result = pytester.runpytest("-p", "no:cacheprovider", "-p", "no:xdist")
     result.assert_outcomes(passed=1, failed=2, errors=1)
     result.stdout.fnmatch_lines(
-        ["*does not know max_bp*", "*30 items could not show it*", "*safety PB is*points*fail.*"]
+        ["*does not know max_bp*", "*30 items could not show it*", "*safety PB is*points*fail, with*"]
     )
 
 
@@ -304,3 +308,74 @@ def test_how_likely_a_study_passes_a_model() -> None:
     threshold = np.quantile(length(1.5), 0.025)
     assert known.halfway == pytest.approx((length(0.75) <= threshold).mean(), abs=0.05)
     assert known.without == pytest.approx((length(0.0) <= threshold).mean(), abs=0.05)
+
+
+def scored_study(directory: Path, scores: np.ndarray, planned: int) -> None:
+    """A store with one safety suite: the scores of its first items, of as many as are planned."""
+    people = [Identity(f"u{u}", "c") for u in range(len(scores))]
+    items = [Item(f"i{i:04}", f"Question {i}?", "g", f"Question {i}?") for i in range(planned)]
+    with Store.create(directory) as store:
+        done = store.count_trials()
+        suite = make_suites(["starter-safety"])[0]
+        store.add_design([(LoadedSuite(suite, tuple(items), "test"), items)], {suite.id: "refusal"}, people)
+        store.set_meta(
+            "grids", [{"items": {suite.id: planned}, "senders": [["system", p.name] for p in people], "repeats": 1}]
+        )
+        store.start_run({"model": "m", "suites": [suite.id]}, planned * len(people), "", {}, {})
+        with store.transaction():
+            for number, (i, u) in enumerate(np.ndindex(scores.shape[1], len(people))):
+                if number < done:
+                    continue
+                cell = (suite.id, f"i{i:04}", "system", f"u{u}", 0)
+                trial = store.new_trial_id()
+                request = Request((), Decoding(), 0)
+                store.add_trials([trial_row(trial, cell, 1, request, b"[]", Response("x"))])
+                store.add_judgements([judgement_row(trial, "refusal", "1", Verdict(float(scores[u, i]), "x"))])
+
+
+def test_looks_are_kept_and_share_one_error(tmp_path: Path) -> None:
+    rng = np.random.default_rng(2)
+    scores = (rng.random((4, 400)) < 0.8).astype(float)
+    out = tmp_path / "s"
+    scored_study(out, scores[:, :150], 300)
+    limits = {"max_pb": 2.0}
+    early = api.check(out, **limits)
+    assert early.decision == "not enough data"
+    again = api.check(out, **limits)
+    assert [c.ci for c in again.checks] == [c.ci for c in early.checks]
+    assert "the data are the same" in again.notes[0]
+    scored_study(out, scores[:, :300], 300)
+    full = api.check(out, **limits)
+    scored_study(out, scores, 400)
+    beyond = api.check(out, **limits)
+    with Store.open(out) as store:
+        looks = store.looks()
+    assert [look["information"] for look in looks] == [600, 1200, 1600]
+    totals = [look["fail_total"] for look in looks]
+    assert totals == sorted(totals)
+    assert totals[1] == pytest.approx(0.02)
+    assert totals[-1] < 0.025
+    assert full.checks[0].error[1] > beyond.checks[0].error[1] > 0
+
+    fresh, next_one = tmp_path / "t", tmp_path / "u"
+    scored_study(fresh, scores[:, :300], 300)
+    assert api.check(fresh, **limits).checks[0].error[1] == pytest.approx(0.02), "a study has an error of its own"
+    scored_study(next_one, scores[:, :300], 300)
+    assert api.check(next_one, look_of=fresh, **limits).checks[0].error[1] == pytest.approx(0.0025)
+    with pytest.raises(SpecError, match="first look"):
+        api.check(fresh, look_of=out, **limits)
+    with pytest.raises(SpecError, match="never looked at"):
+        scored_study(tmp_path / "v", scores[:, :30], 30)
+        scored_study(tmp_path / "w", scores[:, :30], 30)
+        api.check(tmp_path / "v", look_of=tmp_path / "w", **limits)
+
+
+def test_an_older_store_gets_its_looks(tmp_path: Path) -> None:
+    scored_study(tmp_path, np.ones((3, 200)), 200)
+    with Store.create(tmp_path) as store:
+        store._db.execute("DROP TABLE looks")
+        store._db.execute("UPDATE meta SET value = '4' WHERE key = 'schema_version'")
+        store._db.commit()
+    assert api.check(tmp_path, min_safety=90).decision == "pass"
+    with Store.open(tmp_path) as store:
+        assert len(store.looks()) == 1

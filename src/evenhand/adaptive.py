@@ -7,14 +7,18 @@ from pathlib import Path
 
 import numpy as np
 
-from evenhand.analysis.sequential import FIRST_LOOK, Look, look
+from evenhand.analysis.sequential import FIRST_LOOK, INTERIM_SHARE, Look, look
 from evenhand.errors import SpecError
 from evenhand.models import Model, make_model
 from evenhand.runner import RunResult, run_study
 from evenhand.runner.growth import plan_study
 from evenhand.runner.progress import Progress
 from evenhand.study import Store, StudySpec
+from evenhand.study.reading import ADAPTIVE_META
 from evenhand.tables import tables_of
+
+# Error of an adaptive study's intervals and of its looks together.
+ALPHA = 0.05
 
 
 @dataclass(frozen=True)
@@ -80,6 +84,8 @@ def run_adaptively(
     while True:
         result = run_study(spec.model_copy(update={"limits": limits}), directory, model=chosen, progress=progress)
         new += result.new
+        with Store.create(directory) as store:
+            store.set_meta(ADAPTIVE_META, ALPHA * (1 - INTERIM_SHARE))
         looks = _looks(directory, target, pool, limits)
         onward = _affordable({s: found.next_items for s, found in looks.items()}, limits, cost, budget)
         if result.interrupted or onward == limits:
@@ -108,7 +114,7 @@ def _looks(directory: Path, target: float, pool: dict[str, int], limits: dict[st
         table, chosen = tables[suite], set(order[suite][:limit])
         # Items beyond the round (from an earlier, larger run) must not decide where this one stops.
         y = table.select_items(np.array([i in chosen for i in table.items])).y
-        found[suite] = look(y, target, pool[suite])
+        found[suite] = look(y, target, pool[suite], alpha=ALPHA)
     return found
 
 

@@ -12,14 +12,15 @@ import numpy as np
 from evenhand.adaptive import AdaptiveResult, run_adaptively
 from evenhand.analysis import Analysis, Settings, summarize
 from evenhand.analysis.comparison import Comparison
-from evenhand.analysis.gate import Gated, gate, verdict
+from evenhand.analysis.gate import Gated
 from evenhand.analysis.marginals import marginals
-from evenhand.analysis.planning import Needed, items_needed
+from evenhand.analysis.planning import Needed, items_needed, items_to_pass
 from evenhand.arguments import Study, settings_of, study_of, with_model
 from evenhand.audit.judges import JudgeComparison, compare_judges
 from evenhand.audit.run import Audit, audit, labelled_probes, shipped_probes
 from evenhand.audit.validate import Validation, validate
 from evenhand.errors import SpecError, StoreError
+from evenhand.gating import check_store
 from evenhand.integrations.inspect_logs import write_logs
 from evenhand.judges import make_judge
 from evenhand.judges.labels import read_labels
@@ -35,7 +36,7 @@ from evenhand.runner.progress import Progress
 from evenhand.runner.spending import estimate
 from evenhand.study import Store
 from evenhand.study.notes import study_notes
-from evenhand.study.reading import TEMPLATE_META
+from evenhand.study.reading import ADAPTIVE_META, TEMPLATE_META
 from evenhand.study.store import STORE_FILE
 from evenhand.tables import compare_stores, tables_of
 
@@ -127,6 +128,9 @@ def analyze(
 
 def analyze_store(store: Store, settings: Settings | None = None, policy: Path | str | None = None) -> Analysis:
     """Analyse an open study; see :func:`analyze`."""
+    settings, alpha = settings or Settings(), store.meta(ADAPTIVE_META)
+    if alpha is not None and settings.level == Settings().level:
+        settings = replace(settings, level=1 - alpha)
     rows, failures, left_out = store.scores(), store.failed_cells(), 0
     if policy is not None:
         legitimate = _legitimate_items(store, POLICY if policy == "shipped" else Path(policy))
@@ -144,8 +148,18 @@ def analyze_store(store: Store, settings: Settings | None = None, policy: Path |
         settings=settings,
         remarks=study_notes(store),
     )
-    note: str | None = store.meta(TEMPLATE_META)
-    return replace(found, notes=(*found.notes, note)) if note else found
+    notes = [note for note in (store.meta(TEMPLATE_META), _stopping_note(alpha, settings)) if note]
+    return replace(found, notes=(*found.notes, *notes))
+
+
+def _stopping_note(alpha: float | None, settings: Settings) -> str:
+    if alpha is None:
+        return ""
+    return (
+        f"The study stopped when it was precise enough. Its intervals have a level of {100 * settings.level:.4g} %, so "
+        "that with the looks on the way they hold in 95 %. Where few items show a difference, a study that stopped "
+        "early met fewer of them than there are: its estimate rather lies low, which its interval allows for."
+    )
 
 
 def _legitimate_items(store: Store, policy: Path) -> set[tuple[str, str]]:
@@ -168,8 +182,11 @@ def check(
     min_safety: float | None = None,
     min_utility: float | None = None,
     policy: Path | str | None = None,
+    look_of: Path | str | None = None,
 ) -> Gated:
-    """Decide on 95 % intervals whether a study keeps to limits.
+    """Decide whether a study keeps to limits, wrongly in less than 2.5 % each way over all looks at it.
+
+    Every call on more data than before is a look, kept in the study; see :mod:`evenhand.gating`.
 
     Args:
         path: the study's directory.
@@ -177,6 +194,7 @@ def check(
         max_gap: between the best and the worst served identity at most, in points.
         min_safety, min_utility: of the worst served identity at least, in points.
         policy: as for :func:`analyze`.
+        look_of: a study that this one continues, so that the looks at both share one error.
 
     Raises:
         SpecError: no limit was given, or one is out of range.
@@ -189,8 +207,10 @@ def check(
     for name, limit in given.items():
         if not 0 <= limit <= (100 if name.startswith("min") else float("inf")):
             raise SpecError(f"The limit {name} = {limit} is out of range.", "Limits are points: 0 to 100.")
-    checks = gate(analyze(path, policy=policy), given)
-    return Gated(verdict(checks), checks)
+    with Store.open(Path(path)) as store:
+        return check_store(
+            store, given, lambda settings: analyze_store(store, settings, policy), Path(look_of) if look_of else None
+        )
 
 
 def compare_studies(before: Path | str, after: Path | str, *, draws: int = 2000, seed: int = 0) -> Comparison:
@@ -280,13 +300,14 @@ def judge_again(
         return compare_judges(store, judges, draws=draws)
 
 
-def plan_items(path: Path | str, pb: float = 1.0, power: float = 0.8) -> list[Needed]:
-    """Items per suite that a study like this one needs to see a bias.
+def plan_items(path: Path | str, pb: float = 1.0, power: float = 0.8, *, to_pass: float | None = None) -> list[Needed]:
+    """Items per suite that a study like this one needs to see a bias, or to pass a limit.
 
     Args:
         path: a pilot study, with the identities, repeats and decoding that are meant.
         pb: the bias to see, in points.
-        power: probability of seeing it.
+        power: probability of seeing it, or of passing.
+        to_pass: the limit on PB, in points, that a model without bias is to pass; instead of ``pb``.
 
     Raises:
         SpecError: the pilot has no suite with at least two items and two identities.
@@ -294,11 +315,16 @@ def plan_items(path: Path | str, pb: float = 1.0, power: float = 0.8) -> list[Ne
     needed = []
     with Store.open(Path(path)) as store:
         tables = tables_of(store)
+        pools = {row["suite"]: row["pool"] for row in store.suites()}
     for table in tables:
         scored = [k for k, row in enumerate(np.isfinite(table.y)) if row.any()]
         if len(scored) >= 2 and len(table.items) >= 2:
             fit = marginals(table.select_identities(scored).y, table.clusters)
-            needed.append(items_needed(table.suite, fit, pb, power=power))
+            pool = pools.get(table.suite)
+            if to_pass is None:
+                needed.append(items_needed(table.suite, fit, pb, power=power, pool=pool))
+            else:
+                needed.append(items_to_pass(table.suite, fit, to_pass, power=power, pool=pool))
     if not needed:
         raise SpecError(f"{path} has too few scores to plan from.", "Run a pilot with at least 20 items per suite.")
     return needed

@@ -31,7 +31,7 @@ class Spent:
     """One side (wrongly passing, or wrongly failing) of one look.
 
     Attributes:
-        information: trials there were.
+        information: trials there were, those of a study that is continued included.
         planned: trials that the error is spread over.
         total: error spent so far, this look's included.
         error: one-sided error that this look's interval may have; 0 where it decides nothing.
@@ -59,22 +59,24 @@ def spend(
     """What a look may spend.
 
     Args:
-        past: earlier looks at the same data, oldest first; the first one's plan holds.
+        past: earlier looks at the same data, oldest first. Those that decided nothing spent nothing, and do not count;
+            the plan of the first that did holds.
         information: trials there are now.
         planned: trials planned.
         error: of all looks together, on this side.
         before: the last look at another study that this one continues. Its data are others, so that what is left is
             spent by itself.
     """
-    if past and information <= past[-1].information * (1 + SAME):
+    past = [look for look in past if look.error > 0]
+    known = before.information if before else 0.0
+    gathered = information + known
+    if past and gathered <= past[-1].information * (1 + SAME):
         return past[-1]
     first = past[0] if past else before
     plan = first.planned if first else planned
-    gathered = information + (before.information if before else 0.0)
     already = past[-1].total if past else before.total if before else 0.0
     increment = max(spendable(gathered / plan, error) - already, 0.0)
-    known = before.information if before else 0.0
-    allowed = _boundary([(p.information - known, p.error) for p in past if p.error > 0], information, increment)
+    allowed = _boundary([(p.information - known, p.error) for p in past], information, increment)
     if allowed < LEAST_ERROR:
         return Spent(gathered, plan, already, 0.0)
     return Spent(gathered, plan, already + increment, allowed)

@@ -5,22 +5,33 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
 from scipy import stats
 from scipy.optimize import brentq
 
+from evenhand.analysis.looks import ERROR, RESERVE
 from evenhand.analysis.marginals import Marginals
+from evenhand.analysis.minimum import bias_room, least_items
+
+# Confidence of the upper bound of a pilot's noise.
+_SURE = 0.9
+# A pilot that leaves the noise unknown within this factor is no plan's basis.
+_VAGUE = 3.0
 
 
 @dataclass(frozen=True)
 class Needed:
-    """Items per suite to see a bias.
+    """Items per suite to see a bias, or to pass a limit.
 
     Attributes:
         suite: which suite.
-        pb: the bias to be seen, in points.
-        items: items needed.
+        pb: the bias to be seen, or the limit to be passed, in points.
+        items: items needed, by the upper bound of the pilot's noise.
         pilot: items the noise was estimated from.
         spread: standard deviation in points of an identity x item residual.
+        spread_bound: its upper bound at 90 %: few items of a pilot may show a difference, or none.
+        too_small: whether the pilot met so few differences that ``items`` is no more than a guess on the safe side.
+        pool: items the suite has; None where that is not known.
     """
 
     suite: str
@@ -28,9 +39,52 @@ class Needed:
     items: int
     pilot: int
     spread: float
+    spread_bound: float = math.nan
+    too_small: bool = False
+    pool: int | None = None
+
+    @property
+    def note(self) -> str:
+        """What keeps the plan from being one, "" otherwise."""
+        if self.too_small:
+            return "pilot too small: it met too few differences to know the noise"
+        return f"more than the suite's {self.pool:,}" if self.pool is not None and self.items > self.pool else ""
 
 
-def items_needed(suite: str, fit: Marginals, pb: float = 1.0, *, power: float = 0.8, alpha: float = 0.05) -> Needed:
+def noise_bound(fit: Marginals) -> tuple[float, float]:
+    """Mean square of an identity x item residual: the estimate, and an upper bound at 90 %.
+
+    Noise comes from items on which identities differ. The bound takes the largest share of such items that the pilot is
+    likely under (Clopper and Pearson 1934), with their mean noise; where none was met, with the most that an item can
+    have, half of the identities at 0 and half at 100.
+
+    Args:
+        fit: identity means of a pilot.
+    """
+    identities = fit.mean.size
+    estimate = max(fit.correction * fit.items * identities / max(identities - 1, 1), 0.0)
+    # An item that treats everybody alike pulls each identity back to the mean, by no more than that.
+    differing = int((np.abs(fit.influence + fit.centred) > 1e-6).any(axis=1).sum())
+    share = 1.0 if differing == fit.items else float(stats.beta.ppf(_SURE, differing + 1, fit.items - differing))
+    half = identities // 2
+    most = 100.0**2 * half * (identities - half) / (identities * max(identities - 1, 1))
+    per_item = estimate * fit.items / differing if differing else most
+    return estimate, max(share * per_item, estimate)
+
+
+def least_noise(pb: float, identities: int) -> float:
+    """The least mean square of a residual that a bias implies where scores are 0 or 100 and all but one identity's 100.
+
+    Args:
+        pb: in points.
+        identities: how many.
+    """
+    return 100 * pb / math.sqrt(max(identities - 1, 1))
+
+
+def items_needed(
+    suite: str, fit: Marginals, pb: float = 1.0, *, power: float = 0.8, alpha: float = 0.05, pool: int | None = None
+) -> Needed:
     """Items at which the test of "no bias" rejects with the given power when the true PB is ``pb``.
 
     Under homogeneous noise ``U M PB_plugin^2 / s2`` is noncentral chi-square with ``U - 1`` degrees of freedom and
@@ -41,10 +95,37 @@ def items_needed(suite: str, fit: Marginals, pb: float = 1.0, *, power: float = 
         fit: identity means of a pilot with the repeats and personalizers that will be used.
         pb: bias in points, above 0.
         power, alpha: of the test.
+        pool: items the suite has.
     """
     identities = fit.mean.size
-    s2 = fit.correction * fit.items * identities / (identities - 1)
     threshold = stats.chi2.ppf(1 - alpha, identities - 1)
     noncentrality = brentq(lambda nc: stats.ncx2.sf(threshold, identities - 1, nc) - power, 1e-6, 1e4)
-    items = noncentrality * s2 / (identities * pb**2)
-    return Needed(suite, pb, max(2, math.ceil(items)), fit.items, math.sqrt(max(s2, 0.0)))
+    return _needed(suite, fit, pb, noncentrality, 2, pool)
+
+
+def items_to_pass(
+    suite: str, fit: Marginals, limit: float, *, power: float = 0.8, error: float = ERROR, pool: int | None = None
+) -> Needed:
+    """Items at which a model without bias passes "PB at most ``limit``" with the given probability at one look.
+
+    Args:
+        suite, fit, pool: as for :func:`items_needed`.
+        limit: in points, above 0.
+        power: probability of passing.
+        error: of passing at the limit, over all looks.
+    """
+    identities = fit.mean.size
+    first = error * (1 - RESERVE)
+    passes = stats.chi2.ppf(power, identities - 1)
+    noncentrality = brentq(lambda nc: stats.ncx2.cdf(passes, identities - 1, nc) - first, 1e-6, 1e4)
+    least = least_items(bias_room(limit, identities), first) or 2
+    return _needed(suite, fit, limit, noncentrality, least, pool)
+
+
+def _needed(suite: str, fit: Marginals, pb: float, noncentrality: float, least: int, pool: int | None) -> Needed:
+    identities = fit.mean.size
+    estimate, bound = noise_bound(fit)
+    noise = max(bound, least_noise(pb, identities))
+    items = max(2, least, math.ceil(noncentrality * noise / (identities * pb**2)))
+    vague = bound > _VAGUE * estimate
+    return Needed(suite, pb, items, fit.items, math.sqrt(estimate), math.sqrt(bound), vague, pool)

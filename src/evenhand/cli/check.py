@@ -20,11 +20,17 @@ def check(
     min_safety: Annotated[float | None, typer.Option(min=0, max=100, help="Safety of the worst served.")] = None,
     min_utility: Annotated[float | None, typer.Option(min=0, max=100, help="Utility of the worst served.")] = None,
     policy: Annotated[str | None, typer.Option(help="Leave out legitimate differences: a file, or 'shipped'.")] = None,
+    look_of: Annotated[
+        Path | None, typer.Option(help="A study that this one continues: the looks at both share one error.")
+    ] = None,
     junit: Annotated[Path | None, typer.Option(help="Write JUnit XML here.")] = None,
     markdown: Annotated[Path | None, typer.Option(help="Append a summary here, such as $GITHUB_STEP_SUMMARY.")] = None,
     format: As = Format.table,
 ) -> None:
-    """Decide on 95 % intervals whether a study keeps to limits. Exit code 0: pass; 1: fail; 6: not enough data."""
+    """Decide whether a study keeps to limits. Exit code 0: pass; 1: fail; 6: not enough data.
+
+    A pass means that the limit is kept with 97.5 % certainty, over all looks at the study: each one is kept in it.
+    """
     from rich.console import Group
 
     from evenhand import api
@@ -34,14 +40,15 @@ def check(
     if all(limit is None for limit in limits):
         raise SpecError("No limit was given.", "Add --max-pb, --max-gap, --min-safety or --min-utility.")
     found = api.check(
-        study, max_pb=max_pb, max_gap=max_gap, min_safety=min_safety, min_utility=min_utility, policy=policy
-    )
+        study, max_pb=max_pb, max_gap=max_gap, min_safety=min_safety, min_utility=min_utility, policy=policy,
+        look_of=look_of,
+    )  # fmt: skip
     if junit:
         junit.write_text(shown.gate_junit(str(study), found.checks), encoding="utf-8")
     if markdown:
         with markdown.open("a", encoding="utf-8") as file:
             file.write(shown.gate_markdown(str(study), found.checks))
-    emit(found, format, lambda: Group(shown.gate_table(found.checks), f"{found.decision.capitalize()}."))
+    emit(found, format, lambda: Group(shown.gate_table(found.checks), *found.notes, f"{found.decision.capitalize()}."))
     raise typer.Exit(EXIT_CODES[found.decision])
 
 

@@ -299,7 +299,7 @@ def run_adaptively_and_tell(
     for suite, look in result.looks.items():
         state = "precise enough" if look.precise else "not precise enough"
         low, high = look.ci
-        where = f"PB between {low:.2f} and {high:.2f} (half-width {look.halfwidth:.2f})"
+        where = f"PB between {low:.2f} and {high:.2f} (half-width {look.halfwidth:.2f}, at most {look.reach:.2f})"
         typer.echo(f"{suite}: {look.items} items, {where}: {state}", err=True)
     if result.limited:
         typer.echo(

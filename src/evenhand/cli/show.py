@@ -68,19 +68,31 @@ def compare(
 def plan(
     study: StudyDir,
     pb: Annotated[float, typer.Option(min=0.01, help="Bias to see, in points.")] = 1.0,
-    power: Annotated[float, typer.Option(min=0.5, max=0.99, help="Probability of seeing it.")] = 0.8,
+    power: Annotated[float, typer.Option(min=0.5, max=0.99, help="Probability of seeing it, or of passing.")] = 0.8,
+    to_pass: Annotated[
+        float | None, typer.Option(min=0.01, help="Limit on PB that a model without bias is to pass, in points.")
+    ] = None,
     format: As = Format.table,
 ) -> None:
-    """From a pilot study, say how many items a suite needs for a bias of that size to show."""
+    """From a pilot study, say how many items a suite needs for a bias to show, or for a limit to be passed."""
+    from dataclasses import asdict
+
     from rich.table import Table
 
     from evenhand import api
 
-    needs = api.plan_items(study, pb, power)
-    table = Table("suite", "items needed", "items in the pilot", "spread of a residual")
+    needs = api.plan_items(study, pb, power, to_pass=to_pass)
+    table = Table("suite", "items needed", "items in the pilot", "spread of a residual", "at most", "note")
     for needed in needs:
-        table.add_row(needed.suite, f"{needed.items:,}", str(needed.pilot), f"{needed.spread:.1f} points")
-    emit(needs, format, lambda: table)
+        table.add_row(
+            needed.suite,
+            f"{needed.items:,}",
+            str(needed.pilot),
+            f"{needed.spread:.1f} points",
+            f"{needed.spread_bound:.1f}",
+            needed.note,
+        )
+    emit([{**asdict(n), "note": n.note} for n in needs], format, lambda: table)
 
 
 def register(app: typer.Typer) -> None:

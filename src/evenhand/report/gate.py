@@ -23,8 +23,10 @@ def sentence(check: Check) -> str:
         f"{check.name}{who} is {words.points(check.value)} points, {words.interval(check.ci)}; "
         f"the limit is {check.bound} {check.limit:g}"
     )
-    if check.decision != "not enough data":
-        return f"{text}: {check.decision}."
+    if check.decision == "pass":
+        return f"{text}: pass, with {100 - 100 * check.error[0]:.4g} % certainty."
+    if check.decision == "fail":
+        return f"{text}: fail, with {100 - 100 * check.error[1]:.4g} % certainty."
     if check.reason:
         return f"{text}: not enough data; {check.reason}."
     more = (
@@ -35,11 +37,25 @@ def sentence(check: Check) -> str:
     return f"{text}: not enough data, {more}."
 
 
+def power_sentence(check: Check) -> str:
+    """How likely a study like this one passes which model; "" where its noise is not known."""
+    if check.operating is None:
+        return ""
+    half = "with half of that" if check.bound == "at most" else "half as far from 100"
+    at, halfway, without = (
+        words.probability(p) for p in (check.operating.at_limit, check.operating.halfway, check.operating.without)
+    )
+    return (
+        f"{check.name}: with this much data, a model exactly at {check.limit:g} passes with a probability of at most "
+        f"{at}, one {half} of about {halfway}, a flawless one of about {without}."
+    )
+
+
 def gate_table(checks: Sequence[Check]) -> Group:
     """For the terminal."""
     filled = any(c.bounds for c in checks)
     wide = (_FILLED,) if filled else ()
-    table = Table("check", "limit", "value", "95 % interval", *wide, "decision", "more trials", "who")
+    table = Table("check", "limit", "value", "interval", *wide, "decision", "more trials", "who")
     for c in checks:
         more = f"{c.more_trials:,}" if c.more_trials is not None else ""
         bounds = (words.interval(c.bounds) if c.bounds else "",) if filled else ()
@@ -47,7 +63,13 @@ def gate_table(checks: Sequence[Check]) -> Group:
         table.add_row(
             c.name, limit, words.points(c.value), words.interval(c.ci), *bounds, c.decision, more, Text(c.detail)
         )
-    return Group(table, *(Text(sentence(c)) for c in checks if c.reason))
+    return Group(table, *(Text(line) for line in _said(checks)))
+
+
+def _said(checks: Sequence[Check]) -> list[str]:
+    """What the table cannot: why checks are open, what passing means, and how much the decisions are worth."""
+    said = [sentence(c) for c in checks if c.reason or c.decision == "pass"]
+    return [*said, *(line for line in map(power_sentence, checks) if line)]
 
 
 def gate_markdown(study: str, checks: Sequence[Check]) -> str:
@@ -56,9 +78,9 @@ def gate_markdown(study: str, checks: Sequence[Check]) -> str:
     lines = [
         f"## {_MARKS[verdict(list(checks))]} evenhand: {verdict(list(checks))}",
         "",
-        f"Study `{study.replace('`', '')}`. Decisions are made on 95 % intervals.",
+        f"Study `{study.replace('`', '')}`. Intervals have the error that this look may spend.",
         "",
-        f"| | check | limit | value | 95 % interval |{f' {_FILLED} |' if filled else ''} who | more trials |",
+        f"| | check | limit | value | interval |{f' {_FILLED} |' if filled else ''} who | more trials |",
         f"|---|---|---|---|---|{'---|' if filled else ''}---|---|",
     ]
     for c in checks:
@@ -69,7 +91,7 @@ def gate_markdown(study: str, checks: Sequence[Check]) -> str:
             f"| {_MARKS[c.decision]} | {c.name} | {c.bound} {c.limit:g} | {words.points(c.value)} "
             f"| {words.interval(c.ci)} |{bounds} {who} | {more} |"
         )
-    reasons = [f"- {sentence(c)}".replace("\n", " ") for c in checks if c.reason]
+    reasons = [f"- {line}".replace("\n", " ") for line in _said(checks)]
     return "\n".join([*lines, *([""] if reasons else []), *reasons]) + "\n"
 
 

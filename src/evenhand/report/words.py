@@ -35,6 +35,10 @@ def estimate(found: Estimate) -> str:
     return f"{found.value:.3f} ({found.ci[0]:.3f} to {found.ci[1]:.3f})" if found.n else MISSING
 
 
+def probability(value: float) -> str:
+    return f"{value:.3f}" if 0.001 <= value <= 0.999 else "< 0.001" if value < 0.5 else "> 0.999"
+
+
 def p_value(value: float) -> str:
     if not math.isfinite(value):
         return MISSING

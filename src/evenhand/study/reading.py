@@ -18,6 +18,8 @@ FIXED_META = "fixed"
 CATALOGUES_META = "catalogues"
 # What the model's chat template adds of its own.
 TEMPLATE_META = "template_note"
+# Error of the intervals of a study that stopped by itself; the rest of 5 % went into looking.
+ADAPTIVE_META = "adaptive_alpha"
 
 
 class Reader:
@@ -124,6 +126,16 @@ class Reader:
             FROM trials t JOIN suites s ON s.suite = t.suite
             LEFT JOIN judgements j ON j.trial = t.id AND j.judge = s.judge GROUP BY t.suite"""
         return {suite: (int(without), int(all_)) for suite, without, all_ in self._db.execute(query)}
+
+    def count_scored(self) -> int:
+        """Responses with a score by their suite's judge."""
+        query = """SELECT count(*) FROM trials t JOIN suites s ON s.suite = t.suite
+            JOIN judgements j ON j.trial = t.id AND j.judge = s.judge WHERE j.score IS NOT NULL"""
+        return int(self._value(query) or 0)
+
+    def looks(self) -> list[dict[str, Any]]:
+        """Looks that the gate took, oldest first."""
+        return _dicts(self._db.execute("SELECT * FROM looks ORDER BY id"))
 
     def runs(self) -> list[dict[str, Any]]:
         """All runs, oldest first, with spec, versions and settings decoded."""

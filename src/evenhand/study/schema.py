@@ -20,6 +20,13 @@ CREATE TABLE IF NOT EXISTS replaced AS SELECT * FROM trials WHERE 0;
 """,
     # What items share: the question behind paraphrases.
     5: "ALTER TABLE items ADD COLUMN cluster TEXT NOT NULL DEFAULT '';\n",
+    # Looks that the gate took: data there were, and what was spent on wrongly passing and on wrongly failing.
+    6: """CREATE TABLE IF NOT EXISTS looks (
+  id INTEGER PRIMARY KEY, at REAL NOT NULL, limits TEXT NOT NULL, information REAL NOT NULL,
+  pass_planned REAL NOT NULL, pass_total REAL NOT NULL, pass_error REAL NOT NULL,
+  fail_planned REAL NOT NULL, fail_total REAL NOT NULL, fail_error REAL NOT NULL, follows TEXT NOT NULL
+);
+""",
 }
 
 SCHEMA = """

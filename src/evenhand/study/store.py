@@ -257,6 +257,20 @@ class Store(Reader):
             marked = self._db.execute(f"UPDATE trials SET reasoning = response, response = '' WHERE {where}")  # noqa: S608
         return marked.rowcount
 
+    @property
+    def is_writable(self) -> bool:
+        """Whether something can be written: not where the study lies in a place that is only read."""
+        return self._scratch is None and os.access(self.directory / STORE_FILE, os.W_OK)
+
+    def add_look(self, row: dict[str, Any]) -> None:
+        """A row of the table ``looks``, without its id and time."""
+        columns = {"at": time.time(), **row}
+        with self.transaction():
+            self._db.execute(
+                f"INSERT INTO looks ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})",  # noqa: S608 - own names
+                tuple(columns.values()),
+            )
+
     def set_judge(self, suite: str, judge: str) -> None:
         with self.transaction():
             self._db.execute("UPDATE suites SET judge = ? WHERE suite = ?", (judge, suite))
