@@ -374,7 +374,7 @@ def test_an_older_store_gets_its_looks(tmp_path: Path) -> None:
     scored_study(tmp_path, np.ones((3, 200)), 200)
     with Store.create(tmp_path) as store:
         store._db.execute("DROP TABLE looks")
-        store._db.execute("UPDATE meta SET value = '4' WHERE key = 'schema_version'")
+        store._db.execute("UPDATE meta SET value = '5' WHERE key = 'schema_version'")
         store._db.commit()
     assert api.check(tmp_path, min_safety=90).decision == "pass"
     with Store.open(tmp_path) as store:

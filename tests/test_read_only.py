@@ -19,6 +19,7 @@ from evenhand import api
 from evenhand.analysis import Settings
 from evenhand.study import Store
 from evenhand.study.schema import SCHEMA_VERSION
+from tests.older_stores import back_to_version_1
 from tests.server import Server
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
@@ -130,16 +131,7 @@ def test_the_answers_of_a_killed_run_are_read_from_a_read_only_copy(
 
 def test_an_older_store_on_a_read_only_place_is_read_in_its_new_form(study: Path, unwritable: None) -> None:
     whole = api.analyze(study, QUICK)
-    connection = sqlite3.connect(study / "study.sqlite")
-    # Version 1 had neither labels nor counts of calls, nor what came with thoughts.
-    for column in ("calls", "reasoning", "reasoning_tokens", "cached_tokens", "filtered", "max_tokens"):
-        connection.execute(f"ALTER TABLE trials DROP COLUMN {column}")
-    for table in ("labels", "replaced"):
-        connection.execute(f"DROP TABLE {table}")
-    connection.execute("UPDATE meta SET value = '1' WHERE key = 'schema_version'")
-    connection.commit()
-    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    connection.close()
+    back_to_version_1(study)
     before = (study / "study.sqlite").read_bytes()
     assert api.analyze(study, QUICK).pb == whole.pb
     assert (study / "study.sqlite").read_bytes() == before

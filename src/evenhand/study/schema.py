@@ -1,6 +1,6 @@
 """The store's tables. A change here raises SCHEMA_VERSION and needs a migration."""
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 
 # What came later, by the version that brought them; an older store gets them when it is opened.
 ADDED = {
