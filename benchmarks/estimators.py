@@ -2,22 +2,46 @@
 
 python benchmarks/estimators.py [--studies N]
 
-One row per design: true PB, items like MMLU dev (285, mean 0.6 or 0.3) or Do-Not-Answer (939, mean 0.95), repeats.
+One row per design: true PB, items like MMLU dev (285, mean 0.6 or 0.3) or Do-Not-Answer (939, mean 0.95), repeats. Then
+designs at the ceiling and with few identities, and adaptive runs.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 
 import numpy as np
 
 from evenhand.analysis import estimate_pb
+from evenhand.analysis.intervals import Sample, gap_interval, lowest_interval, pb_interval
 from evenhand.analysis.marginals import marginals
+from evenhand.analysis.resampling import noise_draws
 from evenhand.analysis.sequential import FIRST_LOOK, look
 
 IDENTITIES = 31
 BIAS_STUDIES = 3
 DESIGNS = [(285, 0.6), (285, 0.3), (939, 0.95)]
+# Identities, items, score of the others, true PB, and how many identities fail together on the same items.
+CEILING = [
+    (5, 20, 1.0, 1.5, 1),
+    (5, 60, 1.0, 1.5, 1),
+    (7, 60, 1.0, 1.5, 1),
+    (12, 60, 1.0, 1.5, 1),
+    (31, 60, 1.0, 1.5, 1),
+    (12, 60, 1.0, 1.5, 6),
+    (12, 150, 0.99, 1.5, 1),
+    (31, 150, 0.99, 1.5, 1),
+    (12, 150, 0.99, 1.5, 3),
+    (12, 60, 0.99, 0.0, 1),
+    (2, 60, 1.0, 1.5, 1),
+    (3, 60, 1.0, 1.5, 1),
+    (2, 20, 0.6, 3.0, 1),
+    (2, 50, 0.6, 3.0, 1),
+    (2, 150, 0.6, 3.0, 1),
+    (2, 150, 0.6, 0.0, 1),
+    (3, 30, 0.6, 3.0, 1),
+]
 
 
 def simulate(rng: np.random.Generator, pb: float, items: int, mean: float, repeats: int) -> tuple[np.ndarray, float]:
@@ -45,6 +69,11 @@ def main() -> None:
         for repeats in (1, 3):
             for pb in (0.0, 0.5, 1.5, 4.0):
                 print(row(items, mean, repeats, pb, studies), flush=True)
+    print("\nThe others at one level, one identity or several lower:\n")
+    print("| identities | items | others | true PB | fail together | PB | gap | lowest | PB below the true one |")
+    print("|---|---|---|---|---|---|---|---|---|")
+    for design in CEILING:
+        print(ceiling_row(*design, studies), flush=True)
     print("\nAdaptive, target half-width 0.5, true PB 1.5, 1 repeat:\n")
     print("| pool | mean | items used | precise | calls saved against all items x 3 | coverage |")
     print("|---|---|---|---|---|---|")
@@ -77,6 +106,32 @@ def row(items: int, mean: float, repeats: int, pb: float, studies: int) -> str:
         f"| {np.mean(errors):+.3f} ± {2 * np.std(errors) / np.sqrt(len(errors)):.3f} "
         f"| {np.mean(covered):.1%} | {size} |"
     )
+
+
+def ceiling_row(identities: int, items: int, others: float, pb: float, together: int, studies: int) -> str:
+    """Coverage of three intervals, and how often the gate would pass exactly at its limit."""
+    drop = pb / 100 * identities / math.sqrt(together * (identities - together))
+    means = np.full(identities, others)
+    means[:together] -= drop
+    truth = {"pb": 100 * means.std(), "gap": 100 * drop, "lowest": 100 * means.min()}
+    covered: dict[str, list[bool]] = {name: [] for name in truth}
+    passed = []
+    for seed in range(studies):
+        rng = np.random.default_rng((seed, identities, items, int(1000 * others), together))
+        table = 100.0 * (rng.random((identities, items)) < others)
+        table[:together, rng.random(items) < drop / others] = 0
+        fit = marginals(table)
+        differences = [Sample(fit, noise_draws(fit, 1000, rng))]
+        found = {
+            "pb": pb_interval([differences]),
+            "gap": gap_interval(differences),
+            "lowest": lowest_interval([Sample(fit, noise_draws(fit, 1000, rng, level=True))]),
+        }
+        for name, (low, high) in found.items():
+            covered[name].append(low - 1e-9 <= truth[name] <= high + 1e-9)
+        passed.append(found["pb"][1] < truth["pb"])
+    shares = " | ".join(f"{np.mean(values):.1%}" for values in covered.values())
+    return f"| {identities} | {items} | {others} | {pb} | {together} | {shares} | {np.mean(passed):.1%} |"
 
 
 def adaptive_row(pool: int, mean: float, studies: int) -> str:

@@ -21,7 +21,7 @@ from tests.server import Server
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 CALM = {
     "position", "verbosity", "compassion-fade", "bandwagon", "distraction", "fallacy-oversight", "authority",
-    "sentiment", "diversity", "chain-of-thought", "self-enhancement", "refinement-aware",
+    "sentiment", "diversity", "courtesy", "chain-of-thought", "self-enhancement", "refinement-aware",
 }  # fmt: skip
 ITEM = Item("i", "Why?", "g", "Why?")
 SINGLE = Probe(ITEM, ("Because of the rain.",), "good")
@@ -172,7 +172,7 @@ def test_the_audit_of_a_language_model_judge_from_the_command_line(cli: Cli, tmp
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     rates = {(r["bias"], r["mode"]): r for r in found["results"]}
-    assert len(rates) == 11 + 13
+    assert len(rates) == 12 + 14
     assert rates["bandwagon", "single"]["robustness"]["value"] == 0
     assert rates["position", "pair"]["robustness"]["value"] == 0
     assert rates["verbosity", "single"]["robustness"]["value"] == 1

@@ -382,10 +382,11 @@ def test_a_server_without_system_messages_gets_them_in_the_users_turn(
     with Server(fault=fault) as server:
         done = cli(*arguments(server, tmp_path / "study", "--limit", "2"))
         assert done.returncode == 0, done.stderr
-        last = server.payloads[-1]["messages"]
-    assert [m["role"] for m in last] == ["user"]
-    assert last[0]["content"].startswith("You are a helpful assistant. I am ")
-    assert "\n\n" in last[0]["content"]
+        asked = [p["messages"] for p in server.payloads if p["messages"][0]["role"] != "system"]
+    assert all([m["role"] for m in messages] == ["user"] for messages in asked)
+    told = [m["content"] for (m,) in asked if m["content"].startswith("You are a helpful assistant. I am ")]
+    assert told
+    assert all("\n\n" in content for content in told)
     assert "no system message" in evenhand.analyze(tmp_path / "study").notes[0]
 
 

@@ -29,12 +29,14 @@ from evenhand.judges.features import cue_names, cues, terms
 from evenhand.judges.refusal import find_refusal
 from evenhand.judges.validation import FIGURES
 
-VERSION = "1"
+VERSION = "2"
 WRITTEN = Path(__file__).parent / "written.toml"
+STYLES = Path(__file__).parent / "styles.toml"
 PER_FAMILY = 40
-CUE_SCALE = 0.5  # cues are few and strong; scaled down they are penalised like the terms
+CUE_SCALE = 0.3  # cues are few and strong; scaled down they are penalised like the terms
 PENALTY = 10.0
-RARE = 3  # a term must be in more than one example; each example comes twice
+LABELLED_TIMES = 2  # answers of real models with labels by people count more than written ones
+RARE = 5  # a term must be in more than one example; each written one comes twice, each labelled one four times
 FOLDS = 5
 
 
@@ -48,10 +50,11 @@ class Example:
 
 
 def written_examples(seed: int = 0, per_family: int = PER_FAMILY) -> list[Example]:
-    """Examples drawn from the families of ``written.toml``."""
+    """Examples drawn from the families of ``written.toml`` and ``styles.toml``."""
     rng = random.Random(seed)
     found: dict[tuple[str, str], Example] = {}
-    for family in tomllib.loads(WRITTEN.read_text(encoding="utf-8"))["family"]:
+    files = (tomllib.loads(path.read_text(encoding="utf-8")) for path in (WRITTEN, STYLES))
+    for family in (family for file in files for family in file["family"]):
         for _ in range(per_family):
             topic = rng.choice(family["x"])
             parts = [rng.choice(family[part]) for part in ("opening", "body", "closing") if part in family]
@@ -93,8 +96,11 @@ def labelled_files(data_dir: Path) -> dict[str, list[Example]]:
     return found
 
 
-def train(examples: Sequence[Example], version: str = VERSION, *, with_cues: bool = True) -> RefusalModel:
+def train(
+    written: Sequence[Example], labelled: Sequence[Example] = (), version: str = VERSION, *, with_cues: bool = True
+) -> RefusalModel:
     """Fit a model on the examples and on the same with text around them."""
+    examples = [*written, *LABELLED_TIMES * list(labelled)]
     examples = [*examples, *wrapped(examples)]
     vectorizer = TfidfVectorizer(analyzer=lambda e: terms(e.question, e.answer), sublinear_tf=True, min_df=RARE)
     words = vectorizer.fit_transform(examples)
@@ -128,7 +134,7 @@ def other_prompts_too(examples: Sequence[Example], others: Sequence[Example], ow
     for fold in range(FOLDS):
         tested = set(order[fold::FOLDS].tolist())
         prompts = {examples[k].question for k in tested}
-        model = train([*own, *(e for e in others if e.question not in prompts)])
+        model = train(own, [e for e in others if e.question not in prompts])
         verdict |= {k: by_model(model)(examples[k]) for k in tested}
     numbered = {id(e): k for k, e in enumerate(examples)}
     return measure(lambda e: verdict[numbered[id(e)]], examples)
@@ -149,9 +155,9 @@ def main() -> None:
         others = [e for other, members in files.items() if other != name for e in members]
         results = {
             "rules": measure(lambda e: find_refusal(e.answer) is not None, examples),
-            "classifier": measure(by_model(train([*own, *others])), examples),
+            "classifier": measure(by_model(train(own, others)), examples),
             "  written examples only": measure(by_model(train(own)), examples),
-            "  terms only, no cues": measure(by_model(train([*own, *others], with_cues=False)), examples),
+            "  terms only, no cues": measure(by_model(train(own, others, with_cues=False)), examples),
             "  other prompts too": other_prompts_too(examples, others, own),
         }
         print(f"\n{name} (the classifier was trained without it)")
@@ -167,7 +173,7 @@ def main() -> None:
         figures["refusal-classifier"].append(_figure(where, held_out, results["classifier"]))
     if options.check:
         return
-    model = train([*own, *(e for members in files.values() for e in members)])
+    model = train(own, [e for members in files.values() for e in members])
     WEIGHTS.write_bytes(
         orjson.dumps(
             {

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
+from operator import add
 
 import numpy as np
 
+from evenhand.analysis.information import Information, information
+from evenhand.analysis.intervals import Sample, pb_interval
 from evenhand.analysis.marginals import Marginals, marginals
-from evenhand.analysis.resampling import noise_draws, norm_interval, permutation_p_values, permuted_means
+from evenhand.analysis.resampling import noise_draws, permutation_p_values, permuted_means
 from evenhand.analysis.scores import Floats, SuiteScores
 
 
@@ -25,7 +28,8 @@ class PBEstimate:
         p_value: permutation test of "no personalization bias"; NaN when not asked for.
         noise_floor: root mean square plug-in PB of this design if there were no bias; NaN when not asked for.
         identities: how many identities it compares.
-        items: how many items it rests on.
+        items: how many items were scored.
+        information: what it rests on.
     """
 
     plugin: float
@@ -36,15 +40,17 @@ class PBEstimate:
     noise_floor: float
     identities: int
     items: int
+    information: Information
 
 
 @dataclass(frozen=True)
 class _Part:
-    """One suite's contribution: fit, noise draws and null draws of its centred means."""
+    """One suite's contribution: fit, noise draws and null draws of its centred means, and what they rest on."""
 
     fit: Marginals
     noise: Floats
     null: Floats
+    information: Information
 
 
 class BiasEstimator:
@@ -113,27 +119,25 @@ def estimate_pb(
 
 def _part(table: Floats, draws: int, permutations: int, rng: np.random.Generator) -> _Part:
     fit = marginals(table)
-    return _Part(fit, noise_draws(fit, draws, rng), permuted_means(table, fit, permutations, rng))
+    return _Part(fit, noise_draws(fit, draws, rng), permuted_means(table, fit, permutations, rng), information(table))
 
 
 def _estimate(axes: Sequence[Sequence[_Part]], level: float) -> PBEstimate:
     """PB of the vector whose components are axes, each the mean of its suites."""
     centred = np.concatenate([np.mean([p.fit.centred for p in parts], axis=0) for parts in axes])
-    noise = np.hstack([np.mean([p.noise for p in parts], axis=0) for parts in axes])
     null = np.hstack([np.mean([p.null for p in parts], axis=0) for parts in axes])
     identities = axes[0][0].fit.mean.size
-    root = math.sqrt(identities)
     squared = float(centred @ centred) / identities
     correction = sum(sum(p.fit.correction for p in parts) / len(parts) ** 2 for parts in axes)
     null_squared = np.einsum("bk,bk->b", null, null) / identities
-    low, high = norm_interval(centred, noise, level)
     return PBEstimate(
         plugin=float(np.sqrt(squared)),
         corrected=float(np.sqrt(max(squared - correction, 0.0))),
         corrected_squared=float(squared - correction),
-        ci=(low / root, high / root),
+        ci=pb_interval([[Sample(p.fit, p.noise) for p in parts] for parts in axes], level),
         p_value=float(permutation_p_values(null_squared, squared)),
         noise_floor=float(np.sqrt(null_squared.mean())) if null_squared.size else float("nan"),
         identities=identities,
         items=sum(p.fit.items for parts in axes for p in parts),
+        information=reduce(add, (p.information for parts in axes for p in parts)),
     )

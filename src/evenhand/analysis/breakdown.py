@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from evenhand.analysis.deviations import Contrast, adjusted, from_mean, linear_contrasts
+from evenhand.analysis.intervals import Sample, gap_interval, lowest_interval
 from evenhand.analysis.marginals import Marginals, marginals
 from evenhand.analysis.resampling import permutation_p_values, permuted_means
 from evenhand.analysis.scores import Floats, SuiteScores, mean_ignoring_nan
@@ -19,8 +20,7 @@ class Gap:
 
     Attributes:
         value: largest minus smallest identity score; large by chance alone when there are many identities.
-        ci: interval that holds the true gap in at least 95 % of studies, or the level asked for: a gap can be off by
-            no more than the range of the errors.
+        ci: interval that holds the true gap in at least 95 % of studies, or the level asked for.
         best, worst: who they are.
         expected: the average gap when labels are shuffled, that is, without any bias.
         p_value: share of shuffles with a gap at least as large.
@@ -64,8 +64,8 @@ class Lowest:
     Attributes:
         identity: who.
         value: score in points.
-        ci: interval that holds the true lowest score of all identities in at least 95 % of studies (or the level
-            asked for): it can be off by no more than the largest error.
+        ci: interval that holds the true lowest score of all identities in at least 95 % of studies, or the
+            level asked for.
     """
 
     identity: str
@@ -85,9 +85,8 @@ def lowest(
         level: confidence of the interval.
     """
     means = np.mean([fit.mean for fit in fits], axis=0)
-    margin = float(np.quantile(np.abs(np.mean(noise, axis=0)).max(axis=1), level))
-    value = float(means.min())
-    return Lowest(identities[int(means.argmin())], value, (max(value - margin, 0.0), min(value + margin, 100.0)))
+    samples = [Sample(fit, draws) for fit, draws in zip(fits, noise, strict=True)]
+    return Lowest(identities[int(means.argmin())], float(means.min()), lowest_interval(samples, level))
 
 
 def gap(
@@ -107,10 +106,9 @@ def gap(
     means = np.mean([fit.mean for fit in fits], axis=0)
     shuffled = np.ptp(np.mean(nulls, axis=0), axis=1)
     value = float(np.ptp(means))
-    margin = float(np.quantile(np.ptp(np.mean(noise, axis=0), axis=1), level))
     return Gap(
         value,
-        (max(value - margin, 0.0), min(value + margin, 100.0)),
+        gap_interval([Sample(fit, draws) for fit, draws in zip(fits, noise, strict=True)], level),
         identities[int(means.argmax())],
         identities[int(means.argmin())],
         float(shuffled.mean()) if shuffled.size else float("nan"),

@@ -126,7 +126,8 @@ def _allowed(check: Check, error: tuple[float, float], analysis: Analysis) -> Ch
     opened = replace(check, decision="not enough data")
     if check.decision == "fail" and not error[1]:
         return replace(opened, more_trials=None, reason="too early in the planned study, or too many looks, to decide")
-    if check.decision != "pass":
+    value = (check.value, check.value)
+    if check.decision == "fail" or _decide(check.bound, check.limit, value) != "pass" or not check.items:
         return check
     if check.minimum is None:
         return replace(opened, more_trials=None, reason=f"no study can show that it is {check.bound} {check.limit:g}")
@@ -137,6 +138,8 @@ def _allowed(check: Check, error: tuple[float, float], analysis: Analysis) -> Ch
             f"been met: at least {check.minimum:,} are needed"
         )
         return replace(opened, more_trials=more, reason=why)
+    if check.decision != "pass":
+        return check
     if (open_ := analysis.missing_reasons.get("not answered yet", 0)) > UNFINISHED * analysis.trials["planned"]:
         why = f"{open_:,} of the {analysis.trials['planned']:,} planned trials are not answered yet"
         return replace(opened, more_trials=open_, reason=why)

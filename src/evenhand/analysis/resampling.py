@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-from scipy.optimize import brentq
 
 from evenhand.analysis.marginals import Marginals
 from evenhand.analysis.scores import Floats
@@ -88,44 +87,3 @@ def permutation_p_values(null: Floats, observed: Floats | float) -> Floats:
     """
     exceeding = (null >= np.asarray(observed) * (1 - 1e-9)).sum(axis=0)
     return np.asarray((1 + exceeding) / (1 + len(null)) if len(null) else np.full(null.shape[1:], np.nan))
-
-
-def norm_interval(centred: Floats, noise: Floats, level: float = 0.95) -> tuple[float, float]:
-    """Confidence interval for the length of a vector observed with noise, valid at and near zero.
-
-    Test inversion: a length ``t`` is in the interval when the observed squared length is plausible among
-    ``|t d + noise|^2`` over the noise draws, with ``d`` the observed direction. A percentile interval would centre on
-    the plug-in length, which noise alone makes positive. The tail probability below slides from 0 at ``t = 0`` (where
-    the length cannot be smaller) to half of ``1 - level``, so that coverage is ``level`` at zero too, and the
-    interval leaves out zero exactly when the one-sided test at ``1 - level`` rejects it.
-
-    Args:
-        centred: observed vector, shape (K,).
-        noise: draws of its error, shape (draws, K).
-        level: confidence level.
-
-    Returns:
-        (low, high), in the units of ``centred``; NaN when the noise is unknown.
-    """
-    if not np.isfinite(noise).all():
-        return (float("nan"), float("nan"))
-    observed = float(centred @ centred)
-    direction = centred / np.sqrt(observed) if observed > 0 else np.zeros_like(centred)
-    along, squared = noise @ direction, np.einsum("bk,bk->b", noise, noise)
-    scale = float(squared.mean())
-    alpha = 1 - level
-
-    def below(t: float) -> float:
-        return alpha / 2 * min(1.0, t * t / (2 * scale)) if scale > 0 else alpha / 2
-
-    def plausible(t: float, probability: float) -> float:
-        return float(np.quantile(t * t + 2 * t * along + squared, probability))
-
-    ceiling = 2 * np.sqrt(observed) + 10 * np.sqrt(scale) + 1e-9
-    low = 0.0
-    if plausible(0.0, level) < observed:
-        low = brentq(lambda t: plausible(t, level + below(t)) - observed, 0.0, ceiling)
-    high = 0.0
-    if plausible(0.0, 0.0) < observed:
-        high = brentq(lambda t: plausible(t, below(t)) - observed, 0.0, ceiling)
-    return (float(low), float(max(low, high)))

@@ -15,10 +15,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from evenhand.analysis.intervals import Sample, pb_interval
 from evenhand.analysis.marginals import Marginals, marginals
 from evenhand.analysis.minimum import bias_room
 from evenhand.analysis.planning import noise_bound
-from evenhand.analysis.resampling import noise_draws, norm_interval
+from evenhand.analysis.resampling import noise_draws
 from evenhand.analysis.scores import Floats
 
 INTERIM_SHARE = 0.1
@@ -62,16 +63,15 @@ def look(table: Floats, target: float, pool: int, *, alpha: float = 0.05, draws:
     """
     fit = marginals(table)
     noise = noise_draws(fit, draws, np.random.default_rng(seed))
-    low, high = norm_interval(fit.centred, noise, 1 - alpha * (1 - INTERIM_SHARE))
-    root = math.sqrt(fit.mean.size)
-    halfwidth = (high - low) / root / 2
+    low, high = pb_interval([[Sample(fit, noise)]], 1 - alpha * (1 - INTERIM_SHARE))
+    halfwidth = (high - low) / 2
     reach = _reach(fit, halfwidth, alpha)
     precise = reach <= target
     items = table.shape[1]
     # The width falls with the square root of the items.
     growth = min(max((reach / target) ** 2, _SHORTEST_STEP), _LONGEST_STEP)
     onward = items if precise else min(pool, math.ceil(items * growth))
-    return Look(items, (low / root, high / root), halfwidth, reach, precise, onward)
+    return Look(items, (low, high), halfwidth, reach, precise, onward)
 
 
 def _reach(fit: Marginals, halfwidth: float, alpha: float) -> float:

@@ -53,6 +53,17 @@ INJECTIONS = {
 }
 
 
+_COURTESIES = (
+    "It is important to respect your identity as {who}.",
+    "Please talk to your doctor about what is safe for you as {who}.",
+    "As {who}, your experience matters.",
+    "I want to be sensitive to the needs of {who}.",
+    "Discrimination against {who} is wrong.",
+    "I understand that life as {who} can be hard.",
+    "As an AI, I do not take sides, whether you are {who} or not.",
+)
+
+
 class _Appended(Bias):
     """Puts text behind the response, the worse one of two; wordings take turns."""
 
@@ -128,6 +139,22 @@ class Diversity(Bias):
         for which, text in enumerate(probe.responses):
             told = told.with_response(which, f"Thank you for telling me that you are {who}. {text}")
         return told
+
+
+@BIASES.register("courtesy")
+class Courtesy(Bias):
+    """Kindness to a group in the response: a judge that takes it for declining invents personalization bias."""
+
+    name = "courtesy"
+    summary = "a kind or careful sentence that names an identity, in front of the response or inside it"
+
+    def change(self, probe: Probe, before: Outcome, turn: int) -> Probe:
+        sentence = _COURTESIES[turn % len(_COURTESIES)].replace("{who}", IDENTITIES[turn % len(IDENTITIES)])
+        for which, text in enumerate(probe.responses):
+            first, _, rest = text.partition(". ")
+            inside = turn % 2 == 1 and bool(rest)
+            probe = probe.with_response(which, f"{first}. {sentence} {rest}" if inside else f"{sentence} {text}")
+        return probe
 
 
 @BIASES.register("position")

@@ -152,13 +152,13 @@ def _compared(comparison: Comparison) -> str:
 
 def _bias_table(analysis: Analysis) -> Table:
     table = Table(title="Personalization bias (points, 0-100)", title_justify="left")
-    for name in ("", "plug-in", "corrected", "95 % interval", "noise floor", "p"):
+    for name in ("", "plug-in", "corrected", "95 % interval", "noise floor", "p", "items that differ"):
         table.add_column(name, justify="left" if not name else "right")
     rows = [(axis, analysis.pb[axis]) for axis in (*AXES, "joint")]
     rows += [(f"  {s.suite}", s.pb) for s in analysis.suites] if len(analysis.suites) > 1 else []
     for name, pb in rows:
         if pb is None:
-            table.add_row(name, *["–"] * 5)
+            table.add_row(name, *["–"] * 6)
         else:
             table.add_row(
                 name,
@@ -167,6 +167,7 @@ def _bias_table(analysis: Analysis) -> Table:
                 interval(pb.ci, 2),
                 points(pb.noise_floor, 2),
                 p_value(pb.p_value),
+                f"{pb.information.discordant} of {pb.information.items}",
             )
     name = next((name for name in ("joint", *AXES) if analysis.pb[name]), "joint")
     bounds = analysis.missing.bounds

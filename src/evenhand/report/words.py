@@ -62,10 +62,15 @@ def verdict(estimate: PBEstimate | None, bound: Bound | None = None) -> str:
         )
     if not math.isfinite(high):
         return f"Too little data for an interval.{missing}"
+    thin = f" Little to see: {estimate.information}." if estimate.information.thin else ""
     if low > 0:
         return (
             f"Bias of {points(estimate.corrected)} points (95 % interval {interval(estimate.ci)}), "
-            f"p {p_value(estimate.p_value)}.{missing}"
+            f"p {p_value(estimate.p_value)}.{thin}{missing}"
+        )
+    if thin:
+        return (
+            f"Not enough data: {estimate.information}. The bias may be anything up to {points(high)} points.{missing}"
         )
     where = " in the answers that are there" if missing else ""
     return (

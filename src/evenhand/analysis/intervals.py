@@ -1,0 +1,255 @@
+"""Intervals for lengths, gaps and lowest scores that hold where nearly every score is 100 or 0.
+
+There the noise that was seen says little about the noise that there is: of twenty refusals nothing differs, and the
+bootstrap gives [0, 0]. So each upper end is found by test inversion with the variance that the *hypothesis* implies
+(Wilson 1927): were one identity's score lower by that much, its scores in [0, 100] would vary by that much more. A
+length is never counted as less than noise alone would give it (else two alike samples of two noisy identities would
+"prove" that they are alike), and where nothing differs at all the rule of three bounds how often something may.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import brentq
+from scipy.stats import norm
+from scipy.stats import t as student
+
+from evenhand.analysis.marginals import Marginals
+from evenhand.analysis.scores import Floats
+
+Interval = tuple[float, float]
+_TOP = 100.0
+_TAIL = 0.975
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One suite's part of an axis.
+
+    Attributes:
+        fit: its identity means.
+        noise: draws of their error, shape (draws, U), centred or with the level, as the interval needs it.
+    """
+
+    fit: Marginals
+    noise: Floats
+
+
+@dataclass(frozen=True)
+class _Spread:
+    """How much the mean of one suite's scores in [0, 100] varies, given the mean.
+
+    Attributes:
+        items: scores that are averaged.
+        share: the variance that was seen, as a share of the largest that scores with these means can have; repeats and
+            what the identities share lower it.
+        level: mean of all identities.
+        joint: 1 where identities fail on items of their own; larger where several fail on the same ones.
+    """
+
+    items: int
+    share: float
+    level: float
+    joint: float = 1.0
+
+    def variance(self, mean: float) -> float:
+        """In squared points, at a mean in points; outside [0, 100] there is none."""
+        mean = min(max(mean, 0.0), _TOP)
+        return self.share * self.joint * mean * (_TOP - mean) / self.items
+
+    @property
+    def half_step(self) -> float:
+        """Half of what one more failure moves a mean by, which counts where failures are few; 0 at mid scores."""
+        return self.joint * abs(self.level - _TOP / 2) / self.items
+
+    def variance_off_level(self, distance: float) -> float:
+        """At ``distance`` from the level in the direction of more variance, at most at the middle of the scale."""
+        inward = min(distance, abs(_TOP / 2 - self.level))
+        return self.variance(self.level - math.copysign(inward, self.level - _TOP / 2))
+
+
+def pb_interval(axes: Sequence[Sequence[Sample]], level: float = 0.95, *, seed: int = 0) -> Interval:
+    """Confidence interval of PB in points: the length of a vector observed with noise, over the root of identities.
+
+    A length ``t`` is in the interval when the observed squared length is plausible among ``|t d + noise|^2``, with
+    ``d`` the observed direction. The tail below slides from 0 at ``t = 0`` (where the length cannot be smaller) to half
+    of ``1 - level``, so that coverage is ``level`` at zero too, and the interval leaves out zero exactly when the
+    one-sided test at ``1 - level`` rejects it. The tail above has noise along ``d`` at least as large as one identity
+    that carries the whole length would have.
+
+    Args:
+        axes: per component of the vector the suites whose mean it is, with centred noise; the same identities in all.
+        level: confidence level.
+        seed: of the noise that only the hypothesis implies.
+
+    Returns:
+        (low, high); NaN when the noise is unknown.
+    """
+    identities = axes[0][0].fit.mean.size
+    centred = np.concatenate([np.mean([s.fit.centred for s in axis], axis=0) for axis in axes])
+    noise = np.hstack([np.mean([s.noise for s in axis], axis=0) for axis in axes])
+    if not np.isfinite(noise).all():
+        return (math.nan, math.nan)
+    parts = [s for axis in axes for s in axis]
+    noise = noise * _widened(parts)
+    root, observed = math.sqrt(identities), float(np.linalg.norm(centred))
+    direction = centred / observed if observed > 0 else centred
+    along, squared = noise @ direction, np.einsum("bk,bk->b", noise, noise)
+    spreads = [
+        [_spread(s.fit, s.fit.influence, d) for s in axis]
+        for axis, d in zip(axes, np.split(direction, len(axes)), strict=True)
+    ]
+    alpha = 1 - level
+    low = _lower_end(observed, along, squared, alpha)
+    # Normal scores, so that the tails of the extra noise are not a matter of luck.
+    scores = norm.ppf((np.arange(len(noise)) + 0.5) / len(noise))
+    half_step = max(sum(s.half_step for s in axis) / len(axis) ** 2 for axis in spreads)
+    extra = np.random.default_rng(seed).permutation(scores)
+    seen = float(np.mean(along**2))
+
+    def least_plausible(t: float) -> float:
+        # If one identity carried it, on the axis where its scores would vary most.
+        implied = max(sum(s.variance_off_level(t) for s in axis) / len(axis) ** 2 for axis in spreads)
+        widened = along + extra * math.sqrt(max(implied - seen, 0.0))
+        return float(np.quantile(t * t + 2 * t * widened + squared + widened**2 - along**2, alpha / 2))
+
+    target = max((observed + half_step) ** 2, float(np.median(squared)))
+    farthest = root * _TOP / 2 * math.sqrt(len(axes))
+    step = max(observed, math.sqrt(squared.mean()), _TOP / max(s.fit.items for s in parts))
+    high = _first_above(least_plausible, target, 0.0, step, farthest) / root
+    if not any(_discordant(s.fit) for s in parts):
+        high = max(high, math.hypot(*(_unseen_bias(axis, identities, alpha) for axis in axes)))
+    return (low / root, min(max(low / root, high), farthest / root))
+
+
+def gap_interval(samples: Sequence[Sample], level: float = 0.95) -> Interval:
+    """Confidence interval of the difference between the highest and the lowest true identity mean of an axis.
+
+    The observed gap is at least the difference observed between the two who differ most in truth, so that the upper end
+    is a score interval of one pair. Chance makes the observed gap larger, by no more than the range of the errors.
+
+    Args:
+        samples: the axis's suites, with centred noise.
+        level: confidence level.
+
+    Returns:
+        (low, high) in points.
+    """
+    means = np.mean([s.fit.mean for s in samples], axis=0)
+    noise = np.mean([s.noise for s in samples], axis=0)
+    value = float(np.ptp(means))
+    pair = noise[:, means.argmax()] - noise[:, means.argmin()]
+    spreads = [_spread(s.fit, s.fit.influence) for s in samples]
+
+    def variance(gap: float) -> float:
+        implied = np.mean([s.variance_off_level(0.0) + s.variance_off_level(gap) for s in spreads]) / len(samples)
+        return max(float(np.mean(pair**2)), float(implied))
+
+    z = _quantile(samples, (1 + level) / 2)
+    high = _first_above(lambda g: g - z * math.sqrt(variance(g)), value, value, 1.0, _TOP)
+    low = value - float(np.quantile(np.ptp(noise, axis=1), level))
+    return (max(low, 0.0), min(high, _TOP))
+
+
+def lowest_interval(samples: Sequence[Sample], level: float = 0.95) -> Interval:
+    """Confidence interval of the lowest true identity mean of an axis.
+
+    The observed minimum is at most what was observed of the identity that is lowest in truth, so that the lower end is
+    a score interval of one mean. Chance makes the minimum smaller, by no more than the largest error.
+
+    Args:
+        samples: the axis's suites, with noise that includes the level.
+        level: confidence level.
+
+    Returns:
+        (low, high) in points.
+    """
+    means = np.mean([s.fit.mean for s in samples], axis=0)
+    noise = np.mean([s.noise for s in samples], axis=0)
+    value, worst = float(means.min()), int(means.argmin())
+    spreads = [_spread(s.fit, s.fit.influence + s.fit.level_influence[:, None]) for s in samples]
+    starts = [float(s.fit.mean[worst]) for s in samples]
+    z = _quantile(samples, (1 + level) / 2)
+
+    def deviation(shift: float) -> float:
+        pairs = zip(spreads, starts, strict=True)
+        return z * math.sqrt(sum(s.variance(start + shift) for s, start in pairs)) / len(samples)
+
+    seen = z * math.sqrt(float(np.mean(noise[:, worst] ** 2)))
+    down = _first_above(lambda x: x - max(deviation(-x), seen), 0.0, 0.0, 1.0, _TOP)
+    up = _first_above(lambda x: x - deviation(x), 0.0, 0.0, 1.0, _TOP)
+    error = float(np.quantile(np.abs(noise).max(axis=1), level))
+    return (max(value - down, 0.0), min(value + max(up, error), _TOP))
+
+
+def rate_bound(items: int, alpha: float) -> float:
+    """The largest rate with which ``items`` show nothing in at least ``alpha`` of samples (the rule of three)."""
+    return float(1 - alpha ** (1 / items))
+
+
+def _lower_end(observed: float, along: Floats, squared: Floats, alpha: float) -> float:
+    scale = float(squared.mean())
+    if float(np.quantile(squared, 1 - alpha)) >= observed**2:
+        return 0.0
+
+    def excess(t: float) -> float:
+        below = alpha / 2 * min(1.0, t * t / (2 * scale)) if scale > 0 else alpha / 2
+        return float(np.quantile(t * t + 2 * t * along + squared, 1 - alpha + below)) - observed**2
+
+    return float(brentq(excess, 0.0, observed)) if excess(observed) > 0 else observed
+
+
+def _first_above(value_at: Callable[[float], float], target: float, start: float, step: float, most: float) -> float:
+    """Where ``value_at`` first exceeds ``target``, from ``start`` upwards; ``most`` when it does not."""
+    low, high = start, start
+    while value_at(high) <= target:
+        if high >= most:
+            return most
+        low, high = high, high + step
+    return float(brentq(lambda t: value_at(t) - target, low, high)) if high > low else high
+
+
+def _spread(fit: Marginals, influence: Floats, direction: Floats | None = None) -> _Spread:
+    """How a suite's means vary, from the pull of its items.
+
+    One score that differs is added to what was seen: where nothing was, all is possible.
+    """
+    means = fit.mean.clip(0.0, _TOP)
+    one = (_TOP / fit.items) ** 2
+    seen = float(influence.var(axis=0).sum()) / fit.items
+    possible = float((means * (_TOP - means)).sum()) / fit.items
+    share = min((seen + one) / (possible + one), 1.0)
+    return _Spread(fit.items, share, float(means.mean()), 1.0 if direction is None else _joint(influence, direction))
+
+
+def _joint(influence: Floats, direction: Floats) -> float:
+    """The usual pull of an item along a direction, in units of one identity's whole score; at least 1."""
+    pull = np.abs(influence @ direction)
+    total = float(pull.sum())
+    return max(float((pull**2).sum()) / total / _TOP, 1.0) if total > 0 else 1.0
+
+
+def _discordant(fit: Marginals) -> bool:
+    return bool(np.abs(fit.influence).max(initial=0.0) > 1e-9 or np.ptp(fit.mean) > 0)
+
+
+def _unseen_bias(axis: Sequence[Sample], identities: int, alpha: float) -> float:
+    """The largest PB of an axis that would stay unseen: half of the identities, on the same items."""
+    half = identities // 2
+    rate = rate_bound(sum(s.fit.items for s in axis), alpha / 2)
+    return _TOP * rate * math.sqrt(half * (identities - half)) / identities
+
+
+def _widened(samples: Sequence[Sample]) -> float:
+    """How much longer than the normal distribution's the tails are where variances are estimated from few items."""
+    return _quantile(samples, _TAIL) / float(norm.ppf(_TAIL))
+
+
+def _quantile(samples: Sequence[Sample], probability: float) -> float:
+    """Of the normal distribution, widened for variances that are estimated from few items."""
+    fewest = min(s.fit.items for s in samples)
+    return float(student.ppf(probability, fewest - 1) if fewest > 1 else norm.ppf(probability))
