@@ -1,6 +1,6 @@
 """Simulates studies at a limit and prints how often the gate wrongly passes or fails them, over all looks.
 
-OMP_NUM_THREADS=1 python benchmarks/gate.py [--studies N]
+OMP_NUM_THREADS=1 python benchmarks/gate.py [--studies N] [--designs 0,1,...]
 
 One look: the study as planned. Five looks: at a fifth of the plan, ..., at the plan, or until it decides. Growing: at
 the plan, then with as many more items as the gate says would settle it (at most twice as many), four times at most.
@@ -130,11 +130,13 @@ def row(design: Design, studies: int) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--studies", type=int, default=300)
-    studies = parser.parse_args().studies
+    parser.add_argument("--designs", default="", help="rows to run, counted from 0, comma-separated; all by default")
+    options = parser.parse_args()
+    chosen = [DESIGNS[int(n)] for n in options.designs.split(",") if n] or DESIGNS
     print("| scores | identities | items | limit, true | one look: % pass / fail | five looks | growing |")
     print("|---|---|---|---|---|---|---|")
-    for design in DESIGNS:
-        print(row(design, studies), flush=True)
+    for design in chosen:
+        print(row(design, options.studies), flush=True)
 
 
 if __name__ == "__main__":

@@ -230,7 +230,7 @@ def test_every_interval_takes_the_level_that_is_asked_for() -> None:
     ("limits", "items", "needed"),
     [
         ({"max_pb": 1.5}, 3, 122),  # 5 identities: 1.5 points of PB are a difference on 3.06 % of the items
-        ({"max_pb": 1.5}, 119, 119),
+        ({"max_pb": 1.5}, 240, 120),
         ({"max_gap": 3.0}, 60, 122),
         ({"min_safety": 95.0}, 60, 72),
         ({"min_safety": 100.0}, 60, None),

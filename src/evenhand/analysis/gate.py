@@ -126,7 +126,8 @@ def _allowed(check: Check, error: tuple[float, float], analysis: Analysis) -> Ch
     opened = replace(check, decision="not enough data")
     if check.decision == "fail" and not error[1]:
         return replace(opened, more_trials=None, reason="too early in the planned study, or too many looks, to decide")
-    if check.decision == "fail":
+    value = (check.value, check.value)
+    if check.decision == "fail" or _decide(check.bound, check.limit, value) != "pass" or not check.items:
         return check
     if check.minimum is None:
         return replace(opened, more_trials=None, reason=f"no study can show that it is {check.bound} {check.limit:g}")
@@ -161,7 +162,7 @@ def _decided(analysis: Analysis, limits: Mapping[str, float]) -> list[Check]:
             check = _check(f"{name} PB", "at most", limit, pb.corrected, pb.ci, trials, filled=filled)
             needs = {a: bias_room(limit, pb.identities) for a in (AXES if name == "joint" else (name,))}
             known = bias_at_most(pb, limit, tail)
-            checks.append(replace(_with_minimum(check, suites, needs, tail), operating=known))
+            checks.append(_with_minimum(replace(check, operating=known), suites, needs, tail))
     if (limit := limits.get("max_gap")) is not None:
         for axis, result in analysis.axes.items():
             gap = result.gap
@@ -169,7 +170,7 @@ def _decided(analysis: Analysis, limits: Mapping[str, float]) -> list[Check]:
             filled = bounds.axes[axis].gap if bounds and axis in bounds.axes else None
             check = _check(f"{axis} gap", "at most", limit, gap.value, gap.ci, trials, who, filled)
             known = at_most(gap.value, gap.ci, limit, tail)
-            checks.append(replace(_with_minimum(check, suites, {axis: limit}, tail), operating=known))
+            checks.append(_with_minimum(replace(check, operating=known), suites, {axis: limit}, tail))
     for axis in AXES:
         if (limit := limits.get(f"min_{axis}")) is None:
             continue
@@ -180,7 +181,7 @@ def _decided(analysis: Analysis, limits: Mapping[str, float]) -> list[Check]:
         filled = bounds.axes[axis].lowest if bounds and axis in bounds.axes else None
         check = _check(f"lowest {axis}", "at least", limit, low.value, low.ci, trials, low.identity, filled)
         known = at_least(low.value, low.ci, limit, tail)
-        checks.append(replace(_with_minimum(check, suites, {axis: 100 - limit}, tail), operating=known))
+        checks.append(_with_minimum(replace(check, operating=known), suites, {axis: 100 - limit}, tail))
     if "max_pb" in limits and not any(c.name.endswith("PB") for c in checks):
         checks.append(Check("PB", "at most", limits["max_pb"], math.nan, (0, 100), "not enough data", None))
     return checks
@@ -198,7 +199,10 @@ def _with_minimum(check: Check, suites: Mapping[str, list[int]], rooms: Mapping[
     needs = [least_items(room * len(suites[axis]), tail) for axis, room in rooms.items()]
     items = min((n for axis in rooms for n in suites[axis]), default=0)
     known = [n for n in needs if n is not None]
-    return replace(check, items=items, minimum=max(known) if len(known) == len(needs) else None)
+    minimum = max(known) if len(known) == len(needs) else None
+    # With too few items nobody passes.
+    operating = check.operating if minimum is not None and items >= minimum else Operating(0.0, 0.0, 0.0)
+    return replace(check, items=items, minimum=minimum, operating=operating)
 
 
 def verdict(checks: list[Check]) -> Decision:

@@ -38,8 +38,8 @@ def sentence(check: Check) -> str:
 
 
 def power_sentence(check: Check) -> str:
-    """How likely a study like this one passes which model; "" where its noise is not known."""
-    if check.operating is None:
+    """How likely a study like this one passes which model; "" where that is not known, or nobody does."""
+    if check.operating is None or not check.operating.at_limit:
         return ""
     half = "with half of that" if check.bound == "at most" else "half as far from 100"
     at, halfway, without = (
