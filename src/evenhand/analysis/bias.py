@@ -26,7 +26,8 @@ class PBEstimate:
         corrected: the square root of ``corrected_squared``, 0 where that is negative.
         corrected_squared: plug-in squared minus what noise adds to it; unbiased, can be negative.
         ci: 95 % interval of PB.
-        p_value: test of "no personalization bias", at most 0.05 exactly when ``ci`` leaves out 0; NaN when not asked for.
+        p_value: test of "no personalization bias", at most 0.05 exactly when ``ci`` leaves out 0; NaN when not asked
+            for.
         noise_floor: root mean square plug-in PB of this design if there were no bias; NaN when not asked for.
         identities: how many identities it compares.
         items: how many items were scored.

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
-from evenhand.analysis.deviations import Contrast, adjusted, from_mean, linear_contrasts
+from evenhand.analysis.deviations import Contrast, Differences, deviations, from_mean, judged, linear_contrasts
 from evenhand.analysis.intervals import Sample, gap_interval, lowest_interval
 from evenhand.analysis.marginals import Marginals, marginals
-from evenhand.analysis.resampling import permutation_p_values, permuted_means
+from evenhand.analysis.resampling import noise_draws, permutation_p_values
 from evenhand.analysis.scores import Floats, SuiteScores, mean_ignoring_nan
+
+# Adjusted p below which an identity is taken to deviate.
+_FLAGGED = 0.05
 
 
 @dataclass(frozen=True)
@@ -23,7 +26,7 @@ class Gap:
         ci: interval that holds the true gap in at least 95 % of studies.
         best, worst: who they are.
         expected: the average gap when labels are shuffled, that is, without any bias.
-        p_value: share of shuffles with a gap at least as large.
+        p_value: share of draws of noise with a gap at least as large; above 0.05 where ``ci`` reaches 0.
     """
 
     value: float
@@ -44,7 +47,7 @@ class GroupTable:
         items: items per group.
         scores: mean scores in points, shape (identities, groups), NaN where nothing was scored.
         deviations: group -> identity -> contrast against the mean of all identities within the group; q-values are
-            corrected over all identities and groups of the suite. Groups with fewer than two items have none.
+            adjusted over all identities and groups of the suite. Groups with fewer than two items have none.
         p_value: test of "identities differ alike in every group" (items shuffled between groups); NaN with one group.
     """
 
@@ -92,6 +95,7 @@ def gap(identities: Sequence[str], fits: Sequence[Marginals], nulls: Sequence[Fl
         identities: names, the columns of ``nulls`` and ``noise``.
         fits, nulls, noise: one per suite: means, draws under shuffled labels, draws of the error.
     """
+    error = np.ptp(np.mean(noise, axis=0), axis=1)
     means = np.mean([fit.mean for fit in fits], axis=0)
     shuffled = np.ptp(np.mean(nulls, axis=0), axis=1)
     value = float(np.ptp(means))
@@ -101,36 +105,63 @@ def gap(identities: Sequence[str], fits: Sequence[Marginals], nulls: Sequence[Fl
         identities[int(means.argmax())],
         identities[int(means.argmin())],
         float(shuffled.mean()) if shuffled.size else float("nan"),
-        float(permutation_p_values(shuffled, value)),
+        float(permutation_p_values(error, value)),
     )
 
 
+@dataclass(frozen=True)
+class Categories:
+    """Categories against the identities that are treated alike.
+
+    Attributes:
+        effects: category -> its mean against the reference, adjusted over categories.
+        apart: identities that deviate while no other of their category does so in the same direction. They speak for
+            themselves only: they count neither for their category nor for the reference, unless they are all of it.
+    """
+
+    effects: dict[str, Contrast]
+    apart: tuple[str, ...]
+
+
 def categories(
-    members: Mapping[str, str], identities: Sequence[str], fits: Sequence[Marginals], nulls: Sequence[Floats]
-) -> dict[str, Contrast]:
-    """Each category's mean against the mean of all identities.
+    members: Mapping[str, str], identities: Sequence[str], fits: Sequence[Marginals], noise: Sequence[Floats]
+) -> Categories:
+    """Each category's mean against the mean of the identities that do not deviate (of all, if most do).
+
+    One identity that deviates would drag the mean of all, and with it every other category.
 
     Args:
         members: identity -> category.
         identities: rows of the fits.
-        fits, nulls: per suite of the axis.
+        fits, noise: per suite of the axis, as for :func:`evenhand.analysis.deviations.from_mean`.
     """
-    names = list(dict.fromkeys(members[i] for i in identities))
-    weights = np.array([[members[i] == name for i in identities] for name in names], dtype=float)
-    weights /= weights.sum(axis=1, keepdims=True)
-    found = linear_contrasts(weights - 1 / len(identities), fits, nulls)
-    return dict(zip(names, found, strict=True))
+    alone = from_mean(fits, noise)
+    side = np.array([np.sign(c.value) if c.q_value < _FLAGGED else 0.0 for c in alone])
+    category = np.array([members[i] for i in identities])
+    usual = side == 0 if 2 * (side == 0).sum() >= side.size else np.ones(side.size, dtype=bool)
+    single = np.array([s != 0 and (side[category == c] == s).sum() == 1 for s, c in zip(side, category, strict=True)])
+    names, weights = list(dict.fromkeys(category.tolist())), []
+    for name in names:
+        own = category == name
+        carriers = own & ~single if (own & ~single).any() else own
+        weights.append(carriers / carriers.sum() - usual / usual.sum())
+    apart = single & np.array([(category == c).sum() > 1 for c in category])
+    found = linear_contrasts(np.array(weights), fits, noise)
+    return Categories(
+        dict(zip(names, found, strict=True)),
+        tuple(n for n, is_apart in zip(identities, apart, strict=True) if is_apart),
+    )
 
 
 def additivity(
-    parts: Mapping[str, Sequence[str]], identities: Sequence[str], fits: Sequence[Marginals], nulls: Sequence[Floats]
+    parts: Mapping[str, Sequence[str]], identities: Sequence[str], fits: Sequence[Marginals], noise: Sequence[Floats]
 ) -> dict[str, Contrast]:
     """Each intersection's deviation minus the sum of its parts' deviations; 0 when the parts simply add up.
 
     Args:
         parts: intersection -> names of its parts; those whose parts are not all in the study are left out.
         identities: rows of the fits.
-        fits, nulls: per suite of the axis.
+        fits, noise: per suite of the axis.
     """
     row = {name: n for n, name in enumerate(identities)}
     usable = [name for name, members in parts.items() if name in row and members and all(m in row for m in members)]
@@ -138,10 +169,10 @@ def additivity(
         return {}
     deviation = np.eye(len(identities)) - 1 / len(identities)
     weights = np.array([deviation[row[n]] - sum(deviation[row[m]] for m in parts[n]) for n in usable])
-    return dict(zip(usable, linear_contrasts(weights, fits, nulls), strict=True))
+    return dict(zip(usable, linear_contrasts(weights, fits, noise), strict=True))
 
 
-def by_group(table: SuiteScores, *, permutations: int = 1000, seed: int = 0) -> GroupTable:
+def by_group(table: SuiteScores, *, draws: int = 2000, permutations: int = 1000, seed: int = 0) -> GroupTable:
     """Scores by item group, with a test of the identity x group interaction.
 
     Each item's pattern of differences stays whole while items are shuffled between groups, so that a difference that
@@ -157,16 +188,16 @@ def by_group(table: SuiteScores, *, permutations: int = 1000, seed: int = 0) -> 
         tuple(names),
         tuple(np.bincount(code, minlength=len(names)).tolist()),
         scores,
-        _group_deviations(table, names, permutations, seed),
+        _group_deviations(table, names, draws, seed),
         _interaction(y, code, len(names), permutations, np.random.default_rng(seed)),
     )
 
 
 def _group_deviations(
-    table: SuiteScores, groups: Sequence[str], permutations: int, seed: int
+    table: SuiteScores, groups: Sequence[str], draws: int, seed: int
 ) -> dict[str, dict[str, Contrast]]:
     rng = np.random.default_rng(seed)
-    found: dict[str, list[Contrast]] = {}
+    found: dict[str, Differences] = {}
     for group in groups:
         y = table.select_items(np.array([g == group for g in table.groups])).y
         try:
@@ -174,11 +205,11 @@ def _group_deviations(
         except ValueError:  # holes leave some identity without a common item
             continue
         if fit.items >= 2:
-            found[group] = from_mean([fit], [permuted_means(y, fit, permutations, rng)])
-    q = iter(adjusted(np.array([c.p_value for contrasts in found.values() for c in contrasts])))
+            found[group] = deviations([fit], [noise_draws(fit, draws, rng)])
+    contrasts = judged(list(found.values())) if found else []
     return {
-        group: {name: replace(c, q_value=float(next(q))) for name, c in zip(table.identities, contrasts, strict=True)}
-        for group, contrasts in found.items()
+        group: dict(zip(table.identities, members, strict=True))
+        for group, members in zip(found, contrasts, strict=True)
     }
 
 

@@ -80,8 +80,8 @@ def pb_interval(axes: Sequence[Sequence[Sample]], level: float = 0.95, *, seed: 
     A length ``t`` is in the interval when the observed squared length is plausible among ``|t d + noise|^2``, with
     ``d`` the observed direction. The tail below slides from 0 at ``t = 0`` (where the length cannot be smaller) to half
     of ``1 - level``, so that coverage is ``level`` at zero too, and the interval leaves out zero exactly when
-    :func:`no_bias_test` rejects it at ``1 - level``. The tail above has noise along ``d`` at least as large as one identity
-    that carries the whole length would have.
+    :func:`no_bias_test` rejects it at ``1 - level``. The tail above has noise along ``d`` at least as large as one
+    identity that carries the whole length would have.
 
     Args:
         axes: per component of the vector the suites whose mean it is, with centred noise; the same identities in all.
@@ -129,7 +129,7 @@ def pb_interval(axes: Sequence[Sequence[Sample]], level: float = 0.95, *, seed: 
 
 
 def no_bias_test(axes: Sequence[Sequence[Sample]]) -> NoBiasTest:
-    """The test of "no personalization bias" from the same noise as the interval; arguments as for :func:`pb_interval`."""
+    """The test of "no personalization bias" from the same noise as :func:`pb_interval`, whose arguments it takes."""
     identities = axes[0][0].fit.mean.size
     deviation = np.eye(identities) - 1 / identities
     errors = [together([contrast_errors(s.fit, deviation) for s in axis]) for axis in axes]

@@ -88,12 +88,16 @@ class SuiteResult:
 
 @dataclass(frozen=True)
 class AxisResult:
-    """One axis beyond its PB: gap, worst served, categories, and how far intersections are more than their parts."""
+    """One axis beyond its PB: gap, worst served, categories, and how far intersections are more than their parts.
+
+    ``apart`` names the identities that deviate alone in their category and are left out of its effect.
+    """
 
     gap: Gap
     lowest: Lowest
     categories: dict[str, Contrast]
     additivity: dict[str, Contrast]
+    apart: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -258,7 +262,7 @@ def _identity_results(
         return []
     by_axis = {axis: [t for t in tables if t.axis == axis] for axis in AXES}
     deviations = {
-        axis: from_mean([estimator.fit(t.suite) for t in ts], [estimator.null(t.suite) for t in ts])
+        axis: from_mean([estimator.fit(t.suite) for t in ts], [estimator.noise(t.suite) for t in ts])
         for axis, ts in by_axis.items()
         if ts
     }
@@ -318,11 +322,14 @@ def _axis_results(
             continue
         people = tables[0].identities
         fits, nulls = [estimator.fit(s) for s in suites], [estimator.null(s) for s in suites]
+        noise = [estimator.noise(s) for s in suites]
+        by_category = categories(members, people, fits, noise)
         results[axis] = AxisResult(
-            gap(people, fits, nulls, [estimator.noise(s) for s in suites]),
+            gap(people, fits, nulls, noise),
             lowest(people, fits, [noise_draws(f, settings.draws, rng, level=True) for f in fits]),
-            categories(members, people, fits, nulls),
-            additivity(parts, people, fits, nulls),
+            by_category.effects,
+            additivity(parts, people, fits, noise),
+            by_category.apart,
         )
     return results
 
@@ -359,7 +366,7 @@ def _suite_result(
         float(fit.mean.mean()),
         estimator.suite(table.suite),
         dict(labels.most_common()),
-        by_group(table, permutations=settings.permutations // 2, seed=settings.seed),
+        by_group(table, draws=settings.draws, permutations=settings.permutations // 2, seed=settings.seed),
         variance_components(table),
         by_cue(table, draws=settings.draws, permutations=settings.permutations, seed=settings.seed),
     )
