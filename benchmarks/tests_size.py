@@ -110,6 +110,8 @@ ALTERNATIVES: dict[str, Simulator] = {
     "one of 12 lower by 10, 100 items, mean .99": one_hit(12, 100, 0.99, 0.10),
 }
 
+CHANGES = [(5, 60, 6, 6), (12, 150, 4, 4), (31, 300, 3, 3), (31, 200, 2, 0), (12, 100, 6, 3)]
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from evenhand.analysis.deviations import Contrast, Differences, deviations, from_mean, judged, linear_contrasts
 from evenhand.analysis.intervals import Sample, gap_interval, lowest_interval
@@ -135,10 +136,8 @@ def categories(
         identities: rows of the fits.
         fits, noise: per suite of the axis, as for :func:`evenhand.analysis.deviations.from_mean`.
     """
-    alone = from_mean(fits, noise)
-    side = np.array([np.sign(c.value) if c.q_value < _FLAGGED else 0.0 for c in alone])
+    side, usual = _who_deviates(fits, noise)
     category = np.array([members[i] for i in identities])
-    usual = side == 0 if 2 * (side == 0).sum() >= side.size else np.ones(side.size, dtype=bool)
     single = np.array([s != 0 and (side[category == c] == s).sum() == 1 for s, c in zip(side, category, strict=True)])
     names, weights = list(dict.fromkeys(category.tolist())), []
     for name in names:
@@ -151,6 +150,26 @@ def categories(
         dict(zip(names, found, strict=True)),
         tuple(n for n, is_apart in zip(identities, apart, strict=True) if is_apart),
     )
+
+
+def _who_deviates(fits: Sequence[Marginals], noise: Sequence[Floats]) -> tuple[Floats, NDArray[np.bool_]]:
+    """In which direction each identity deviates (0: not at all), and who belongs to the reference.
+
+    The clearest one is taken out of the reference, then the next: from a mean that one drags, everybody deviates.
+    """
+    count = fits[0].mean.size
+    usual = np.ones(count, dtype=bool)
+    while True:
+        found = linear_contrasts(np.eye(count) - usual / usual.sum(), fits, noise)
+        flagged = [n for n in np.flatnonzero(usual) if found[n].q_value < _FLAGGED]
+        if not flagged:
+            break
+        usual[min(flagged, key=lambda n: (found[n].q_value, -abs(found[n].value)))] = False
+        if 2 * usual.sum() < count:  # there is no majority that is treated alike
+            usual[:] = True
+            found = from_mean(fits, noise)
+            return np.array([np.sign(c.value) if c.q_value < _FLAGGED else 0.0 for c in found]), usual
+    return np.where(usual, 0.0, np.sign([c.value for c in found])), usual
 
 
 def additivity(

@@ -97,6 +97,18 @@ def comparison_table(name: str, comparison: Comparison) -> Table:
                 interval(change.ci, 2),
                 p_value(change.p_value),
             )
+    for axis, people in comparison.changes.items():
+        for name, contrast in people.items():
+            if contrast.q_value < 0.05:
+                shift = signed(contrast.value, 2)
+                table.add_row(
+                    f"{axis}: {name} against the mean",
+                    "",
+                    "",
+                    shift,
+                    interval(contrast.ci, 2),
+                    p_value(contrast.q_value),
+                )
     return table
 
 
