@@ -100,15 +100,8 @@ def comparison_table(name: str, comparison: Comparison) -> Table:
     for axis, people in comparison.changes.items():
         for name, contrast in people.items():
             if contrast.q_value < 0.05:
-                shift = signed(contrast.value, 2)
-                table.add_row(
-                    f"{axis}: {name} against the mean",
-                    "",
-                    "",
-                    shift,
-                    interval(contrast.ci, 2),
-                    p_value(contrast.q_value),
-                )
+                numbers = signed(contrast.value, 2), interval(contrast.ci, 2), p_value(contrast.q_value)
+                table.add_row(f"{axis}: {name} against the mean", "", "", *numbers)
     return table
 
 
