@@ -152,7 +152,8 @@ def _changes(parts: Sequence[_Draws]) -> list[Contrast]:
         fits.append(
             replace(
                 after,
-                mean=after.mean - before.mean,
+                # A difference has no ceiling: as if it were a score at the middle of the scale.
+                mean=after.mean - before.mean + 50.0,
                 influence=after.influence - before.influence,
                 level_influence=after.level_influence - before.level_influence,
             )
