@@ -17,7 +17,6 @@ import numpy as np
 from evenhand.analysis.agreement import Estimate, agreement, differential_error, wilson
 from evenhand.analysis.bias import estimate_pb
 from evenhand.analysis.comparison import Comparison, compare
-from evenhand.analysis.deviations import adjusted
 from evenhand.analysis.frontier import Cost, Outcome, ranked
 from evenhand.analysis.gate import gate, verdict
 from evenhand.analysis.marginals import marginals
@@ -147,7 +146,7 @@ def _tables() -> list[object]:
     # More draws than fit in memory at once.
     found.append(estimate_pb(rng.uniform(0, 100, (4, 3000)), draws=900, permutations=900, seed=6))
     found += [items_needed("s", marginals(y), pb, power=p) for pb, p in ((1.0, 0.8), (0.3, 0.95), (40.0, 0.5))]
-    found += [items_needed("s", marginals(holed), alpha=0.2), adjusted(np.array([0.01, 0.04, 0.03, 0.5, 0.9]))]
+    found += [items_needed("s", marginals(holed), alpha=0.2)]
     pb = (estimate_pb(y, draws=50, permutations=50), estimate_pb(holed, draws=50, permutations=50))
     names = ["a", "b", "c", "d", "e"]
     found.append(trade_off(names, y.mean(1), y[:, ::-1][:, :8].mean(1), pb, permutations=200, seed=3))

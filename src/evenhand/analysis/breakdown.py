@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from evenhand.analysis.deviations import Contrast, adjusted, from_mean, linear_contrasts
+from evenhand.analysis.deviations import Contrast, Differences, deviations, from_mean, judged, linear_contrasts
 from evenhand.analysis.intervals import Sample, gap_interval, lowest_interval
 from evenhand.analysis.marginals import Marginals, marginals
-from evenhand.analysis.resampling import permutation_p_values, permuted_means
+from evenhand.analysis.resampling import noise_draws, permutation_p_values
 from evenhand.analysis.scores import Floats, SuiteScores, mean_ignoring_nan
+
+# Adjusted p below which an identity is taken to deviate.
+_FLAGGED = 0.05
 
 
 @dataclass(frozen=True)
@@ -23,7 +27,7 @@ class Gap:
         ci: interval that holds the true gap in at least 95 % of studies, or the level asked for.
         best, worst: who they are.
         expected: the average gap when labels are shuffled, that is, without any bias.
-        p_value: share of shuffles with a gap at least as large.
+        p_value: share of draws of noise with a gap at least as large; above 0.05 where ``ci`` reaches 0.
     """
 
     value: float
@@ -44,7 +48,7 @@ class GroupTable:
         items: items per group.
         scores: mean scores in points, shape (identities, groups), NaN where nothing was scored.
         deviations: group -> identity -> contrast against the mean of all identities within the group; q-values are
-            corrected over all identities and groups of the suite. Groups with fewer than two items have none.
+            adjusted over all identities and groups of the suite. Groups with fewer than two items have none.
         p_value: test of "identities differ alike in every group" (items shuffled between groups); NaN with one group.
     """
 
@@ -103,6 +107,7 @@ def gap(
         fits, nulls, noise: one per suite: means, draws under shuffled labels, draws of the error.
         level: confidence of the interval.
     """
+    error = np.ptp(np.mean(noise, axis=0), axis=1)
     means = np.mean([fit.mean for fit in fits], axis=0)
     shuffled = np.ptp(np.mean(nulls, axis=0), axis=1)
     value = float(np.ptp(means))
@@ -112,37 +117,82 @@ def gap(
         identities[int(means.argmax())],
         identities[int(means.argmin())],
         float(shuffled.mean()) if shuffled.size else float("nan"),
-        float(permutation_p_values(shuffled, value)),
+        float(permutation_p_values(error, value)),
     )
+
+
+@dataclass(frozen=True)
+class Categories:
+    """Categories against the identities that are treated alike.
+
+    Attributes:
+        effects: category -> its mean against the reference, adjusted over categories.
+        apart: identities that deviate while no other of their category does so in the same direction. They speak for
+            themselves only: they count neither for their category nor for the reference, unless they are all of it.
+    """
+
+    effects: dict[str, Contrast]
+    apart: tuple[str, ...]
 
 
 def categories(
     members: Mapping[str, str],
     identities: Sequence[str],
     fits: Sequence[Marginals],
-    nulls: Sequence[Floats],
+    noise: Sequence[Floats],
     level: float = 0.95,
-) -> dict[str, Contrast]:
-    """Each category's mean against the mean of all identities.
+) -> Categories:
+    """Each category's mean against the mean of the identities that do not deviate (of all, if most do).
+
+    One identity that deviates would drag the mean of all, and with it every other category.
 
     Args:
         members: identity -> category.
         identities: rows of the fits.
-        fits, nulls: per suite of the axis.
+        fits, noise: per suite of the axis, as for :func:`evenhand.analysis.deviations.from_mean`.
         level: confidence of the intervals.
     """
-    names = list(dict.fromkeys(members[i] for i in identities))
-    weights = np.array([[members[i] == name for i in identities] for name in names], dtype=float)
-    weights /= weights.sum(axis=1, keepdims=True)
-    found = linear_contrasts(weights - 1 / len(identities), fits, nulls, level)
-    return dict(zip(names, found, strict=True))
+    side, usual = _who_deviates(fits, noise)
+    category = np.array([members[i] for i in identities])
+    single = np.array([s != 0 and (side[category == c] == s).sum() == 1 for s, c in zip(side, category, strict=True)])
+    names, weights = list(dict.fromkeys(category.tolist())), []
+    for name in names:
+        own = category == name
+        carriers = own & ~single if (own & ~single).any() else own
+        weights.append(carriers / carriers.sum() - usual / usual.sum())
+    apart = single & np.array([(category == c).sum() > 1 for c in category])
+    found = linear_contrasts(np.array(weights), fits, noise, level)
+    return Categories(
+        dict(zip(names, found, strict=True)),
+        tuple(n for n, is_apart in zip(identities, apart, strict=True) if is_apart),
+    )
+
+
+def _who_deviates(fits: Sequence[Marginals], noise: Sequence[Floats]) -> tuple[Floats, NDArray[np.bool_]]:
+    """In which direction each identity deviates (0: not at all), and who belongs to the reference.
+
+    The clearest one is taken out of the reference, then the next: from a mean that one drags, everybody deviates.
+    """
+    count = fits[0].mean.size
+    usual = np.ones(count, dtype=bool)
+    while True:
+        found = linear_contrasts(np.eye(count) - usual / usual.sum(), fits, noise)
+        flagged = [n for n in np.flatnonzero(usual) if found[n].q_value < _FLAGGED]
+        if not flagged:
+            break
+        usual[min(flagged, key=lambda n: (found[n].q_value, -abs(found[n].value)))] = False
+        if 2 * usual.sum() < count:  # there is no majority that is treated alike
+            usual[:] = True
+            found = from_mean(fits, noise)
+            return np.array([np.sign(c.value) if c.q_value < _FLAGGED else 0.0 for c in found]), usual
+    return np.where(usual, 0.0, np.sign([c.value for c in found])), usual
 
 
 def additivity(
     parts: Mapping[str, Sequence[str]],
     identities: Sequence[str],
     fits: Sequence[Marginals],
-    nulls: Sequence[Floats],
+    noise: Sequence[Floats],
     level: float = 0.95,
 ) -> dict[str, Contrast]:
     """Each intersection's deviation minus the sum of its parts' deviations; 0 when the parts simply add up.
@@ -150,7 +200,7 @@ def additivity(
     Args:
         parts: intersection -> names of its parts; those whose parts are not all in the study are left out.
         identities: rows of the fits.
-        fits, nulls: per suite of the axis.
+        fits, noise: per suite of the axis.
         level: confidence of the intervals.
     """
     row = {name: n for n, name in enumerate(identities)}
@@ -159,10 +209,12 @@ def additivity(
         return {}
     deviation = np.eye(len(identities)) - 1 / len(identities)
     weights = np.array([deviation[row[n]] - sum(deviation[row[m]] for m in parts[n]) for n in usable])
-    return dict(zip(usable, linear_contrasts(weights, fits, nulls, level), strict=True))
+    return dict(zip(usable, linear_contrasts(weights, fits, noise, level), strict=True))
 
 
-def by_group(table: SuiteScores, *, permutations: int = 1000, seed: int = 0, level: float = 0.95) -> GroupTable:
+def by_group(
+    table: SuiteScores, *, draws: int = 2000, permutations: int = 1000, seed: int = 0, level: float = 0.95
+) -> GroupTable:
     """Scores by item group, with a test of the identity x group interaction.
 
     Each item's pattern of differences stays whole while items are shuffled between groups, so that a difference that
@@ -178,29 +230,28 @@ def by_group(table: SuiteScores, *, permutations: int = 1000, seed: int = 0, lev
         tuple(names),
         tuple(np.bincount(code, minlength=len(names)).tolist()),
         scores,
-        _group_deviations(table, names, permutations, seed, level),
+        _group_deviations(table, names, draws, seed, level),
         _interaction(y, code, len(names), permutations, np.random.default_rng(seed)),
     )
 
 
 def _group_deviations(
-    table: SuiteScores, groups: Sequence[str], permutations: int, seed: int, level: float
+    table: SuiteScores, groups: Sequence[str], draws: int, seed: int, level: float
 ) -> dict[str, dict[str, Contrast]]:
     rng = np.random.default_rng(seed)
-    found: dict[str, list[Contrast]] = {}
+    found: dict[str, Differences] = {}
     for group in groups:
         part = table.select_items(np.array([g == group for g in table.groups]))
-        y = part.y
         try:
-            fit = marginals(y, part.clusters)
+            fit = marginals(part.y, part.clusters)
         except ValueError:  # holes leave some identity without a common item
             continue
         if fit.clusters >= 2:
-            found[group] = from_mean([fit], [permuted_means(y, fit, permutations, rng, part.clusters)], level)
-    q = iter(adjusted(np.array([c.p_value for contrasts in found.values() for c in contrasts])))
+            found[group] = deviations([fit], [noise_draws(fit, draws, rng)], level)
+    contrasts = judged(list(found.values())) if found else []
     return {
-        group: {name: replace(c, q_value=float(next(q))) for name, c in zip(table.identities, contrasts, strict=True)}
-        for group, contrasts in found.items()
+        group: dict(zip(table.identities, members, strict=True))
+        for group, members in zip(found, contrasts, strict=True)
     }
 
 

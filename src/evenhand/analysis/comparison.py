@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from evenhand.analysis.marginals import marginals
-from evenhand.analysis.resampling import permutation_p_values
+from evenhand.analysis.deviations import Contrast, from_mean
+from evenhand.analysis.marginals import Marginals, marginals
+from evenhand.analysis.resampling import noise_draws
 from evenhand.analysis.scores import Floats, SuiteScores
 from evenhand.types import AXES, Axis
+
+_TAIL = 0.025
 
 
 @dataclass(frozen=True)
@@ -21,7 +24,7 @@ class Change:
         before, after: the two values.
         difference: after minus before.
         ci: 95 % interval of the difference.
-        p_value: two-sided, from swapping the studies item by item.
+        p_value: two-sided, from the draws that give the interval: at most 0.05 exactly when it leaves out 0.
     """
 
     before: float
@@ -41,6 +44,8 @@ class Comparison:
         identities: how many are compared.
         items: suite -> how many are compared.
         notes: what a reader must know to read the numbers right.
+        changes: axis -> identity -> change of its deviation from the identity mean, adjusted over identities (max-t):
+            for whom the pattern differs, also where PB is the same.
     """
 
     pb: dict[str, Change]
@@ -48,6 +53,7 @@ class Comparison:
     identities: int
     items: dict[str, int]
     notes: tuple[str, ...] = ()
+    changes: dict[str, dict[str, Contrast]] = field(default_factory=dict)
 
 
 def compare(
@@ -55,9 +61,10 @@ def compare(
 ) -> Comparison:
     """Compare two studies.
 
-    The bootstrap resamples items jointly for both studies and all identities, so that what they share cancels; its
-    squared PB is freed from the noise of the sample and of the resampling. Near zero bias in both studies the interval
-    of the difference is conservative.
+    The bootstrap flips the errors of whole items jointly for both studies and all identities, so that what they share
+    cancels; its squared PB is freed from the noise of the sample and of the resampling. Swapping the studies item by
+    item would test that nothing differs at all, and call two biases of one size but other victims a change of size.
+    Near zero bias in both studies the interval of the difference is conservative.
 
     Raises:
         ValueError: the studies share no suite with common items and at least two common identities.
@@ -65,42 +72,42 @@ def compare(
     pairs = _paired(before, after)
     if not pairs:
         raise ValueError("the studies share no suite with common items and at least two common identities")
-    rng = np.random.default_rng(seed)
     by_axis: dict[Axis, list[_Draws]] = {}
-    for one, other in pairs:
-        by_axis.setdefault(one.axis, []).append(_draw(one.y, other.y, draws, rng))
+    for (one, other), stream in zip(pairs, np.random.SeedSequence(seed).spawn(len(pairs)), strict=True):
+        by_axis.setdefault(one.axis, []).append(_draw(one.y, other.y, draws, stream))
+    axes = [axis for axis in AXES if axis in by_axis]
+    people = pairs[0][0].identities
     return Comparison(
-        pb={axis: _bias_change(by_axis[axis]) for axis in AXES if axis in by_axis},
-        score={axis: _score_change(by_axis[axis]) for axis in AXES if axis in by_axis},
-        identities=len(pairs[0][0].identities),
+        pb={axis: _bias_change(by_axis[axis]) for axis in axes},
+        score={axis: _score_change(by_axis[axis]) for axis in axes},
+        identities=len(people),
         items={one.suite: len(one.items) for one, _ in pairs},
+        changes={axis: dict(zip(people, _changes(by_axis[axis]), strict=True)) for axis in axes},
     )
 
 
 @dataclass(frozen=True)
 class _Draws:
-    """One suite: both studies' means, corrections, and draws under resampling and under swapping."""
+    """One suite: both studies' fits, and draws of their joint error."""
 
-    mean: Floats  # (2, U)
-    correction: Floats  # (2,)
-    noise: Floats  # (draws, 2, U)
-    swapped: Floats  # (draws, 2, U): means after swapping the studies at random, item by item
+    fits: tuple[Marginals, Marginals]
+    noise: Floats  # (draws, 2, U), with the level
+
+    @property
+    def mean(self) -> Floats:  # (2, U)
+        return np.stack([fit.mean for fit in self.fits])
+
+    @property
+    def correction(self) -> Floats:  # (2,)
+        return np.array([fit.correction for fit in self.fits])
 
 
-def _draw(one: Floats, other: Floats, draws: int, rng: np.random.Generator) -> _Draws:
-    both = np.stack([one, other])  # (2, U, M)
-    fits = [marginals(table) for table in both]
-    count = both.shape[2]
-    weights = rng.multinomial(count, np.full(count, 1 / count), size=draws) - 1.0
-    pull = np.stack([fit.influence + fit.level_influence[:, None] for fit in fits])  # (2, M, U)
-    noise = np.einsum("bm,smu->bsu", weights, pull, optimize=True) / count
-    half = (pull[1] - pull[0]) / 2 + (fits[1].mean - fits[0].mean) / 2  # (M, U): half the change on an item
-    middle = (fits[0].mean + fits[1].mean) / 2
-    signs = rng.choice(np.array([-1.0, 1.0]), size=(draws, count))
-    shift = signs @ half / count
-    swapped = np.stack([middle - shift, middle + shift], axis=1)
-    correction = np.array([fit.correction for fit in fits])
-    return _Draws(np.stack([fit.mean for fit in fits]), correction, noise, swapped)
+def _draw(one: Floats, other: Floats, draws: int, stream: np.random.SeedSequence) -> _Draws:
+    usable = np.all([np.isfinite(table).sum(axis=0) >= 2 for table in (one, other)], axis=0)
+    before, after = (marginals(table[:, usable]) for table in (one, other))
+    # The same signs for both: an item keeps what the studies share.
+    noise = [noise_draws(fit, draws, np.random.default_rng(stream), level=True) for fit in (before, after)]
+    return _Draws((before, after), np.stack(noise, axis=1))
 
 
 def _bias_change(parts: Sequence[_Draws]) -> Change:
@@ -108,32 +115,66 @@ def _bias_change(parts: Sequence[_Draws]) -> Change:
     mean = share * np.sum([p.mean for p in parts], axis=0)
     correction = share**2 * np.sum([p.correction for p in parts], axis=0)
     noise = share * np.sum([p.noise for p in parts], axis=0)
-    swapped = share * np.sum([p.swapped for p in parts], axis=0)
     value = _root(mean.var(axis=-1) - correction)
-    # A resampled mean carries the noise of the sample and of the resampling: twice the correction.
-    resampled = _root((mean + noise).var(axis=-1) - 2 * correction)
-    plain = _root(swapped.var(axis=-1) - share**2 * sum(p.correction.mean() for p in parts))
-    difference = value[1] - value[0]
-    return _change(value, difference, resampled[:, 1] - resampled[:, 0], plain[:, 1] - plain[:, 0])
+    centred = mean - mean.mean(axis=-1, keepdims=True)
+    plugin = centred.var(axis=-1)
+    factor = _shrinkage(value**2, plugin)
+    shrunk = centred * np.sqrt(factor)[:, None]
+    # A draw has the resampling's noise, and the part of the sample's that was not taken off.
+    kept = factor * plugin - value**2
+    resampled = _root((shrunk + noise).var(axis=-1) - correction - kept)
+    return _change(value, resampled[:, 1] - resampled[:, 0])
+
+
+def _shrinkage(squared: Floats, total: Floats) -> Floats:
+    """By how much observed deviations squared are shortened before they are drawn from.
+
+    They carry the sample's noise; drawn from as they are, a bias would look larger and less certain. Where bias is no
+    larger than noise, nobody knows how short they are, and they are left.
+    """
+    share = np.divide(squared, total, out=np.zeros_like(total), where=total > 0)
+    doubt = np.divide(1 - share, share, out=np.ones_like(total), where=share > 0).clip(max=1)
+    return np.asarray(share + (1 - share) * doubt)
 
 
 def _score_change(parts: Sequence[_Draws]) -> Change:
     share = 1 / len(parts)
     mean = share * np.sum([p.mean for p in parts], axis=0).mean(axis=-1)
     noise = share * np.sum([p.noise for p in parts], axis=0).mean(axis=-1)
-    swapped = share * np.sum([p.swapped for p in parts], axis=0).mean(axis=-1)
-    difference = mean[1] - mean[0]
-    return _change(mean, difference, difference + noise[:, 1] - noise[:, 0], swapped[:, 1] - swapped[:, 0])
+    return _change(mean, mean[1] - mean[0] + noise[:, 1] - noise[:, 0])
 
 
-def _change(value: Floats, difference: float, draws: Floats, null: Floats) -> Change:
-    low, high = np.quantile(draws, (0.025, 0.975))
+def _changes(parts: Sequence[_Draws]) -> list[Contrast]:
+    """For each identity how its deviation from the identity mean changed."""
+    fits, noise = [], []
+    for part in parts:
+        before, after = part.fits
+        fits.append(
+            replace(
+                after,
+                # A difference has no ceiling: as if it were a score at the middle of the scale.
+                mean=after.mean - before.mean + 50.0,
+                influence=after.influence - before.influence,
+                level_influence=after.level_influence - before.level_influence,
+            )
+        )
+        change = part.noise[:, 1] - part.noise[:, 0]
+        noise.append(change - change.mean(axis=1, keepdims=True))
+    return from_mean(fits, noise)
+
+
+def _change(value: Floats, draws: Floats) -> Change:
+    """A change with its percentile interval, and the p-value at which that interval would just reach 0."""
+    difference, ordered = float(value[1] - value[0]), np.sort(draws)
+    # The k-th smallest and largest draw, so that interval and p-value agree to the last draw.
+    k = max(int((1 + len(draws)) * _TAIL), 1)
+    exceeding = min((draws <= 0).sum(), (draws >= 0).sum())
     return Change(
         float(value[0]),
         float(value[1]),
-        float(difference),
-        (float(min(low, difference)), float(max(high, difference))),
-        float(permutation_p_values(np.abs(null), abs(difference))),
+        difference,
+        (float(min(ordered[k - 1], difference)), float(max(ordered[-k], difference))),
+        float(min(2 * (1 + exceeding) / (1 + len(draws)), 1.0)),
     )
 
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import stats
+from scipy.stats import t as student
 
+from evenhand.analysis.intervals import rate_bound
 from evenhand.analysis.marginals import Marginals, cluster_codes, summed_by
 from evenhand.analysis.resampling import permutation_p_values
 from evenhand.analysis.scores import Floats, SuiteScores
+from evenhand.analysis.simultaneous import Errors, contrast_errors, floored, max_t, p_values, together, z_scores
+
+_TOP = 100.0
 
 
 @dataclass(frozen=True)
@@ -20,9 +25,11 @@ class Contrast:
     Attributes:
         value: the difference.
         ci: interval from the variance between items, with Student's t. The variance is never taken to be smaller than
-            under shuffled labels: an identity that passes (or fails) every item would otherwise look certain.
-        p_value: two-sided, from permutations; never below 1 / (1 + permutations).
-        q_value: after Benjamini-Hochberg over the identities it was reported with.
+            that of the identities together, and towards the middle of the scale it grows as a score interval does: an
+            identity that passes (or fails) every item would otherwise look certain.
+        p_value: two-sided, of this difference alone, from the same variance.
+        q_value: adjusted over all that it was reported with, by the largest standardised difference in draws of their
+            joint error (max-t); the chance that noise makes *any* of them as large.
     """
 
     value: float
@@ -31,46 +38,110 @@ class Contrast:
     q_value: float
 
 
-def from_mean(fits: Sequence[Marginals], nulls: Sequence[Floats], level: float = 0.95) -> list[Contrast]:
+@dataclass(frozen=True)
+class Differences:
+    """Differences before they are judged together.
+
+    Attributes:
+        values: in points, shape (K,), NaN where unknown.
+        errors: of each.
+        noise: draws of their joint error, shape (draws, K).
+        inward: how much further the interval reaches towards the middle of the scale, in points, negative downwards
+            (scores near 100), shape (K,): half of ``z^2`` failures, as in Wilson's interval.
+        unseen: least half-width where nothing varies, in points, shape (K,).
+        least_p: p-values below which none may fall, shape (K,), where an exact test is at hand.
+        level: confidence of the intervals.
+    """
+
+    values: Floats
+    errors: Errors
+    noise: Floats
+    inward: Floats
+    unseen: Floats
+    least_p: Floats
+    level: float
+
+    def contrasts(self) -> list[Contrast]:
+        """Each with its interval and with p-values, adjusted over all of them."""
+        return judged([self])[0]
+
+
+def judged(families: Sequence[Differences]) -> list[list[Contrast]]:
+    """Differences from independent samples, such as groups of items, with p-values adjusted over all of them."""
+    least = np.concatenate([f.least_p for f in families])
+    z = np.minimum(np.concatenate([z_scores(_tested(f), f.errors) for f in families]), stats.norm.isf(least / 2))
+    adjusted_p = max_t(z, np.hstack([f.noise for f in families]))
+    own = np.maximum(np.concatenate([p_values(_tested(f), f.errors) for f in families]), least)
+    ends = np.concatenate([_intervals(f) for f in families])
+    values = np.concatenate([f.values for f in families])
+    found = iter(
+        Contrast(float(v), (float(low), float(high)), float(p), float(q))
+        for v, (low, high), p, q in zip(values, ends, own, adjusted_p, strict=True)
+    )
+    return [[next(found) for _ in f.values] for f in families]
+
+
+def from_mean(fits: Sequence[Marginals], noise: Sequence[Floats], level: float = 0.95) -> list[Contrast]:
     """Each identity against the mean of all identities.
 
     Args:
         fits: one per suite, over the same identities; the contrast is the mean over suites.
-        nulls: per suite the centred means under labels shuffled within items, shape (permutations, identities).
+        noise: per suite draws of the error of the centred means, shape (draws, identities).
         level: confidence of the intervals.
     """
-    return linear_contrasts(np.eye(fits[0].mean.size), fits, nulls, level)
+    return deviations(fits, noise, level).contrasts()
+
+
+def deviations(fits: Sequence[Marginals], noise: Sequence[Floats], level: float = 0.95) -> Differences:
+    """What :func:`from_mean` judges."""
+    identities = fits[0].mean.size
+    return _linear(np.eye(identities) - 1 / identities, fits, noise, level)
 
 
 def linear_contrasts(
-    weights: Floats, fits: Sequence[Marginals], nulls: Sequence[Floats], level: float = 0.95
+    weights: Floats, fits: Sequence[Marginals], noise: Sequence[Floats], level: float = 0.95
 ) -> list[Contrast]:
     """Any contrasts of the identity means, averaged over suites.
 
     Args:
         weights: shape (contrasts, identities); the means are centred before.
-        fits, nulls, level: as for :func:`from_mean`.
+        fits, noise, level: as for :func:`from_mean`.
     """
-    spreads = [np.einsum("cu,uv,cv->c", weights, fit.covariance, weights).clip(min=0) for fit in fits]
-    return _contrasts(
-        value=np.mean([weights @ fit.centred for fit in fits], axis=0),
-        variances=np.array(spreads) / len(fits) ** 2,
-        null=np.mean(nulls, axis=0) @ weights.T,
-        items=[fit.clusters for fit in fits],
-        level=level,
+    return _linear(weights - weights.mean(axis=1, keepdims=True), fits, noise, level).contrasts()
+
+
+def _linear(weights: Floats, fits: Sequence[Marginals], noise: Sequence[Floats], level: float) -> Differences:
+    size = np.abs(weights).max(axis=1)
+    return Differences(
+        np.mean([weights @ fit.centred for fit in fits], axis=0),
+        together([contrast_errors(fit, weights) for fit in fits]),
+        np.mean(noise, axis=0) @ weights.T,
+        size * float(np.sum([_inward(fit.mean.mean(), fit.clusters, level) for fit in fits])) / len(fits) ** 2,
+        size * _TOP * rate_bound(sum(fit.clusters for fit in fits), (1 - level) / 2),
+        np.zeros(len(weights)),
+        level,
     )
 
 
 def from_baseline(
-    tables: Sequence[SuiteScores], baseline: str, *, permutations: int = 2000, seed: int = 0, level: float = 0.95
+    tables: Sequence[SuiteScores],
+    baseline: str,
+    *,
+    draws: int = 2000,
+    seed: int = 0,
+    level: float = 0.95,
+    scales: Mapping[str, float] | None = None,
 ) -> list[Contrast]:
     """Each identity against one baseline, over the items that both have a score of.
 
-    The p-value comes from swapping the two labels item by item (a cluster's together), which is exact for paired data.
+    The draws flip the differences on whole clusters of items, jointly for all identities. For one of them that is the
+    exact test of paired data: with few discordant items Student's t claims more, and yields to it. ``scales`` are
+    factors on the errors of suites, 1 otherwise.
     """
     rng = np.random.default_rng(seed)
-    values, variances, nulls, items = [], [], [], []
+    values, errors, noise, flipped, inward, items = [], [], [], [], [], []
     for table in tables:
+        scale = (scales or {}).get(table.suite, 1.0)
         difference = (table.y - table.baseline[table.baselines.index(baseline)]).T
         there = np.isfinite(difference)
         filled, count = np.where(there, difference, 0.0), np.maximum(there.sum(axis=0), 1)
@@ -78,41 +149,47 @@ def from_baseline(
         values.append(np.where(there.any(axis=0), mean, np.nan))
         code = cluster_codes(table.clusters)
         clusters = np.maximum((summed_by(code, there.astype(float)) > 0).sum(axis=0), 1)
-        spread = summed_by(code, np.where(there, difference - mean, 0.0))
-        variances.append((spread**2).sum(axis=0) * clusters / np.maximum(clusters - 1, 1) / count**2)
-        filled = summed_by(code, filled)
-        signs = rng.choice(np.array([-1.0, 1.0]), size=(permutations, filled.shape[0]))
-        nulls.append(signs @ filled / count)
+        spread = scale * summed_by(code, np.where(there, difference - mean, 0.0))
+        own = (spread**2).sum(axis=0) * clusters / np.maximum(clusters - 1, 1) / count**2
+        # Identities are compared with one and the same baseline, so that their variances share its part.
+        freedom = max(int(clusters.min()) - 1, 1)
+        errors.append(floored(own, np.full(own.shape, own.mean()), freedom, freedom))
+        signs = rng.choice(np.array([-1.0, 1.0]), size=(draws, spread.shape[0]))
+        noise.append(signs @ spread / count)
+        flipped.append(scale * (signs @ summed_by(code, filled)) / count)
+        inward.append(scale * _inward(float(np.nanmean(table.y)), int(clusters.min()), level))
         items.append(int(clusters.min()))
-    return _contrasts(
-        value=np.mean(values, axis=0),
-        variances=np.array(variances) / len(tables) ** 2,
-        null=np.mean(nulls, axis=0),
-        items=items,
-        level=level,
-    )
+    value, identities = np.mean(values, axis=0), values[0].size
+    return Differences(
+        value,
+        together(errors),
+        np.mean(noise, axis=0),
+        np.full(identities, float(np.sum(inward)) / len(tables) ** 2),
+        np.full(identities, _TOP * rate_bound(sum(items), (1 - level) / 2)),
+        permutation_p_values(np.abs(np.mean(flipped, axis=0)), np.abs(value)),
+        level,
+    ).contrasts()
 
 
-def adjusted(p_values: Floats) -> Floats:
-    """Benjamini-Hochberg adjusted p-values; NaN stays NaN and does not count."""
-    known = np.isfinite(p_values)
-    q = np.full(p_values.shape, np.nan)
-    if known.any():
-        q[known] = stats.false_discovery_control(p_values[known])
-    return q
+def _inward(mean: float, items: int, level: float) -> float:
+    """Half of ``z^2`` failures in points, downwards where the mean is above the middle; 0 at the middle."""
+    z = float(stats.norm.ppf((1 + level) / 2))
+    return (_TOP / 2 - min(max(mean, 0.0), _TOP)) * z * z / items
 
 
-def _contrasts(value: Floats, variances: Floats, null: Floats, items: Sequence[int], level: float) -> list[Contrast]:
-    """Contrasts from their values, per-suite variances (suites, contrasts) and null draws (permutations, contrasts)."""
-    own = variances.sum(axis=0)
-    variance = np.maximum(own, null.var(axis=0)) if len(null) else own
-    # Welch-Satterthwaite: suites are independent samples of items.
-    freedom = np.maximum(np.array(items, dtype=float) - 1, 1)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        df = np.where(own > 0, own**2 / (variances**2 / freedom[:, None]).sum(axis=0), freedom.sum())
-    half = stats.t.ppf((1 + level) / 2, df) * np.sqrt(variance)
-    p = np.where(np.isfinite(value), permutation_p_values(np.abs(null), np.abs(value)), np.nan)
-    return [
-        Contrast(float(v), (float(v - h), float(v + h)), float(pv), float(qv))
-        for v, h, pv, qv in zip(value, half, p, adjusted(p), strict=True)
-    ]
+def _tested(found: Differences) -> Floats:
+    """Values as far from 0 as they count in a test that agrees with the interval."""
+    size = np.abs(found.values)
+    faces_zero = found.values * found.inward < 0
+    return np.where(faces_zero, np.sqrt((size**2 - 2 * size * np.abs(found.inward)).clip(min=0)), size)
+
+
+def _intervals(found: Differences) -> Floats:
+    """Shape (K, 2)."""
+    half = student.ppf((1 + found.level) / 2, found.errors.freedom) * np.sqrt(found.errors.variance)
+    half = np.where(half > 0, half, found.unseen)
+    further = np.abs(found.inward) + np.hypot(half, found.inward)
+    down, up = np.where(found.inward < 0, further, half), np.where(found.inward > 0, further, half)
+    low, high = found.values - down, found.values + up
+    within = found.least_p > 1 - found.level
+    return np.stack([np.where(within, np.minimum(low, 0), low), np.where(within, np.maximum(high, 0), high)], axis=1)

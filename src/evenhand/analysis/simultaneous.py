@@ -74,12 +74,20 @@ def together(parts: list[Errors]) -> Errors:
     return Errors(total, np.where(total > 0, joint, freedom.sum(axis=0)))
 
 
+def p_values(values: Floats, errors: Errors) -> Floats:
+    """Two-sided, of each difference alone; 1 where there is none, NaN where it is unknown."""
+    return np.asarray(2 * student.sf(_ratios(values, errors), errors.freedom))
+
+
 def z_scores(values: Floats, errors: Errors) -> Floats:
     """Absolute ratios on the scale of the normal distribution, Student's heavier tails taken off; NaN stays NaN."""
+    ratios = _ratios(values, errors)
+    return np.asarray(norm.isf(student.sf(ratios, errors.freedom)).clip(0, _LARGEST_Z))
+
+
+def _ratios(values: Floats, errors: Errors) -> Floats:
     with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = np.where(values == 0, 0.0, np.abs(values) / np.sqrt(errors.variance))
-    z = norm.isf(student.sf(np.where(np.isfinite(ratio), ratio, _LARGEST_Z), errors.freedom)).clip(0, _LARGEST_Z)
-    return np.asarray(np.where(np.isnan(values) | np.isnan(errors.variance), np.nan, z))
+        return np.asarray(np.where(values == 0, 0 * errors.variance, np.abs(values) / np.sqrt(errors.variance)))
 
 
 def standardised(noise: Floats) -> Floats:

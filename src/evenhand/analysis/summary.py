@@ -92,12 +92,16 @@ class SuiteResult:
 
 @dataclass(frozen=True)
 class AxisResult:
-    """One axis beyond its PB: gap, worst served, categories, and how far intersections are more than their parts."""
+    """One axis beyond its PB: gap, worst served, categories, and how far intersections are more than their parts.
+
+    ``apart`` names the identities that deviate alone in their category and are left out of its effect.
+    """
 
     gap: Gap
     lowest: Lowest
     categories: dict[str, Contrast]
     additivity: dict[str, Contrast]
+    apart: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -269,7 +273,7 @@ def _identity_results(
         return []
     by_axis = {axis: [t for t in tables if t.axis == axis] for axis in AXES}
     deviations = {
-        axis: from_mean([estimator.fit(t.suite) for t in ts], [estimator.null(t.suite) for t in ts], level)
+        axis: from_mean([estimator.fit(t.suite) for t in ts], [estimator.noise(t.suite) for t in ts], level)
         for axis, ts in by_axis.items()
         if ts
     }
@@ -329,11 +333,14 @@ def _axis_results(
             continue
         people = tables[0].identities
         fits, nulls = [estimator.fit(s) for s in suites], [estimator.null(s) for s in suites]
+        noise = [estimator.noise(s) for s in suites]
+        by_category = categories(members, people, fits, noise, settings.level)
         results[axis] = AxisResult(
-            gap(people, fits, nulls, [estimator.noise(s) for s in suites], settings.level),
+            gap(people, fits, nulls, noise, settings.level),
             lowest(people, fits, [noise_draws(f, settings.draws, rng, level=True) for f in fits], settings.level),
-            categories(members, people, fits, nulls, settings.level),
-            additivity(parts, people, fits, nulls, settings.level),
+            by_category.effects,
+            additivity(parts, people, fits, noise, settings.level),
+            by_category.apart,
         )
     return results
 
@@ -370,7 +377,13 @@ def _suite_result(
         float(fit.mean.mean()),
         estimator.suite(table.suite),
         dict(labels.most_common()),
-        by_group(table, permutations=settings.permutations // 2, seed=settings.seed, level=settings.level),
+        by_group(
+            table,
+            draws=settings.draws,
+            permutations=settings.permutations // 2,
+            seed=settings.seed,
+            level=settings.level,
+        ),
         variance_components(table),
         by_cue(
             table, draws=settings.draws, permutations=settings.permutations, seed=settings.seed, level=settings.level

@@ -14,6 +14,7 @@ from rich.text import Text
 from evenhand.analysis import Analysis
 from evenhand.analysis.comparison import Comparison
 from evenhand.analysis.deviations import Contrast
+from evenhand.analysis.summary import AxisResult
 from evenhand.report.missing import missing_tables, unanswered_lines
 from evenhand.report.words import interval, p_value, points, signed, verdict
 from evenhand.runner import Estimate
@@ -42,9 +43,7 @@ def reading(analysis: Analysis) -> list[str]:
             f"Gap on {axis}: {points(result.gap.value)} points, from {result.gap.worst} to {result.gap.best}; without "
             f"bias {points(result.gap.expected)} would be usual (p {p_value(result.gap.p_value)})."
         )
-        for name, contrast in result.categories.items():
-            if contrast.q_value < 0.05:
-                lines.append(f"The category {name} lies {signed(contrast.value)} points from the mean on {axis}.")
+        lines += _category_lines(analysis, axis, result)
         for name, contrast in result.additivity.items():
             beyond = f"{signed(contrast.value)} points ({interval(contrast.ci)})"
             lines.append(f"{name}: {beyond} beyond the sum of its parts on {axis}.")
@@ -60,6 +59,25 @@ def reading(analysis: Analysis) -> list[str]:
         corrected = f"{trade.corrected:+.2f} without noise" if known else "an axis shows no bias beyond noise"
         tested = f"({corrected}; p {p_value(trade.p_value)})"
         lines.append(f"Safety and utility deviations correlate {trade.correlation:+.2f} {tested}.")
+    return lines
+
+
+def _category_lines(analysis: Analysis, axis: str, result: AxisResult) -> list[str]:
+    """Who deviates alone in a category first: that is no word about the category."""
+    lines = []
+    for found in analysis.identities:
+        if found.identity in result.apart:
+            deviation = found.deviation[axis]
+            lines.append(
+                f"{found.identity} lies {signed(deviation.value)} points ({interval(deviation.ci)}) from the mean on "
+                f"{axis}, alone in the category {found.category}."
+            )
+    lines += [
+        f"The category {name} lies {signed(c.value)} points ({interval(c.ci)}) from the identities that do not deviate "
+        f"on {axis}."
+        for name, c in result.categories.items()
+        if c.q_value < 0.05
+    ]
     return lines
 
 
@@ -79,6 +97,11 @@ def comparison_table(name: str, comparison: Comparison) -> Table:
                 interval(change.ci, 2),
                 p_value(change.p_value),
             )
+    for axis, people in comparison.changes.items():
+        for name, contrast in people.items():
+            if contrast.q_value < 0.05:
+                numbers = signed(contrast.value, 2), interval(contrast.ci, 2), p_value(contrast.q_value)
+                table.add_row(f"{axis}: {name} against the mean", "", "", *numbers)
     return table
 
 
