@@ -307,6 +307,7 @@ def test_an_older_store_gets_the_new_tables(cli: Cli, server: Server, data_dir: 
         db.execute("DROP TABLE replaced")
         for column in ("calls", "reasoning", "reasoning_tokens", "cached_tokens", "filtered", "max_tokens"):
             db.execute(f"ALTER TABLE trials DROP COLUMN {column}")
+        db.execute("ALTER TABLE items DROP COLUMN cluster")
         db.execute("UPDATE meta SET value = '1' WHERE key = 'schema_version'")
     assert evenhand.analyze(out, Settings(200, 200)).trials["done"] == 48
     with sqlite3.connect(out / "study.sqlite") as db:

@@ -131,9 +131,10 @@ def test_the_answers_of_a_killed_run_are_read_from_a_read_only_copy(
 def test_an_older_store_on_a_read_only_place_is_read_in_its_new_form(study: Path, unwritable: None) -> None:
     whole = api.analyze(study, QUICK)
     connection = sqlite3.connect(study / "study.sqlite")
-    # Version 1 had neither labels nor counts of calls, nor what came with thoughts.
+    # Version 1 had neither labels nor counts of calls, nor what came with thoughts, nor clusters.
     for column in ("calls", "reasoning", "reasoning_tokens", "cached_tokens", "filtered", "max_tokens"):
         connection.execute(f"ALTER TABLE trials DROP COLUMN {column}")
+    connection.execute("ALTER TABLE items DROP COLUMN cluster")
     for table in ("labels", "replaced"):
         connection.execute(f"DROP TABLE {table}")
     connection.execute("UPDATE meta SET value = '1' WHERE key = 'schema_version'")

@@ -13,7 +13,7 @@ from evenhand.adaptive import AdaptiveResult, run_adaptively
 from evenhand.analysis import Analysis, Settings, summarize
 from evenhand.analysis.comparison import Comparison
 from evenhand.analysis.gate import Gated, gate, verdict
-from evenhand.analysis.marginals import marginals
+from evenhand.analysis.marginals import suite_marginals
 from evenhand.analysis.planning import Needed, items_needed
 from evenhand.arguments import Study, settings_of, study_of, with_model
 from evenhand.audit.judges import JudgeComparison, compare_judges
@@ -297,7 +297,7 @@ def plan_items(path: Path | str, pb: float = 1.0, power: float = 0.8) -> list[Ne
     for table in tables:
         scored = [k for k, row in enumerate(np.isfinite(table.y)) if row.any()]
         if len(scored) >= 2 and len(table.items) >= 2:
-            fit = marginals(table.select_identities(scored).y, table.clusters)
+            fit = suite_marginals(table.select_identities(scored))
             needed.append(items_needed(table.suite, fit, pb, power=power))
     if not needed:
         raise SpecError(f"{path} has too few scores to plan from.", "Run a pilot with at least 20 items per suite.")

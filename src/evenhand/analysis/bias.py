@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from evenhand.analysis.marginals import Marginals, marginals
+from evenhand.analysis.marginals import Marginals, comparable_blocks, marginals, suite_marginals
 from evenhand.analysis.resampling import noise_draws, norm_interval, permutation_p_values, permuted_means
 from evenhand.analysis.scores import Floats, SuiteScores
 
@@ -61,9 +61,9 @@ class BiasEstimator:
         self._tables = list(tables)
         self._parts: dict[str, _Part] = {}
         for table, stream in zip(self._tables, np.random.SeedSequence(seed).spawn(len(self._tables)), strict=True):
-            self._parts[table.suite] = _part(
-                table.y, table.clusters, draws, permutations, np.random.default_rng(stream)
-            )
+            values, clusters = comparable_blocks(table)
+            rng = np.random.default_rng(stream)
+            self._parts[table.suite] = _part(suite_marginals(table), values, clusters, draws, permutations, rng)
 
     def fit(self, suite: str) -> Marginals:
         """The suite's identity means."""
@@ -106,11 +106,14 @@ def estimate_pb(
     Raises:
         ValueError: identities that share no scored item.
     """
-    return _estimate([[_part(table, clusters, draws, permutations, np.random.default_rng(seed))]])
+    return _estimate(
+        [[_part(marginals(table, clusters), table, clusters, draws, permutations, np.random.default_rng(seed))]]
+    )
 
 
-def _part(table: Floats, clusters: Sequence[str], draws: int, permutations: int, rng: np.random.Generator) -> _Part:
-    fit = marginals(table, clusters)
+def _part(
+    fit: Marginals, table: Floats, clusters: Sequence[str], draws: int, permutations: int, rng: np.random.Generator
+) -> _Part:
     return _Part(fit, noise_draws(fit, draws, rng), permuted_means(table, fit, permutations, rng, clusters))
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from evenhand.analysis.deviations import Contrast, adjusted, from_mean, linear_contrasts
-from evenhand.analysis.marginals import Marginals, marginals
+from evenhand.analysis.marginals import Marginals, comparable_blocks, marginals, suite_marginals
 from evenhand.analysis.resampling import permutation_p_values, permuted_means
 from evenhand.analysis.scores import Floats, SuiteScores, mean_ignoring_nan
 
@@ -172,13 +172,13 @@ def _group_deviations(
     found: dict[str, list[Contrast]] = {}
     for group in groups:
         part = table.select_items(np.array([g == group for g in table.groups]))
-        y = part.y
         try:
-            fit = marginals(y, part.clusters)
+            fit = suite_marginals(part)
         except ValueError:  # holes leave some identity without a common item
             continue
+        y, clusters = comparable_blocks(part)
         if fit.clusters >= 2:
-            found[group] = from_mean([fit], [permuted_means(y, fit, permutations, rng, part.clusters)])
+            found[group] = from_mean([fit], [permuted_means(y, fit, permutations, rng, clusters)])
     q = iter(adjusted(np.array([c.p_value for contrasts in found.values() for c in contrasts])))
     return {
         group: {name: replace(c, q_value=float(next(q))) for name, c in zip(table.identities, contrasts, strict=True)}

@@ -17,7 +17,7 @@ from evenhand.analysis.breakdown import Gap, GroupTable, Lowest, additivity, by_
 from evenhand.analysis.components import Component, variance_components
 from evenhand.analysis.correction import Correction, correct
 from evenhand.analysis.cues import CueResult, by_cue
-from evenhand.analysis.design_notes import cluster_notes
+from evenhand.analysis.design_notes import cluster_notes, conveying_notes
 from evenhand.analysis.deviations import Contrast, from_baseline, from_mean
 from evenhand.analysis.marginals import marginals
 from evenhand.analysis.missing import Missing, find_missing, is_missing
@@ -166,7 +166,13 @@ def summarize(
     rows, corrections = correct(rows) if settings.correct else (rows, [])
     tables = tabulate(rows, [name for name, _ in identities])
     tables, notes = _comparable(tables)
-    notes = [*remarks, *notes, *(_correction_note(c) for c in corrections), *cluster_notes(tables)]
+    notes = [
+        *remarks,
+        *notes,
+        *(_correction_note(c) for c in corrections),
+        *cluster_notes(tables),
+        *conveying_notes(tables),
+    ]
     estimator = (
         BiasEstimator(tables, draws=settings.draws, permutations=settings.permutations, seed=settings.seed)
         if tables
