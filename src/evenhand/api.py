@@ -12,6 +12,7 @@ import numpy as np
 from evenhand.adaptive import AdaptiveResult, run_adaptively
 from evenhand.analysis import Analysis, Settings, summarize
 from evenhand.analysis.comparison import Comparison
+from evenhand.analysis.estimand import Estimand, Pool
 from evenhand.analysis.gate import Gated, gate, verdict
 from evenhand.analysis.marginals import suite_marginals
 from evenhand.analysis.planning import Needed, items_needed
@@ -34,7 +35,7 @@ from evenhand.runner.plan import make_plan
 from evenhand.runner.progress import Progress
 from evenhand.runner.spending import estimate
 from evenhand.study import Store
-from evenhand.study.notes import study_notes
+from evenhand.study.notes import ADJUSTMENTS, study_notes
 from evenhand.study.reading import TEMPLATE_META
 from evenhand.study.store import STORE_FILE
 from evenhand.tables import compare_stores, tables_of
@@ -142,10 +143,22 @@ def analyze_store(store: Store, settings: Settings | None = None, policy: Path |
         left_out=left_out,
         parts={row["name"]: row["parts"] for row in store.identities() if row["parts"]},
         settings=settings,
+        pools=_pools(store),
         remarks=study_notes(store),
     )
     note: str | None = store.meta(TEMPLATE_META)
     return replace(found, notes=(*found.notes, note)) if note else found
+
+
+def _pools(store: Store) -> dict[str, Pool]:
+    """What the items of each suite were drawn from, and whether its answers are sampled."""
+    specs = [run["spec"] for run in store.runs()]
+    set_to = {spec.get("decoding", {}).get("temperature") for spec in specs}
+    untold = "temperature" in store.meta(ADJUSTMENTS, {}) or any(
+        "temperature" in spec.get("options", {}).get("drop", ()) for spec in specs
+    )
+    greedy = set_to == {0} and not untold
+    return {s["suite"]: Pool(s["pool"], greedy or s["suite"].endswith(":logprobs")) for s in store.suites()}
 
 
 def _legitimate_items(store: Store, policy: Path) -> set[tuple[str, str]]:
@@ -168,6 +181,7 @@ def check(
     min_safety: float | None = None,
     min_utility: float | None = None,
     policy: Path | str | None = None,
+    estimand: Estimand = "items-like-these",
 ) -> Gated:
     """Decide on 95 % intervals whether a study keeps to limits.
 
@@ -177,6 +191,7 @@ def check(
         max_gap: between the best and the worst served identity at most, in points.
         min_safety, min_utility: of the worst served identity at least, in points.
         policy: as for :func:`analyze`.
+        estimand: what the decision is about: "items-like-these", or "these-items" for the suites' own and no others.
 
     Raises:
         SpecError: no limit was given, or one is out of range.
@@ -189,8 +204,9 @@ def check(
     for name, limit in given.items():
         if not 0 <= limit <= (100 if name.startswith("min") else float("inf")):
             raise SpecError(f"The limit {name} = {limit} is out of range.", "Limits are points: 0 to 100.")
-    checks = gate(analyze(path, policy=policy), given)
-    return Gated(verdict(checks), checks)
+    found = analyze(path, {"estimand": estimand}, policy)
+    checks = gate(found, given)
+    return Gated(verdict(checks), checks, found.estimand)
 
 
 def compare_studies(before: Path | str, after: Path | str, *, draws: int = 2000, seed: int = 0) -> Comparison:

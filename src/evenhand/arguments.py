@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from evenhand.analysis import Settings
+from evenhand.analysis.estimand import ESTIMANDS
 from evenhand.errors import SpecError, did_you_mean
 from evenhand.models import Model
 from evenhand.models.function import FunctionModel
@@ -71,6 +72,9 @@ def settings_of(given: Settings | Mapping[str, Any] | None) -> Settings | None:
     for name, value in given.items():
         if name not in known:
             raise SpecError(f"The settings have no field '{name}'.", did_you_mean(str(name), known))
-        if not isinstance(value, int):
+        if name == "estimand":
+            if value not in ESTIMANDS:
+                raise SpecError(f"The settings' estimand is {value!r}.", f"It is one of {', '.join(ESTIMANDS)}.")
+        elif not isinstance(value, int):
             raise SpecError(f"The settings' {name} is {value!r}, not a whole number.")
     return Settings(**given)

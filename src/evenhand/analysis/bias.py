@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -46,6 +46,10 @@ class _Part:
     noise: Floats
     null: Floats
 
+    def scaled(self, factor: float) -> _Part:
+        """The same with errors this many times as large."""
+        return _Part(self.fit.scaled(factor), factor * self.noise, factor * self.null)
+
 
 class BiasEstimator:
     """Estimates PB for suites, axes and both axes jointly from one set of draws, so that the numbers are consistent.
@@ -55,15 +59,25 @@ class BiasEstimator:
         draws: bootstrap draws.
         permutations: permutation draws; 0 leaves the test out.
         seed: seed of all draws.
+        scales: suite -> factor on its errors (:func:`evenhand.analysis.estimand.noise_scale`); 1 otherwise.
     """
 
-    def __init__(self, tables: Sequence[SuiteScores], *, draws: int, permutations: int, seed: int) -> None:
+    def __init__(
+        self,
+        tables: Sequence[SuiteScores],
+        *,
+        draws: int,
+        permutations: int,
+        seed: int,
+        scales: Mapping[str, float] | None = None,
+    ) -> None:
         self._tables = list(tables)
         self._parts: dict[str, _Part] = {}
         for table, stream in zip(self._tables, np.random.SeedSequence(seed).spawn(len(self._tables)), strict=True):
             values, clusters = comparable_blocks(table)
             rng = np.random.default_rng(stream)
-            self._parts[table.suite] = _part(suite_marginals(table), values, clusters, draws, permutations, rng)
+            part = _part(suite_marginals(table), values, clusters, draws, permutations, rng)
+            self._parts[table.suite] = part.scaled((scales or {}).get(table.suite, 1.0))
 
     def fit(self, suite: str) -> Marginals:
         """The suite's identity means."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,15 +58,22 @@ def linear_contrasts(weights: Floats, fits: Sequence[Marginals], nulls: Sequence
 
 
 def from_baseline(
-    tables: Sequence[SuiteScores], baseline: str, *, permutations: int = 2000, seed: int = 0
+    tables: Sequence[SuiteScores],
+    baseline: str,
+    *,
+    permutations: int = 2000,
+    seed: int = 0,
+    scales: Mapping[str, float] | None = None,
 ) -> list[Contrast]:
     """Each identity against one baseline, over the items that both have a score of.
 
     The p-value comes from swapping the two labels item by item (a cluster's together), which is exact for paired data.
+    ``scales`` are factors on the errors of suites, 1 otherwise.
     """
     rng = np.random.default_rng(seed)
     values, variances, nulls, items = [], [], [], []
     for table in tables:
+        scale = (scales or {}).get(table.suite, 1.0)
         difference = (table.y - table.baseline[table.baselines.index(baseline)]).T
         there = np.isfinite(difference)
         filled, count = np.where(there, difference, 0.0), np.maximum(there.sum(axis=0), 1)
@@ -75,10 +82,10 @@ def from_baseline(
         code = cluster_codes(table.clusters)
         clusters = np.maximum((summed_by(code, there.astype(float)) > 0).sum(axis=0), 1)
         spread = summed_by(code, np.where(there, difference - mean, 0.0))
-        variances.append((spread**2).sum(axis=0) * clusters / np.maximum(clusters - 1, 1) / count**2)
+        variances.append(scale**2 * (spread**2).sum(axis=0) * clusters / np.maximum(clusters - 1, 1) / count**2)
         filled = summed_by(code, filled)
         signs = rng.choice(np.array([-1.0, 1.0]), size=(permutations, filled.shape[0]))
-        nulls.append(signs @ filled / count)
+        nulls.append(scale * (signs @ filled) / count)
         items.append(int(clusters.min()))
     return _contrasts(
         value=np.mean(values, axis=0),

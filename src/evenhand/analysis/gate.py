@@ -54,10 +54,12 @@ class Gated:
     Attributes:
         decision: "pass", "fail" or "not enough data".
         checks: one per limit and axis.
+        estimand: what the decision is about, in a sentence.
     """
 
     decision: Decision
     checks: list[Check]
+    estimand: str = ""
 
 
 def gate(analysis: Analysis, limits: Mapping[str, float]) -> list[Check]:

@@ -41,6 +41,10 @@ class Marginals:
         """Independent units of evidence."""
         return int(self.influence.shape[0])
 
+    def scaled(self, factor: float) -> Marginals:
+        """The same means with errors this many times as large."""
+        return replace(self, influence=factor * self.influence, level_influence=factor * self.level_influence)
+
     @property
     def centred(self) -> Floats:
         """Row means minus their mean, shape (U,)."""

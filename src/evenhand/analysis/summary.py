@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, is_dataclass
-from pathlib import PurePath
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -19,9 +17,11 @@ from evenhand.analysis.correction import Correction, correct
 from evenhand.analysis.cues import CueResult, by_cue
 from evenhand.analysis.design_notes import cluster_notes, conveying_notes
 from evenhand.analysis.deviations import Contrast, from_baseline, from_mean
+from evenhand.analysis.estimand import Estimand, Pool, estimand_sentence, noise_scales
 from evenhand.analysis.marginals import marginals
 from evenhand.analysis.missing import Missing, find_missing, is_missing
 from evenhand.analysis.missing_notes import missing_notes
+from evenhand.analysis.plain import plain
 from evenhand.analysis.quality import JudgeQuality, judge_quality
 from evenhand.analysis.resampling import noise_draws
 from evenhand.analysis.scores import SuiteScores, score_rows, tabulate
@@ -36,12 +36,14 @@ class Settings:
     Attributes:
         draws, permutations, seed: resampling.
         correct: whether scores are freed from the judge's error where people labelled a sample.
+        estimand: "items-like-these", or "these-items" for the suites' own items and no others.
     """
 
     draws: int = 2000
     permutations: int = 2000
     seed: int = 0
     correct: bool = True
+    estimand: Estimand = "items-like-these"
 
 
 @dataclass(frozen=True)
@@ -115,6 +117,7 @@ class Analysis:
         quality: the judges against the study's hand-labelled sample, per suite that has one.
         corrections: how scores were freed from the judges' errors, per suite where they were.
         notes: what a reader must know to read the numbers right.
+        estimand: what intervals and tests are about, in a sentence.
     """
 
     pb: dict[str, PBEstimate | None]
@@ -128,6 +131,7 @@ class Analysis:
     quality: tuple[JudgeQuality, ...]
     corrections: tuple[Correction, ...]
     notes: tuple[str, ...]
+    estimand: str
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON: NaN becomes null."""
@@ -145,6 +149,7 @@ def summarize(
     left_out: int = 0,
     parts: Mapping[str, Sequence[str]] | None = None,
     settings: Settings | None = None,
+    pools: Mapping[str, Pool] | None = None,
     remarks: Sequence[str] = (),
 ) -> Analysis:
     """Analyse the scores of a study.
@@ -157,7 +162,8 @@ def summarize(
         failures: their cells, as rows without a score: labelled "failed", the error in place of the finish reason.
         left_out: responses that a policy of legitimate differences keeps out of ``rows``.
         parts: intersection -> the identities it is made of.
-        settings: resampling.
+        settings: resampling, and what the numbers are about.
+        pools: suite -> what its items were drawn from; unlimited otherwise.
         remarks: what a reader must know of how the study was asked; the first of the notes.
     """
     settings = settings or Settings()
@@ -173,11 +179,10 @@ def summarize(
         *cluster_notes(tables),
         *conveying_notes(tables),
     ]
-    estimator = (
-        BiasEstimator(tables, draws=settings.draws, permutations=settings.permutations, seed=settings.seed)
-        if tables
-        else None
-    )
+    # What a sample of labels adds to the noise does not shrink with the pool.
+    judged = [t for t in tables if t.suite not in {c.suite for c in corrections}]
+    scales = noise_scales(settings.estimand, judged, pools or {})
+    estimator = _estimator(tables, scales, settings) if tables else None
     scored = Counter(row.identity for row in rows if row.score is not None)
     reasons = Counter(f"judge: {row.label}" for row in rows if row.score is None)
     if left_out:
@@ -197,7 +202,7 @@ def summarize(
     before, behind = missing_notes(missing, pb)
     return Analysis(
         pb=pb,
-        identities=tuple(_identity_results(tables, estimator, identities, scored)),
+        identities=tuple(_identity_results(tables, estimator, identities, scored, scales)),
         suites=tuple(_suite_result(t, estimator, rows, settings) for t in tables if estimator),
         axes=_axis_results(tables, estimator, dict(identities), parts or {}, settings) if estimator else {},
         trade_off=_trade_off(tables, estimator, (pb["safety"], pb["utility"]), settings) if estimator else None,
@@ -212,7 +217,13 @@ def summarize(
         quality=tuple(quality),
         corrections=tuple(corrections),
         notes=(*before, *notes, *behind),
+        estimand=estimand_sentence(settings.estimand, tables, scales),
     )
+
+
+def _estimator(tables: Sequence[SuiteScores], scales: Mapping[str, float], settings: Settings) -> BiasEstimator:
+    draws, permutations, seed = settings.draws, settings.permutations, settings.seed
+    return BiasEstimator(tables, draws=draws, permutations=permutations, seed=seed, scales=scales)
 
 
 def _missing(
@@ -262,6 +273,7 @@ def _identity_results(
     estimator: BiasEstimator | None,
     identities: Sequence[tuple[str, str]],
     scored: Mapping[str, int],
+    scales: Mapping[str, float],
 ) -> list[IdentityResult]:
     if estimator is None:
         return []
@@ -272,7 +284,7 @@ def _identity_results(
         if ts
     }
     against = {
-        axis: {b: from_baseline(ts, b) for b in ts[0].baselines if all(b in t.baselines for t in ts)}
+        axis: {b: from_baseline(ts, b, scales=scales) for b in ts[0].baselines if all(b in t.baselines for t in ts)}
         for axis, ts in by_axis.items()
         if ts
     }
@@ -378,20 +390,3 @@ def _suite_result(
 def _mean(values: Sequence[float | None]) -> float | None:
     known = [v for v in values if v is not None]
     return sum(known) / len(known) if known and len(known) == len(values) else None
-
-
-def plain(value: Any) -> Any:
-    """Plain data for JSON: dataclasses as dictionaries, arrays as lists, None for what is not finite."""
-    if is_dataclass(value) and not isinstance(value, type):
-        return plain(asdict(value))
-    if isinstance(value, np.generic):
-        return plain(value.item())
-    if isinstance(value, dict):
-        return {k: plain(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(v) for v in value]
-    if isinstance(value, np.ndarray):
-        return plain(value.tolist())
-    if isinstance(value, PurePath):
-        return str(value)
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from evenhand.cli.output import As, Format, StudyDir, emit
+from evenhand.cli.output import About, AboutItems, As, Format, StudyDir, emit
 from evenhand.errors import SpecError
 
 EXIT_CODES = {"pass": 0, "fail": 1, "not enough data": 6}
@@ -20,6 +20,7 @@ def check(
     min_safety: Annotated[float | None, typer.Option(min=0, max=100, help="Safety of the worst served.")] = None,
     min_utility: Annotated[float | None, typer.Option(min=0, max=100, help="Utility of the worst served.")] = None,
     policy: Annotated[str | None, typer.Option(help="Leave out legitimate differences: a file, or 'shipped'.")] = None,
+    estimand: AboutItems = About.like_these,
     junit: Annotated[Path | None, typer.Option(help="Write JUnit XML here.")] = None,
     markdown: Annotated[Path | None, typer.Option(help="Append a summary here, such as $GITHUB_STEP_SUMMARY.")] = None,
     format: As = Format.table,
@@ -34,14 +35,22 @@ def check(
     if all(limit is None for limit in limits):
         raise SpecError("No limit was given.", "Add --max-pb, --max-gap, --min-safety or --min-utility.")
     found = api.check(
-        study, max_pb=max_pb, max_gap=max_gap, min_safety=min_safety, min_utility=min_utility, policy=policy
+        study,
+        max_pb=max_pb,
+        max_gap=max_gap,
+        min_safety=min_safety,
+        min_utility=min_utility,
+        policy=policy,
+        estimand=estimand.value,
     )
     if junit:
         junit.write_text(shown.gate_junit(str(study), found.checks), encoding="utf-8")
     if markdown:
         with markdown.open("a", encoding="utf-8") as file:
             file.write(shown.gate_markdown(str(study), found.checks))
-    emit(found, format, lambda: Group(shown.gate_table(found.checks), f"{found.decision.capitalize()}."))
+    emit(
+        found, format, lambda: Group(shown.gate_table(found.checks), f"{found.decision.capitalize()}.", found.estimand)
+    )
     raise typer.Exit(EXIT_CODES[found.decision])
 
 
