@@ -20,10 +20,11 @@ from evenhand.analysis.comparison import Comparison, compare
 from evenhand.analysis.frontier import Cost, Outcome, ranked
 from evenhand.analysis.gate import gate, verdict
 from evenhand.analysis.marginals import marginals
+from evenhand.analysis.plain import plain
 from evenhand.analysis.planning import items_needed
 from evenhand.analysis.scores import tabulate
 from evenhand.analysis.sequential import look
-from evenhand.analysis.summary import Analysis, Settings, plain, summarize
+from evenhand.analysis.summary import Analysis, Settings, summarize
 from evenhand.analysis.tradeoff import trade_off
 from evenhand.types import Axis, ScoreRow
 from tests.recorded_judges import JUDGE_CASES, SANDBOX_CASES

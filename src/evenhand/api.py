@@ -12,8 +12,9 @@ import numpy as np
 from evenhand.adaptive import AdaptiveResult, run_adaptively
 from evenhand.analysis import Analysis, Settings, summarize
 from evenhand.analysis.comparison import Comparison
+from evenhand.analysis.estimand import Estimand, Pool
 from evenhand.analysis.gate import Gated
-from evenhand.analysis.marginals import marginals
+from evenhand.analysis.marginals import suite_marginals
 from evenhand.analysis.planning import Needed, items_needed, items_to_pass
 from evenhand.arguments import Study, settings_of, study_of, with_model
 from evenhand.audit.judges import JudgeComparison, compare_judges
@@ -35,7 +36,7 @@ from evenhand.runner.plan import make_plan
 from evenhand.runner.progress import Progress
 from evenhand.runner.spending import estimate
 from evenhand.study import Store
-from evenhand.study.notes import study_notes
+from evenhand.study.notes import ADJUSTMENTS, study_notes
 from evenhand.study.reading import ADAPTIVE_META, TEMPLATE_META
 from evenhand.study.store import STORE_FILE
 from evenhand.tables import compare_stores, tables_of
@@ -146,6 +147,7 @@ def analyze_store(store: Store, settings: Settings | None = None, policy: Path |
         left_out=left_out,
         parts={row["name"]: row["parts"] for row in store.identities() if row["parts"]},
         settings=settings,
+        pools=_pools(store),
         remarks=study_notes(store),
     )
     notes = [note for note in (store.meta(TEMPLATE_META), _stopping_note(alpha, settings)) if note]
@@ -160,6 +162,17 @@ def _stopping_note(alpha: float | None, settings: Settings) -> str:
         "that with the looks on the way they hold in 95 %. Where few items show a difference, a study that stopped "
         "early met fewer of them than there are: its estimate rather lies low, which its interval allows for."
     )
+
+
+def _pools(store: Store) -> dict[str, Pool]:
+    """What the items of each suite were drawn from, and whether its answers are sampled."""
+    specs = [run["spec"] for run in store.runs()]
+    set_to = {spec.get("decoding", {}).get("temperature") for spec in specs}
+    untold = "temperature" in store.meta(ADJUSTMENTS, {}) or any(
+        "temperature" in spec.get("options", {}).get("drop", ()) for spec in specs
+    )
+    greedy = set_to == {0} and not untold
+    return {s["suite"]: Pool(s["pool"], greedy or s["suite"].endswith(":logprobs")) for s in store.suites()}
 
 
 def _legitimate_items(store: Store, policy: Path) -> set[tuple[str, str]]:
@@ -183,6 +196,7 @@ def check(
     min_utility: float | None = None,
     policy: Path | str | None = None,
     look_of: Path | str | None = None,
+    estimand: Estimand = "items-like-these",
 ) -> Gated:
     """Decide whether a study keeps to limits, wrongly in less than 2.5 % each way over all looks at it.
 
@@ -195,6 +209,7 @@ def check(
         min_safety, min_utility: of the worst served identity at least, in points.
         policy: as for :func:`analyze`.
         look_of: a study that this one continues, so that the looks at both share one error.
+        estimand: what the decision is about: "items-like-these", or "these-items" for the suites' own and no others.
 
     Raises:
         SpecError: no limit was given, or one is out of range.
@@ -209,7 +224,10 @@ def check(
             raise SpecError(f"The limit {name} = {limit} is out of range.", "Limits are points: 0 to 100.")
     with Store.open(Path(path)) as store:
         return check_store(
-            store, given, lambda settings: analyze_store(store, settings, policy), Path(look_of) if look_of else None
+            store,
+            given,
+            lambda settings: analyze_store(store, replace(settings, estimand=estimand), policy),
+            Path(look_of) if look_of else None,
         )
 
 
@@ -319,7 +337,7 @@ def plan_items(path: Path | str, pb: float = 1.0, power: float = 0.8, *, to_pass
     for table in tables:
         scored = [k for k, row in enumerate(np.isfinite(table.y)) if row.any()]
         if len(scored) >= 2 and len(table.items) >= 2:
-            fit = marginals(table.select_identities(scored).y, table.clusters)
+            fit = suite_marginals(table.select_identities(scored))
             pool = pools.get(table.suite)
             if to_pass is None:
                 needed.append(items_needed(table.suite, fit, pb, power=power, pool=pool))

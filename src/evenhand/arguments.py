@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from evenhand.analysis import Settings
+from evenhand.analysis.estimand import ESTIMANDS
 from evenhand.errors import SpecError, did_you_mean
 from evenhand.models import Model
 from evenhand.models.function import FunctionModel
@@ -74,6 +75,9 @@ def settings_of(given: Settings | Mapping[str, Any] | None) -> Settings | None:
         if name == "level":
             if not isinstance(value, float) or not 0 < value < 1:
                 raise SpecError(f"The settings' level is {value!r}, not between 0 and 1.", "Give 0.95, or 0.99.")
+        elif name == "estimand":
+            if value not in ESTIMANDS:
+                raise SpecError(f"The settings' estimand is {value!r}.", f"It is one of {', '.join(ESTIMANDS)}.")
         elif not isinstance(value, int):
             raise SpecError(f"The settings' {name} is {value!r}, not a whole number.")
     return Settings(**given)

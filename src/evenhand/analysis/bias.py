@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from operator import add
@@ -11,7 +11,7 @@ import numpy as np
 
 from evenhand.analysis.information import Information, information
 from evenhand.analysis.intervals import Sample, no_bias_test, pb_interval
-from evenhand.analysis.marginals import Marginals, marginals
+from evenhand.analysis.marginals import Marginals, comparable_blocks, marginals, suite_marginals
 from evenhand.analysis.omnibus import NOT_TESTED, Omnibus
 from evenhand.analysis.resampling import noise_draws, permuted_means
 from evenhand.analysis.scores import Floats, SuiteScores
@@ -56,6 +56,10 @@ class _Part:
     null: Floats
     information: Information
 
+    def scaled(self, factor: float) -> _Part:
+        """The same with errors this many times as large."""
+        return _Part(self.fit.scaled(factor), factor * self.noise, factor * self.null, self.information)
+
 
 class BiasEstimator:
     """Estimates PB for suites, axes and both axes jointly from one set of draws, so that the numbers are consistent.
@@ -66,18 +70,27 @@ class BiasEstimator:
         permutations: permutation draws; 0 leaves the test out.
         seed: seed of all draws.
         level: confidence of the intervals.
+        scales: suite -> factor on its errors (:func:`evenhand.analysis.estimand.noise_scale`); 1 otherwise.
     """
 
     def __init__(
-        self, tables: Sequence[SuiteScores], *, draws: int, permutations: int, seed: int, level: float = 0.95
+        self,
+        tables: Sequence[SuiteScores],
+        *,
+        draws: int,
+        permutations: int,
+        seed: int,
+        level: float = 0.95,
+        scales: Mapping[str, float] | None = None,
     ) -> None:
         self._tables = list(tables)
         self._level = level
         self._parts: dict[str, _Part] = {}
         for table, stream in zip(self._tables, np.random.SeedSequence(seed).spawn(len(self._tables)), strict=True):
-            self._parts[table.suite] = _part(
-                table.y, table.clusters, draws, permutations, np.random.default_rng(stream)
-            )
+            values, clusters = comparable_blocks(table)
+            rng = np.random.default_rng(stream)
+            part = _part(suite_marginals(table), values, clusters, draws, permutations, rng)
+            self._parts[table.suite] = part.scaled((scales or {}).get(table.suite, 1.0))
 
     def fit(self, suite: str) -> Marginals:
         """The suite's identity means."""
@@ -127,11 +140,13 @@ def estimate_pb(
     Raises:
         ValueError: identities that share no scored item.
     """
-    return _estimate([[_part(table, clusters, draws, permutations, np.random.default_rng(seed))]], level)
+    part = _part(marginals(table, clusters), table, clusters, draws, permutations, np.random.default_rng(seed))
+    return _estimate([[part]], level)
 
 
-def _part(table: Floats, clusters: Sequence[str], draws: int, permutations: int, rng: np.random.Generator) -> _Part:
-    fit = marginals(table, clusters)
+def _part(
+    fit: Marginals, table: Floats, clusters: Sequence[str], draws: int, permutations: int, rng: np.random.Generator
+) -> _Part:
     null = permuted_means(table, fit, permutations, rng, clusters)
     return _Part(fit, noise_draws(fit, draws, rng), null, information(table))
 

@@ -17,7 +17,7 @@ from scipy.optimize import lsq_linear
 
 from evenhand.analysis.bias import BiasEstimator, PBEstimate
 from evenhand.analysis.breakdown import gap, lowest
-from evenhand.analysis.marginals import marginals
+from evenhand.analysis.marginals import suite_marginals
 from evenhand.analysis.resampling import noise_draws
 from evenhand.analysis.scores import Floats, SuiteScores, tabulate
 from evenhand.types import AXES, ScoreRow
@@ -188,7 +188,7 @@ def _axis(low: list[SuiteScores], high: list[SuiteScores]) -> _Axis:
     count = len(low[0].identities)
 
     def means(x: Floats) -> Floats:
-        fits = [marginals(_between(a, b, x).y) for a, b in zip(low, high, strict=True)]
+        fits = [suite_marginals(_between(a, b, x)) for a, b in zip(low, high, strict=True)]
         return np.asarray(np.mean([fit.mean for fit in fits], axis=0))
 
     base, pull = means(np.zeros(count)), np.zeros((count, count))
@@ -216,21 +216,20 @@ def _axis_bounds(axis: _Axis, draws: int, seed: int, level: float) -> AxisBounds
 
 
 def _gap(axis: _Axis, x: Floats, draws: int, seed: int, level: float) -> Bound:
-    fits, rng = [marginals(t.y, t.clusters) for t in axis.filled(x)], np.random.default_rng(seed)
+    fits, rng = [suite_marginals(t) for t in axis.filled(x)], np.random.default_rng(seed)
     none = [np.zeros((0, x.size))] * len(fits)
     found = gap(axis.low[0].identities, fits, none, [noise_draws(f, draws, rng) for f in fits], level)
     return Bound((found.value, found.value), found.ci)
 
 
 def _lowest(axis: _Axis, x: Floats, draws: int, seed: int, level: float) -> Bound:
-    fits, rng = [marginals(t.y, t.clusters) for t in axis.filled(x)], np.random.default_rng(seed)
+    fits, rng = [suite_marginals(t) for t in axis.filled(x)], np.random.default_rng(seed)
     found = lowest(axis.low[0].identities, fits, [noise_draws(f, draws, rng, level=True) for f in fits], level)
     return Bound((found.value, found.value), found.ci)
 
 
 def _between(low: SuiteScores, high: SuiteScores, x: Floats) -> SuiteScores:
-    y = low.y + x[:, None] * (high.y - low.y)
-    return replace(low, personalizers=low.personalizers[:1], cells=y[None, :, :, None])
+    return replace(low, cells=low.cells + x[:, None, None] * (high.cells - low.cells))
 
 
 def _common(tables: list[SuiteScores]) -> list[SuiteScores]:

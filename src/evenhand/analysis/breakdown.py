@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from evenhand.analysis.deviations import Contrast, Differences, deviations, from_mean, judged, linear_contrasts
 from evenhand.analysis.intervals import Sample, gap_interval, lowest_interval
-from evenhand.analysis.marginals import Marginals, marginals
+from evenhand.analysis.marginals import Marginals, marginals, suite_marginals
 from evenhand.analysis.resampling import noise_draws, permutation_p_values
 from evenhand.analysis.scores import Floats, SuiteScores, mean_ignoring_nan
 
@@ -243,7 +243,7 @@ def _group_deviations(
     for group in groups:
         part = table.select_items(np.array([g == group for g in table.groups]))
         try:
-            fit = marginals(part.y, part.clusters)
+            fit = suite_marginals(part)
         except ValueError:  # holes leave some identity without a common item
             continue
         if fit.clusters >= 2:

@@ -68,11 +68,13 @@ class Gated:
         decision: "pass", "fail" or "not enough data".
         checks: one per limit and axis.
         notes: how this look counts among the others at the study.
+        estimand: what the decision is about, in a sentence.
     """
 
     decision: Decision
     checks: list[Check]
     notes: tuple[str, ...] = ()
+    estimand: str = ""
 
 
 def gate(

@@ -50,12 +50,14 @@ class _Spread:
         share: the variance that was seen, as a share of the largest that scores with these means can have; repeats and
             what the identities share lower it.
         level: mean of all identities.
+        scale: factor on errors, below 1 where the items asked are a share of those that are spoken of.
         joint: 1 where identities fail on items of their own; larger where several fail on the same ones.
     """
 
     count: int
     share: float
     level: float
+    scale: float
     joint: float = 1.0
 
     def variance(self, mean: float) -> float:
@@ -66,7 +68,7 @@ class _Spread:
     @property
     def half_step(self) -> float:
         """Half of what one more failure moves a mean by, which counts where failures are few; 0 at mid scores."""
-        return self.joint * abs(self.level - _TOP / 2) / self.count
+        return self.scale * self.joint * abs(self.level - _TOP / 2) / self.count
 
     def variance_off_level(self, distance: float) -> float:
         """At ``distance`` from the level in the direction of more variance, at most at the middle of the scale."""
@@ -223,11 +225,12 @@ def _spread(fit: Marginals, influence: Floats, direction: Floats | None = None) 
     One score that differs is added to what was seen: where nothing was, all is possible.
     """
     means = fit.mean.clip(0.0, _TOP)
-    one = (_TOP / fit.clusters) ** 2
+    one = (fit.scale * _TOP / fit.clusters) ** 2
     seen = float(influence.var(axis=0).sum()) / fit.clusters
     possible = float((means * (_TOP - means)).sum()) / fit.clusters
-    share = min((seen + one) / (possible + one), 1.0)
-    return _Spread(fit.clusters, share, float(means.mean()), 1.0 if direction is None else _joint(influence, direction))
+    share = min((seen + one) / (possible + (_TOP / fit.clusters) ** 2), 1.0)
+    joint = 1.0 if direction is None or not fit.scale else _joint(influence / fit.scale, direction)
+    return _Spread(fit.clusters, share, float(means.mean()), fit.scale, joint)
 
 
 def _joint(influence: Floats, direction: Floats) -> float:
@@ -244,7 +247,7 @@ def _discordant(fit: Marginals) -> bool:
 def _unseen_bias(axis: Sequence[Sample], identities: int, alpha: float) -> float:
     """The largest PB of an axis that would stay unseen: half of the identities, on the same items of one suite."""
     half = identities // 2
-    rate = rate_bound(min(s.fit.clusters for s in axis), alpha / 2) / len(axis)
+    rate = max(s.fit.scale * rate_bound(s.fit.clusters, alpha / 2) for s in axis) / len(axis)
     return _TOP * rate * math.sqrt(half * (identities - half)) / identities
 
 

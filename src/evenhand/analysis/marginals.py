@@ -8,12 +8,12 @@ would be if every identity had met the same items, so that a missing hard item d
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from evenhand.analysis.scores import Floats
+from evenhand.analysis.scores import Floats, SuiteScores
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,7 @@ class Marginals:
         level_influence: the cluster's pull on the common level, shape (C,).
         scatter: the map from summed within-item residuals to row effects, shape (U, U).
         items: usable items M.
+        scale: what the errors were multiplied by.
     """
 
     mean: Floats
@@ -35,11 +36,21 @@ class Marginals:
     level_influence: Floats
     scatter: Floats
     items: int
+    scale: float = 1.0
 
     @property
     def clusters(self) -> int:
         """Independent units of evidence."""
         return int(self.influence.shape[0])
+
+    def scaled(self, factor: float) -> Marginals:
+        """The same means with errors this many times as large."""
+        return replace(
+            self,
+            influence=factor * self.influence,
+            level_influence=factor * self.level_influence,
+            scale=factor * self.scale,
+        )
 
     @property
     def centred(self) -> Floats:
@@ -59,6 +70,35 @@ class Marginals:
     def correction(self) -> float:
         """What noise adds to the plug-in PB squared: ``(U-1)/U * s2/M`` for a complete table."""
         return float(np.trace(self.covariance) / self.mean.size)
+
+
+def suite_marginals(scores: SuiteScores) -> Marginals:
+    """Fit the additive model to a suite: a column is an item as one personalizer put it.
+
+    Identities are compared within columns, so that a personalizer which lowers everybody it can convey does not look
+    like a difference between those it can convey and the others.
+
+    Raises:
+        ValueError: identities that share no scored item, however they were conveyed.
+    """
+    table, clusters = comparable_blocks(scores)
+    fit = marginals(table, clusters)
+    seen = (np.isfinite(scores.y).sum(axis=0) >= min(2, len(scores.identities))).sum()
+    return replace(fit, items=int(seen))
+
+
+def comparable_blocks(scores: SuiteScores) -> tuple[Floats, tuple[str, ...]]:
+    """The table that a suite's identities are compared on, and the clusters of its columns.
+
+    Its columns are items as one personalizer put them, unless those leave identities without anything in common (each
+    conveyed in a way of its own): then they are items, and the ways differ with the identities.
+    """
+    blocks = scores.blocks
+    try:
+        marginals(blocks)
+    except ValueError:
+        return scores.y, scores.clusters
+    return blocks, scores.block_clusters
 
 
 def marginals(table: Floats, clusters: Sequence[str] = ()) -> Marginals:

@@ -52,6 +52,17 @@ class SuiteScores:
         return mean_ignoring_nan(self.cells, axis=(0, 3))
 
     @property
+    def blocks(self) -> Floats:
+        """Cell means over repeats, shape (identities, personalizers x items): a column is an item put in one way."""
+        by_repeat = np.moveaxis(mean_ignoring_nan(self.cells, axis=3), 1, 0)
+        return by_repeat.reshape(len(self.identities), -1)
+
+    @property
+    def block_clusters(self) -> tuple[str, ...]:
+        """The clusters of the columns of ``blocks``: the ways to put an item are no independent evidence."""
+        return self.clusters * len(self.cells)
+
+    @property
     def with_baselines(self) -> Floats:
         """``y`` with the baselines as further rows."""
         return np.vstack([self.y, self.baseline])

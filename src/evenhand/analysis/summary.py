@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, is_dataclass
-from pathlib import PurePath
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -17,11 +15,13 @@ from evenhand.analysis.breakdown import Gap, GroupTable, Lowest, additivity, by_
 from evenhand.analysis.components import Component, variance_components
 from evenhand.analysis.correction import Correction, correct
 from evenhand.analysis.cues import CueResult, by_cue
-from evenhand.analysis.design_notes import cluster_notes
+from evenhand.analysis.design_notes import cluster_notes, conveying_notes
 from evenhand.analysis.deviations import Contrast, from_baseline, from_mean
+from evenhand.analysis.estimand import Estimand, Pool, estimand_sentence, noise_scales
 from evenhand.analysis.marginals import marginals
 from evenhand.analysis.missing import Missing, find_missing, is_missing
 from evenhand.analysis.missing_notes import missing_notes
+from evenhand.analysis.plain import plain
 from evenhand.analysis.quality import JudgeQuality, judge_quality
 from evenhand.analysis.resampling import noise_draws
 from evenhand.analysis.scores import SuiteScores, score_rows, tabulate
@@ -37,6 +37,7 @@ class Settings:
         draws, permutations, seed: resampling.
         correct: whether scores are freed from the judge's error where people labelled a sample.
         level: confidence of every interval.
+        estimand: "items-like-these", or "these-items" for the suites' own items and no others.
     """
 
     draws: int = 2000
@@ -44,6 +45,7 @@ class Settings:
     seed: int = 0
     correct: bool = True
     level: float = 0.95
+    estimand: Estimand = "items-like-these"
 
 
 @dataclass(frozen=True)
@@ -122,6 +124,7 @@ class Analysis:
         corrections: how scores were freed from the judges' errors, per suite where they were.
         notes: what a reader must know to read the numbers right.
         level: confidence of the intervals.
+        estimand: what intervals and tests are about, in a sentence.
     """
 
     pb: dict[str, PBEstimate | None]
@@ -135,7 +138,8 @@ class Analysis:
     quality: tuple[JudgeQuality, ...]
     corrections: tuple[Correction, ...]
     notes: tuple[str, ...]
-    level: float = 0.95
+    level: float
+    estimand: str
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON: NaN becomes null."""
@@ -153,6 +157,7 @@ def summarize(
     left_out: int = 0,
     parts: Mapping[str, Sequence[str]] | None = None,
     settings: Settings | None = None,
+    pools: Mapping[str, Pool] | None = None,
     remarks: Sequence[str] = (),
 ) -> Analysis:
     """Analyse the scores of a study.
@@ -165,7 +170,8 @@ def summarize(
         failures: their cells, as rows without a score: labelled "failed", the error in place of the finish reason.
         left_out: responses that a policy of legitimate differences keeps out of ``rows``.
         parts: intersection -> the identities it is made of.
-        settings: resampling.
+        settings: resampling, and what the numbers are about.
+        pools: suite -> what its items were drawn from; unlimited otherwise.
         remarks: what a reader must know of how the study was asked; the first of the notes.
     """
     settings = settings or Settings()
@@ -174,14 +180,17 @@ def summarize(
     rows, corrections = correct(rows) if settings.correct else (rows, [])
     tables = tabulate(rows, [name for name, _ in identities])
     tables, notes = _comparable(tables)
-    notes = [*remarks, *notes, *(_correction_note(c) for c in corrections), *cluster_notes(tables)]
-    estimator = (
-        BiasEstimator(
-            tables, draws=settings.draws, permutations=settings.permutations, seed=settings.seed, level=settings.level
-        )
-        if tables
-        else None
-    )
+    notes = [
+        *remarks,
+        *notes,
+        *(_correction_note(c) for c in corrections),
+        *cluster_notes(tables),
+        *conveying_notes(tables),
+    ]
+    # What a sample of labels adds to the noise does not shrink with the pool.
+    judged = [t for t in tables if t.suite not in {c.suite for c in corrections}]
+    scales = noise_scales(settings.estimand, judged, pools or {})
+    estimator = _estimator(tables, scales, settings) if tables else None
     scored = Counter(row.identity for row in rows if row.score is not None)
     reasons = Counter(f"judge: {row.label}" for row in rows if row.score is None)
     if left_out:
@@ -201,7 +210,7 @@ def summarize(
     before, behind = missing_notes(missing, pb)
     return Analysis(
         pb=pb,
-        identities=tuple(_identity_results(tables, estimator, identities, scored, settings.level)),
+        identities=tuple(_identity_results(tables, estimator, identities, scored, scales, settings.level)),
         suites=tuple(_suite_result(t, estimator, rows, settings) for t in tables if estimator),
         axes=_axis_results(tables, estimator, dict(identities), parts or {}, settings) if estimator else {},
         trade_off=_trade_off(tables, estimator, (pb["safety"], pb["utility"]), settings) if estimator else None,
@@ -217,7 +226,13 @@ def summarize(
         corrections=tuple(corrections),
         notes=(*before, *notes, *behind),
         level=settings.level,
+        estimand=estimand_sentence(settings.estimand, tables, scales),
     )
+
+
+def _estimator(tables: Sequence[SuiteScores], scales: Mapping[str, float], settings: Settings) -> BiasEstimator:
+    draws, permutations, seed = settings.draws, settings.permutations, settings.seed
+    return BiasEstimator(tables, draws=draws, permutations=permutations, seed=seed, scales=scales)
 
 
 def _missing(
@@ -267,6 +282,7 @@ def _identity_results(
     estimator: BiasEstimator | None,
     identities: Sequence[tuple[str, str]],
     scored: Mapping[str, int],
+    scales: Mapping[str, float],
     level: float,
 ) -> list[IdentityResult]:
     if estimator is None:
@@ -278,7 +294,11 @@ def _identity_results(
         if ts
     }
     against = {
-        axis: {b: from_baseline(ts, b, level=level) for b in ts[0].baselines if all(b in t.baselines for t in ts)}
+        axis: {
+            b: from_baseline(ts, b, level=level, scales=scales)
+            for b in ts[0].baselines
+            if all(b in t.baselines for t in ts)
+        }
         for axis, ts in by_axis.items()
         if ts
     }
@@ -395,20 +415,3 @@ def _suite_result(
 def _mean(values: Sequence[float | None]) -> float | None:
     known = [v for v in values if v is not None]
     return sum(known) / len(known) if known and len(known) == len(values) else None
-
-
-def plain(value: Any) -> Any:
-    """Plain data for JSON: dataclasses as dictionaries, arrays as lists, None for what is not finite."""
-    if is_dataclass(value) and not isinstance(value, type):
-        return plain(asdict(value))
-    if isinstance(value, np.generic):
-        return plain(value.item())
-    if isinstance(value, dict):
-        return {k: plain(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(v) for v in value]
-    if isinstance(value, np.ndarray):
-        return plain(value.tolist())
-    if isinstance(value, PurePath):
-        return str(value)
-    return None if isinstance(value, float) and not math.isfinite(value) else value

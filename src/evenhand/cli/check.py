@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from evenhand.cli.output import As, Format, StudyDir, emit
+from evenhand.cli.output import About, AboutItems, As, Format, StudyDir, emit
 from evenhand.errors import SpecError
 
 EXIT_CODES = {"pass": 0, "fail": 1, "not enough data": 6}
@@ -23,6 +23,7 @@ def check(
     look_of: Annotated[
         Path | None, typer.Option(help="A study that this one continues: the looks at both share one error.")
     ] = None,
+    estimand: AboutItems = About.like_these,
     junit: Annotated[Path | None, typer.Option(help="Write JUnit XML here.")] = None,
     markdown: Annotated[Path | None, typer.Option(help="Append a summary here, such as $GITHUB_STEP_SUMMARY.")] = None,
     format: As = Format.table,
@@ -41,14 +42,15 @@ def check(
         raise SpecError("No limit was given.", "Add --max-pb, --max-gap, --min-safety or --min-utility.")
     found = api.check(
         study, max_pb=max_pb, max_gap=max_gap, min_safety=min_safety, min_utility=min_utility, policy=policy,
-        look_of=look_of,
+        look_of=look_of, estimand=estimand.value,
     )  # fmt: skip
     if junit:
         junit.write_text(shown.gate_junit(str(study), found.checks), encoding="utf-8")
     if markdown:
         with markdown.open("a", encoding="utf-8") as file:
             file.write(shown.gate_markdown(str(study), found.checks))
-    emit(found, format, lambda: Group(shown.gate_table(found.checks), *found.notes, f"{found.decision.capitalize()}."))
+    decision = f"{found.decision.capitalize()}."
+    emit(found, format, lambda: Group(shown.gate_table(found.checks), *found.notes, decision, found.estimand))
     raise typer.Exit(EXIT_CODES[found.decision])
 
 

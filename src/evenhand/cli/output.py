@@ -28,9 +28,19 @@ class RowFormat(StrEnum):
     csv = "csv"
 
 
+class About(StrEnum):
+    """What intervals and tests are about."""
+
+    like_these = "items-like-these"
+    these = "these-items"
+
+
 StudyDir = Annotated[Path, typer.Argument(metavar="STUDY", help="The study's directory.")]
 As = Annotated[Format, typer.Option("--format", help="For people, or for programs.")]
 AsRows = Annotated[RowFormat, typer.Option("--format", help="For people, or for programs.")]
+AboutItems = Annotated[
+    About, typer.Option("--estimand", help="What intervals are about: items like these, or the suites' own alone.")
+]
 
 
 def emit(
@@ -47,7 +57,7 @@ def emit(
     if format == Format.json:
         import orjson
 
-        from evenhand.analysis.summary import plain
+        from evenhand.analysis.plain import plain
 
         typer.echo(orjson.dumps(plain(found), option=orjson.OPT_INDENT_2).decode())
     elif csv and format == RowFormat.csv:

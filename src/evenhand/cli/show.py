@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from evenhand.cli.output import As, AsRows, Format, RowFormat, StudyDir, emit
+from evenhand.cli.output import About, AboutItems, As, AsRows, Format, RowFormat, StudyDir, emit
 
 
 def analyze(
@@ -18,13 +18,14 @@ def analyze(
     policy: Annotated[
         str | None, typer.Option(help="Leave out items with legitimate differences: a policy file, or 'shipped'.")
     ] = None,
+    estimand: AboutItems = About.like_these,
 ) -> None:
     """Say what a study means: personalization bias with intervals, scores per identity, what is missing."""
     from evenhand import api
     from evenhand.analysis import Settings
     from evenhand.report import terminal
 
-    analysis = api.analyze(study, Settings(draws, permutations), policy)
+    analysis = api.analyze(study, Settings(draws, permutations, estimand=estimand.value), policy)
     emit(
         analysis,
         format,
@@ -37,11 +38,12 @@ def report(
     study: StudyDir,
     out: Annotated[Path | None, typer.Option(help="Where to write; report.html in the study otherwise.")] = None,
     before: Annotated[Path | None, typer.Option(help="A study to set it against, paired.")] = None,
+    estimand: AboutItems = About.like_these,
 ) -> None:
     """Write the study's report: one HTML file that needs nothing else."""
     from evenhand import api
 
-    typer.echo(api.write_report(study, out, before=before))
+    typer.echo(api.write_report(study, out, {"estimand": estimand.value}, before=before))
 
 
 def compare(

@@ -30,7 +30,7 @@ def analysis_tables(analysis: Analysis) -> RenderableType:
     # What must be known to read the numbers right comes before them.
     parts: list[RenderableType] = [Text(f"Note: {note}", style="yellow") for note in analysis.notes]
     parts += [_bias_table(analysis), _identity_table(analysis), _forest(analysis), *missing_tables(analysis)]
-    parts += [Text(line) for line in reading(analysis)]
+    parts += [Text(analysis.estimand), *(Text(line) for line in reading(analysis))]
     parts.append(_trial_line(analysis))
     return Group(*parts)
 
