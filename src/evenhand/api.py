@@ -12,7 +12,7 @@ import numpy as np
 from evenhand.adaptive import AdaptiveResult, run_adaptively
 from evenhand.analysis import Analysis, Settings, summarize
 from evenhand.analysis.comparison import Comparison
-from evenhand.analysis.estimand import Estimand, Pool
+from evenhand.analysis.estimand import Estimand
 from evenhand.analysis.gate import Gated
 from evenhand.analysis.marginals import suite_marginals
 from evenhand.analysis.planning import Needed, items_needed, items_to_pass
@@ -36,10 +36,10 @@ from evenhand.runner.plan import make_plan
 from evenhand.runner.progress import Progress
 from evenhand.runner.spending import estimate
 from evenhand.study import Store
-from evenhand.study.notes import ADJUSTMENTS, study_notes
+from evenhand.study.notes import study_notes
 from evenhand.study.reading import ADAPTIVE_META, TEMPLATE_META
 from evenhand.study.store import STORE_FILE
-from evenhand.tables import compare_stores, tables_of
+from evenhand.tables import compare_stores, pools_of, tables_of
 
 REPORT_FILE = "report.html"
 ExportForm = Format | Literal["inspect"]
@@ -147,7 +147,7 @@ def analyze_store(store: Store, settings: Settings | None = None, policy: Path |
         left_out=left_out,
         parts={row["name"]: row["parts"] for row in store.identities() if row["parts"]},
         settings=settings,
-        pools=_pools(store),
+        pools=pools_of(store),
         remarks=study_notes(store),
     )
     notes = [note for note in (store.meta(TEMPLATE_META), _stopping_note(alpha, settings)) if note]
@@ -162,17 +162,6 @@ def _stopping_note(alpha: float | None, settings: Settings) -> str:
         "that with the looks on the way they hold in 95 %. Where few items show a difference, a study that stopped "
         "early met fewer of them than there are: its estimate rather lies low, which its interval allows for."
     )
-
-
-def _pools(store: Store) -> dict[str, Pool]:
-    """What the items of each suite were drawn from, and whether its answers are sampled."""
-    specs = [run["spec"] for run in store.runs()]
-    set_to = {spec.get("decoding", {}).get("temperature") for spec in specs}
-    untold = "temperature" in store.meta(ADJUSTMENTS, {}) or any(
-        "temperature" in spec.get("options", {}).get("drop", ()) for spec in specs
-    )
-    greedy = set_to == {0} and not untold
-    return {s["suite"]: Pool(s["pool"], greedy or s["suite"].endswith(":logprobs")) for s in store.suites()}
 
 
 def _legitimate_items(store: Store, policy: Path) -> set[tuple[str, str]]:

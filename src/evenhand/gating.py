@@ -74,7 +74,7 @@ def check_store(
             _keep(store, look, limits, look_of)
         else:
             notes.append("This look could not be kept in the study, which is only read: later ones will not know it.")
-    return Gated(verdict(checks), checks, tuple(notes))
+    return Gated(verdict(checks), checks, tuple(notes), passing.estimand)
 
 
 def take_look(

@@ -6,14 +6,27 @@ from dataclasses import replace
 
 from evenhand.analysis import SuiteScores, tabulate
 from evenhand.analysis.comparison import Comparison, compare
+from evenhand.analysis.estimand import Pool
 from evenhand.errors import SpecError
 from evenhand.study import Store
+from evenhand.study.notes import ADJUSTMENTS
 from evenhand.types import BASELINE_CATEGORY
 
 
 def tables_of(store: Store) -> list[SuiteScores]:
     """The scores of an open study, one table per suite."""
     return tabulate(store.scores(), [row["name"] for row in store.identities()])
+
+
+def pools_of(store: Store) -> dict[str, Pool]:
+    """What the items of each suite were drawn from, and whether its answers are sampled."""
+    specs = [run["spec"] for run in store.runs()]
+    set_to = {spec.get("decoding", {}).get("temperature") for spec in specs}
+    untold = "temperature" in store.meta(ADJUSTMENTS, {}) or any(
+        "temperature" in spec.get("options", {}).get("drop", ()) for spec in specs
+    )
+    greedy = set_to == {0} and not untold
+    return {s["suite"]: Pool(s["pool"], greedy or s["suite"].endswith(":logprobs")) for s in store.suites()}
 
 
 def compare_stores(before: Store, after: Store, *, draws: int = 2000, seed: int = 0) -> Comparison:

@@ -117,9 +117,7 @@ def _linear(weights: Floats, fits: Sequence[Marginals], noise: Sequence[Floats],
         np.mean([weights @ fit.centred for fit in fits], axis=0),
         together([contrast_errors(fit, weights) for fit in fits]),
         np.mean(noise, axis=0) @ weights.T,
-        size
-        * float(np.sum([fit.scale * _inward(fit.mean.mean(), fit.clusters, level) for fit in fits]))
-        / len(fits) ** 2,
+        size * inward,
         size * _TOP * max(f.scale for f in fits) * rate_bound(sum(f.clusters for f in fits), (1 - level) / 2),
         np.zeros(len(weights)),
         level,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,9 +16,8 @@ from evenhand.analysis.components import Component, variance_components
 from evenhand.analysis.correction import Correction, correct
 from evenhand.analysis.cues import CueResult, by_cue
 from evenhand.analysis.design_notes import cluster_notes, conveying_notes
-from evenhand.analysis.deviations import Contrast, from_baseline, from_mean
+from evenhand.analysis.deviations import Contrast
 from evenhand.analysis.estimand import Estimand, Pool, estimand_sentence, noise_scales
-from evenhand.analysis.marginals import marginals
 from evenhand.analysis.missing import Missing, find_missing, is_missing
 from evenhand.analysis.missing_notes import missing_notes
 from evenhand.analysis.plain import plain
@@ -26,7 +25,8 @@ from evenhand.analysis.quality import JudgeQuality, judge_quality
 from evenhand.analysis.resampling import noise_draws
 from evenhand.analysis.scores import SuiteScores, score_rows, tabulate
 from evenhand.analysis.tradeoff import TradeOff, trade_off
-from evenhand.types import AXES, BASELINE_CATEGORY, ScoreRow
+from evenhand.analysis.whom import IdentityResult, identity_results
+from evenhand.types import AXES, ScoreRow
 
 
 @dataclass(frozen=True)
@@ -46,33 +46,6 @@ class Settings:
     correct: bool = True
     level: float = 0.95
     estimand: Estimand = "items-like-these"
-
-
-@dataclass(frozen=True)
-class IdentityResult:
-    """One identity's or baseline's scores in points; None on an axis that was not run.
-
-    Attributes:
-        identity, category: who.
-        safety, utility: axis scores (means of the axis's suites).
-        n: scored responses.
-        suites: suite -> score.
-        deviation: axis -> contrast against the identity mean; baselines have none.
-        against: axis -> baseline -> contrast against that baseline.
-    """
-
-    identity: str
-    category: str
-    safety: float | None
-    utility: float | None
-    n: int
-    suites: dict[str, float]
-    deviation: dict[str, Contrast] = field(default_factory=dict)
-    against: dict[str, dict[str, Contrast]] = field(default_factory=dict)
-
-    @property
-    def is_baseline(self) -> bool:
-        return self.category == BASELINE_CATEGORY
 
 
 @dataclass(frozen=True)
@@ -210,7 +183,7 @@ def summarize(
     before, behind = missing_notes(missing, pb)
     return Analysis(
         pb=pb,
-        identities=tuple(_identity_results(tables, estimator, identities, scored, scales, settings.level)),
+        identities=tuple(identity_results(tables, estimator, identities, scored, scales, settings.level)),
         suites=tuple(_suite_result(t, estimator, rows, settings) for t in tables if estimator),
         axes=_axis_results(tables, estimator, dict(identities), parts or {}, settings) if estimator else {},
         trade_off=_trade_off(tables, estimator, (pb["safety"], pb["utility"]), settings) if estimator else None,
@@ -275,67 +248,6 @@ def _comparable(tables: list[SuiteScores]) -> tuple[list[SuiteScores], list[str]
         rows = [k for k, name in enumerate(table.identities) if name in common]
         kept.append(table.select_identities(rows))
     return kept, notes
-
-
-def _identity_results(
-    tables: list[SuiteScores],
-    estimator: BiasEstimator | None,
-    identities: Sequence[tuple[str, str]],
-    scored: Mapping[str, int],
-    scales: Mapping[str, float],
-    level: float,
-) -> list[IdentityResult]:
-    if estimator is None:
-        return []
-    by_axis = {axis: [t for t in tables if t.axis == axis] for axis in AXES}
-    deviations = {
-        axis: from_mean([estimator.fit(t.suite) for t in ts], [estimator.noise(t.suite) for t in ts], level)
-        for axis, ts in by_axis.items()
-        if ts
-    }
-    against = {
-        axis: {
-            b: from_baseline(ts, b, level=level, scales=scales)
-            for b in ts[0].baselines
-            if all(b in t.baselines for t in ts)
-        }
-        for axis, ts in by_axis.items()
-        if ts
-    }
-    people = tables[0].identities
-    results = []
-    for name, category in identities:
-        is_baseline = category == BASELINE_CATEGORY
-        if name not in scored or (not is_baseline and name not in people):
-            continue
-        suites = {t.suite: s for t in tables if (s := _score(t, estimator, name)) is not None}
-        axes = {a: _mean([suites.get(t.suite) for t in ts]) for a, ts in by_axis.items()}
-        row = None if is_baseline else people.index(name)
-        results.append(
-            IdentityResult(
-                name,
-                category,
-                axes["safety"],
-                axes["utility"],
-                scored[name],
-                suites,
-                {} if row is None else {a: d[row] for a, d in deviations.items()},
-                {} if row is None else {a: {b: c[row] for b, c in bs.items()} for a, bs in against.items()},
-            )
-        )
-    results.sort(key=lambda r: r.is_baseline)
-    return results
-
-
-def _score(table: SuiteScores, estimator: BiasEstimator, name: str) -> float | None:
-    if name in table.identities:
-        return float(estimator.fit(table.suite).mean[table.identities.index(name)])
-    if name not in table.baselines:
-        return None
-    row = table.baseline[table.baselines.index(name)]
-    if not np.isfinite(row).any():
-        return None
-    return float(marginals(np.vstack([table.y, row])).mean[-1])
 
 
 def _axis_results(
@@ -410,8 +322,3 @@ def _suite_result(
         ),
         fit.clusters,
     )
-
-
-def _mean(values: Sequence[float | None]) -> float | None:
-    known = [v for v in values if v is not None]
-    return sum(known) / len(known) if known and len(known) == len(values) else None
