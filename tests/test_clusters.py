@@ -74,14 +74,14 @@ def test_noise_of_unequal_clusters_is_the_known_variance() -> None:
 
 
 def test_against_a_baseline_a_cluster_swaps_as_one() -> None:
-    """Two questions in ten wordings each, both worse than the baseline: p = 2 / 2^2, not 2 / 2^20."""
+    """Two questions in ten wordings each, both worse than the baseline: p is at least 2 / 2^2, not 2 / 2^20."""
     scores = SuiteScores(
         "s", "safety", ("a", "b"), ("plain",), tuple(f"i{n:02}" for n in range(20)), ("g",) * 20, ("system",),
         np.zeros((1, 2, 20, 1)), np.full((1, 20), 100.0), tuple(names(2, 10)),
     )  # fmt: skip
-    worse, _ = from_baseline([scores], "plain", permutations=4000)
+    worse, _ = from_baseline([scores], "plain", draws=4000)
     assert worse.value == -100
-    assert worse.p_value == pytest.approx(0.5, abs=0.05)
+    assert worse.p_value >= 0.45
 
 
 def test_the_number_of_clusters_is_told_where_it_differs() -> None:

@@ -204,8 +204,14 @@ def summarize(
 
 
 def _estimator(tables: Sequence[SuiteScores], scales: Mapping[str, float], settings: Settings) -> BiasEstimator:
-    draws, permutations, seed = settings.draws, settings.permutations, settings.seed
-    return BiasEstimator(tables, draws=draws, permutations=permutations, seed=seed, scales=scales)
+    return BiasEstimator(
+        tables,
+        draws=settings.draws,
+        permutations=settings.permutations,
+        seed=settings.seed,
+        level=settings.level,
+        scales=scales,
+    )
 
 
 def _missing(
