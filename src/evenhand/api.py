@@ -19,7 +19,7 @@ from evenhand.arguments import Study, settings_of, study_of, with_model
 from evenhand.audit.judges import JudgeComparison, compare_judges
 from evenhand.audit.run import Audit, audit, labelled_probes, shipped_probes
 from evenhand.audit.validate import Validation, validate
-from evenhand.errors import SpecError, StoreError
+from evenhand.errors import ModelError, SpecError, StoreError
 from evenhand.integrations.inspect_logs import write_logs
 from evenhand.judges import make_judge
 from evenhand.judges.labels import read_labels
@@ -32,6 +32,7 @@ from evenhand.runner import Estimate, RunResult, rejudge, run_study
 from evenhand.runner.growth import plan_study
 from evenhand.runner.plan import make_plan
 from evenhand.runner.progress import Progress
+from evenhand.runner.rejudge import unreadable_note
 from evenhand.runner.spending import estimate
 from evenhand.study import Store
 from evenhand.study.notes import study_notes
@@ -248,7 +249,7 @@ def audit_judge(
     probes = shipped_probes(member)
     if labels is not None:
         probes = [*labelled_probes(read_labels(Path(labels)), member), *(p for p in probes if p.is_pair)]
-    own = make_model(judge.partition(":")[2], options) if other and member.reads_notes else None
+    own = make_model(member.model_reference, options) if other and member.model_reference else None
     second = make_model(other, options) if other else None
     return run_async(audit(member, probes, biases=biases, own=own, other=second, tell=tell))
 
@@ -275,7 +276,9 @@ def judge_again(
     Raises:
         EvenhandError: anything you can fix; what was judged is kept.
     """
-    rejudge(Path(path), judges, options, keep=False, progress=progress)
+    done = rejudge(Path(path), judges, options, keep=False, progress=progress)
+    if done.in_vain:
+        raise ModelError(f"{unreadable_note(done)} ({done.last_unreadable}).", "Give another model.")
     with Store.open(Path(path)) as store:
         return compare_judges(store, judges, draws=draws)
 

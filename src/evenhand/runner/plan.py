@@ -148,7 +148,10 @@ def make_plan(
     for suite, judge in spec.judges.items():
         if suite not in known:
             raise SpecError(f"The judge '{judge}' is for '{suite}', which is not a suite of this study.")
-        make_judge(judge)
+        member = make_judge(judge)
+        for suite_of in suites:
+            if suite in (suite_of.id, suite_of.name):
+                member.check_suite(suite_of.id, suite_of.axis)
     source = DataSource(spec.data_dir, pinned)
     people = select(spec.identities, catalogues)
     plan = Plan(
