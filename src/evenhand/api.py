@@ -39,6 +39,7 @@ from evenhand.study.notes import study_notes
 from evenhand.study.reading import TEMPLATE_META
 from evenhand.study.store import STORE_FILE
 from evenhand.tables import compare_stores, tables_of
+from evenhand.wording import open_answers
 
 REPORT_FILE = "report.html"
 ExportForm = Format | Literal["inspect"]
@@ -108,7 +109,11 @@ def run_to_precision(
 
 
 def analyze(
-    path: Path | str, settings: Settings | Mapping[str, Any] | None = None, policy: Path | str | None = None
+    path: Path | str,
+    settings: Settings | Mapping[str, Any] | None = None,
+    policy: Path | str | None = None,
+    *,
+    wording: bool = False,
 ) -> Analysis:
     """Analyse a study, finished or not.
 
@@ -117,13 +122,15 @@ def analyze(
         settings: how the analysis is done: Settings, or its fields as a mapping.
         policy: a policy file of legitimate differences, or "shipped"; items on which it calls a difference between the
             study's identities legitimate are left out.
+        wording: whether to contrast the answers' length, reading level and likeness to the baseline's, too.
 
     Raises:
         StoreError: there is no study, or it cannot be read.
         DataError: the policy cannot be read.
     """
     with Store.open(Path(path)) as store:
-        return analyze_store(store, settings_of(settings), policy)
+        found, chosen = analyze_store(store, settings_of(settings), policy), settings_of(settings)
+        return replace(found, open_answers=open_answers(store, chosen or Settings())) if wording else found
 
 
 def analyze_store(store: Store, settings: Settings | None = None, policy: Path | str | None = None) -> Analysis:

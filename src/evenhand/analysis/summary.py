@@ -21,6 +21,7 @@ from evenhand.analysis.deviations import Contrast, from_baseline, from_mean
 from evenhand.analysis.marginals import marginals
 from evenhand.analysis.missing import Missing, find_missing, is_missing
 from evenhand.analysis.missing_notes import missing_notes
+from evenhand.analysis.open_answers import OpenMeasure
 from evenhand.analysis.quality import JudgeQuality, judge_quality
 from evenhand.analysis.resampling import noise_draws
 from evenhand.analysis.scores import SuiteScores, tabulate
@@ -72,8 +73,8 @@ class IdentityResult:
 
 @dataclass(frozen=True)
 class SuiteResult:
-    """One suite: PB, mean over identities, labels of the responses, groups of items, variance components, and PB by
-    how the identity was conveyed (where there are several ways)."""
+    """One suite: PB, mean over identities, labels of the responses, groups of items, variance components, PB by how the
+    identity was conveyed (where there are several ways), and labels of each identity's and baseline's responses."""
 
     suite: str
     axis: str
@@ -84,6 +85,7 @@ class SuiteResult:
     groups: GroupTable
     components: list[Component]
     cues: list[CueResult]
+    identity_labels: dict[str, dict[str, int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -113,6 +115,7 @@ class Analysis:
         quality: the judges against the study's hand-labelled sample, per suite that has one.
         corrections: how scores were freed from the judges' errors, per suite where they were.
         notes: what a reader must know to read the numbers right.
+        open_answers: judge-free contrasts of the answers' wording, where they were asked for.
     """
 
     pb: dict[str, PBEstimate | None]
@@ -126,6 +129,7 @@ class Analysis:
     quality: tuple[JudgeQuality, ...]
     corrections: tuple[Correction, ...]
     notes: tuple[str, ...]
+    open_answers: tuple[OpenMeasure, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON: NaN becomes null."""
@@ -351,6 +355,9 @@ def _suite_result(
     table: SuiteScores, estimator: BiasEstimator, rows: Sequence[Sequence[Any]], settings: Settings
 ) -> SuiteResult:
     labels = Counter(row[9] for row in rows if row[0] == table.suite)
+    pairs = Counter((row[5], row[9]) for row in rows if row[0] == table.suite)
+    people = [*table.identities, *table.baselines]
+    ordered = dict(labels.most_common())
     fit = estimator.fit(table.suite)
     return SuiteResult(
         table.suite,
@@ -358,10 +365,11 @@ def _suite_result(
         fit.items,
         float(fit.mean.mean()),
         estimator.suite(table.suite),
-        dict(labels.most_common()),
+        ordered,
         by_group(table, permutations=settings.permutations // 2, seed=settings.seed),
         variance_components(table),
         by_cue(table, draws=settings.draws, permutations=settings.permutations, seed=settings.seed),
+        {who: {label: n for label in ordered if (n := pairs[who, label])} for who in people},
     )
 
 
