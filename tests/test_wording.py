@@ -7,6 +7,7 @@ import math
 import subprocess
 from collections import Counter
 from collections.abc import Callable
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import pytest
 import evenhand
 from evenhand.analysis import Settings
 from evenhand.analysis.open_answers import open_measure
-from evenhand.wording import cosine, reading_grade, syllables, words
+from evenhand.wording import cosine, reading_grade, similarities, syllables, words
 from tests.server import Server
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
@@ -59,6 +60,17 @@ def test_cosine() -> None:
     assert cosine(one, one) == pytest.approx(1.0)
     assert cosine(one, other) == pytest.approx(2 / math.sqrt(5 * 2))
     assert cosine(one, Counter()) == 0.0
+
+
+def test_the_mean_over_pairs_is_that_of_every_pair() -> None:
+    ours, theirs = ["a b b", "a c", "c c d"], ["a a", "b c"]
+    answers = {("i", "plain"): ours, ("i", "x"): theirs, ("j", "x"): ["a"], ("k", "plain"): ["a"]}
+    values, own = similarities(["i", "j", "k"], ["x"], "plain", answers)
+    counted = {text: Counter(text.split()) for text in (*ours, *theirs)}
+    between = np.mean([cosine(counted[a], counted[b]) for a in theirs for b in ours])
+    within = np.mean([cosine(counted[a], counted[b]) for a, b in combinations(ours, 2)])
+    np.testing.assert_allclose(values, [[between, np.nan, np.nan]])
+    np.testing.assert_allclose(own, [within, np.nan, np.nan])
 
 
 def measure(values: np.ndarray, baseline: np.ndarray | None, **options: Any) -> Any:

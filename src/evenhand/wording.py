@@ -7,7 +7,6 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from itertools import combinations
 
 import numpy as np
 
@@ -59,8 +58,7 @@ def syllables(word: str) -> int:
 
 def cosine(one: Counter[str], other: Counter[str]) -> float:
     """The cosine of two texts' word counts, in [0, 1]; 0 where one has no words."""
-    norm = math.sqrt(sum(n * n for n in one.values()) * sum(n * n for n in other.values()))
-    return sum(n * other[word] for word, n in one.items()) / norm if norm else 0.0
+    return _dot(_direction(one), _direction(other))
 
 
 def open_answers(store: Store, settings: Settings) -> tuple[OpenMeasure, ...]:
@@ -90,7 +88,7 @@ def _measured(
     if measure == "similarity":
         if baseline is None:
             return None
-        values, own = _similarities(items, people, baseline, answers)
+        values, own = similarities(items, people, baseline, answers)
         if not np.isfinite(own).any():  # one answer an item shows no noise
             return None
     else:
@@ -115,9 +113,7 @@ def _length(text: str) -> float:
     return float(len(words(text)))
 
 
-def _similarities(
-    items: Sequence[str], people: Sequence[str], baseline: str, answers: Answers
-) -> tuple[Floats, Floats]:
+def similarities(items: Sequence[str], people: Sequence[str], baseline: str, answers: Answers) -> tuple[Floats, Floats]:
     """How like the baseline's answers each identity's are, and how like each other the baseline's are.
 
     Every pair counts, of different answers on both sides: so both are the same in expectation where the identity makes
@@ -125,12 +121,41 @@ def _similarities(
     """
     values, own = np.full((len(people), len(items)), np.nan), np.full(len(items), np.nan)
     for column, item in enumerate(items):
-        ours = [Counter(words(text)) for text in answers.get((item, baseline), ())]
-        own[column] = _mean([cosine(a, b) for a, b in combinations(ours, 2)])
+        count = len(answers.get((item, baseline), ()))
+        if not count:
+            continue
+        ours, lengths = _sum_of_directions(answers[item, baseline])
+        if count > 1:
+            own[column] = (_dot(ours, ours) - lengths) / (count * (count - 1))
         for row, who in enumerate(people):
-            theirs = [Counter(words(text)) for text in answers.get((item, who), ())]
-            values[row, column] = _mean([cosine(a, b) for a in theirs for b in ours])
+            if said := answers.get((item, who)):
+                values[row, column] = _dot(_sum_of_directions(said)[0], ours) / (len(said) * count)
     return values, own
+
+
+def _direction(counts: Mapping[str, int]) -> dict[str, float]:
+    """Word counts at unit length."""
+    norm = math.sqrt(sum(n * n for n in counts.values()))
+    return {word: n / norm for word, n in counts.items()}
+
+
+def _sum_of_directions(texts: Sequence[str]) -> tuple[dict[str, float], int]:
+    """The sum of the texts' directions, and of their squared lengths.
+
+    The mean cosine over pairs is the product of two such sums, which saves going through the pairs.
+    """
+    total: defaultdict[str, float] = defaultdict(float)
+    with_words = 0
+    for text in texts:
+        direction = _direction(Counter(words(text)))
+        with_words += bool(direction)
+        for word, share in direction.items():
+            total[word] += share
+    return total, with_words
+
+
+def _dot(one: Mapping[str, float], other: Mapping[str, float]) -> float:
+    return sum(share * other.get(word, 0.0) for word, share in one.items())
 
 
 def _mean(values: Sequence[float]) -> float:
