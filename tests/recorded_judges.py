@@ -255,7 +255,7 @@ def _classifier() -> list[object]:
         except ValueError as error:
             found.append(str(error).replace(folder, "FOLDER"))
     sure = RefusalModel("1", {}, (), 9000.0), RefusalModel("1", {}, (), -9000.0, frozenset({digest("a  text")}))
-    judges = [RefusalClassifier(model) for model in sure]
+    judges = [RefusalClassifier(model=model) for model in sure]
     return [*found, [(j.version, j.has_seen("a text "), j.declines(RISKY, "x")) for j in judges], cue_names()]
 
 

@@ -25,7 +25,7 @@ LAYERS: list[set[str]] = [
     {"study"},
     {"runner"},
     {"analysis"},
-    {"tables", "arguments"},
+    {"tables", "arguments", "wording"},
     {"audit"},
     {"report", "mitigate", "adaptive", "tuning", "integrations", "gating"},
     {"api"},

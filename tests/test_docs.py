@@ -93,6 +93,8 @@ def test_every_command_in_the_docs_is_understood(page: str, line: str) -> None:
 def answer(payload: dict[str, Any]) -> str:
     """As the usual stand-in; a judge that is asked for an action names one, and a letter is only that."""
     text = json.dumps(payload["messages"])
+    if "Grades:" in text:
+        return f"Score: {1 + len(text) % 5}/5"
     if payload.get("logprobs"):
         return "ABCD"[len(text) % 4]
     return "Action: 5" if "action" in text.lower() and "response" in text.lower() else default_answer(payload)

@@ -79,7 +79,7 @@ def test_baselines_alone_need_no_personalizer(run: Run, tmp_path: Path) -> None:
 
 def test_a_study_keeps_its_judge(run: Run, tmp_path: Path) -> None:
     out, small = tmp_path / "s", ("--identities", "a minor,a man")
-    rules = ("--judge", "starter-safety=compliance-rules")
+    rules = ("--judge", "starter-safety=refusal-rules")
 
     def judge() -> str:
         with Store.open(out) as store:
@@ -87,13 +87,13 @@ def test_a_study_keeps_its_judge(run: Run, tmp_path: Path) -> None:
 
     run(*small, "--limit", "2")
     assert judge() == "refusal-classifier"
-    with pytest.raises(SpecError, match=r"by refusal-classifier, not by compliance-rules") as refused:
+    with pytest.raises(SpecError, match=r"by refusal-classifier, not by refusal-rules") as refused:
         run(*small, "--limit", "2", *rules)
     again = refused.value.fix.partition("evenhand ")[2]
     assert invoke(*shlex.split(again)).exit_code == 0
-    assert judge() == StudySpec.from_toml(out / "study.toml").judges["starter-safety"] == "compliance-rules"
+    assert judge() == StudySpec.from_toml(out / "study.toml").judges["starter-safety"] == "refusal-rules"
     run(*small, "--limit", "3")
-    assert judge() == "compliance-rules"
+    assert judge() == "refusal-rules"
     run(*small, "--limit", "4", *rules)
     with Store.open(out) as store:
         assert store.judge_versions().keys() == {"starter-safety"}

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
 from evenhand.judges import JUDGES, make_judge
+from evenhand.judges.grades import Scale
 from evenhand.judges.llm import ActionJudge, ActionLogprobJudge, StrongRejectJudge
+from evenhand.judges.own_rubric import RubricJudge
 from evenhand.judges.rubrics import ActionRubric, PairRubric, Rubric, StrongRejectRubric, fenced, read_answer
 from evenhand.models import Model, ModelOptions
 from evenhand.types import Item, Request, Response
@@ -22,7 +25,7 @@ class Quoting(Model):
 
     id, concurrency = "quoting", 4
 
-    def __init__(self, decision: dict[str, int], text: str = "") -> None:
+    def __init__(self, decision: dict[str, int] | dict[str, str], text: str = "") -> None:
         self._decision, self._text = decision, text
 
     async def respond(self, request: Request) -> Response:
@@ -114,3 +117,26 @@ def test_no_text_writes_a_token_of_the_chat_template() -> None:
     received = [Response(text).text for text in TO_JUDGES]
     assert [text for text in received if control_tokens(fenced("answer", text)) != usual] == []
     assert any(control_tokens(text) != usual for text in received), "no text would write one without the fence"
+
+
+@pytest.mark.parametrize("text", TO_JUDGES, ids=range(len(TO_JUDGES)))
+@pytest.mark.parametrize(
+    "grading", ['good = "low"\n[scale]\n1 = "a"\n5 = "b"', 'good = "b"\n[scale]\na = "a"\nb = "b"']
+)
+async def test_a_rubric_of_ones_own_is_not_moved_either(tmp_path: Path, grading: str, text: str) -> None:
+    file = tmp_path / "rubric.toml"
+    file.write_text(f'name = "n"\ntask = "Judge it."\n{grading}')
+    model = Quoting({"grade": 5} if "low" in grading else {"grade": "a"}, text)
+    judge = RubricJudge(str(file), ModelOptions(), model)
+    await judge.start()
+    assert (await judge.judge(ITEM, Response(text))).score == 0.0
+    fence = fenced("answer", text).split("\n")
+    lines = judge.graded.prompt_about(ITEM, text).split("\n")
+    assert lines.count(fence[0]) == lines.count(fence[-1]) == 1
+
+
+@pytest.mark.parametrize("text", [*TO_JUDGES, *ENDLESS], ids=range(len(TO_JUDGES) + len(ENDLESS)))
+def test_any_reply_is_read_as_a_grade_of_the_scale_or_none(text: str) -> None:
+    for scale in (Scale(low=1, high=5), Scale(classes=("good", "bad"))):
+        grade = scale.spoken(text)
+        assert grade is None or 0 <= scale.score(grade) <= 1

@@ -244,14 +244,15 @@ def test_judging_again_never_calls_the_model(cli: Cli, server: Server, data_dir:
     out = tmp_path / "study"
     assert cli(*arguments(server, data_dir, out, "--limit", "4")).returncode == 0
     calls = server.calls
-    before = {i.identity: i.safety for i in evenhand.analyze(out, Settings(200, 200)).identities}
-    again = cli("judge", "again", str(out), "--judge", "do-not-answer=compliance-rules")
+    assert any(i.safety != 100 for i in evenhand.analyze(out, Settings(200, 200)).identities)
+    (tmp_path / "phrases.txt").write_text("Here is how you do it\n")
+    again = cli("judge", "again", str(out), "--judge", f"do-not-answer=refusal-classifier:{tmp_path / 'phrases.txt'}")
     assert again.returncode == 0, again.stderr
     assert "16 new judgements" in again.stdout
     after = {i.identity: i.safety for i in evenhand.analyze(out, Settings(200, 200)).identities}
-    assert after == {name: pytest.approx(100 - score) for name, score in before.items()}
+    assert set(after.values()) == {100.0}
     assert server.calls == calls
-    assert cli("judge", "again", str(out), "--judge", "do-not-anser=compliance-rules").returncode == 2
+    assert cli("judge", "again", str(out), "--judge", "do-not-anser=refusal-rules").returncode == 2
 
 
 def test_choices_are_scored_by_log_probability_over_the_api(cli: Cli, data_dir: Path, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from evenhand.arguments import Study, settings_of, study_of, with_model
 from evenhand.audit.judges import JudgeComparison, compare_judges
 from evenhand.audit.run import Audit, audit, labelled_probes, shipped_probes
 from evenhand.audit.validate import Validation, validate
-from evenhand.errors import SpecError, StoreError
+from evenhand.errors import ModelError, SpecError, StoreError
 from evenhand.gating import check_store
 from evenhand.integrations.inspect_logs import write_logs
 from evenhand.judges import make_judge
@@ -34,12 +34,14 @@ from evenhand.runner import Estimate, RunResult, rejudge, run_study
 from evenhand.runner.growth import plan_study
 from evenhand.runner.plan import make_plan
 from evenhand.runner.progress import Progress
+from evenhand.runner.rejudge import unreadable_note
 from evenhand.runner.spending import estimate
 from evenhand.study import Store
-from evenhand.study.notes import study_notes
+from evenhand.study.notes import stopping_note, study_notes
 from evenhand.study.reading import ADAPTIVE_META, TEMPLATE_META
 from evenhand.study.store import STORE_FILE
 from evenhand.tables import compare_stores, pools_of, tables_of
+from evenhand.wording import open_answers
 
 REPORT_FILE = "report.html"
 ExportForm = Format | Literal["inspect"]
@@ -109,7 +111,11 @@ def run_to_precision(
 
 
 def analyze(
-    path: Path | str, settings: Settings | Mapping[str, Any] | None = None, policy: Path | str | None = None
+    path: Path | str,
+    settings: Settings | Mapping[str, Any] | None = None,
+    policy: Path | str | None = None,
+    *,
+    wording: bool = False,
 ) -> Analysis:
     """Analyse a study, finished or not.
 
@@ -118,13 +124,15 @@ def analyze(
         settings: how the analysis is done: Settings, or its fields as a mapping.
         policy: a policy file of legitimate differences, or "shipped"; items on which it calls a difference between the
             study's identities legitimate are left out.
+        wording: whether to contrast the answers' length, reading level and likeness to the baseline's, too.
 
     Raises:
         StoreError: there is no study, or it cannot be read.
         DataError: the policy cannot be read.
     """
     with Store.open(Path(path)) as store:
-        return analyze_store(store, settings_of(settings), policy)
+        found, chosen = analyze_store(store, settings_of(settings), policy), settings_of(settings)
+        return replace(found, open_answers=open_answers(store, chosen or Settings())) if wording else found
 
 
 def analyze_store(store: Store, settings: Settings | None = None, policy: Path | str | None = None) -> Analysis:
@@ -150,18 +158,12 @@ def analyze_store(store: Store, settings: Settings | None = None, policy: Path |
         pools=pools_of(store),
         remarks=study_notes(store),
     )
-    notes = [note for note in (store.meta(TEMPLATE_META), _stopping_note(alpha, settings)) if note]
+    notes = [
+        note
+        for note in (store.meta(TEMPLATE_META), stopping_note(settings.level) if alpha is not None else None)
+        if note
+    ]
     return replace(found, notes=(*found.notes, *notes))
-
-
-def _stopping_note(alpha: float | None, settings: Settings) -> str:
-    if alpha is None:
-        return ""
-    return (
-        f"The study stopped when it was precise enough. Its intervals have a level of {100 * settings.level:.4g} %, so "
-        "that with the looks on the way they hold in 95 %. Where few items show a difference, a study that stopped "
-        "early met fewer of them than there are: its estimate rather lies low, which its interval allows for."
-    )
 
 
 def _legitimate_items(store: Store, policy: Path) -> set[tuple[str, str]]:
@@ -275,7 +277,7 @@ def audit_judge(
     probes = shipped_probes(member)
     if labels is not None:
         probes = [*labelled_probes(read_labels(Path(labels)), member), *(p for p in probes if p.is_pair)]
-    own = make_model(judge.partition(":")[2], options) if other and member.reads_notes else None
+    own = make_model(member.model_reference, options) if other and member.model_reference else None
     second = make_model(other, options) if other else None
     return run_async(audit(member, probes, biases=biases, own=own, other=second, tell=tell))
 
@@ -302,7 +304,9 @@ def judge_again(
     Raises:
         EvenhandError: anything you can fix; what was judged is kept.
     """
-    rejudge(Path(path), judges, options, keep=False, progress=progress)
+    done = rejudge(Path(path), judges, options, keep=False, progress=progress)
+    if done.in_vain:
+        raise ModelError(f"{unreadable_note(done)} ({done.last_unreadable}).", "Give another model.")
     with Store.open(Path(path)) as store:
         return compare_judges(store, judges, draws=draws)
 

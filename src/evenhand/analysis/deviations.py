@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import stats
@@ -60,6 +60,11 @@ class Differences:
     unseen: Floats
     least_p: Floats
     level: float
+
+    def unbounded(self) -> Differences:
+        """The same for values that are no scores in [0, 100]: only what was seen tells how they vary."""
+        nothing = np.zeros_like(self.values)
+        return replace(self, inward=nothing, unseen=np.full_like(nothing, np.nan))
 
     def contrasts(self) -> list[Contrast]:
         """Each with its interval and with p-values, adjusted over all of them."""
@@ -139,6 +144,19 @@ def from_baseline(
     exact test of paired data: with few discordant items Student's t claims more, and yields to it. ``scales`` are
     factors on the errors of suites, 1 otherwise.
     """
+    return baseline_differences(tables, baseline, draws=draws, seed=seed, level=level, scales=scales).contrasts()
+
+
+def baseline_differences(
+    tables: Sequence[SuiteScores],
+    baseline: str,
+    *,
+    draws: int = 2000,
+    seed: int = 0,
+    level: float = 0.95,
+    scales: Mapping[str, float] | None = None,
+) -> Differences:
+    """What :func:`from_baseline` judges."""
     rng = np.random.default_rng(seed)
     values, errors, noise, flipped, inward, items = [], [], [], [], [], []
     for table in tables:
@@ -169,7 +187,7 @@ def from_baseline(
         np.full(identities, _TOP * rate_bound(sum(items), (1 - level) / 2)),
         permutation_p_values(np.abs(np.mean(flipped, axis=0)), np.abs(value)),
         level,
-    ).contrasts()
+    )
 
 
 def _inward(mean: float, items: int, level: float) -> float:

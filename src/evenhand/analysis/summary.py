@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ from evenhand.analysis.deviations import Contrast
 from evenhand.analysis.estimand import Estimand, Pool, estimand_sentence, noise_scales
 from evenhand.analysis.missing import Missing, find_missing, is_missing
 from evenhand.analysis.missing_notes import missing_notes
+from evenhand.analysis.open_answers import OpenMeasure
 from evenhand.analysis.plain import plain
 from evenhand.analysis.quality import JudgeQuality, judge_quality
 from evenhand.analysis.resampling import noise_draws
@@ -51,7 +52,8 @@ class Settings:
 @dataclass(frozen=True)
 class SuiteResult:
     """One suite: items and their clusters, PB, mean over identities, labels of the responses, groups of items, variance
-    components, and PB by how the identity was conveyed (where there are several ways)."""
+    components, PB by how the identity was conveyed (where there are several ways), and labels of each identity's and
+    baseline's responses."""
 
     suite: str
     axis: str
@@ -63,6 +65,7 @@ class SuiteResult:
     components: list[Component]
     cues: list[CueResult]
     clusters: int
+    identity_labels: dict[str, dict[str, int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -98,6 +101,7 @@ class Analysis:
         notes: what a reader must know to read the numbers right.
         level: confidence of the intervals.
         estimand: what intervals and tests are about, in a sentence.
+        open_answers: judge-free contrasts of the answers' wording, where they were asked for.
     """
 
     pb: dict[str, PBEstimate | None]
@@ -113,6 +117,7 @@ class Analysis:
     notes: tuple[str, ...]
     level: float
     estimand: str
+    open_answers: tuple[OpenMeasure, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON: NaN becomes null."""
@@ -307,6 +312,9 @@ def _suite_result(
     table: SuiteScores, estimator: BiasEstimator, rows: Sequence[ScoreRow], settings: Settings
 ) -> SuiteResult:
     labels = Counter(row.label for row in rows if row.suite == table.suite)
+    pairs = Counter((row.identity, row.label) for row in rows if row.suite == table.suite)
+    people = [*table.identities, *table.baselines]
+    ordered = dict(labels.most_common())
     fit = estimator.fit(table.suite)
     return SuiteResult(
         table.suite,
@@ -314,7 +322,7 @@ def _suite_result(
         fit.items,
         float(fit.mean.mean()),
         estimator.suite(table.suite),
-        dict(labels.most_common()),
+        ordered,
         by_group(
             table,
             draws=settings.draws,
@@ -327,4 +335,5 @@ def _suite_result(
             table, draws=settings.draws, permutations=settings.permutations, seed=settings.seed, level=settings.level
         ),
         fit.clusters,
+        {who: {label: n for label in ordered if (n := pairs[who, label])} for who in people},
     )

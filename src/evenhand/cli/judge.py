@@ -40,11 +40,16 @@ def again(
     from evenhand.cli.progress import RunDisplay
     from evenhand.cli.run import pairs
     from evenhand.runner import rejudge
+    from evenhand.runner.rejudge import unreadable_note
 
     done = rejudge(study, pairs(judge, "--judge"), _options(base_url, api_key_env), progress=RunDisplay())
-    emit(done, format, lambda: f"{done.new} new judgements.")
+    if done.unreadable:
+        kept = "; the study keeps its judges" if done.in_vain else ""
+        typer.echo(f"{unreadable_note(done)} ({done.last_unreadable}): these are missing{kept}.", err=True)
+    emit(done, format, lambda: f"{done.new} new judgements, {done.new - done.unreadable} of them verdicts.")
     if done.failed:
         typer.echo(f"{done.failed} responses are not judged yet ({done.last_error}); run again.", err=True)
+    if done.failed or done.in_vain:
         raise typer.Exit(1)
 
 

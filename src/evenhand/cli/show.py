@@ -19,17 +19,26 @@ def analyze(
         str | None, typer.Option(help="Leave out items with legitimate differences: a policy file, or 'shipped'.")
     ] = None,
     estimand: AboutItems = About.like_these,
+    open: Annotated[
+        bool, typer.Option("--open", help="Also how long, how hard to read and how unlike the baseline's answers are.")
+    ] = False,
+    labels: Annotated[
+        bool, typer.Option("--labels", help="Also how many answers of each label an identity got.")
+    ] = False,
 ) -> None:
     """Say what a study means: personalization bias with intervals, scores per identity, what is missing."""
+    from rich.console import Group
+
     from evenhand import api
     from evenhand.analysis import Settings
-    from evenhand.report import terminal
+    from evenhand.report import terminal, wording
 
-    analysis = api.analyze(study, Settings(draws, permutations, estimand=estimand.value), policy)
+    analysis = api.analyze(study, Settings(draws, permutations, estimand=estimand.value), policy, wording=open)
+    more = [*(wording.label_tables(analysis) if labels else ()), *(wording.open_tables(analysis) if open else ())]
     emit(
         analysis,
         format,
-        lambda: terminal.analysis_tables(analysis),
+        lambda: Group(terminal.analysis_tables(analysis), *more),
         lambda: terminal.identities_csv(analysis),
     )
 

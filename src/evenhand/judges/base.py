@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import ClassVar, Literal
 
 from evenhand.errors import ModelError, SpecError
 from evenhand.models import ModelOptions
 from evenhand.registry import Registry
-from evenhand.types import Item, Response, Verdict
+from evenhand.types import Axis, Item, Message, Response, Verdict
 
 Preference = Literal["first", "second", "tie", "missing"]
 
 # Under this key an item may carry a remark for the judge ("90 % of readers prefer this one"): the audit's way in.
 NOTE = "judge_note"
+# And under this one what the assistant was told of the user, for judges that may see it.
+USER = "judge_user"
+
+_GOOD_THERE = {"safety": "where declining is good", "utility": "where a useful answer is good"}
 
 
 class Judge(ABC):
@@ -25,18 +31,52 @@ class Judge(ABC):
         summary: one line for ``evenhand list judges``.
         argument: what stands behind the colon of its reference, "" when it takes none; a judge with an argument is
             made from it and the model options.
+        may_take: what may stand behind the colon of a reference that needs nothing there.
+        model_reference: the model behind it, "" without one.
+        sees_user: whether it reads what the assistant was told of the user (:func:`with_user`).
         reads_notes: whether a remark in ``item.extra`` can reach it; most judges see question and response only.
         needs_reference: whether it compares with an item's target or asserts.
         refusal_is_good: for judges of refusal: whether declining scores 1; None for all others.
+        for_axis: for all others, the axis of the suites that their scores mean something on; None for both.
     """
 
     name: str
     version: str
     summary: ClassVar[str]
     argument: ClassVar[str] = ""
+    may_take: ClassVar[str] = ""
+    model_reference: str = ""
     reads_notes: bool = False
-    needs_reference: ClassVar[bool] = False
+    sees_user: bool = False
+    needs_reference: bool = False
     refusal_is_good: bool | None = None
+    for_axis: Axis | None = None
+
+    @property
+    def axis(self) -> Axis | None:
+        """The axis of the suites that it is for; None for both."""
+        if self.refusal_is_good is None:
+            return self.for_axis
+        return "safety" if self.refusal_is_good else "utility"
+
+    def check_suite(self, suite: str, axis: Axis) -> None:
+        """Refuse a suite on which this judge's scores would mean the opposite.
+
+        Raises:
+            SpecError: the suite is on the other axis; it says which judges fit.
+        """
+        if self.axis in (None, axis):
+            return
+        raise SpecError(
+            f"The judge '{self.name}' is for {self.axis}, {_GOOD_THERE[self.axis]}; the suite {suite} measures {axis}, "
+            f"{_GOOD_THERE[axis]}.",
+            self._instead(axis),
+        )
+
+    def _instead(self, axis: Axis) -> str:
+        members = ((e.name, e.member) for e in JUDGES.entries() if e.member)
+        fitting = [name for name, member in members if member.refusal_is_good is (axis == "safety")]
+        return f"Use {' or '.join(fitting)}."
 
     async def start(self) -> None:
         """Load or connect. Called once, before the first response.
@@ -69,9 +109,9 @@ class Judge(ABC):
         is empty, is missing.
         """
         if response.finish_reason == "content_filter":
-            refused = not self.needs_reference if self.refusal_is_good is None else self.refusal_is_good
+            refused = not self.needs_reference if self.axis is None else self.axis == "safety"
             named = f" ({response.filtered})" if response.filtered else ""
-            return Verdict(float(refused), "filtered", f"the provider declined{named}")
+            return Verdict(float(refused), FILTERED, f"the provider declined{named}")
         if response.text.strip() or response.choice_logprobs is not None:
             return None
         if response.is_cut:
@@ -100,9 +140,18 @@ class Judge(ABC):
 
 JUDGES: Registry[type[Judge]] = Registry("judge", "evenhand.judges", "evenhand.judges", Judge, ModelError)
 
+FILTERED = "filtered"
 EMPTY = Verdict(None, "empty", "the response is empty")
 THOUGHTS_ONLY = Verdict(None, "empty", "the response holds thoughts and no answer")
 CUT = Verdict(None, "cut", "max_tokens was reached before the answer began")
+
+
+def with_user(judge: Judge, item: Item, messages: Sequence[Message]) -> Item:
+    """The item, with what the assistant was told where this judge may see it."""
+    if not judge.sees_user:
+        return item
+    told = "\n\n".join(f"{message.role}: {message.content}" for message in messages)
+    return replace(item, extra={**item.extra, USER: told})
 
 
 def make_judge(reference: str, options: ModelOptions | None = None) -> Judge:
@@ -121,6 +170,8 @@ def make_judge(reference: str, options: ModelOptions | None = None) -> Judge:
         if not argument:
             raise SpecError(f"The judge '{name}' needs an argument.", f"Write {name}:{member.argument}.")
         return member(argument, options or ModelOptions())  # type: ignore[call-arg]
+    if argument and member.may_take:
+        return member(argument)  # type: ignore[call-arg]
     if argument:
         raise SpecError(f"The judge '{name}' takes no argument, but '{argument}' was given.")
     return member()

@@ -19,6 +19,7 @@ import orjson
 
 from evenhand.judges.base import JUDGES
 from evenhand.judges.features import cue_names, cues, terms
+from evenhand.judges.own_phrases import OwnPhrases
 from evenhand.judges.refusal import RefusalJudge
 from evenhand.types import Item
 
@@ -85,14 +86,27 @@ def shipped_model() -> RefusalModel:
 
 
 class _Classifier(RefusalJudge):
-    def __init__(self, model: RefusalModel | None = None) -> None:
+    """Args:
+    phrases: a file of phrases with which the assistant declines, besides those it was trained on.
+    model: other weights.
+    """
+
+    may_take = "PHRASES.txt"
+
+    def __init__(self, phrases: str = "", *, model: RefusalModel | None = None) -> None:
         self._model = model or shipped_model()
+        self._own = OwnPhrases(Path(phrases)) if phrases else None
         self.version = self._model.version
+        if self._own:
+            self.name = f"{self.name}:{phrases}"
+            self.version += f"+{self._own.version}"
 
     def has_seen(self, text: str) -> bool:
         return digest(text) in self._model.seen
 
     def declines(self, item: Item, text: str) -> tuple[bool, str]:
+        if self._own and (said := self._own.first(text)):
+            return True, f"says '{said}'"
         log_odds, parts = self._model.weigh(item.question, text)
         declined = log_odds > 0
         sign = 1 if declined else -1

@@ -39,8 +39,11 @@ class EnsembleJudge(Judge):
         self.members = [make_judge(reference, options) for reference in references]
         self.name = "ensemble:" + "+".join(m.name for m in self.members)
         self.reads_notes = any(m.reads_notes for m in self.members)
+        self.sees_user = any(m.sees_user for m in self.members)
         polarities = {m.refusal_is_good for m in self.members}
         self.refusal_is_good = polarities.pop() if len(polarities) == 1 else None
+        axes = {m.axis for m in self.members} - {None}
+        self.for_axis = axes.pop() if len(axes) == 1 else None
         self._set_version()
 
     async def start(self) -> None:

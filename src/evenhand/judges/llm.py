@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import math
+from dataclasses import replace
 
+from evenhand.errors import one_line
 from evenhand.judges.actions import ACTIONS, action_verdict
 from evenhand.judges.base import JUDGES, NOTE, Judge, Preference
-from evenhand.judges.rubrics import ActionRubric, PairRubric, Rubric, StrongRejectRubric, read_answer
+from evenhand.judges.rubrics import ActionRubric, PairRubric, Rubric, StrongRejectRubric
 from evenhand.models import Model, ModelOptions, make_model
 from evenhand.types import Decoding, Item, Message, Request, Response, Verdict
 
-_MAX_TOKENS = 256
 _ATTEMPTS = 2
+_SHOWN_CHARS = 80
 UNREADABLE = Verdict(None, "unreadable-judge", "the judge's answer could not be read, twice")
 
 
@@ -32,6 +34,7 @@ class LanguageModelJudge(Judge):
 
     def __init__(self, argument: str, options: ModelOptions, model: Model | None = None) -> None:
         self.name: str = f"{self.kind}:{argument}"
+        self.model_reference = argument
         self.version = self.rubric.version
         self._model = model or make_model(argument, options)
         self._places = asyncio.Semaphore(self._model.concurrency)
@@ -48,6 +51,8 @@ class LanguageModelJudge(Judge):
         self._asked = {}
 
     async def aclose(self) -> None:
+        for asked in self._asked.values():  # what nobody waits for any more
+            asked.cancel()
         await self._model.aclose()
 
     async def decide(self, item: Item, response: Response) -> Verdict:
@@ -66,7 +71,7 @@ class LanguageModelJudge(Judge):
             self._asked[prompt] = asyncio.ensure_future(self._ask(prompt, rubric))
         try:
             return await asyncio.shield(self._asked[prompt])
-        except BaseException:
+        except Exception:
             self._asked.pop(prompt, None)
             raise
 
@@ -74,12 +79,11 @@ class LanguageModelJudge(Judge):
         messages = (Message("system", rubric.system), Message("user", prompt))
         async with self._places:
             for attempt in range(_ATTEMPTS):
-                decoding = Decoding(temperature=0.0 if attempt == 0 else 0.7, max_tokens=_MAX_TOKENS)
+                decoding = Decoding(temperature=0.0 if attempt == 0 else 0.7, max_tokens=rubric.max_tokens)
                 reply = await self._model.respond(Request(messages, decoding, seed=attempt))
-                answer = read_answer(reply.text)
-                if answer is not None and (verdict := rubric.verdict(answer)) is not None:
+                if (verdict := rubric.read(reply.text)) is not None:
                     return verdict
-        return UNREADABLE
+        return replace(UNREADABLE, reason=f"{UNREADABLE.reason}: '{one_line(reply.text)[:_SHOWN_CHARS]}'")
 
 
 @JUDGES.register("llm-actions")
@@ -88,6 +92,8 @@ class ActionJudge(LanguageModelJudge):
 
     summary = "safety by a language model, with the six actions of Do-Not-Answer"
     kind = "llm-actions"
+    for_axis = "safety"
+    for_axis = "safety"
     rubric = ActionRubric()
 
 
@@ -97,6 +103,8 @@ class StrongRejectJudge(LanguageModelJudge):
 
     summary = "safety by a language model, with the rubric of StrongREJECT (refused, convincing, specific)"
     kind = "llm-strongreject"
+    for_axis = "safety"
+    for_axis = "safety"
     rubric = StrongRejectRubric()
 
 
@@ -109,6 +117,8 @@ class ActionLogprobJudge(LanguageModelJudge):
 
     summary = "as llm-actions, from the log-probabilities of the six digits (one token; for small models)"
     kind = "llm-actions-logprobs"
+    for_axis = "safety"
+    for_axis = "safety"
     rubric = ActionRubric()
 
     async def _ask(self, prompt: str, rubric: Rubric) -> Verdict:

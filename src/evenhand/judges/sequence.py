@@ -44,6 +44,7 @@ class SequenceJudge(Judge):
             raise SpecError("The judge 'hf' needs a classifier.", f"Write hf:{PAPER_CLASSIFIER}.")
         self.name = f"hf:{argument}"
         self._good = {label.strip() for label in query.split("|") if label.strip()}
+        self.for_axis = None if self._good else "safety"
         self._options = options
         self._thread: ThreadPoolExecutor | None = None
         self._waiting: list[tuple[str, asyncio.Future[tuple[int, float]]]] = []

@@ -13,17 +13,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from evenhand.errors import EvenhandError, ModelError, SpecError, StoreError
+from evenhand.errors import ModelError, SpecError, StoreError
 from evenhand.judges import Judge, make_judge
-from evenhand.loops import run_async
+from evenhand.judges.base import with_user
+from evenhand.loops import run_async, together
 from evenhand.mitigations import MitigatedModel
 from evenhand.models import CallError, Model, make_model
 from evenhand.runner.growth import PINNED_META, plan_study, record, template_note
 from evenhand.runner.plan import Plan, Trial, baseline_is_another
 from evenhand.runner.progress import Progress, Silent
-from evenhand.runner.rejudge import judge_pending
+from evenhand.runner.rejudge import judge_pending, unreadable_note
 from evenhand.runner.spending import Spending, check_countable
-from evenhand.runner.watch import Watch
+from evenhand.runner.watch import JudgeWatch, Watch
 from evenhand.runner.writer import Writer
 from evenhand.study import Store, StudySpec
 from evenhand.study.notes import ADJUSTMENTS, LIMITS, adjustment_notes
@@ -119,6 +120,7 @@ class _Engine:
         self._run = 0
         self._writer = Writer(store)
         self._watch = Watch(model.id, plan.spec.decoding.decoding(), self._progress.note)
+        self._judge_watch = JudgeWatch()
         self._adjusted = 0
 
     async def run(self) -> RunResult:
@@ -141,13 +143,15 @@ class _Engine:
                     await judge.start()
                 self._begin()
                 trials = self._plan.trials(self._store)
-                await _all(self._work(trials) for _ in range(self._model.concurrency))
+                await together(self._work(trials) for _ in range(self._model.concurrency))
                 self._store.mark_cut_thoughts()
                 judged = await judge_pending(self._store, self._writer, self._plan.judges, self._judges)
                 if judged.failed:
                     self._progress.note(
                         f"{judged.failed} responses are not judged yet ({judged.last_error}); run again to judge them"
                     )
+                if judged.unreadable:
+                    self._progress.note(f"{unreadable_note(judged)}; they are missing")
                 outcome = "interrupted" if self._stopping else "out of budget" if self._out_of_budget else "finished"
             finally:
                 await self._close(outcome)
@@ -235,8 +239,10 @@ class _Engine:
         judge = self._judges[trial.judge]
         # Without a verdict it is judged again at the end of the run, and in the next one.
         with contextlib.suppress(CallError):
-            verdict = await judge.judge(trial.item, response)
-            self._writer.put(judgement=judgement_row(trial_id, judge.name, judge.version, verdict))
+            verdict = await judge.judge(with_user(judge, trial.item, request.messages), response)
+            self._judge_watch.saw(judge.name, trial.item, response, verdict)
+            if self._judge_watch.keeps(judge.name, verdict):
+                self._writer.put(judgement=judgement_row(trial_id, judge.name, judge.version, verdict))
         await self._writer.committed()
         self._answered += 1
         self._progress.advance(failed=False, retries=self._model.retries)
@@ -251,17 +257,6 @@ class _Engine:
             self._writer.put(meta=(ADJUSTMENTS, known))
             for note in adjustment_notes(fresh):
                 self._progress.note(note)
-
-
-async def _all(coroutines: Iterator[object]) -> None:
-    """Run workers together; the first error cancels the others and is raised as itself."""
-    try:
-        async with asyncio.TaskGroup() as group:
-            for coroutine in coroutines:
-                group.create_task(coroutine)  # type: ignore[arg-type]
-    except BaseExceptionGroup as errors:
-        first = next((e for e in errors.exceptions if isinstance(e, EvenhandError)), errors.exceptions[0])
-        raise first from None
 
 
 @contextlib.contextmanager

@@ -140,7 +140,8 @@ def make_plan(
         catalogues: identity catalogue -> the version to read it in.
 
     Raises:
-        SpecError: an unknown name, or personalizers that support none of the identities.
+        SpecError: an unknown name, a judge for suites of the other axis, or personalizers that support none of the
+            identities.
         DataError: data that is missing or malformed.
     """
     suites = make_suites(spec.suites)
@@ -148,7 +149,9 @@ def make_plan(
     for suite, judge in spec.judges.items():
         if suite not in known:
             raise SpecError(f"The judge '{judge}' is for '{suite}', which is not a suite of this study.")
-        make_judge(judge)
+    judges = {s.id: spec.judges.get(s.id) or spec.judges.get(s.name) or s.judge for s in suites}
+    for member in suites:
+        make_judge(judges[member.id]).check_suite(member.id, member.axis)
     source = DataSource(spec.data_dir, pinned)
     people = select(spec.identities, catalogues)
     plan = Plan(
@@ -156,7 +159,7 @@ def make_plan(
         suites=tuple(load_suite(s, source) for s in suites),
         identities=(*(BASELINES[b] for b in dict.fromkeys(spec.baselines)), *people),
         personalizers=tuple(make_personalizer(p) for p in dict.fromkeys(spec.personalizers)),
-        judges={s.id: spec.judges.get(s.id) or spec.judges.get(s.name) or s.judge for s in suites},
+        judges=judges,
         source=source,
         mitigation=make_mitigation(spec.mitigation or NO_MITIGATION, spec.options.options()),
         catalogues=catalogues_of(spec.identities, people, catalogues),

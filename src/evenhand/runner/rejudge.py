@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,14 +9,17 @@ from typing import Any
 
 from evenhand.errors import SpecError, did_you_mean
 from evenhand.judges import Judge, make_judge
-from evenhand.loops import run_async
+from evenhand.judges.base import with_user
+from evenhand.judges.llm import UNREADABLE
+from evenhand.loops import run_async, together
 from evenhand.models import CallError, ModelOptions
 from evenhand.runner.progress import Progress, Silent
+from evenhand.runner.watch import JudgeWatch
 from evenhand.runner.writer import Writer
 from evenhand.study import Store
 from evenhand.study.held import write_study_file
-from evenhand.study.rows import judgement_row, response_of
-from evenhand.types import Item
+from evenhand.study.rows import decode_request, judgement_row, response_of
+from evenhand.types import Item, Verdict
 
 _PAGE = 500
 
@@ -30,11 +32,29 @@ class Judged:
         new: judgements it added.
         failed: responses whose judge did not answer; the next round asks again.
         last_error: what the last of these said.
+        unreadable: how many of the new judgements are missing, because nobody can read what the judge said.
+        last_unreadable: what the last of these was.
     """
 
     new: int
     failed: int = 0
     last_error: str = ""
+    unreadable: int = 0
+    last_unreadable: str = ""
+
+    @property
+    def in_vain(self) -> bool:
+        """Whether not one of the judge's answers could be read."""
+        return 0 < self.new == self.unreadable
+
+
+@dataclass(frozen=True)
+class _One:
+    """What came of one response: a judgement, kept back or not, or an error."""
+
+    verdict: Verdict | None = None
+    error: str = ""
+    held: tuple[Any, ...] | None = None
 
 
 async def judge_pending(
@@ -48,31 +68,57 @@ async def judge_pending(
 
     Judgements are committed as they come: a model behind a judge is paid for too.
     """
-    rounds = []
+    rounds: list[_One] = []
+    watch = JudgeWatch()
     for suite, name in by_suite.items():
         judge, items, after = judges[name], store.items(suite), 0
         while page := store.unjudged(suite, judge.name, judge.version, after=after, count=_PAGE):
-            rounds += await asyncio.gather(
-                *(_judge_one(writer, judge, items[row["item"]], row, progress) for row in page)
+            rounds += await together(
+                _judge_one(writer, watch, judge, items[row["item"]], row, progress) for row in page
             )
             after = page[-1]["id"]
-    errors = [error for error in rounds if error]
-    return Judged(len(rounds) - len(errors), len(errors), errors[-1] if errors else "")
+    for one in rounds:
+        if one.held is not None:
+            writer.put(judgement=one.held)
+    await writer.committed()
+    errors = [one.error for one in rounds if one.error]
+    unread = [one.verdict.reason for one in rounds if one.verdict and one.verdict.label == UNREADABLE.label]
+    return Judged(
+        new=len(rounds) - len(errors),
+        failed=len(errors),
+        last_error=errors[-1] if errors else "",
+        unreadable=len(unread),
+        last_unreadable=unread[-1] if unread else "",
+    )
 
 
-async def _judge_one(writer: Writer, judge: Judge, item: Item, row: dict[str, Any], progress: Progress | None) -> str:
-    """Judge one response; return the error of a judge that could not be asked, or ""."""
-    problem = ""
+async def _judge_one(
+    writer: Writer, watch: JudgeWatch, judge: Judge, item: Item, row: dict[str, Any], progress: Progress | None
+) -> _One:
+    """Judge one response."""
+    response = response_of(row)
     try:
-        verdict = await judge.judge(item, response_of(row))
+        verdict = await judge.judge(with_user(judge, item, decode_request(row["request"])), response)
     except CallError as error:
-        problem = str(error)
-    else:
-        writer.put(judgement=judgement_row(row["id"], judge.name, judge.version, verdict))
+        if progress:
+            progress.advance(failed=True, retries=0)
+        return _One(error=str(error))
+    watch.saw(judge.name, item, response, verdict)
+    judgement = judgement_row(row["id"], judge.name, judge.version, verdict)
+    kept = watch.keeps(judge.name, verdict)
+    if kept:
+        writer.put(judgement=judgement)
         await writer.committed()
     if progress:
-        progress.advance(failed=bool(problem), retries=0)
-    return problem
+        progress.advance(failed=False, retries=0)
+    return _One(verdict, held=None if kept else judgement)
+
+
+def unreadable_note(done: Judged) -> str:
+    """What to say of answers of a judge that could not be read."""
+    if done.in_vain:
+        return f"None of the {done.new} answers of the judge could be read"
+    return f"{done.unreadable} of the {done.new} answers of the judge could not be read"
 
 
 def rejudge(
@@ -89,23 +135,26 @@ def rejudge(
         directory: the study.
         judges: suite -> judge; suites left out keep their judge and are brought up to its current version.
         options: how to reach the model behind a judge.
-        keep: whether the judges become the study's judges.
+        keep: whether the judges become the study's judges; they do not where none of their answers could be read.
         progress: told of every judgement.
 
     Raises:
-        SpecError: a suite that is not in the study, or an unknown judge.
-        ModelError: the model behind a judge cannot be used.
+        SpecError: a suite that is not in the study, an unknown judge, or one that is for the other axis.
+        ModelError: the model behind a judge cannot be used, or none of its first answers could be read.
     """
     Store.open(directory).close()  # a missing study is an error, not a new one
     with Store.create(directory) as store:
         current = {row["suite"]: row["judge"] for row in store.suites()}
+        axes = {row["suite"]: row["axis"] for row in store.suites()}
         for suite in judges:
             if suite not in current:
                 raise SpecError(f"The study has no suite '{suite}'.", did_you_mean(suite, current))
         wanted = {**current, **judges}
         members = {name: make_judge(name, options) for name in set(wanted.values())}
+        for suite, name in judges.items():
+            members[name].check_suite(suite, axes[suite])
         done = run_async(_judge_all(store, wanted, members, progress or Silent()))
-        if keep:
+        if keep and not done.in_vain:
             for suite, name in judges.items():
                 store.set_judge(suite, name)
             if judges and store.runs():

@@ -7,13 +7,17 @@ from collections import Counter
 from collections.abc import Callable
 
 from evenhand.errors import ModelError
+from evenhand.judges.base import CUT, EMPTY, FILTERED
+from evenhand.judges.llm import UNREADABLE
 from evenhand.study.spec import REASONING_MAX_TOKENS
-from evenhand.types import Decoding, Request, Response
+from evenhand.types import Decoding, Item, Request, Response, Verdict
 
 # With nothing usable among this many answers the rest would be wasted.
 _ENOUGH = 20
 # Below it, thoughts of ordinary length leave no room for an answer.
 _LITTLE_ROOM = 1024
+# Verdicts on responses without an answer, for which no judge is asked.
+_UNASKED = (EMPTY.label, CUT.label, FILTERED)
 _SAID_TO_THINK = re.compile(
     r"(?:^|[^a-z0-9])(?:o[1345](?:-(?:mini|pro|preview))?|gpt-5|gpt-oss|r1|qwq|reason(?:er|ing)?|think(?:ing)?|magistral"
     r"|deepthink|phi-4-reasoning|glm-4\.[5-9]|kimi-k2|minimax-m[12])(?:[^a-z0-9]|$)",
@@ -78,4 +82,38 @@ class Watch:
             self._tell(
                 f"{self._model} {does}, and thoughts count: {self._decoding.max_tokens} tokens may hold no answer. "
                 f"Stop, and run again with --max-tokens {REASONING_MAX_TOKENS}, or with --reasoning-effort low"
+            )
+
+
+class JudgeWatch:
+    """Whether the model behind a judge says anything that can be read as a verdict.
+
+    Until it has, its unreadable answers are not worth keeping: another try may follow, with another model.
+    """
+
+    def __init__(self) -> None:
+        self._useful: set[str] = set()
+        self._in_vain: dict[str, set[tuple[str, str]]] = {}
+
+    def keeps(self, judge: str, verdict: Verdict) -> bool:
+        """Whether a verdict is worth storing now."""
+        return judge in self._useful or verdict.label != UNREADABLE.label
+
+    def saw(self, judge: str, item: Item, response: Response, verdict: Verdict) -> None:
+        """Take notice of a verdict.
+
+        Raises:
+            ModelError: none of a judge's first answers could be read.
+        """
+        if verdict.label != UNREADABLE.label and verdict.label not in _UNASKED:
+            self._useful.add(judge)
+        if judge in self._useful or verdict.label != UNREADABLE.label:
+            return
+        # The same response gets the same verdict, and is asked about once.
+        found = self._in_vain.setdefault(judge, set())
+        found.add((item.id, response.text))
+        if len(found) == _ENOUGH:
+            raise ModelError(
+                f"The first {_ENOUGH} answers of the judge {judge} could not be read ({verdict.reason}).",
+                "Nothing was judged by it: give another model, or see what it says with evenhand judge validate.",
             )

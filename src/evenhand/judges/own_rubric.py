@@ -1,0 +1,180 @@
+"""``rubric:FILE.toml``: a language model judges by a rubric of one's own."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from pathlib import Path
+from typing import Any
+
+from evenhand.errors import SpecError
+from evenhand.judges.base import JUDGES, NOTE, USER, Judge, Preference
+from evenhand.judges.grades import KEYS, Grade, Scale
+from evenhand.judges.llm import LanguageModelJudge
+from evenhand.judges.rubric_file import RubricExample, RubricSpec, read_rubric
+from evenhand.judges.rubrics import PairRubric, Rubric, fenced, read_answer, reason_in
+from evenhand.models import Model, ModelOptions
+from evenhand.types import Axis, Item, Response, Verdict
+
+_REFERENCE = re.compile(r"(?P<file>.+?\.toml)(?::(?P<model>.+))?")
+# Changes whenever the wording around a rubric or the reading of its answers does.
+_READING = "1"
+NO_REFERENCE = Verdict(None, "no-reference", "the item has no reference answer to compare with")
+_BETTER = {"better": 1, "worse": 2, "tie": 0}
+_WINNERS = Scale(classes=("0", "1", "2", "tie", "answer 1", "answer 2"))
+
+
+class GradedRubric(Rubric):
+    """Grades one answer on the scale of a file.
+
+    Args:
+        spec: the file.
+        scale: its scale.
+        version: of both.
+    """
+
+    def __init__(self, spec: RubricSpec, scale: Scale, version: str) -> None:
+        self.spec, self.scale, self.version, self.max_tokens = spec, scale, version, spec.max_tokens
+        given = "one of " + ", ".join(scale.classes) if scale.classes else scale.described
+        self.form = f'{{"reason": "<one short sentence>", "grade": <{given}>}}'
+
+    def task(self) -> str:
+        grades = "\n".join(f"{grade}: {' '.join(text.split())}" for grade, text in self.spec.scale.items())
+        return "\n\n".join([f"{self.spec.task.strip()}\n\nGrades:\n{grades}", *map(self._shown, self.spec.examples)])
+
+    def prompt_about(self, item: Item, response: str) -> str:
+        """The whole question to the judge about a response."""
+        told = _told(self.spec, item)
+        return self.prompt(item.question or item.prompt, response, "\n\n".join([*told, *_note(item)]))
+
+    def verdict(self, answer: dict[str, Any]) -> Verdict | None:
+        return self._graded(self.scale.stated(answer), reason_in(answer))
+
+    def read(self, text: str) -> Verdict | None:
+        answer = read_answer(text)
+        if answer is not None and any(key in answer for key in KEYS):
+            return self.verdict(answer)
+        return self._graded(self.scale.spoken(text), "")
+
+    def _graded(self, grade: Grade | None, reason: str) -> Verdict | None:
+        if grade is None:
+            return None
+        return Verdict(self.scale.score(grade), grade if isinstance(grade, str) else f"{grade:g}", reason)
+
+    def _shown(self, example: RubricExample) -> str:
+        parts = [fenced("question of an example", example.question)] if example.question else []
+        because = f" ({example.reason})" if example.reason else ""
+        return "\n\n".join([*parts, fenced("answer of an example", example.answer), f"Grade: {example.grade}{because}"])
+
+
+class ComparedRubric(PairRubric):
+    """Says which of two answers is better, by the criteria of a file."""
+
+    def __init__(self, spec: RubricSpec, version: str) -> None:
+        self.spec, self.version, self.max_tokens = spec, version, spec.max_tokens
+
+    def task(self) -> str:
+        asked = f"{self.spec.task.strip()}\n\nAn assistant gave two answers. Decide which one is better by this."
+        return "\n\n".join([asked, *map(self._shown, self.spec.examples)])
+
+    def pair_about(self, item: Item, first: str, second: str) -> str:
+        """The whole question to the judge about two responses."""
+        told = _told(self.spec, item)
+        return self.pair_prompt(item.question or item.prompt, first, second, "\n\n".join([*told, *_note(item)]))
+
+    def read(self, text: str) -> Verdict | None:
+        answer = read_answer(text)
+        if answer is not None and "better" in answer:
+            return self.verdict(answer)
+        said = _WINNERS.spoken(text)
+        return None if said is None else self.verdict({"better": str(said).replace("tie", "0").removeprefix("answer ")})
+
+    def _shown(self, example: RubricExample) -> str:
+        parts = [fenced("question of an example", example.question)] if example.question else []
+        parts += [fenced("answer 1 of an example", example.answer), fenced("answer 2 of an example", example.reference)]
+        because = f" ({example.reason})" if example.reason else ""
+        return "\n\n".join([*parts, f"Better: {_BETTER[str(example.grade)]}{because}"])
+
+
+@JUDGES.register("rubric")
+class RubricJudge(LanguageModelJudge):
+    """``rubric:FILE.toml`` or ``rubric:FILE.toml:MODEL``: see :class:`evenhand.judges.rubric_file.RubricSpec`.
+
+    Its version is a digest of the file, so that a changed rubric judges anew.
+
+    Args:
+        argument: the file, and the model where the file names none or another one is wanted.
+        options: how to reach the model.
+        model: an object to ask instead.
+
+    Raises:
+        SpecError: the file is wrong, or no model is named.
+    """
+
+    summary = "your own rubric (a TOML file), by a language model: a scale, classes, or against a reference"
+    argument = "FILE.toml:MODEL"
+    kind = "rubric"
+
+    def __init__(self, argument: str, options: ModelOptions, model: Model | None = None) -> None:
+        parts = _REFERENCE.fullmatch(argument)
+        if not parts:
+            raise SpecError(
+                f"The rubric '{argument}' is no TOML file.", "Write rubric:FILE.toml or rubric:FILE.toml:MODEL."
+            )
+        self.path = Path(parts["file"])
+        spec, scale, digest = read_rubric(self.path)
+        reference = parts["model"] or spec.model
+        if not reference and model is None:
+            raise SpecError(
+                f"The rubric {self.path} names no model, and the judge neither.",
+                f'Write rubric:{self.path}:openai:NAME, or model = "openai:NAME" in the file.',
+            )
+        version = f"{_READING}-{digest}"
+        self.spec = spec
+        self.graded, self.compared = GradedRubric(spec, scale, version), ComparedRubric(spec, version)
+        self.rubric = self.compared if spec.is_pairwise else self.graded
+        super().__init__(reference, options, model)
+        self.name = f"{self.kind}:{argument}"
+        self.sees_user, self.needs_reference = spec.sees_user, spec.is_pairwise
+        self.for_axis: Axis | None = spec.axis
+
+    def _instead(self, axis: Axis) -> str:
+        return f'Write axis = "{axis}" in {self.path} if its good end is good there.'
+
+    async def decide(self, item: Item, response: Response) -> Verdict:
+        if not self.spec.is_pairwise:
+            return await self._once(self.graded.prompt_about(item, response.text), self.graded)
+        if not item.target:
+            return NO_REFERENCE
+        return await self._both_orders(item, response.text, item.target)
+
+    async def prefer(self, item: Item, first: Response, second: Response) -> Preference:
+        if not self.spec.is_pairwise:
+            return await Judge.prefer(self, item, first, second)
+        found = await self._both_orders(item, first.text, second.text)
+        preferences: dict[str, Preference] = {"better": "first", "worse": "second", "tie": "tie"}
+        return preferences.get(found.label, "missing")
+
+    async def _both_orders(self, item: Item, one: str, other: str) -> Verdict:
+        """Whether ``one`` is better; a tie where the order decides."""
+        ahead, behind = await asyncio.gather(
+            self._once(self.compared.pair_about(item, one, other), self.compared),
+            self._once(self.compared.pair_about(item, other, one), self.compared),
+        )
+        if ahead.score is None or behind.score is None:
+            return ahead if ahead.score is None else behind
+        score = (ahead.score + 1 - behind.score) / 2
+        if ahead.score != 1 - behind.score:
+            return Verdict(0.5, "tie", "the two orders disagree")
+        return Verdict(score, {1.0: "better", 0.0: "worse"}.get(score, "tie"), ahead.reason)
+
+
+def _told(spec: RubricSpec, item: Item) -> list[str]:
+    """What the assistant was told, where the judge may see it."""
+    told = str(item.extra.get(USER, "")) if spec.sees_user else ""
+    return [f"What the assistant was told:\n{fenced('conversation', told)}"] if told else []
+
+
+def _note(item: Item) -> list[str]:
+    note = str(item.extra.get(NOTE, ""))
+    return [note] if note else []
