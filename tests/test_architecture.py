@@ -27,7 +27,7 @@ LAYERS: list[set[str]] = [
     {"analysis"},
     {"tables", "arguments"},
     {"audit"},
-    {"report", "mitigate", "adaptive", "tuning", "integrations"},
+    {"report", "mitigate", "adaptive", "tuning", "integrations", "labelling"},
     {"api"},
     {"cli", "pytest_plugin"},
 ]

@@ -1,6 +1,6 @@
 """The store's tables. A change here raises SCHEMA_VERSION and needs a migration."""
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 
 # What came later, by the version that brought them; an older store gets them when it is opened.
 ADDED = {
@@ -17,6 +17,17 @@ ALTER TABLE trials ADD COLUMN cached_tokens INTEGER;
 ALTER TABLE trials ADD COLUMN filtered TEXT NOT NULL DEFAULT '';
 ALTER TABLE trials ADD COLUMN max_tokens INTEGER;
 CREATE TABLE IF NOT EXISTS replaced AS SELECT * FROM trials WHERE 0;
+""",
+    # What each annotator said (without a score: cannot tell), and who resolved it; ``labels`` has what follows from it,
+    # one label per response. ``drawn``: the responses that people label in a browser, in their order.
+    5: """CREATE TABLE IF NOT EXISTS annotations (
+  id INTEGER PRIMARY KEY, trial INTEGER NOT NULL, annotator TEXT NOT NULL, resolves INTEGER NOT NULL,
+  label TEXT NOT NULL, score REAL, at REAL NOT NULL
+);
+CREATE UNIQUE INDEX IF NOT EXISTS annotation ON annotations (trial, annotator, resolves);
+INSERT OR IGNORE INTO annotations (trial, annotator, resolves, label, score, at)
+  SELECT trial, annotator, 0, label, score, at FROM labels;
+CREATE TABLE IF NOT EXISTS drawn (position INTEGER PRIMARY KEY, trial INTEGER NOT NULL UNIQUE);
 """,
 }
 
