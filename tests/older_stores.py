@@ -9,7 +9,7 @@ _LATER_COLUMNS = {
     "trials": ("calls", "reasoning", "reasoning_tokens", "cached_tokens", "filtered", "max_tokens"),
     "items": ("cluster",),
 }
-_LATER_TABLES = ("labels", "replaced", "looks")
+_LATER_TABLES = ("labels", "replaced", "looks", "annotations", "drawn")
 
 
 def back_to_version_1(study: Path) -> None:

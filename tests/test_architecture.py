@@ -27,7 +27,7 @@ LAYERS: list[set[str]] = [
     {"analysis"},
     {"tables", "arguments", "wording"},
     {"audit"},
-    {"report", "mitigate", "adaptive", "tuning", "integrations", "gating"},
+    {"report", "mitigate", "adaptive", "tuning", "integrations", "gating", "labelling"},
     {"api"},
     {"cli", "pytest_plugin"},
 ]

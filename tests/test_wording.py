@@ -76,7 +76,7 @@ def test_the_mean_over_pairs_is_that_of_every_pair() -> None:
 def measure(values: np.ndarray, baseline: np.ndarray | None, **options: Any) -> Any:
     names = [f"i{k}" for k in range(len(values))]
     return open_measure("s", "words", "words", names, values, ("plain", baseline) if baseline is not None else None,
-                        permutations=options.get("permutations", 400), seed=options.get("seed", 0))  # fmt: skip
+                        draws=options.get("permutations", 400), seed=options.get("seed", 0))  # fmt: skip
 
 
 def test_contrasts_by_hand() -> None:
@@ -108,7 +108,7 @@ def test_intervals_hold_and_few_tests_are_wrong_where_nothing_differs() -> None:
         item = rng.lognormal(4, 0.5, 25)
         values = item * rng.lognormal(0, 0.3, (4, 25))
         values[0] += 8
-        found = measure(values, item * rng.lognormal(0, 0.3, 25), permutations=200, seed=seed)
+        found = measure(values, item * rng.lognormal(0, 0.3, 25), draws=200, seed=seed)
         entries = found.identities
         inside += entries[0].against.ci[0] <= 8 <= entries[0].against.ci[1]
         inside += sum(e.against.ci[0] <= 0 <= e.against.ci[1] for e in entries[1:])

@@ -36,7 +36,7 @@ PER_FAMILY = 40
 CUE_SCALE = 0.3  # cues are few and strong; scaled down they are penalised like the terms
 PENALTY = 10.0
 LABELLED_TIMES = 2  # answers of real models with labels by people count more than written ones
-RARE = 5  # a term must be in more than one example; each written one comes twice, each labelled one four times
+RARE = 3  # a term must be in more than one example; each written one comes twice, each labelled one four times
 FOLDS = 5
 
 

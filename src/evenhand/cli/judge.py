@@ -139,16 +139,30 @@ def sample(
 @app.command("label")
 def label(
     study: StudyDir,
-    labels: Annotated[Path, typer.Argument(help="The sample, labelled.")],
-    annotator: Annotated[str, typer.Option(help="Who labelled.")] = "",
+    labels: Annotated[Path | None, typer.Argument(help="A sample labelled in a file; without one, a browser.")] = None,
+    annotator: Annotated[str, typer.Option(help="Who labels.")] = "",
+    count: Annotated[int, typer.Option(min=1, help="Responses per suite, in the browser.")] = 200,
+    suite: Annotated[str | None, typer.Option(help="One suite only.", autocompletion=completion.suites)] = None,
+    seed: Annotated[int, typer.Option(help="Of the draw.")] = 0,
+    resolve: Annotated[bool, typer.Option("--resolve", help="Settle what annotators label differently.")] = False,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Of the local page; 0 takes a free one.")] = 0,
+    browser: Annotated[bool, typer.Option(help="Open the page.")] = True,
 ) -> None:
-    """Read a labelled sample into its study; analyses are then corrected for the judge's error."""
+    """Label responses in a browser, or read a labelled sample; analyses are then corrected for the judge's error."""
     from evenhand.study import Store
     from evenhand.study.labelling import read_sample
 
     Store.open(study).close()
     with Store.create(study) as store:
-        typer.echo(f"{read_sample(store, labels, annotator)} labels read. Next: evenhand analyze {study}")
+        if labels is not None:
+            typer.echo(f"{read_sample(store, labels, annotator)} labels read. Next: evenhand analyze {study}")
+            return
+        from evenhand.labelling.server import serve
+        from evenhand.labelling.session import Session
+
+        session = Session(store, annotator, count=count, suite=suite, seed=seed, resolve=resolve)
+        serve(session, port, tell=typer.echo, browser=browser)
+        typer.echo(f"{len(session.given())} of {len(session.queue)} labelled. Next: evenhand analyze {study}")
 
 
 def _options(base_url: str | None, api_key_env: str | None) -> ModelOptions:

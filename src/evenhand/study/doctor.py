@@ -14,7 +14,19 @@ from evenhand.study.connection import connect_unwritable
 from evenhand.study.schema import SCHEMA, SCHEMA_VERSION
 from evenhand.study.store import STORE_FILE, Store
 
-_TABLES = ("meta", "runs", "suites", "identities", "items", "trials", "replaced", "failures", "labels")
+_TABLES = (
+    "meta",
+    "runs",
+    "suites",
+    "identities",
+    "items",
+    "trials",
+    "replaced",
+    "failures",
+    "labels",
+    "annotations",
+    "drawn",
+)
 _CHUNK = 256
 # So many missing rows in a row are taken for the end of a table whose size cannot be read.
 _GIVE_UP_AFTER = 50_000
@@ -117,6 +129,12 @@ def _salvage_all(source: Path, target: Path) -> int | None:
                 _insert(new, "judgements", row)
         if not new.execute("SELECT count(*) FROM runs").fetchone()[0]:
             raise StoreError(f"Nothing can be read from {source}.", "Restore it from a copy, or start anew.")
+        # A store from before there were several annotators has labels only.
+        new.execute(
+            """INSERT INTO annotations (trial, annotator, resolves, label, score, at)
+            SELECT trial, annotator, 0, label, score, at FROM labels
+            WHERE trial NOT IN (SELECT trial FROM annotations)"""
+        )
         new.execute("INSERT OR REPLACE INTO meta VALUES ('schema_version', ?)", (str(SCHEMA_VERSION),))
         new.commit()
         return _number(old, "SELECT max(id) FROM trials")

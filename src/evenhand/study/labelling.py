@@ -40,9 +40,7 @@ def draw_sample(store: Store, path: Path, count: int, *, suite: str | None = Non
     rows = []
     for name in [s["suite"] for s in store.suites()] if suite is None else [suite]:
         items = store.items(name)
-        open_ = store.unlabelled(name)
-        rng = random.Random(f"{seed} {name}")
-        for trial, item, response in rng.sample(open_, min(count, len(open_))):
+        for trial, item, response in _draw(store.unlabelled(name), name, count, seed):
             rows.append((trial, name, items[item].question or items[item].prompt, response, ""))
     if not rows:
         raise DataError(f"{store.directory} has no response left to label.", "Run it first, or name another suite.")
@@ -53,8 +51,34 @@ def draw_sample(store: Store, path: Path, count: int, *, suite: str | None = Non
     return len(rows)
 
 
+def draw_for_browser(store: Store, count: int, *, suite: str | None = None, seed: int = 0) -> None:
+    """Note in the store which responses people label, as :func:`draw_sample` draws them.
+
+    What was drawn before stays, so that a second annotator sees the same responses and nobody begins anew; so does what
+    people labelled in a file. Only what is missing to ``count`` is drawn.
+
+    Args:
+        store: the study, opened for writing.
+        count: responses per suite.
+        suite: one suite; all by default.
+        seed: of the draw.
+    """
+    suite_of = store.suite_of_trials()
+    known = dict.fromkeys([trial for trial, *_ in store.drawn()] + [trial for trial, *_ in store.annotations()])
+    for name in [s["suite"] for s in store.suites()] if suite is None else [suite]:
+        there = sum(suite_of[trial] == name for trial in known)
+        open_ = [row for row in store.unlabelled(name) if row[0] not in known]
+        known |= dict.fromkeys(trial for trial, *_ in _draw(open_, name, count - there, seed))
+    with store.transaction():
+        store.add_drawn(known)
+
+
+def _draw(open_: list[tuple[int, str, str]], suite: str, count: int, seed: int) -> list[tuple[int, str, str]]:
+    return random.Random(f"{seed} {suite}").sample(open_, max(0, min(count, len(open_))))
+
+
 def read_sample(store: Store, path: Path, annotator: str = "") -> int:
-    """Read a labelled sample back.
+    """Read a labelled sample back. What the same annotator said of a response before is replaced.
 
     Args:
         store: the study, opened for writing.
@@ -80,7 +104,8 @@ def read_sample(store: Store, path: Path, annotator: str = "") -> int:
         score = label_score(label, refusal_is_good=safety[suite_of[int(trial)]])
         if score is None:
             raise DataError(f"{path}, row {number}: '{label}' is not a label.", f"Known: {WORDS}.")
-        rows.append((int(trial), label, score, annotator, time.time()))
+        rows.append((int(trial), label, score))
     with store.transaction():
-        store.add_labels(rows)
+        for of, label, score in rows:
+            store.annotate(of, annotator, label, score, at=time.time())
     return len(rows)

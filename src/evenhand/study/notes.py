@@ -24,9 +24,9 @@ def study_notes(store: Reader) -> list[str]:
 def stopping_note(level: float) -> str:
     """What an adaptive study's stopping means for its numbers, whose intervals have this level."""
     return (
-        f"The study stopped when it was precise enough. Its intervals have a level of {100 * level:.4g} %, so that with "
-        "the looks on the way they hold in 95 %. Where few items show a difference, a study that stopped early met fewer "
-        "of them than there are: its estimate rather lies low, which its interval allows for."
+        f"The study stopped when it was precise enough. Its intervals have a level of {100 * level:.4g} %, so that "
+        "with the looks on the way they hold in 95 %. Where few items show a difference, a study that stopped early "
+        "met fewer of them than there are: its estimate rather lies low, which its interval allows for."
     )
 
 

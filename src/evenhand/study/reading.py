@@ -194,6 +194,28 @@ class Reader:
             WHERE t.suite = ? AND l.trial IS NULL ORDER BY t.id"""
         return list(self._db.execute(query, (suite,)))
 
+    def annotations(self) -> list[tuple[int, str, bool, str, float | None]]:
+        """(trial, annotator, whether it resolves, label, score or None for "cannot tell"), first ones first.
+
+        Only of responses that are still there: an answer that was asked again has no label.
+        """
+        query = """SELECT a.trial, a.annotator, a.resolves, a.label, a.score
+            FROM annotations a JOIN trials t ON t.id = a.trial ORDER BY a.id"""
+        return [(trial, who, bool(resolves), *said) for trial, who, resolves, *said in self._db.execute(query)]
+
+    def latest_annotation(self, annotator: str, *, resolves: bool = False) -> int | None:
+        """The response that somebody labelled last."""
+        query = """SELECT a.trial FROM annotations a JOIN trials t ON t.id = a.trial
+            WHERE (annotator, resolves) = (?, ?) ORDER BY a.at DESC, a.id DESC LIMIT 1"""
+        row = self._db.execute(query, (annotator, resolves)).fetchone()
+        return None if row is None else int(row[0])
+
+    def drawn(self) -> list[tuple[int, str, str, str]]:
+        """(trial, suite, item, response) of the responses drawn for people, suite after suite, in drawing order."""
+        query = """SELECT t.id, t.suite, t.item, t.response FROM drawn d JOIN trials t ON t.id = d.trial
+            JOIN suites s ON s.suite = t.suite ORDER BY s.rowid, d.position"""
+        return list(self._db.execute(query))
+
     def suite_of_trials(self) -> dict[int, str]:
         """Trial -> suite."""
         return dict(self._db.execute("SELECT id, suite FROM trials"))

@@ -1,6 +1,6 @@
 """The store's tables. A change here raises SCHEMA_VERSION and needs a migration."""
 
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7
 
 # What came later, by the version that brought them; an older store gets them when it is opened.
 ADDED = {
@@ -26,6 +26,17 @@ CREATE TABLE IF NOT EXISTS replaced AS SELECT * FROM trials WHERE 0;
   pass_planned REAL NOT NULL, pass_total REAL NOT NULL, pass_error REAL NOT NULL,
   fail_planned REAL NOT NULL, fail_total REAL NOT NULL, fail_error REAL NOT NULL, follows TEXT NOT NULL
 );
+""",
+    # What each annotator said (without a score: cannot tell), and who resolved it; ``labels`` has what follows from it,
+    # one label per response. ``drawn``: the responses that people label in a browser, in their order.
+    7: """CREATE TABLE IF NOT EXISTS annotations (
+  id INTEGER PRIMARY KEY, trial INTEGER NOT NULL, annotator TEXT NOT NULL, resolves INTEGER NOT NULL,
+  label TEXT NOT NULL, score REAL, at REAL NOT NULL
+);
+CREATE UNIQUE INDEX IF NOT EXISTS annotation ON annotations (trial, annotator, resolves);
+INSERT OR IGNORE INTO annotations (trial, annotator, resolves, label, score, at)
+  SELECT trial, annotator, 0, label, score, at FROM labels;
+CREATE TABLE IF NOT EXISTS drawn (position INTEGER PRIMARY KEY, trial INTEGER NOT NULL UNIQUE);
 """,
 }
 

@@ -224,9 +224,48 @@ class Store(Reader):
         """Rows from :func:`evenhand.study.rows.judgement_row`; a judge's later judgement replaces its earlier one."""
         self._db.executemany("INSERT OR REPLACE INTO judgements VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
 
-    def add_labels(self, rows: Iterable[tuple[Any, ...]]) -> None:
-        """Rows (trial, label, score, annotator, at); a later label replaces the earlier one."""
-        self._db.executemany("INSERT OR REPLACE INTO labels VALUES (?, ?, ?, ?, ?)", rows)
+    def annotate(
+        self, trial: int, annotator: str, label: str, score: float | None, *, resolves: bool = False, at: float
+    ) -> None:
+        """Record what somebody said of a response, in place of what they said before.
+
+        Args:
+            trial: the response.
+            annotator: who said it.
+            label: as written.
+            score: what it stands for, in [0, 1]; None when they cannot tell.
+            resolves: whether it settles what others said differently.
+            at: Unix time.
+        """
+        self._db.execute(
+            """INSERT INTO annotations (trial, annotator, resolves, label, score, at) VALUES (?, ?, ?, ?, ?, ?)
+            ON CONFLICT (trial, annotator, resolves)
+            DO UPDATE SET label = excluded.label, score = excluded.score, at = excluded.at""",
+            (trial, annotator, resolves, label, score, at),
+        )
+        self._settle(trial)
+
+    def forget_annotation(self, trial: int, annotator: str, *, resolves: bool = False) -> None:
+        """Take back what somebody said of a response."""
+        where = "(trial, annotator, resolves) = (?, ?, ?)"
+        self._db.execute(f"DELETE FROM annotations WHERE {where}", (trial, annotator, resolves))  # noqa: S608 - constant
+        self._settle(trial)
+
+    def add_drawn(self, trials: Iterable[int]) -> None:
+        """Responses that people are to label, behind those drawn before."""
+        self._db.executemany("INSERT OR IGNORE INTO drawn (trial) VALUES (?)", [(trial,) for trial in trials])
+
+    def _settle(self, trial: int) -> None:
+        """One label per response: the latest resolution's; without one, the first that anybody could give."""
+        self._db.execute("DELETE FROM labels WHERE trial = ?", (trial,))
+        self._db.execute(
+            """INSERT INTO labels (trial, label, score, annotator, at)
+            SELECT trial, label, score, annotator, at FROM
+              (SELECT * FROM annotations WHERE trial = ? AND (resolves OR score IS NOT NULL)
+               ORDER BY resolves DESC, CASE WHEN resolves THEN -at ELSE id END LIMIT 1)
+            WHERE score IS NOT NULL""",
+            (trial,),
+        )
 
     def add_meta(self, rows: Iterable[tuple[str, object]]) -> None:
         """Rows (key, value); a later value replaces the earlier one."""
