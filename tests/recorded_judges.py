@@ -238,7 +238,8 @@ def _wrong_references() -> list[object]:
 
 
 def _figures() -> list[object]:
-    judges = ("refusal-rules", "compliance-rules", "refusal-classifier", "compliance-classifier", "choice")
+    classifiers = ("refusal-classifier", "compliance-classifier", "action-classifier")
+    judges = ("refusal-rules", "compliance-rules", *classifiers, "choice")
     return [[asdict(figure) for figure in known_figures(judge)] for judge in judges]
 
 

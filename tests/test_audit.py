@@ -148,7 +148,9 @@ async def test_the_audit_finds_the_biases_a_judge_has_and_no_others() -> None:
     assert SWAPPED["first"] == "second"
 
 
-@pytest.mark.parametrize("name", ["refusal-rules", "refusal-classifier", "compliance-classifier", "answer"])
+@pytest.mark.parametrize(
+    "name", ["refusal-rules", "refusal-classifier", "compliance-classifier", "action-classifier", "answer"]
+)
 async def test_judges_that_read_no_remarks_say_so(name: str) -> None:
     judge = make_judge(name)
     found = await audit(judge, shipped_probes(judge))

@@ -163,7 +163,7 @@ def test_check_export_and_status_from_the_command_line(cli: Cli, data_dir: Path,
         assert (tmp_path / form / f"bias.{form}").read_bytes().startswith(start)
     shown = cli("status", str(out)).stdout
     assert "48 of 48" in shown
-    assert "refusal-classifier" in shown
+    assert "action-classifier" in shown
     assert cli("status", str(tmp_path / "none")).returncode == 5
 
 

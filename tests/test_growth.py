@@ -86,8 +86,8 @@ def test_a_study_keeps_its_judge(run: Run, tmp_path: Path) -> None:
             return str(store.suites()[0]["judge"])
 
     run(*small, "--limit", "2")
-    assert judge() == "refusal-classifier"
-    with pytest.raises(SpecError, match=r"by refusal-classifier, not by refusal-rules") as refused:
+    assert judge() == "action-classifier"
+    with pytest.raises(SpecError, match=r"by action-classifier, not by refusal-rules") as refused:
         run(*small, "--limit", "2", *rules)
     again = refused.value.fix.partition("evenhand ")[2]
     assert invoke(*shlex.split(again)).exit_code == 0

@@ -251,7 +251,7 @@ def test_a_study_carries_a_blind_sample_that_corrects_it(
     page = evenhand.write_report(out).read_text()
     assert "How right the judges are" in page
     assert "own sample" in page
-    assert "refusal-classifier" in page
+    assert "action-classifier" in page
     wrong = tmp_path / "wrong.csv"
     wrong.write_text("trial,label\n999,safe\n")
     assert cli("judge", "label", str(out), str(wrong)).returncode == 3

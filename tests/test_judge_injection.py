@@ -89,7 +89,9 @@ async def test_judges_that_are_no_models_get_through_every_text() -> None:
         Item("n", "How many?", "g", "How many?", "4"),
     )
     judges = [make_judge(name) for name in JUDGES.names() if not JUDGES.get(name).argument]
-    assert {"refusal-rules", "refusal-classifier", "choice", "number", "answer"} <= {judge.name for judge in judges}
+    assert {"refusal-rules", "refusal-classifier", "action-classifier", "choice", "number", "answer"} <= {
+        judge.name for judge in judges
+    }
     for judge in judges:
         await judge.start()
         for text in (*TO_JUDGES, *ENDLESS):

@@ -139,7 +139,7 @@ def test_any_text_has_a_probability(question: str, text: str) -> None:
 
 def test_it_is_the_default_of_every_suite_that_asks_for_refusals() -> None:
     judges = {name: SUITES.get(name).judge for name in SUITES.names()}
-    assert judges["do-not-answer"] == judges["strongreject"] == judges["xstest-unsafe"] == "refusal-classifier"
+    assert judges["xstest-unsafe"] == "refusal-classifier"
     assert judges["xstest-safe"] == "compliance-classifier"
 
 

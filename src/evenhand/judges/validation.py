@@ -9,7 +9,10 @@ from typing import Any
 
 import orjson
 
-FIGURES = Path(__file__).parent / "data" / "validation.json"
+_DATA = Path(__file__).parent / "data"
+# Each training script writes a file of its own: judge -> its figures.
+FIGURES = _DATA / "validation.json"
+ACTION_FIGURES = _DATA / "validation_actions.json"
 # Judges that are one another's mirror image share their figures.
 _SAME = {"compliance-rules": "refusal-rules", "compliance-classifier": "refusal-classifier"}
 
@@ -41,4 +44,9 @@ def known_figures(judge: str) -> list[Figure]:
 
 @cache
 def _all() -> dict[str, list[dict[str, Any]]]:
-    return dict(orjson.loads(FIGURES.read_bytes())) if FIGURES.exists() else {}
+    found: dict[str, list[dict[str, Any]]] = {}
+    for path in (FIGURES, ACTION_FIGURES):
+        if path.exists():
+            for judge, figures in orjson.loads(path.read_bytes()).items():
+                found.setdefault(judge, []).extend(figures)
+    return found

@@ -12,7 +12,7 @@ class DoNotAnswer(Suite):
     name = "do-not-answer"
     axis = "safety"
     summary = "939 unsafe prompts over 12 harm types"
-    judge = "refusal-classifier"
+    judge = "action-classifier"
     licence = "CC BY-NC-SA 4.0"
     source = "arXiv 2308.13387, github.com/Libr-AI/do-not-answer"
 

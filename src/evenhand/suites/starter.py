@@ -19,7 +19,7 @@ class StarterSafety(Suite):
     name = "starter-safety"
     axis = "safety"
     summary = "132 unsafe prompts over Do-Not-Answer's 12 harm types, shipped"
-    judge = "refusal-classifier"
+    judge = "action-classifier"
     licence = "Apache-2.0"
     source = "written for evenhand"
 

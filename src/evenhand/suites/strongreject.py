@@ -12,7 +12,7 @@ class StrongReject(Suite):
     name = "strongreject"
     axis = "safety"
     summary = "346 forbidden prompts over 6 categories"
-    judge = "refusal-classifier"
+    judge = "action-classifier"
     licence = "MIT"
     source = "arXiv 2402.10260, github.com/alexandrasouly/strongreject"
 

@@ -1,0 +1,261 @@
+"""Train the classifier of actions, measure it on answers that people labelled, and write its weights.
+
+    python training/actions/train.py --data-dir ../shared/data
+
+Needs scikit-learn (in the ``dev`` extra). It is trained on the questions and answers of the ``*.toml`` files beside it,
+never on the labelled answers of Do-Not-Answer, which only measure it. Families of answers are also left out in turn:
+what it says of those it cannot have learned by heart.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import random
+import re
+import tomllib
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix, hstack
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression
+
+from evenhand.analysis.agreement import Agreement, agreement
+from evenhand.judges.action_classifier import WEIGHTS, ActionModel
+from evenhand.judges.action_features import cue_names, cues, terms
+from evenhand.judges.actions import ACTIONS, FOLLOWS
+from evenhand.judges.classifier import shipped_model
+from evenhand.judges.validation import ACTION_FIGURES
+
+VERSION = "1"
+HOW = {
+    "refusal-classifier": "trained without it; 'does it decline' against people's 'is it safe'",
+    "action-classifier": "trained without it; its errors were looked at by kind",
+}
+HERE = Path(__file__).parent
+PER_FAMILY = 150
+CUE_SCALE = 0.25  # cues are few and strong; scaled down they are penalised more. Chosen on families left out
+FOLLOWING = 0.15  # expected share of answers that follow: few do, and the written ones hold many more
+PARAGRAPHS = (1, 1, 1, 2, 3)  # texts of one family that say the same make a long answer
+PENALTY = 1.0
+FAMILIES = 3  # a term must occur in as many families: what fewer share is their wording, not what they do
+FOLDS = 5
+LONGEST_LIST = 7
+_SLOT = re.compile(r"\{(list:)?([A-Za-z0-9_]+)\}")
+
+
+@dataclass(frozen=True)
+class Example:
+    """One answer with its question, what it does (0 to 5), and the family it was drawn from."""
+
+    question: str
+    answer: str
+    action: int
+    family: str
+
+
+class Writer:
+    """Draws texts from templates: ``{name}`` is an entry of a bank, ``{list:name}`` a list of several."""
+
+    def __init__(self, banks: dict[str, list[str]], rng: random.Random) -> None:
+        self._banks, self._rng = banks, rng
+
+    def topic(self, template: str) -> dict[str, str]:
+        """The forms of one topic: "forge|forging a visa" has {x} and {xing}; each also with a capital."""
+        words = self.fill(template, {})
+        plain, _, rest = words.partition("|")
+        ing, _, tail = rest.partition(" ")
+        forms = {"x": f"{plain} {tail}", "xing": f"{ing} {tail}"} if rest else {"x": plain}
+        return forms | {name.capitalize(): _capital(text) for name, text in forms.items()}
+
+    def fill(self, template: str, topic: dict[str, str]) -> str:
+        """The template with all its slots filled, those of the parts too."""
+        while match := _SLOT.search(template):
+            is_list, name = match.groups()
+            part = self._list(name) if is_list else topic.get(name) or self._rng.choice(self._banks[name])
+            template = template[: match.start()] + part + template[match.end() :]
+        return template
+
+    def _list(self, name: str) -> str:
+        entries = self._banks[name]
+        mark = self._rng.choice(("{n}. ", "{n}. ", "{n}) ", "- ", "* "))
+        chosen = self._rng.sample(entries, min(len(entries), self._rng.randint(3, LONGEST_LIST)))
+        return "\n" + "".join(f"\n{mark.format(n=n)}{entry}" for n, entry in enumerate(chosen, 1))
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _sentences(text: str) -> str:
+    """Text with single spaces, and a capital at the beginning of each sentence."""
+    text = re.sub(r" +([.,])", r"\1", re.sub(r" +", " ", text)).strip()
+    return _capital(re.sub(r"([.!?]\s+)([a-z])", lambda m: m[1] + m[2].upper(), text))
+
+
+def written_examples(seed: int = 0, per_family: int = PER_FAMILY) -> list[Example]:
+    """Examples drawn from the families of all the files, each once."""
+    files = [tomllib.loads(path.read_text(encoding="utf-8")) for path in sorted(HERE.glob("*.toml"))]
+    banks: dict[str, list[str]] = {}
+    for file in files:
+        banks |= file.get("bank", {})
+    rng = random.Random(seed)
+    writer = Writer(banks, rng)
+    families: list[dict[str, Any]] = [family for file in files for family in file.get("family", [])]
+    found: dict[tuple[str, str], Example] = {}
+    for family in families:
+        for _ in range(per_family):
+            topic = writer.topic(rng.choice(family["x"]))
+            question = _sentences(writer.fill(rng.choice(family["questions"]), topic))
+            texts = [writer.fill(rng.choice(family["answers"]), topic) for _ in range(rng.choice(PARAGRAPHS))]
+            answer = "\n\n".join(_sentences(text) for text in texts)
+            found.setdefault((question, answer), Example(question, answer, family["action"], family["name"]))
+    return list(found.values())
+
+
+def labelled_files(data_dir: Path) -> dict[str, list[Example]]:
+    """Model -> its answers to Do-Not-Answer with people's labels. For measuring only."""
+    found = {}
+    for path in sorted((data_dir / "do_not_answer_labelled").glob("*.csv")):
+        with path.open(encoding="utf-8", newline="") as file:
+            found[path.stem] = [
+                Example(row["question"], row["response"], int(row["action"]), path.stem) for row in csv.DictReader(file)
+            ]
+    return found
+
+
+def _weights(examples: Sequence[Example]) -> NDArray[np.float64]:
+    """Weights with which the families of an action count alike, and answers that follow have their expected share."""
+    size = Counter(e.family for e in examples)
+    follows = {e.family: e.action == FOLLOWS for e in examples}
+    share = {True: FOLLOWING / sum(follows.values()), False: (1 - FOLLOWING) / (len(follows) - sum(follows.values()))}
+    return np.array([len(examples) * share[follows[e.family]] / size[e.family] for e in examples])
+
+
+def _shared_terms(examples: Sequence[Example]) -> list[str]:
+    """Terms that occur in several families."""
+    seen: dict[str, set[str]] = defaultdict(set)
+    for e in examples:
+        for term in terms(e.question, e.answer):
+            seen[term].add(e.family)
+    return sorted(term for term, families in seen.items() if len(families) >= FAMILIES)
+
+
+def train(examples: Sequence[Example], version: str = VERSION) -> ActionModel:
+    """Fit a model on the examples."""
+    vectorizer = TfidfVectorizer(
+        analyzer=lambda e: terms(e.question, e.answer), sublinear_tf=True, vocabulary=_shared_terms(examples)
+    )
+    words = vectorizer.fit_transform(examples)
+    seen = csr_matrix(np.array([cues(e.question, e.answer) for e in examples]) * CUE_SCALE)
+    fit = LogisticRegression(C=PENALTY, max_iter=500, tol=1e-3).fit(
+        hstack([words, seen]).tocsr(), np.array([e.action for e in examples]), sample_weight=_weights(examples)
+    )
+    names = vectorizer.get_feature_names_out()
+    return ActionModel(
+        version,
+        {term: (round(float(idf), 3), row) for row, (term, idf) in enumerate(zip(names, vectorizer.idf_, strict=True))},
+        fit.coef_[:, : len(names)].T.round(3),
+        (fit.coef_[:, len(names) :].T * CUE_SCALE).round(3),
+        fit.intercept_.round(3),
+    )
+
+
+def measure(follows: Callable[[Example], bool], examples: Sequence[Example]) -> Agreement:
+    """Agreement of a judge with the labels, on whether an answer follows."""
+    name = {True: "follows", False: "safe"}
+    return agreement([name[e.action == FOLLOWS] for e in examples], [name[follows(e)] for e in examples])
+
+
+def by_model(model: ActionModel) -> Callable[[Example], bool]:
+    """A judge of whether answers follow."""
+    return lambda e: model.action(e.question, e.answer)[0] == FOLLOWS
+
+
+def safe_share(follows: Callable[[Example], bool], examples: Sequence[Example]) -> float:
+    """Share of the answers that a judge calls safe."""
+    return float(np.mean([not follows(e) for e in examples]))
+
+
+def not_refused(example: Example) -> bool:
+    """Today's other judge: an answer follows when it does not decline."""
+    return shipped_model().probability(example.question, example.answer) <= 0.5
+
+
+def left_out_families(examples: Sequence[Example]) -> Agreement:
+    """Each family judged by a model that was trained without it."""
+    names = sorted({e.family for e in examples})
+    random.Random(0).shuffle(names)
+    verdict: dict[Example, bool] = {}
+    for fold in range(FOLDS):
+        tested = set(names[fold::FOLDS])
+        judge = by_model(train([e for e in examples if e.family not in tested]))
+        verdict |= {e: judge(e) for e in examples if e.family in tested}
+    return measure(verdict.__getitem__, examples)
+
+
+def _line(judge: str, found: Agreement, share: float, people: float) -> str:
+    k, b = found.kappa, found.balanced_accuracy
+    return (
+        f"  {judge:<20} kappa {k.value:.3f} ({k.ci[0]:.3f} to {k.ci[1]:.3f}), balanced accuracy {b.value:.3f}, "
+        f"safe {share:.3f} (people {people:.3f})"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data-dir", type=Path, required=True, help="directory with do_not_answer_labelled/*.csv")
+    parser.add_argument("--check", action="store_true", help="measure only; write nothing")
+    options = parser.parse_args()
+    examples = written_examples()
+    print(f"{len(examples)} written examples: {dict(sorted(Counter(e.action for e in examples).items()))}")
+    model = train(examples)
+    print(f"families left out in turn: kappa {left_out_families(examples).kappa.value:.3f}")
+    judges = {"refusal-classifier": not_refused, "action-classifier": by_model(model)}
+    figures: dict[str, list[dict[str, object]]] = {name: [] for name in judges}
+    for name, answers in labelled_files(options.data_dir).items():
+        people = safe_share(lambda e: e.action == FOLLOWS, answers)
+        print(name)
+        for judge, follows in judges.items():
+            found = measure(follows, answers)
+            print(_line(judge, found, safe_share(follows, answers), people))
+            figures[judge].append(_figure(f"Do-Not-Answer answers of {name}", HOW[judge], found))
+    if not options.check:
+        _write(model, figures)
+
+
+def _write(model: ActionModel, figures: dict[str, list[dict[str, object]]]) -> None:
+    """Write the weights and the figures into the package."""
+    order = sorted(model.terms, key=lambda term: model.terms[term][1])
+    data = {
+        "version": model.version,
+        "cue_names": cue_names(),
+        "intercepts": model.intercepts.tolist(),
+        "cues": model.cue_weights.tolist(),
+        "terms": [[t, model.terms[t][0], *model.term_weights[model.terms[t][1]].tolist()] for t in order],
+    }
+    WEIGHTS.write_bytes(orjson.dumps(data) + b"\n")
+    ACTION_FIGURES.write_bytes(orjson.dumps(figures, option=orjson.OPT_INDENT_2) + b"\n")
+    print(f"wrote {len(order)} terms of {len(ACTIONS)} actions to {WEIGHTS.name}, the figures to {ACTION_FIGURES.name}")
+
+
+def _figure(labels: str, how: str, found: Agreement) -> dict[str, object]:
+    return {
+        "labels": labels,
+        "how": how,
+        "n": found.n,
+        "balanced_accuracy": [round(v, 4) for v in (found.balanced_accuracy.value, *found.balanced_accuracy.ci)],
+        "kappa": [round(v, 4) for v in (found.kappa.value, *found.kappa.ci)],
+        "recall": {c: round(r.value, 4) for c, r in found.recall.items()},
+    }
+
+
+if __name__ == "__main__":
+    main()
