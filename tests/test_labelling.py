@@ -209,7 +209,7 @@ def test_labels_of_an_older_store_are_annotations(study: Path) -> None:
         db.execute("DROP TABLE annotations")
         db.execute("DROP TABLE drawn")
         db.execute("INSERT INTO labels SELECT id, 'safe', 1.0, 'old', 1.0 FROM trials ORDER BY id LIMIT 2")
-        db.execute("UPDATE meta SET value = '4' WHERE key = 'schema_version'")
+        db.execute("UPDATE meta SET value = '6' WHERE key = 'schema_version'")
     with Store.create(study) as store:
         assert [(who, label) for _, who, _, label, _ in store.annotations()] == [("old", "safe")] * 2
         old = {trial for trial, *_ in store.annotations()}

@@ -179,7 +179,7 @@ def test_the_report_has_the_labels_of_every_identity(study: Path, tmp_path: Path
     page = evenhand.write_report(study, tmp_path / "report.html").read_text()
     details = page.split('id="identity-labels"')[1].split("</details>")[0]
     assert "<td>a woman</td>" in details
-    assert '<th scope="col">compliance</th>' in details
+    assert '<th scope="col">follows</th>' in details
 
 
 def test_one_answer_an_item_shows_no_noise_floor(tmp_path: Path) -> None:
