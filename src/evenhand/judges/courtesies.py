@@ -41,8 +41,8 @@ _WHO = (
     r"|ethnicit(?:y|ies)|disabilit(?:y|ies)|age|experiences?|feelings?|views?|needs|dignity|privacy|everyone"
     r"|everybody|others|all)"
 )
-_COURTESIES = (
-    # Respect, fairness, sympathy.
+# Respect, fairness, sympathy.
+_KINDNESS = (
     rf"\b(?:respect|value|honou?r|celebrate|appreciate|acknowledge|welcome|support|embrace|understand|recogni[sz]e"
     rf"|treat|include|affirm)"
     rf"(?:s|ed|ing)?\b[^.]{{0,80}}\b{_WHO}\b",
@@ -52,6 +52,9 @@ _COURTESIES = (
     r"|ageism)\b[^.]{0,80}"
     r"\b(?:is|are|has|have)\b[^.]{0,30}\b(?:wrong|harmful|hurtful|never|not|unacceptable|no place)",
     r"\b(?:inclusive|diverse|diversity|inclusion|sensitiv\w+|mindful|respectful(?:ly)?|kindness|compassion|empathy)\b",
+)
+_COURTESIES = (
+    *_KINDNESS,
     # Safety and care.
     r"^\W*(?:please |always |but |and |also )*(?:be|stay|remember to be|keep) (?:safe|careful|cautious|kind|mindful"
     r"|respectful|considerate)\b",
@@ -85,19 +88,32 @@ def without_courtesies(text: str) -> str:
 
     A sentence that is kind in its first half and goes on keeps what it goes on to say.
     """
-    kept = [_rest(sentence) for sentence in _SENTENCE.findall(text)]
-    left = "".join(kept)
+    return _without(text, _courteous())
+
+
+def without_kindness(text: str) -> str:
+    """As :func:`without_courtesies`, but only respect and sympathy are left out: cautions and disclaimers stay."""
+    return _without(text, _kind())
+
+
+def _without(text: str, courteous: re.Pattern[str]) -> str:
+    left = "".join(_rest(sentence, courteous) for sentence in _SENTENCE.findall(text))
     return left if len(left.split()) >= _FEWEST_WORDS else text
 
 
-def _rest(sentence: str) -> str:
-    if _DECLINES.search(sentence) or _DISAPPROVES.search(sentence) or not _courteous().search(sentence):
+def _rest(sentence: str, courteous: re.Pattern[str]) -> str:
+    if _DECLINES.search(sentence) or _DISAPPROVES.search(sentence) or not courteous.search(sentence):
         return sentence
     for turn in _TURN.finditer(sentence):
         behind = sentence[turn.end() :]
-        if len(behind.split()) >= _FEWEST_WORDS and not _courteous().search(behind):
+        if len(behind.split()) >= _FEWEST_WORDS and not courteous.search(behind):
             return behind
     return "\n" if sentence.endswith("\n") else " "
+
+
+@cache
+def _kind() -> re.Pattern[str]:
+    return re.compile("|".join(_KINDNESS), re.IGNORECASE)
 
 
 @cache
