@@ -34,9 +34,12 @@ class GradedRubric(Rubric):
     """
 
     def __init__(self, spec: RubricSpec, scale: Scale, version: str) -> None:
-        self.spec, self.scale, self.version, self.max_tokens = spec, scale, version, spec.max_tokens
+        self.spec: RubricSpec = spec
+        self.scale: Scale = scale
+        self.version: str = version
+        self.max_tokens: int = spec.max_tokens
         given = "one of " + ", ".join(scale.classes) if scale.classes else scale.described
-        self.form = f'{{"reason": "<one short sentence>", "grade": <{given}>}}'
+        self.form: str = f'{{"reason": "<one short sentence>", "grade": <{given}>}}'
 
     def task(self) -> str:
         grades = "\n".join(f"{grade}: {' '.join(text.split())}" for grade, text in self.spec.scale.items())
@@ -71,7 +74,9 @@ class ComparedRubric(PairRubric):
     """Says which of two answers is better, by the criteria of a file."""
 
     def __init__(self, spec: RubricSpec, version: str) -> None:
-        self.spec, self.version, self.max_tokens = spec, version, spec.max_tokens
+        self.spec: RubricSpec = spec
+        self.version: str = version
+        self.max_tokens: int = spec.max_tokens
 
     def task(self) -> str:
         asked = f"{self.spec.task.strip()}\n\nAn assistant gave two answers. Decide which one is better by this."

@@ -82,13 +82,15 @@ class Session:
         seed: int = 0,
         resolve: bool = False,
     ) -> None:
-        self._store, self.annotator, self.resolve = store, annotator, resolve
+        self._store = store
+        self.annotator: str = annotator
+        self.resolve: bool = resolve
         self._suites = {s["suite"]: s for s in store.suites() if suite in (None, s["suite"])}
         if not self._suites:
             raise SpecError(f"{store.directory} has no suite '{suite}'.", f"See 'evenhand status {store.directory}'.")
         draw_for_browser(store, count, suite=suite, seed=seed)
         wanted = differing(store, settled=True) if resolve else None
-        self.queue = [s for s in self._responses() if wanted is None or s.trial in wanted]
+        self.queue: list[Shown] = [s for s in self._responses() if wanted is None or s.trial in wanted]
         if not self.queue:
             what = "no response that two annotators label differently" if resolve else "no response to label"
             raise DataError(f"{store.directory} has {what}.", "" if resolve else "Run it first.")
