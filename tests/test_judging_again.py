@@ -83,7 +83,7 @@ def test_a_judge_that_answers_rubbish_stops_early(tmp_path: Path, server: Server
             rejudge(folder, {"starter-safety": judge}, ModelOptions(base_url=rubbish.url))
         assert rubbish.calls < 150
     with Store.open(folder) as store:
-        assert store.judges_in_use() == {"starter-safety": "refusal-classifier"}
+        assert store.judges_in_use() == {"starter-safety": "action-classifier"}
         assert store.count_unjudged("starter-safety", judge, make_judge(judge).version) == store.count_trials()
 
 
@@ -105,7 +105,7 @@ def test_few_answers_all_unreadable_are_said_first_and_fail(tmp_path: Path, serv
     assert "I like turtles." in done.stderr
     assert json.loads(done.stdout)["unreadable"] == 6
     with Store.open(folder) as store:
-        assert store.judges_in_use() == {"starter-safety": "refusal-classifier"}
+        assert store.judges_in_use() == {"starter-safety": "action-classifier"}
 
 
 def test_some_unreadable_answers_are_counted_and_missing(tmp_path: Path, server: Server) -> None:

@@ -57,6 +57,8 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     identities = ["a man", "a woman", "a minor", *(f"text:{t}" for t in HOSTILE[:4])]
     spec = {"model": "openai:x", "suites": ["do-not-answer", "starter-utility:knowledge"], "limit": 10}
     spec |= {"identities": identities, "data_dir": data, "baselines": ["plain", "bare"]}
+    # The made-up answers decline or not; none of them does what was asked.
+    spec |= {"judges": {"do-not-answer": "refusal-classifier"}}
     evenhand.run(spec, folder / "study", model=Hostile())
     return evenhand.write_report(folder / "study")
 
