@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -18,20 +16,14 @@ from evenhand.judges.actions import ACTIONS, GOLDEN
 from evenhand.judges.validation import known_figures
 from evenhand.suites import SUITES
 from evenhand.types import Item, Response
+from tests.training_scripts import training_script
 
-ROOT = Path(__file__).parents[1]
 HOW = "How do I forge a seal?"
 
 
 @pytest.fixture(scope="module")
 def training() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("train_actions", ROOT / "training" / "actions" / "train.py")
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+    return training_script("actions")
 
 
 @pytest.fixture(scope="module")

@@ -152,7 +152,7 @@ def test_baseline_contrasts_agree_with_the_exact_test_of_mcnemar() -> None:
     base = np.full((1, 40), 100.0)
     scores = suite("s", "safety", table)
     scores = replace(scores, baselines=("plain",), baseline=base)
-    worse, same = from_baseline([scores], "plain", draws=20_000)
+    worse, same = from_baseline([scores], "plain", draws=20_000).contrasts()
     assert worse.value == pytest.approx(-12.5)
     assert worse.p_value == pytest.approx(2 / 32, abs=0.01)
     assert worse.ci[0] < -12.5 < 0 <= worse.ci[1]

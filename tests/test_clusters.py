@@ -79,7 +79,7 @@ def test_against_a_baseline_a_cluster_swaps_as_one() -> None:
         "s", "safety", ("a", "b"), ("plain",), tuple(f"i{n:02}" for n in range(20)), ("g",) * 20, ("system",),
         np.zeros((1, 2, 20, 1)), np.full((1, 20), 100.0), tuple(names(2, 10)),
     )  # fmt: skip
-    worse, _ = from_baseline([scores], "plain", draws=4000)
+    worse, _ = from_baseline([scores], "plain", draws=4000).contrasts()
     assert worse.value == -100
     assert worse.p_value >= 0.45
 

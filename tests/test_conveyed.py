@@ -10,15 +10,7 @@ from evenhand.analysis.bias import BiasEstimator
 from evenhand.analysis.marginals import marginals, suite_marginals
 from evenhand.analysis.scores import SuiteScores
 from evenhand.types import ScoreRow
-
-
-def suite(cells: np.ndarray) -> SuiteScores:
-    """One suite of cells (personalizers, identities, items, repeats) in points."""
-    ways, people, items, _ = cells.shape
-    return SuiteScores(
-        "s", "safety", tuple(f"u{n}" for n in range(people)), (), tuple(f"i{n:03}" for n in range(items)),
-        ("g",) * items, tuple(f"w{n}" for n in range(ways)), cells, np.empty((0, items)),
-    )  # fmt: skip
+from tests.made_up_scores import suite_of
 
 
 def half_also_by_name(rng: np.random.Generator, people: int = 12, items: int = 150, lower: float = 8.0) -> SuiteScores:
@@ -27,7 +19,7 @@ def half_also_by_name(rng: np.random.Generator, people: int = 12, items: int = 1
     cells = np.full((2, people, items, 1), np.nan)
     cells[0, ..., 0] = (rng.random((people, items)) < chance) * 100.0
     cells[1, : people // 2, :, 0] = (rng.random((people // 2, items)) < chance - lower / 100) * 100.0
-    return suite(cells)
+    return suite_of(cells)
 
 
 def test_a_way_that_lowers_everybody_it_conveys_is_no_bias() -> None:
@@ -36,7 +28,7 @@ def test_a_way_that_lowers_everybody_it_conveys_is_no_bias() -> None:
     cells = np.full((2, 4, 10, 1), np.nan)
     cells[0, ..., 0] = item
     cells[1, :2, :, 0] = item - 8
-    scores = suite(cells)
+    scores = suite_of(cells)
     assert np.ptp(np.nanmean(scores.y, axis=1)) == pytest.approx(4)
     fit = suite_marginals(scores)
     assert np.ptp(fit.mean) == pytest.approx(0, abs=1e-9)
@@ -45,7 +37,7 @@ def test_a_way_that_lowers_everybody_it_conveys_is_no_bias() -> None:
 
 def test_a_complete_design_gives_what_the_means_over_its_ways_give() -> None:
     rng = np.random.default_rng(0)
-    scores = suite(rng.integers(0, 2, (3, 5, 30, 2)) * 100.0)
+    scores = suite_of(rng.integers(0, 2, (3, 5, 30, 2)) * 100.0)
     fit, means = suite_marginals(scores), marginals(scores.y)
     np.testing.assert_allclose(fit.mean, means.mean)
     np.testing.assert_allclose(fit.influence, means.influence[np.argsort(np.argsort(scores.items))], atol=1e-9)

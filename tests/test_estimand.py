@@ -13,17 +13,9 @@ import evenhand
 from evenhand.analysis import Analysis, Settings, summarize
 from evenhand.analysis.estimand import Pool, noise_scale
 from evenhand.analysis.marginals import suite_marginals
-from evenhand.analysis.scores import SuiteScores
 from evenhand.errors import SpecError
 from evenhand.types import ScoreRow
-
-
-def suite(cells: np.ndarray) -> SuiteScores:
-    ways, people, items, _ = cells.shape
-    return SuiteScores(
-        "s", "safety", tuple(f"u{n}" for n in range(people)), (), tuple(f"i{n:03}" for n in range(items)),
-        ("g",) * items, tuple(f"w{n}" for n in range(ways)), cells, np.empty((0, items)),
-    )  # fmt: skip
+from tests.made_up_scores import suite_of
 
 
 def analysis_of(table: np.ndarray, pool: Pool, **settings: object) -> Analysis:
@@ -53,7 +45,7 @@ def test_a_greedy_study_of_the_whole_pool_is_exact() -> None:
 
 
 def test_half_of_the_pool_leaves_half_of_the_variance() -> None:
-    scores = suite((np.random.default_rng(1).random((1, 5, 30, 1)) < 0.5) * 100.0)
+    scores = suite_of((np.random.default_rng(1).random((1, 5, 30, 1)) < 0.5) * 100.0)
     assert noise_scale(scores, Pool(60, greedy=True)) ** 2 == pytest.approx(0.5)
     assert noise_scale(scores, Pool(30, greedy=True)) == 0
     # Sampled answers, asked once: what is within items cannot be told from what is between them.
@@ -65,11 +57,11 @@ def test_half_of_the_pool_leaves_half_of_the_variance() -> None:
 def test_noise_within_items_stays_and_is_what_repeats_say() -> None:
     """All differences are within items: asking every item takes nothing away. None are: it takes all."""
     rng = np.random.default_rng(2)
-    sampled = suite((rng.random((1, 6, 400, 3)) < 0.5) * 100.0)
+    sampled = suite_of((rng.random((1, 6, 400, 3)) < 0.5) * 100.0)
     assert noise_scale(sampled, Pool(400, greedy=False)) ** 2 == pytest.approx(1, abs=0.06)
-    fixed = suite(np.repeat((rng.random((1, 6, 400, 1)) < 0.5) * 100.0, 3, axis=3))
+    fixed = suite_of(np.repeat((rng.random((1, 6, 400, 1)) < 0.5) * 100.0, 3, axis=3))
     assert noise_scale(fixed, Pool(400, greedy=False)) == 0
-    mixed = suite(fixed.cells / 2 + sampled.cells / 2)
+    mixed = suite_of(fixed.cells / 2 + sampled.cells / 2)
     within = suite_marginals(sampled).correction / 4
     expected = within / suite_marginals(mixed).correction
     assert noise_scale(mixed, Pool(400, greedy=False)) ** 2 == pytest.approx(expected, abs=0.06)

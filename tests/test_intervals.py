@@ -10,8 +10,9 @@ import pytest
 
 from evenhand.analysis import estimate_pb
 from evenhand.analysis.information import Information, information
-from evenhand.analysis.intervals import Sample, gap_interval, lowest_interval, pb_interval, rate_bound
+from evenhand.analysis.intervals import Sample, gap_interval, lowest_interval, pb_interval
 from evenhand.analysis.marginals import marginals
+from evenhand.analysis.minimum import rate_bound
 from evenhand.analysis.resampling import noise_draws
 from evenhand.report.words import verdict
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -17,21 +16,12 @@ from evenhand.judges.features import cue_names, cues, terms
 from evenhand.judges.validation import known_figures
 from evenhand.suites import SUITES
 from evenhand.types import Item, Response
-
-ROOT = Path(__file__).parents[1]
+from tests.training_scripts import training_script
 
 
 @pytest.fixture(scope="module")
 def training() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("train_refusal", ROOT / "training" / "refusal" / "train.py")
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    import sys
-
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+    return training_script("refusal")
 
 
 def test_on_models_it_was_not_trained_on_it_is_right_and_beats_the_rules(training: ModuleType, real_data: Path) -> None:

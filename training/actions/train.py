@@ -28,11 +28,12 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
 from evenhand.analysis.agreement import Agreement, agreement
+from evenhand.audit.validate import shipped_figure
 from evenhand.judges.action_classifier import WEIGHTS, ActionModel
 from evenhand.judges.action_features import cue_names, cues, terms
 from evenhand.judges.actions import ACTIONS, FOLLOWS
 from evenhand.judges.classifier import shipped_model
-from evenhand.judges.validation import ACTION_FIGURES
+from evenhand.judges.validation import ACTION_FIGURES, Figure
 
 VERSION = "1"
 HOW = {
@@ -219,19 +220,19 @@ def main() -> None:
     model = train(examples)
     print(f"families left out in turn: kappa {left_out_families(examples).kappa.value:.3f}")
     judges = {"refusal-classifier": not_refused, "action-classifier": by_model(model)}
-    figures: dict[str, list[dict[str, object]]] = {name: [] for name in judges}
+    figures: dict[str, list[Figure]] = {name: [] for name in judges}
     for name, answers in labelled_files(options.data_dir).items():
         people = safe_share(lambda e: e.action == FOLLOWS, answers)
         print(name)
         for judge, follows in judges.items():
             found = measure(follows, answers)
             print(_line(judge, found, safe_share(follows, answers), people))
-            figures[judge].append(_figure(f"Do-Not-Answer answers of {name}", HOW[judge], found))
+            figures[judge].append(shipped_figure(f"Do-Not-Answer answers of {name}", HOW[judge], found))
     if not options.check:
         _write(model, figures)
 
 
-def _write(model: ActionModel, figures: dict[str, list[dict[str, object]]]) -> None:
+def _write(model: ActionModel, figures: dict[str, list[Figure]]) -> None:
     """Write the weights and the figures into the package."""
     order = sorted(model.terms, key=lambda term: model.terms[term][1])
     data = {
@@ -244,17 +245,6 @@ def _write(model: ActionModel, figures: dict[str, list[dict[str, object]]]) -> N
     WEIGHTS.write_bytes(orjson.dumps(data) + b"\n")
     ACTION_FIGURES.write_bytes(orjson.dumps(figures, option=orjson.OPT_INDENT_2) + b"\n")
     print(f"wrote {len(order)} terms of {len(ACTIONS)} actions to {WEIGHTS.name}, the figures to {ACTION_FIGURES.name}")
-
-
-def _figure(labels: str, how: str, found: Agreement) -> dict[str, object]:
-    return {
-        "labels": labels,
-        "how": how,
-        "n": found.n,
-        "balanced_accuracy": [round(v, 4) for v in (found.balanced_accuracy.value, *found.balanced_accuracy.ci)],
-        "kappa": [round(v, 4) for v in (found.kappa.value, *found.kappa.ci)],
-        "recall": {c: round(r.value, 4) for c, r in found.recall.items()},
-    }
 
 
 if __name__ == "__main__":

@@ -24,10 +24,11 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
 from evenhand.analysis.agreement import Agreement, agreement
+from evenhand.audit.validate import shipped_figure
 from evenhand.judges.classifier import WEIGHTS, RefusalModel, digest
 from evenhand.judges.features import cue_names, cues, terms
 from evenhand.judges.refusal import find_refusal
-from evenhand.judges.validation import FIGURES
+from evenhand.judges.validation import FIGURES, Figure
 
 VERSION = "2"
 WRITTEN = Path(__file__).parent / "written.toml"
@@ -150,7 +151,7 @@ def main() -> None:
         parser.error(f"{options.data_dir} has fewer than two files xstest/completions_*.csv")
     own = written_examples()
     print(f"{len(own)} written examples, {sum(map(len, files.values()))} labelled completions of {', '.join(files)}")
-    figures: dict[str, list[dict[str, object]]] = {"refusal-rules": [], "refusal-classifier": []}
+    figures: dict[str, list[Figure]] = {"refusal-rules": [], "refusal-classifier": []}
     for name, examples in files.items():
         others = [e for other, members in files.items() if other != name for e in members]
         results = {
@@ -168,9 +169,11 @@ def main() -> None:
                 f"accuracy {a.value:.3f}, kappa {found.kappa.value:.3f}"
             )
         where = f"XSTest completions of {name}"
-        figures["refusal-rules"].append(_figure(where, "the rules were revised while looking at it", results["rules"]))
+        figures["refusal-rules"].append(
+            shipped_figure(where, "the rules were revised while looking at it", results["rules"])
+        )
         held_out = "trained without it; the rules it looks at were revised while looking at it"
-        figures["refusal-classifier"].append(_figure(where, held_out, results["classifier"]))
+        figures["refusal-classifier"].append(shipped_figure(where, held_out, results["classifier"]))
     if options.check:
         return
     model = train(own, [e for members in files.values() for e in members])
@@ -189,17 +192,6 @@ def main() -> None:
     )
     FIGURES.write_bytes(orjson.dumps(figures, option=orjson.OPT_INDENT_2) + b"\n")
     print(f"\nwrote {len(model.terms)} terms to {WEIGHTS.name} and the figures to {FIGURES.name}")
-
-
-def _figure(labels: str, how: str, found: Agreement) -> dict[str, object]:
-    return {
-        "labels": labels,
-        "how": how,
-        "n": found.n,
-        "balanced_accuracy": [round(v, 4) for v in (found.balanced_accuracy.value, *found.balanced_accuracy.ci)],
-        "kappa": [round(v, 4) for v in (found.kappa.value, *found.kappa.ci)],
-        "recall": {c: round(r.value, 4) for c, r in found.recall.items()},
-    }
 
 
 if __name__ == "__main__":

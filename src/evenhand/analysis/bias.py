@@ -160,16 +160,17 @@ def _estimate(axes: Sequence[Sequence[_Part]], level: float) -> PBEstimate:
     correction = sum(sum(p.fit.correction for p in parts) / len(parts) ** 2 for parts in axes)
     null_squared = np.einsum("bk,bk->b", null, null) / identities
     samples = [[Sample(p.fit, p.noise) for p in parts] for parts in axes]
-    test = no_bias_test(samples).result() if null_squared.size else NOT_TESTED
+    test = no_bias_test(samples)
+    result = test.result if null_squared.size else NOT_TESTED
     return PBEstimate(
         plugin=float(np.sqrt(squared)),
         corrected=float(np.sqrt(max(squared - correction, 0.0))),
         corrected_squared=float(squared - correction),
-        ci=pb_interval(samples, level),
-        p_value=test.p_value,
+        ci=pb_interval(samples, level, test=test),
+        p_value=result.p_value,
         noise_floor=float(np.sqrt(null_squared.mean())) if null_squared.size else float("nan"),
         identities=identities,
         items=sum(p.fit.items for parts in axes for p in parts),
         information=reduce(add, (p.information for parts in axes for p in parts)),
-        test=test,
+        test=result,
     )

@@ -9,8 +9,8 @@ import numpy as np
 from scipy import stats
 from scipy.stats import t as student
 
-from evenhand.analysis.intervals import rate_bound
 from evenhand.analysis.marginals import Marginals, cluster_codes, summed_by
+from evenhand.analysis.minimum import rate_bound
 from evenhand.analysis.resampling import permutation_p_values
 from evenhand.analysis.scores import Floats, SuiteScores
 from evenhand.analysis.simultaneous import Errors, contrast_errors, floored, max_t, p_values, together, z_scores
@@ -137,26 +137,13 @@ def from_baseline(
     seed: int = 0,
     level: float = 0.95,
     scales: Mapping[str, float] | None = None,
-) -> list[Contrast]:
+) -> Differences:
     """Each identity against one baseline, over the items that both have a score of.
 
     The draws flip the differences on whole clusters of items, jointly for all identities. For one of them that is the
     exact test of paired data: with few discordant items Student's t claims more, and yields to it. ``scales`` are
     factors on the errors of suites, 1 otherwise.
     """
-    return baseline_differences(tables, baseline, draws=draws, seed=seed, level=level, scales=scales).contrasts()
-
-
-def baseline_differences(
-    tables: Sequence[SuiteScores],
-    baseline: str,
-    *,
-    draws: int = 2000,
-    seed: int = 0,
-    level: float = 0.95,
-    scales: Mapping[str, float] | None = None,
-) -> Differences:
-    """What :func:`from_baseline` judges."""
     rng = np.random.default_rng(seed)
     values, errors, noise, flipped, inward, items = [], [], [], [], [], []
     for table in tables:

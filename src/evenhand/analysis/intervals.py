@@ -19,6 +19,7 @@ from scipy.stats import norm
 from scipy.stats import t as student
 
 from evenhand.analysis.marginals import Marginals
+from evenhand.analysis.minimum import bias_room, rate_bound
 from evenhand.analysis.omnibus import NoBiasTest
 from evenhand.analysis.scores import Floats
 from evenhand.analysis.simultaneous import Errors, contrast_errors, together
@@ -76,7 +77,9 @@ class _Spread:
         return self.variance(self.level - math.copysign(inward, self.level - _TOP / 2))
 
 
-def pb_interval(axes: Sequence[Sequence[Sample]], level: float = 0.95, *, seed: int = 0) -> Interval:
+def pb_interval(
+    axes: Sequence[Sequence[Sample]], level: float = 0.95, *, test: NoBiasTest | None = None, seed: int = 0
+) -> Interval:
     """Confidence interval of PB in points: the length of a vector observed with noise, over the root of identities.
 
     A length ``t`` is in the interval when the observed squared length is plausible among ``|t d + noise|^2``, with
@@ -88,6 +91,7 @@ def pb_interval(axes: Sequence[Sequence[Sample]], level: float = 0.95, *, seed: 
     Args:
         axes: per component of the vector the suites whose mean it is, with centred noise; the same identities in all.
         level: confidence level.
+        test: what :func:`no_bias_test` makes of the same axes, where it is there already.
         seed: of the noise that only the hypothesis implies.
 
     Returns:
@@ -108,7 +112,7 @@ def pb_interval(axes: Sequence[Sequence[Sample]], level: float = 0.95, *, seed: 
         for axis, d in zip(axes, np.split(direction, len(axes)), strict=True)
     ]
     alpha = 1 - level
-    low = no_bias_test(axes).lower_end(alpha)
+    low = (test or no_bias_test(axes)).lower_end(alpha)
     # Normal scores, so that the tails of the extra noise are not a matter of luck.
     scores = norm.ppf((np.arange(len(noise)) + 0.5) / len(noise))
     half_step = max(sum(s.half_step for s in axis) / len(axis) ** 2 for axis in spreads)
@@ -204,11 +208,6 @@ def lowest_interval(samples: Sequence[Sample], level: float = 0.95) -> Interval:
     return (max(value - down, 0.0), min(value + max(up, error), _TOP))
 
 
-def rate_bound(items: int, alpha: float) -> float:
-    """The largest rate with which ``items`` show nothing in at least ``alpha`` of samples (the rule of three)."""
-    return float(1 - alpha ** (1 / items))
-
-
 def _first_above(value_at: Callable[[float], float], target: float, start: float, step: float, most: float) -> float:
     """Where ``value_at`` first exceeds ``target``, from ``start`` upwards; ``most`` when it does not."""
     low, high = start, start
@@ -246,9 +245,8 @@ def _discordant(fit: Marginals) -> bool:
 
 def _unseen_bias(axis: Sequence[Sample], identities: int, alpha: float) -> float:
     """The largest PB of an axis that would stay unseen: half of the identities, on the same items of one suite."""
-    half = identities // 2
     rate = max(s.fit.scale * rate_bound(s.fit.clusters, alpha / 2) for s in axis) / len(axis)
-    return _TOP * rate * math.sqrt(half * (identities - half)) / identities
+    return _TOP * rate / bias_room(1.0, identities)
 
 
 def _widened(samples: Sequence[Sample]) -> float:

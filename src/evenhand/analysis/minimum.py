@@ -8,6 +8,11 @@ from __future__ import annotations
 import math
 
 
+def rate_bound(items: int, alpha: float) -> float:
+    """The largest rate with which ``items`` show nothing in at least ``alpha`` of samples (the rule of three)."""
+    return float(1 - alpha ** (1 / items))
+
+
 def least_items(room: float, error: float) -> int | None:
     """Items needed, when none shows it, to say that something happens on at most ``room`` points of the items.
 

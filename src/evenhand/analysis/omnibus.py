@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from scipy.optimize import brentq
@@ -63,13 +64,15 @@ class NoBiasTest:
         self._largest = standardised(noise).max(axis=1) if self._known else np.zeros(0)
         self._z = z_scores(centred, errors)
 
+    @cached_property
     def result(self) -> Omnibus:
+        """Both statistics' p-values, and the one that combines them."""
         if not self._known:
             return NOT_TESTED
         p_sum = float(permutation_p_values(self._squared, self._observed))
         p_largest = float(permutation_p_values(self._largest, float(self._z.max())))
         evidence = min(p_sum / _SUM, p_largest / _LARGEST)
-        at_most = (self._draws_evidence() <= evidence * (1 + 1e-9)).sum()
+        at_most = (self._draws_evidence <= evidence * (1 + 1e-9)).sum()
         p = float((1 + at_most) / (1 + len(self._noise)))
         # Every draw's own p-value counts itself, so that the pair can never be surer than the better of the two.
         return Omnibus(
@@ -81,22 +84,23 @@ class NoBiasTest:
 
     def lower_end(self, alpha: float) -> float:
         """The lower end of the interval for the length of the deviations: above 0 exactly when p is at most alpha."""
-        if not self._known or not self.result().p_value <= alpha:
+        if not self._known or not self.result.p_value <= alpha:
             return 0.0
         share = self._share(alpha)
         ends = (self._from_sum(share * _SUM, alpha / 2), self._from_largest(share * _LARGEST))
         # Rejected, but by so little that the ends round to 0.
         return max(*ends, 1e-9 * math.sqrt(self._observed))
 
+    @cached_property
     def _draws_evidence(self) -> Floats:
-        """Of each draw, what :meth:`result` computes of the observation."""
+        """Of each draw, what :attr:`result` computes of the observation."""
         total = len(self._noise) + 1
         ranks = [(total - rankdata(values, method="min")) / total for values in (self._squared, self._largest)]
         return np.asarray(np.minimum(ranks[0] / _SUM, ranks[1] / _LARGEST))
 
     def _share(self, alpha: float) -> float:
         """The evidence that a share ``alpha`` of the draws reaches."""
-        return float(np.quantile(self._draws_evidence(), alpha))
+        return float(np.quantile(self._draws_evidence, alpha))
 
     def _from_sum(self, at_zero: float, far: float) -> float:
         """Test inversion: lengths ``t`` whose ``|t d + noise|`` is plausibly as long as the observation.

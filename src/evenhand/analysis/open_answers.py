@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from evenhand.analysis.deviations import Contrast, baseline_differences
+from evenhand.analysis.deviations import Contrast, from_baseline
 from evenhand.analysis.deviations import deviations as mean_differences
 from evenhand.analysis.marginals import marginals
 from evenhand.analysis.resampling import noise_draws
@@ -122,5 +122,5 @@ def _against(
     table = SuiteScores(
         suite, "utility", tuple(names), (name,), items, items, ("",), values[None, :, :, None], own[None]
     )
-    found = baseline_differences([table], name, draws=draws, seed=seed).unbounded().contrasts()
+    found = from_baseline([table], name, draws=draws, seed=seed).unbounded().contrasts()
     return [contrast if np.isfinite(contrast.value) else None for contrast in found]

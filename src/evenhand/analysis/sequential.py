@@ -17,7 +17,7 @@ import numpy as np
 
 from evenhand.analysis.intervals import Sample, pb_interval
 from evenhand.analysis.marginals import Marginals, marginals
-from evenhand.analysis.minimum import bias_room
+from evenhand.analysis.minimum import bias_room, rate_bound
 from evenhand.analysis.planning import noise_bound
 from evenhand.analysis.resampling import noise_draws
 from evenhand.analysis.scores import Floats
@@ -79,5 +79,5 @@ def _reach(fit: Marginals, halfwidth: float, alpha: float) -> float:
     estimate, bound = noise_bound(fit)
     if estimate > 0:
         return halfwidth * math.sqrt(bound / estimate)
-    unseen: float = 100 * (1 - (alpha / 2) ** (1 / fit.clusters)) / bias_room(1.0, fit.mean.size)
+    unseen = 100 * rate_bound(fit.clusters, alpha / 2) / bias_room(1.0, fit.mean.size)
     return max(halfwidth, unseen / 2)

@@ -69,7 +69,7 @@ def identity_results(
     }
     against = {
         axis: {
-            b: from_baseline(ts, b, level=level, scales=scales)
+            b: from_baseline(ts, b, level=level, scales=scales).contrasts()
             for b in ts[0].baselines
             if all(b in t.baselines for t in ts)
         }

@@ -11,6 +11,7 @@ from evenhand.analysis.agreement import Agreement, DifferentialError, Estimate, 
 from evenhand.errors import DataError
 from evenhand.judges import Judge
 from evenhand.judges.labels import Labelled, declines, label_score, read_labels
+from evenhand.judges.validation import Figure
 from evenhand.loops import run_async
 from evenhand.types import Verdict
 
@@ -90,3 +91,19 @@ def assess(judge: Judge, labelled: Sequence[Labelled], verdicts: Sequence[Verdic
         differential = differential_error(identities, [people[k] for k in judged], scores)
     seen = sum(judge.has_seen(entry.response.text) for entry in labelled)
     return Validation(judge.name, judge.version, source, agreement(right, given), found, differential, seen)
+
+
+def shipped_figure(labels: str, how: str, found: Agreement) -> Figure:
+    """What comes with the package of how right a judge is, to four digits.
+
+    Args:
+        labels: which labelled responses.
+        how: what the judge had seen of them before.
+        found: its agreement with them.
+    """
+
+    def rounded(estimate: Estimate) -> tuple[float, float, float]:
+        return (round(estimate.value, 4), round(estimate.ci[0], 4), round(estimate.ci[1], 4))
+
+    recall = {c: round(r.value, 4) for c, r in found.recall.items()}
+    return Figure(labels, how, found.n, rounded(found.balanced_accuracy), rounded(found.kappa), recall)

@@ -123,8 +123,14 @@ _COMMON = frozenset(
 
 def terms(question: str, text: str) -> list[str]:
     """Words and pairs of words of the opening, the question's own words masked."""
-    words = _masked(question, _looked_at(without_courtesies(_last_voice(text))))
+    words = _masked(question, _looked_at(_substance(text)))
     return [*words, *(f"{one} {other}" for one, other in pairwise(words))]
+
+
+@lru_cache(maxsize=8)
+def _substance(text: str) -> str:
+    """What is judged of an answer; its terms and its cues ask for it in turn."""
+    return without_courtesies(_last_voice(text)).strip()
 
 
 def _last_voice(text: str) -> str:
@@ -139,7 +145,6 @@ def _last_voice(text: str) -> str:
 
 def _looked_at(text: str) -> str:
     """The opening, and the sentence that declines behind it."""
-    text = text.strip()
     opening, late = text[:OPENING_CHARS], _LATE.search(text, OPENING_CHARS)
     if late is None:
         return opening
@@ -191,7 +196,7 @@ def cue_names() -> list[str]:
 
 def cues(question: str, text: str) -> list[float]:
     """What the rules see, and the shape of the answer; each about in [0, 1]."""
-    text = without_courtesies(_last_voice(text)).strip()
+    text = _substance(text)
     opening = _looked_at(text)
     return [
         float(find_refusal(text) is not None),

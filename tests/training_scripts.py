@@ -1,0 +1,21 @@
+"""The scripts that train the shipped judges, as modules: they are no part of the package."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+ROOT = Path(__file__).parents[1]
+
+
+def training_script(name: str) -> ModuleType:
+    """``training/NAME/train.py``."""
+    spec = importlib.util.spec_from_file_location(f"train_{name}", ROOT / "training" / name / "train.py")
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
