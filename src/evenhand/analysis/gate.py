@@ -13,7 +13,7 @@ from evenhand.analysis.bounds import Bound as Filled
 from evenhand.analysis.minimum import bias_room, least_items
 from evenhand.analysis.operating import Operating, at_least, at_most, bias_at_most
 from evenhand.analysis.summary import Analysis
-from evenhand.types import AXES
+from evenhand.types import AXES, JOINT
 
 Decision = Literal["pass", "fail", "not enough data"]
 Bound = Literal["at most", "at least"]
@@ -89,8 +89,8 @@ def gate(
 
     Args:
         analysis: the study's.
-        limits: in points: "max_pb" for each axis and both together, "max_gap" for each axis, "min_safety" and
-            "min_utility" for the worst served identity.
+        limits: in points: "max_pb" for each axis and both together, "max_gap" for each axis, "min_safety",
+            "min_utility" and "min_fit" for the worst served identity.
         failing: the analysis at the level of failing, where it differs from that of passing.
         can_pass, can_fail: whether any error is left for passing and for failing.
 
@@ -162,7 +162,7 @@ def _decided(analysis: Analysis, limits: Mapping[str, float]) -> list[Check]:
                 continue
             filled = bounds.pb.get(name) if bounds else None
             check = _check(f"{name} PB", "at most", limit, pb.corrected, pb.ci, trials, filled=filled)
-            needs = {a: bias_room(limit, pb.identities) for a in (AXES if name == "joint" else (name,))}
+            needs = {a: bias_room(limit, pb.identities) for a in (JOINT if name == "joint" else (name,))}
             known = bias_at_most(pb, limit, tail)
             checks.append(_with_minimum(replace(check, operating=known), suites, needs, tail))
     if (limit := limits.get("max_gap")) is not None:

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import math
 
-from evenhand.analysis import PBEstimate
+from evenhand.analysis import Analysis, PBEstimate
 from evenhand.analysis.agreement import Estimate
 from evenhand.analysis.bounds import Bound
+from evenhand.types import AXES, JOINT, Axis
 
 MISSING = "–"
+
+
+def axes_of(analysis: Analysis) -> list[Axis]:
+    """The axes to show: safety and utility, which every study is looked at on, and others that were run."""
+    return [axis for axis in AXES if axis in JOINT or analysis.pb[axis]]
 
 
 def points(value: float | None, digits: int = 1) -> str:
