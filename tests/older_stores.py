@@ -7,9 +7,9 @@ from pathlib import Path
 
 _LATER_COLUMNS = {
     "trials": ("calls", "reasoning", "reasoning_tokens", "cached_tokens", "filtered", "max_tokens"),
-    "items": ("cluster",),
+    "items": ("cluster", "person"),
 }
-_LATER_TABLES = ("labels", "replaced", "looks", "annotations", "drawn")
+_LATER_TABLES = ("labels", "replaced", "looks", "annotations", "drawn", "people", "memories", "learning")
 
 
 def back_to_version_1(study: Path) -> None:

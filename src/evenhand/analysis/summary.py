@@ -13,6 +13,7 @@ from evenhand.analysis.bias import BiasEstimator, PBEstimate
 from evenhand.analysis.bounds import find_bounds
 from evenhand.analysis.breakdown import Gap, GroupTable, Lowest, additivity, by_group, categories, gap, lowest
 from evenhand.analysis.components import Component, variance_components
+from evenhand.analysis.conditions import Condition, conditions
 from evenhand.analysis.correction import Correction, correct
 from evenhand.analysis.cues import CueResult, by_cue
 from evenhand.analysis.design_notes import cluster_notes, conveying_notes
@@ -102,6 +103,7 @@ class Analysis:
         level: confidence of the intervals.
         estimand: what intervals and tests are about, in a sentence.
         open_answers: judge-free contrasts of the answers' wording, where they were asked for.
+        conditions: the personalizers side by side, where the study tells of people.
     """
 
     pb: dict[str, PBEstimate | None]
@@ -118,6 +120,7 @@ class Analysis:
     level: float
     estimand: str
     open_answers: tuple[OpenMeasure, ...] = ()
+    conditions: tuple[Condition, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON: NaN becomes null."""
@@ -205,6 +208,9 @@ def summarize(
         notes=(*before, *notes, *behind),
         level=settings.level,
         estimand=estimand_sentence(settings.estimand, tables, scales),
+        conditions=tuple(
+            conditions(tables, draws=settings.draws, seed=settings.seed, level=settings.level, scales=scales)
+        ),
     )
 
 
