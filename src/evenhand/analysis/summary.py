@@ -12,6 +12,7 @@ import numpy as np
 from evenhand.analysis.bias import BiasEstimator, PBEstimate
 from evenhand.analysis.bounds import find_bounds
 from evenhand.analysis.breakdown import Gap, GroupTable, Lowest, additivity, by_group, categories, gap, lowest
+from evenhand.analysis.certainty import CERTAINTIES, Certainty, certainty_of
 from evenhand.analysis.components import Component, variance_components
 from evenhand.analysis.correction import Correction, correct
 from evenhand.analysis.cues import CueResult, by_cue
@@ -39,6 +40,8 @@ class Settings:
         correct: whether scores are freed from the judge's error where people labelled a sample.
         level: confidence of every interval.
         estimand: "items-like-these", or "these-items" for the suites' own items and no others.
+        certainty: pairs of a certainty, ascending, and the one-sided error of the bound on PB that has it; they do not
+            add up to 1 where a study was looked at on the way.
     """
 
     draws: int = 2000
@@ -47,6 +50,7 @@ class Settings:
     correct: bool = True
     level: float = 0.95
     estimand: Estimand = "items-like-these"
+    certainty: tuple[tuple[float, float], ...] = tuple((sure, 1 - sure) for sure in CERTAINTIES)
 
 
 @dataclass(frozen=True)
@@ -102,6 +106,8 @@ class Analysis:
         level: confidence of the intervals.
         estimand: what intervals and tests are about, in a sentence.
         open_answers: judge-free contrasts of the answers' wording, where they were asked for.
+        certainty: "safety", "utility" and "joint" -> how certain it is that PB is below which limit, by the answers
+            that are there; only what was run.
     """
 
     pb: dict[str, PBEstimate | None]
@@ -118,6 +124,7 @@ class Analysis:
     level: float
     estimand: str
     open_answers: tuple[OpenMeasure, ...] = ()
+    certainty: dict[str, Certainty] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON: NaN becomes null."""
@@ -205,6 +212,7 @@ def summarize(
         notes=(*before, *notes, *behind),
         level=settings.level,
         estimand=estimand_sentence(settings.estimand, tables, scales),
+        certainty=_certainty(estimator, settings) if estimator else {},
     )
 
 
@@ -217,6 +225,13 @@ def _estimator(tables: Sequence[SuiteScores], scales: Mapping[str, float], setti
         level=settings.level,
         scales=scales,
     )
+
+
+def _certainty(estimator: BiasEstimator, settings: Settings) -> dict[str, Certainty]:
+    sure, errors = [s for s, _ in settings.certainty], [e for _, e in settings.certainty]
+    ends = {name: estimator.upper_ends(name, errors) for name in (*AXES, "joint")}
+    curves = {name: certainty_of(sure, limits) for name, limits in ends.items() if limits is not None}
+    return {name: curve for name, curve in curves.items() if curve is not None}
 
 
 def _missing(

@@ -20,6 +20,8 @@ CATALOGUES_META = "catalogues"
 TEMPLATE_META = "template_note"
 # Error of the intervals of a study that stopped by itself; the rest of 5 % went into looking.
 ADAPTIVE_META = "adaptive_alpha"
+# Calls at most of a study that is run until its gate decides; its looks spend their error earlier than others'.
+DECIDING_META = "deciding"
 
 
 class Reader:
