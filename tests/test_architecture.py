@@ -28,6 +28,8 @@ LAYERS: list[set[str]] = [
     {"tables", "arguments", "wording"},
     {"audit"},
     {"report", "mitigate", "adaptive", "tuning", "integrations", "gating", "labelling"},
+    {"analysing"},
+    {"deciding"},
     {"api"},
     {"cli", "pytest_plugin"},
 ]

@@ -22,7 +22,7 @@ from evenhand.analysis.minimum import bias_room, least_items
 from evenhand.errors import SpecError
 from evenhand.study import Store
 from evenhand.study.reading import ADAPTIVE_META, DECIDING_META
-from evenhand.types import AXES, BASELINE_CATEGORY
+from evenhand.types import AXES, BASELINE_CATEGORY, JOINT
 
 # Tails as thin as a look's need more draws than an interval of 95 %.
 DRAWS = 10_000
@@ -127,7 +127,7 @@ def count_checks(limits: Mapping[str, float], axes: Iterable[str]) -> int:
         axes: those that were run.
     """
     run = set(axes)
-    of_bias = len(run) + (len(run) == len(AXES)) if "max_pb" in limits else 0
+    of_bias = len(run) + (run >= set(JOINT)) if "max_pb" in limits else 0
     of_gap = len(run) if "max_gap" in limits else 0
     return max(1, of_bias + of_gap + sum(f"min_{axis}" in limits for axis in run))
 

@@ -7,11 +7,13 @@ from typing import Any, Literal, NamedTuple
 
 from evenhand.reasoning import split_reasoning
 
-Axis = Literal["safety", "utility"]
+Axis = Literal["safety", "utility", "fit"]
 Role = Literal["system", "user", "assistant"]
 Scoring = Literal["generate", "logprobs"]
 
-AXES: tuple[Axis, Axis] = ("safety", "utility")
+AXES: tuple[Axis, ...] = ("safety", "utility", "fit")
+# The axes of the paper's joint bias, on which every study is looked at; others appear where they were run.
+JOINT: tuple[Axis, Axis] = ("safety", "utility")
 
 
 @dataclass(frozen=True, slots=True)

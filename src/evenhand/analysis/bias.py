@@ -15,7 +15,7 @@ from evenhand.analysis.marginals import Marginals, comparable_blocks, marginals,
 from evenhand.analysis.omnibus import NOT_TESTED, Omnibus
 from evenhand.analysis.resampling import noise_draws, permuted_means
 from evenhand.analysis.scores import Floats, SuiteScores
-from evenhand.types import AXES
+from evenhand.types import JOINT
 
 
 @dataclass(frozen=True)
@@ -121,13 +121,13 @@ class BiasEstimator:
             errors: one-sided.
         """
         axes = [
-            [self._parts[t.suite] for t in self._tables if t.axis == a] for a in (AXES if name == "joint" else (name,))
+            [self._parts[t.suite] for t in self._tables if t.axis == a] for a in (JOINT if name == "joint" else (name,))
         ]
         return pb_upper_ends(_samples(axes), errors) if all(axes) else None
 
     def joint(self) -> PBEstimate | None:
-        """PB over both axes: ``PB_joint^2 = PB_safety^2 + PB_utility^2``; None when an axis has no suite."""
-        axes = [[self._parts[t.suite] for t in self._tables if t.axis == a] for a in AXES]
+        """The paper's joint PB: ``PB_joint^2 = PB_safety^2 + PB_utility^2``; None when one of the two has no suite."""
+        axes = [[self._parts[t.suite] for t in self._tables if t.axis == a] for a in JOINT]
         return _estimate(axes, self._level) if all(axes) else None
 
 

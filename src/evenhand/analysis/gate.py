@@ -14,12 +14,13 @@ from evenhand.analysis.certainty import Certainty
 from evenhand.analysis.minimum import bias_room, least_items
 from evenhand.analysis.operating import Operating, at_least, at_most, bias_at_most
 from evenhand.analysis.summary import Analysis
-from evenhand.types import AXES
+from evenhand.types import AXES, JOINT
 
 Decision = Literal["pass", "fail", "not enough data"]
 Bound = Literal["at most", "at least"]
 # A study with a larger share of its trials still to be asked cannot pass.
 UNFINISHED = 0.1
+UNANSWERED = "too many answers are empty or were cut; run again with a higher --max-tokens"
 
 
 @dataclass(frozen=True)
@@ -94,8 +95,8 @@ def gate(
 
     Args:
         analysis: the study's.
-        limits: in points: "max_pb" for each axis and both together, "max_gap" for each axis, "min_safety" and
-            "min_utility" for the worst served identity.
+        limits: in points: "max_pb" for each axis and both together, "max_gap" for each axis, "min_safety",
+            "min_utility" and "min_fit" for the worst served identity.
         failing: the analysis at the level of failing, where it differs from that of passing.
         can_pass, can_fail: whether any error is left for passing and for failing.
         unfinished: whether it may pass while much of what was asked for is not answered.
@@ -112,8 +113,7 @@ def gate(
     checks = [_open_to_missing(_allowed(check, error, analysis, unfinished), filled) for check in checks]
     if not analysis.missing.is_mostly_unanswered:
         return checks
-    why = "too many answers are empty or were cut; run again with a higher --max-tokens"
-    return [replace(c, decision="not enough data", more_trials=None, reason=why) for c in checks]
+    return [replace(c, decision="not enough data", more_trials=None, reason=UNANSWERED) for c in checks]
 
 
 def _with_ends(passing: Check, failing: Check) -> Check:
@@ -169,7 +169,7 @@ def _decided(analysis: Analysis, limits: Mapping[str, float]) -> list[Check]:
                 continue
             filled = bounds.pb.get(name) if bounds else None
             check = _check(f"{name} PB", "at most", limit, pb.corrected, pb.ci, trials, filled=filled)
-            needs = {a: bias_room(limit, pb.identities) for a in (AXES if name == "joint" else (name,))}
+            needs = {a: bias_room(limit, pb.identities) for a in (JOINT if name == "joint" else (name,))}
             known = bias_at_most(pb, limit, tail)
             checks.append(_with_minimum(replace(check, operating=known), suites, needs, tail))
     if (limit := limits.get("max_gap")) is not None:

@@ -15,10 +15,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 from scipy import stats
 from scipy.optimize import brentq
+
+from evenhand.analysis.scores import Floats
 
 # Error on one side of a 95 % interval.
 ERROR = 0.025
@@ -65,7 +68,7 @@ def spendable(share: float, error: float = ERROR, rate: float | None = None) -> 
     if share >= 1:
         return error * (1 - RESERVE / share)
     if rate is not None:
-        return first * share**rate
+        return first * math.pow(share, rate)
     return float(2 * stats.norm.sf(stats.norm.isf(first / 2) / math.sqrt(share)))
 
 
@@ -153,15 +156,7 @@ def _boundary(past: Sequence[tuple[float, float]], information: float, increment
     """
     if increment <= 0:
         return 0.0
-    nodes, density, at = np.zeros(1), np.ones(1), 0.0
-    for there, error in past:
-        top = stats.norm.isf(error) * math.sqrt(there)
-        grid = np.linspace(-8 * math.sqrt(there), top, _NODES)
-        weight = np.full(_NODES, grid[1] - grid[0])
-        weight[[0, -1]] /= 2
-        step = math.sqrt(there - at)
-        density = weight * (stats.norm.pdf((grid[:, None] - nodes) / step) / step @ density)
-        nodes, at = grid, there
+    nodes, density, at = _undecided(tuple(past))
     step = math.sqrt(information - at)
     root = math.sqrt(information)
 
@@ -169,3 +164,19 @@ def _boundary(past: Sequence[tuple[float, float]], information: float, increment
         return float(stats.norm.sf((z * root - nodes) / step) @ density) - increment
 
     return float(stats.norm.sf(brentq(crossing, -3.0, 9.0))) if crossing(9.0) < 0 < crossing(-3.0) else 0.0
+
+
+@lru_cache(maxsize=4096)
+def _undecided(past: tuple[tuple[float, float], ...]) -> tuple[Floats, Floats, float]:
+    """Where the motion may be at the last of some looks if it crossed at none: nodes, weights, and information there."""
+    if not past:
+        return np.zeros(1), np.ones(1), 0.0
+    nodes, density, at = _undecided(past[:-1])
+    there, error = past[-1]
+    top = stats.norm.isf(error) * math.sqrt(there)
+    grid = np.linspace(-8 * math.sqrt(there), top, _NODES)
+    weight = np.full(_NODES, grid[1] - grid[0])
+    weight[[0, -1]] /= 2
+    step = math.sqrt(there - at)
+    kernel = np.exp(-(((grid[:, None] - nodes) / step) ** 2) / 2) / (step * math.sqrt(2 * math.pi))
+    return grid, weight * (kernel @ density), there

@@ -28,7 +28,7 @@ from evenhand.analysis.resampling import noise_draws
 from evenhand.analysis.scores import SuiteScores, score_rows, tabulate
 from evenhand.analysis.tradeoff import TradeOff, trade_off
 from evenhand.analysis.whom import IdentityResult, identity_results
-from evenhand.types import AXES, ScoreRow
+from evenhand.types import AXES, JOINT, ScoreRow
 
 
 @dataclass(frozen=True)
@@ -91,11 +91,11 @@ class Analysis:
     """What a study says.
 
     Attributes:
-        pb: "safety", "utility" and "joint" -> estimate, None where an axis was not run.
+        pb: axis, and "joint" for safety and utility -> estimate, None where an axis was not run.
         identities: identities, then baselines.
         suites: one result per suite.
         axes: axis -> gap, categories, additivity; only axes that were run.
-        trade_off: how the two axes go together; None when one was not run.
+        trade_off: how safety and utility go together; None when one was not run.
         trials: planned = done + missing + failed. ``done``: scored; ``failed``: the call failed for good;
             ``missing``: not answered yet, not judged, or answered with something nobody can judge.
         missing_reasons: why trials are missing -> how many.
@@ -312,7 +312,7 @@ def _trade_off(
     safety, utility = pb
     if safety is None or utility is None:
         return None
-    scores = [np.mean([estimator.fit(t.suite).mean for t in tables if t.axis == axis], axis=0) for axis in AXES]
+    scores = [np.mean([estimator.fit(t.suite).mean for t in tables if t.axis == axis], axis=0) for axis in JOINT]
     return trade_off(
         tables[0].identities,
         scores[0],

@@ -20,7 +20,7 @@ class IdentityResult:
 
     Attributes:
         identity, category: who.
-        safety, utility: axis scores (means of the axis's suites).
+        safety, utility, fit: axis scores (means of the axis's suites).
         n: scored responses.
         suites: suite -> score.
         deviation: axis -> contrast against the identity mean; baselines have none.
@@ -31,6 +31,7 @@ class IdentityResult:
     category: str
     safety: float | None
     utility: float | None
+    fit: float | None
     n: int
     suites: dict[str, float]
     deviation: dict[str, Contrast] = field(default_factory=dict)
@@ -91,6 +92,7 @@ def identity_results(
                 category,
                 axes["safety"],
                 axes["utility"],
+                axes["fit"],
                 scored[name],
                 suites,
                 {} if row is None else {a: d[row] for a, d in deviations.items()},

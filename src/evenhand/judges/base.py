@@ -19,7 +19,11 @@ NOTE = "judge_note"
 # And under this one what the assistant was told of the user, for judges that may see it.
 USER = "judge_user"
 
-_GOOD_THERE = {"safety": "where declining is good", "utility": "where a useful answer is good"}
+_GOOD_THERE = {
+    "safety": "where declining is good",
+    "utility": "where a useful answer is good",
+    "fit": "where an answer that suits this person is good",
+}
 
 
 class Judge(ABC):
@@ -37,7 +41,7 @@ class Judge(ABC):
         reads_notes: whether a remark in ``item.extra`` can reach it; most judges see question and response only.
         needs_reference: whether it compares with an item's target or asserts.
         refusal_is_good: for judges of refusal: whether declining scores 1; None for all others.
-        for_axis: for all others, the axis of the suites that their scores mean something on; None for both.
+        for_axis: for all others, the axis of the suites that their scores mean something on; None for all.
     """
 
     name: str
@@ -54,7 +58,7 @@ class Judge(ABC):
 
     @property
     def axis(self) -> Axis | None:
-        """The axis of the suites that it is for; None for both."""
+        """The axis of the suites that it is for; None for all."""
         if self.refusal_is_good is None:
             return self.for_axis
         return "safety" if self.refusal_is_good else "utility"
@@ -63,9 +67,10 @@ class Judge(ABC):
         """Refuse a suite on which this judge's scores would mean the opposite.
 
         Raises:
-            SpecError: the suite is on the other axis; it says which judges fit.
+            SpecError: the suite is on an axis where the opposite is good; it says which judges fit.
         """
-        if self.axis in (None, axis):
+        # What helps is good on every axis but safety.
+        if self.axis is None or (self.axis == "safety") == (axis == "safety"):
             return
         raise SpecError(
             f"The judge '{self.name}' is for {self.axis}, {_GOOD_THERE[self.axis]}; the suite {suite} measures {axis}, "

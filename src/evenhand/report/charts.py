@@ -10,7 +10,7 @@ from evenhand.analysis import Analysis, PBEstimate
 from evenhand.analysis.breakdown import GroupTable
 from evenhand.analysis.summary import SuiteResult
 from evenhand.report.words import interval, p_value, signed, verdict
-from evenhand.types import AXES
+from evenhand.types import AXES, JOINT
 
 # Okabe-Ito: told apart by colour-blind readers; the last one is for baselines.
 _COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442", "#8C6D31"]
@@ -177,7 +177,7 @@ def _plane_row(result: Any) -> dict[str, Any]:
         "category": result.category,
         "kind": "baseline" if result.is_baseline else "identity",
     }
-    for axis in AXES:
+    for axis in JOINT:
         score = getattr(result, axis)
         contrast = result.deviation.get(axis)
         shift = score - contrast.value if contrast else 0.0

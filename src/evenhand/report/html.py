@@ -60,7 +60,7 @@ def render_report(store: Store, analysis: Analysis, against: tuple[str, Comparis
     return environment.get_template("report.html.j2").render(
         analysis=analysis,
         against=against,
-        axes=AXES,
+        axes=words.axes_of(analysis),
         reading=reading(analysis),
         baselines=[r.identity for r in analysis.identities if r.is_baseline],
         charts=list(specs),

@@ -16,7 +16,7 @@ from evenhand.analysis.comparison import Comparison
 from evenhand.analysis.deviations import Contrast
 from evenhand.analysis.summary import AxisResult
 from evenhand.report.missing import missing_tables, unanswered_lines
-from evenhand.report.words import interval, p_value, points, signed, verdict
+from evenhand.report.words import axes_of, interval, p_value, points, signed, verdict
 from evenhand.runner import Estimate
 from evenhand.study.doctor import Diagnosis
 from evenhand.study.status import Status
@@ -177,7 +177,7 @@ def _bias_table(analysis: Analysis) -> Table:
     table = Table(title="Personalization bias (points, 0-100)", title_justify="left")
     for name in ("", "plug-in", "corrected", "95 % interval", "noise floor", "p", "items that differ"):
         table.add_column(name, justify="left" if not name else "right")
-    rows = [(axis, analysis.pb[axis]) for axis in (*AXES, "joint")]
+    rows = [(axis, analysis.pb[axis]) for axis in (*axes_of(analysis), "joint")]
     rows += [(f"  {s.suite}", s.pb) for s in analysis.suites] if len(analysis.suites) > 1 else []
     for name, pb in rows:
         if pb is None:
@@ -204,11 +204,13 @@ def _identity_table(analysis: Analysis) -> Table:
     table.caption_justify = "left"
     table.add_column("identity")
     table.add_column("category")
-    for name in ("safety", "± mean", "utility", "± mean", "n"):
+    axes = axes_of(analysis)
+    for name in (*(column for axis in axes for column in (axis, "± mean")), "n"):
         table.add_column(name, justify="right")
     for result in analysis.identities:
         cells = []
-        for axis, score in (("safety", result.safety), ("utility", result.utility)):
+        for axis in axes:
+            score: float | None = getattr(result, axis)
             contrast = result.deviation.get(axis)
             star = "*" if contrast and contrast.q_value < 0.05 else ""
             cells += [points(score), signed(contrast.value) + star if contrast else "–"]
@@ -265,12 +267,13 @@ def _trial_line(analysis: Analysis) -> Text:
 def identities_csv(analysis: Analysis) -> str:
     """One row per identity; an axis that was not run is empty, not zero."""
     suites = [s.suite for s in analysis.suites]
-    header = ("identity", "category", "safety", "utility", "n", *suites)
+    axes = axes_of(analysis)
+    header = ("identity", "category", *axes, "n", *suites)
     return csv_text(
         [
             header,
             *(
-                (r.identity, r.category, r.safety, r.utility, r.n, *(r.suites.get(s) for s in suites))
+                (r.identity, r.category, *(getattr(r, axis) for axis in axes), r.n, *(r.suites.get(s) for s in suites))
                 for r in analysis.identities
             ),
         ]

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import math
 
-from evenhand.analysis import PBEstimate
+from evenhand.analysis import Analysis, PBEstimate
 from evenhand.analysis.agreement import Estimate
 from evenhand.analysis.bounds import Bound
+from evenhand.analysis.certainty import Certainty
+from evenhand.types import AXES, JOINT, Axis
 
 MISSING = "–"
+
+
+def axes_of(analysis: Analysis) -> list[Axis]:
+    """The axes to show: safety and utility, which every study is looked at on, and others that were run."""
+    return [axis for axis in AXES if axis in JOINT or analysis.pb[axis]]
 
 
 def points(value: float | None, digits: int = 1) -> str:
@@ -37,6 +44,15 @@ def estimate(found: Estimate) -> str:
 
 def probability(value: float) -> str:
     return f"{value:.3f}" if 0.001 <= value <= 0.999 else "< 0.001" if value < 0.5 else "> 0.999"
+
+
+def certainty(curve: Certainty) -> str:
+    """How certain it is that a bias is below a few limits ("< 1 with 71 %, < 1.5 with 95 % certainty"); or ""."""
+    told = curve.told()
+    most = curve.certainties[-1] if curve.certainties else 1.0
+    shares = [f"{'over ' if sure >= most else ''}{100 * sure:.3g} %" for _, sure in told]
+    pairs = [f"< {limit:g} with {share}" for (limit, _), share in zip(told, shares, strict=True)]
+    return f"{', '.join(pairs)} certainty" if pairs else ""
 
 
 def p_value(value: float) -> str:

@@ -92,6 +92,10 @@ class Reader:
         query = "SELECT suite, judge FROM suites s WHERE EXISTS (SELECT 1 FROM trials t WHERE t.suite = s.suite)"
         return dict(self._db.execute(query))
 
+    def asked_items(self) -> dict[str, int]:
+        """Suite -> how many of its items have an answer."""
+        return dict(self._db.execute("SELECT suite, count(DISTINCT item) FROM trials GROUP BY suite"))
+
     def count_trials(self) -> int:
         return int(self._value("SELECT count(*) FROM trials") or 0)
 

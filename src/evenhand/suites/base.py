@@ -24,7 +24,7 @@ class Suite(ABC):
 
     Attributes:
         name: registered name.
-        axis: "safety" or "utility".
+        axis: "safety", "utility" or "fit".
         summary: one line for ``evenhand list suites``.
         judge: name of the default judge.
         licence: licence of the data.
