@@ -30,6 +30,8 @@ LAYERS: list[set[str]] = [
     {"tables", "arguments", "wording"},
     {"audit"},
     {"report", "mitigate", "adaptive", "tuning", "integrations", "gating", "labelling"},
+    {"analysing"},
+    {"deciding"},
     {"api"},
     {"cli", "pytest_plugin"},
 ]

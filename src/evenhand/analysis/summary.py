@@ -12,6 +12,7 @@ import numpy as np
 from evenhand.analysis.bias import BiasEstimator, PBEstimate
 from evenhand.analysis.bounds import find_bounds
 from evenhand.analysis.breakdown import Gap, GroupTable, Lowest, additivity, by_group, categories, gap, lowest
+from evenhand.analysis.certainty import CERTAINTIES, Certainty, certainty_of
 from evenhand.analysis.components import Component, variance_components
 from evenhand.analysis.conditions import Condition, conditions
 from evenhand.analysis.correction import Correction, correct
@@ -40,6 +41,8 @@ class Settings:
         correct: whether scores are freed from the judge's error where people labelled a sample.
         level: confidence of every interval.
         estimand: "items-like-these", or "these-items" for the suites' own items and no others.
+        certainty: pairs of a certainty, ascending, and the one-sided error of the bound on PB that has it; they do not
+            add up to 1 where a study was looked at on the way.
     """
 
     draws: int = 2000
@@ -48,6 +51,7 @@ class Settings:
     correct: bool = True
     level: float = 0.95
     estimand: Estimand = "items-like-these"
+    certainty: tuple[tuple[float, float], ...] = tuple((sure, 1 - sure) for sure in CERTAINTIES)
 
 
 @dataclass(frozen=True)
@@ -104,6 +108,8 @@ class Analysis:
         estimand: what intervals and tests are about, in a sentence.
         open_answers: judge-free contrasts of the answers' wording, where they were asked for.
         conditions: the personalizers side by side, where the study tells of people.
+        certainty: axis, and "joint" -> how certain it is that PB is below which limit, by the answers
+            that are there; only what was run.
     """
 
     pb: dict[str, PBEstimate | None]
@@ -121,6 +127,7 @@ class Analysis:
     estimand: str
     open_answers: tuple[OpenMeasure, ...] = ()
     conditions: tuple[Condition, ...] = ()
+    certainty: dict[str, Certainty] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON: NaN becomes null."""
@@ -211,6 +218,7 @@ def summarize(
         conditions=tuple(
             conditions(tables, draws=settings.draws, seed=settings.seed, level=settings.level, scales=scales)
         ),
+        certainty=_certainty(estimator, settings) if estimator else {},
     )
 
 
@@ -223,6 +231,13 @@ def _estimator(tables: Sequence[SuiteScores], scales: Mapping[str, float], setti
         level=settings.level,
         scales=scales,
     )
+
+
+def _certainty(estimator: BiasEstimator, settings: Settings) -> dict[str, Certainty]:
+    sure, errors = [s for s, _ in settings.certainty], [e for _, e in settings.certainty]
+    ends = {name: estimator.upper_ends(name, errors) for name in (*AXES, "joint")}
+    curves = {name: certainty_of(sure, limits) for name, limits in ends.items() if limits is not None}
+    return {name: curve for name, curve in curves.items() if curve is not None}
 
 
 def _missing(

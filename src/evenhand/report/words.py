@@ -7,6 +7,7 @@ import math
 from evenhand.analysis import Analysis, PBEstimate
 from evenhand.analysis.agreement import Estimate
 from evenhand.analysis.bounds import Bound
+from evenhand.analysis.certainty import Certainty
 from evenhand.types import AXES, JOINT, Axis
 
 MISSING = "–"
@@ -43,6 +44,15 @@ def estimate(found: Estimate) -> str:
 
 def probability(value: float) -> str:
     return f"{value:.3f}" if 0.001 <= value <= 0.999 else "< 0.001" if value < 0.5 else "> 0.999"
+
+
+def certainty(curve: Certainty) -> str:
+    """How certain it is that a bias is below a few limits ("< 1 with 71 %, < 1.5 with 95 % certainty"); or ""."""
+    told = curve.told()
+    most = curve.certainties[-1] if curve.certainties else 1.0
+    shares = [f"{'over ' if sure >= most else ''}{100 * sure:.3g} %" for _, sure in told]
+    pairs = [f"< {limit:g} with {share}" for (limit, _), share in zip(told, shares, strict=True)]
+    return f"{', '.join(pairs)} certainty" if pairs else ""
 
 
 def p_value(value: float) -> str:

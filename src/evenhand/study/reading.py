@@ -22,6 +22,8 @@ CATALOGUES_META = "catalogues"
 TEMPLATE_META = "template_note"
 # Error of the intervals of a study that stopped by itself; the rest of 5 % went into looking.
 ADAPTIVE_META = "adaptive_alpha"
+# Calls at most of a study that is run until its gate decides; its looks spend their error earlier than others'.
+DECIDING_META = "deciding"
 
 
 class Reader:
@@ -93,6 +95,10 @@ class Reader:
         """Suite -> its judge, of suites that have answers."""
         query = "SELECT suite, judge FROM suites s WHERE EXISTS (SELECT 1 FROM trials t WHERE t.suite = s.suite)"
         return dict(self._db.execute(query))
+
+    def asked_items(self) -> dict[str, int]:
+        """Suite -> how many of its items have an answer."""
+        return dict(self._db.execute("SELECT suite, count(DISTINCT item) FROM trials GROUP BY suite"))
 
     def count_trials(self) -> int:
         return int(self._value("SELECT count(*) FROM trials") or 0)
