@@ -388,12 +388,12 @@ def test_a_fit_that_fails_is_tried_again_by_the_next_run(tmp_path: Path, people:
 
 
 def test_an_older_study_has_nobody(tmp_path: Path, server: Server, cli: Callable[..., Any]) -> None:
-    from tests.older_stores import back_to_version_1
+    from tests.older_stores import back_to_version
 
     out = tmp_path / "s"
     plain = {"model": "openai:fake", "options": {"base_url": server.url}, "suites": ["starter-safety"], "limit": 3}
     evenhand.run(plain | {"identities": list(AGE)}, out)
-    back_to_version_1(out)
+    back_to_version(out, 1)
     evenhand.run(plain | {"identities": list(AGE), "repeats": 2}, out)
     with Store.open(out) as store:
         assert store.people() == {}
