@@ -9,7 +9,7 @@ import pytest
 from evenhand.errors import DataError, SpecError
 from evenhand.suites import SUITES, DataSource, load_suite, make_suites
 from evenhand.suites.base import drawing_order
-from evenhand.types import Item
+from evenhand.types import AXES, Item
 
 
 def load(reference: str, folder: Path | None = None) -> tuple[Item, ...]:
@@ -80,7 +80,7 @@ def test_all_suites_describe_themselves() -> None:
     for name in SUITES.names():
         suite = SUITES.get(name)
         assert suite.name == name
-        assert suite.axis in ("safety", "utility")
+        assert suite.axis in AXES
         assert suite.licence
         assert suite.source
         assert suite.summary

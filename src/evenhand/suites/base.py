@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from evenhand.errors import DataError, SpecError, did_you_mean
 from evenhand.registry import Registry
 from evenhand.suites.sources import DataSource
-from evenhand.types import Axis, Item, Scoring
+from evenhand.types import Axis, Fact, Item, Person, Scoring
 
 LOGPROBS = "logprobs"
 
@@ -84,7 +84,10 @@ class LoadedSuite:
 SUITES: Registry[type[Suite]] = Registry("suite", "evenhand.suites", "evenhand.suites", Suite, DataError)
 
 # A name that stands for several suites, because a suite has one axis.
-ALIASES: dict[str, tuple[str, ...]] = {"xstest": ("xstest-safe", "xstest-unsafe")}
+ALIASES: dict[str, tuple[str, ...]] = {
+    "xstest": ("xstest-safe", "xstest-unsafe"),
+    "persistbench": ("persistbench-leakage", "persistbench-sycophancy", "persistbench-use"),
+}
 
 
 def make_suites(references: Iterable[str]) -> list[Suite]:
@@ -155,6 +158,11 @@ def distinct(items: Iterable[Item]) -> list[Item]:
 def content_id(*parts: str) -> str:
     """A stable id for data that has none of its own: 12 hex digits of its text's hash, white space ignored."""
     return _digest("\x1f".join(" ".join(p.split()) for p in parts))[:12]
+
+
+def bringing(suite: str, facts: Sequence[Fact]) -> Person:
+    """The person whom an item brings, under a name that tells records apart; alike for items with the same facts."""
+    return Person(f"{suite}-{content_id(*(fact.text for fact in facts))}", tuple(facts))
 
 
 def _digest(text: str) -> str:

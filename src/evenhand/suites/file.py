@@ -12,10 +12,11 @@ from pydantic import BaseModel, ConfigDict
 
 from evenhand.errors import DataError, SpecError, printable
 from evenhand.specs import read_toml, validated
-from evenhand.suites.base import LOGPROBS, SUITES, Suite, content_id
+from evenhand.suites.base import LOGPROBS, SUITES, Suite, bringing, content_id
 from evenhand.suites.formats import LETTER_PREFILL, LETTERS, multiple_choice
+from evenhand.suites.patterns import MUST, MUST_NOT, check_pattern
 from evenhand.suites.sources import DataSource, read_rows
-from evenhand.types import Axis, Item
+from evenhand.types import Axis, Fact, Item
 
 _QUESTION = "{question}"
 
@@ -26,8 +27,9 @@ class FileSuiteSpec(BaseModel):
     Attributes:
         axis: "safety", "utility" or "fit".
         items: CSV or JSONL, relative to this file. Columns: ``question``; perhaps ``id``, ``group`` (harm type, topic),
-            ``cluster`` (what items share: the question behind paraphrases), ``target``, and ``options`` (a list, in CSV
-            as JSON).
+            ``cluster`` (what items share: the question behind paraphrases), ``target``, ``options`` (a list, in CSV as
+            JSON), ``memories`` (what is known of who asks: a list, or lines), and for the judge ``uses-fact`` ``must``
+            (a list of lists of patterns) and ``must_not`` (a list of patterns).
         name: how the study calls it; the file's name otherwise.
         judge: by default, for safety whether the answer declines, for utility the answer against ``target``.
         prompt: what the model is asked, around ``{question}``.
@@ -101,6 +103,9 @@ class FileSuite(Suite):
             raise DataError(f"{where}: there is no question.", "Write one, or remove the row.")
         options = _options(row.get("options"), where)
         target = str(row.get("target") or "").strip() or None
+        memories, said = _memories(row.get("memories"), where), _patterns(row, where)
+        if self.judge == "uses-fact" and not said:
+            raise DataError(f"{where}: the judge 'uses-fact' needs 'must' or 'must_not'.", "See docs/fit.md.")
         if self.judge == "answer" and target is None:
             raise DataError(f"{where}: there is no target to compare with.", f"Add one, or a judge to {self._path}.")
         if self.scoring == LOGPROBS and not options:
@@ -116,17 +121,54 @@ class FileSuite(Suite):
             group=str(row.get("group") or "").strip() or self.name,
             target=target,
             choices=tuple(LETTERS[: len(options)]),
-            extra={"options": options, "prefill": LETTER_PREFILL} if options else {},
+            extra=said | ({"options": options, "prefill": LETTER_PREFILL} if options else {}),
             cluster=str(row.get("cluster") or "").strip(),
+            person=bringing(self.name, memories) if memories else None,
         )
 
 
-def _options(value: Any, where: str) -> list[str]:
+def _json_list(value: Any, where: str, what: str) -> Any:
+    """A list that a CSV file holds as JSON."""
     if isinstance(value, str) and value.strip():
         try:
-            value = orjson.loads(value)
+            return orjson.loads(value)
         except orjson.JSONDecodeError:
-            raise DataError(f'{where}: the options are not a JSON list, as in ["yes", "no"].') from None
+            raise DataError(f'{where}: {what} not a JSON list, as in ["yes", "no"].') from None
+    return value
+
+
+def _memories(value: Any, where: str) -> list[Fact]:
+    """What is known of who asks: a list, JSON of one, or a line for each."""
+    if isinstance(value, str) and not value.lstrip().startswith("["):
+        value = [line.strip().removeprefix("- ") for line in value.splitlines()]
+    value = _json_list(value, where, "the memories are") or []
+    if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
+        raise DataError(f"{where}: the memories are not a list of texts.")
+    return [Fact(text.strip()) for text in value if text.strip()]
+
+
+def _patterns(row: dict[str, Any], where: str) -> dict[str, Any]:
+    """What an answer must and must not say, of the two what there is."""
+    must = _json_list(row.get(MUST), where, f"'{MUST}' is") or []
+    must_not = _json_list(row.get(MUST_NOT), where, f"'{MUST_NOT}' is") or []
+    if not isinstance(must, list) or not all(map(_are_texts, must)):
+        raise DataError(f"{where}: '{MUST}' is not a list of lists of patterns.", "See docs/fit.md.")
+    if must_not and not _are_texts(must_not):
+        raise DataError(f"{where}: '{MUST_NOT}' is not a list of patterns.", "See docs/fit.md.")
+    for pattern in (pattern for group in (*must, must_not) for pattern in group):
+        try:
+            check_pattern(pattern)
+        except ValueError as error:
+            raise DataError(f"{where}: {error}", "See docs/fit.md.") from None
+    return {key: value for key, value in ((MUST, must), (MUST_NOT, must_not)) if value}
+
+
+def _are_texts(value: object) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(text, str) for text in value)
+
+
+def _options(value: Any, where: str) -> list[str]:
+    value = _json_list(value, where, "the options are")
     if not value:
         return []
     if not isinstance(value, list) or not 2 <= len(value) <= len(LETTERS):

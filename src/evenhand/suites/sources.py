@@ -78,7 +78,7 @@ class DataSource:
         return self._people
 
     def read(
-        self, suite: str, files: Sequence[str], reader: Callable[[Path], list[Row]], hub: HubTable
+        self, suite: str, files: Sequence[str], reader: Callable[[Path], list[Row]], hub: HubTable | None
     ) -> list[tuple[str, Row]]:
         """Rows of the first place that has the data, each with the name of its file ("" from the hub).
 
@@ -86,7 +86,7 @@ class DataSource:
             suite: name under which to remember the origin.
             files: glob patterns below the data directory; all matches are read.
             reader: reads one file.
-            hub: the table to fetch when the data directory has no match.
+            hub: the table to fetch when the data directory has no match; None where the hub has none.
 
         Raises:
             DataError: neither place has the data.
@@ -96,7 +96,10 @@ class DataSource:
             if paths:
                 self._origins[suite] = str(self.data_dir / files[0])
                 return [(path.name, row) for path in paths for row in reader(path)]
-        rows = self._read_hub(suite, files, hub)
+        looked = f"{self.data_dir / files[0]}" if self.data_dir else "no --data-dir was given"
+        if hub is None:
+            raise DataError(f"The suite '{suite}' was not found ({looked}).", f"Give --data-dir with {files[0]} in it.")
+        rows = self._read_hub(suite, looked, hub)
         return [("", row) for row in rows]
 
     def packaged(self, suite: str, path: Path, reader: Callable[[Path], list[Row]]) -> list[Row]:
@@ -109,8 +112,7 @@ class DataSource:
         self._origins[suite] = origin
         return load()
 
-    def _read_hub(self, suite: str, files: Sequence[str], hub: HubTable) -> list[Row]:
-        looked = f"{self.data_dir / files[0]}" if self.data_dir else "no --data-dir was given"
+    def _read_hub(self, suite: str, looked: str, hub: HubTable) -> list[Row]:
         if missing("hub"):
             raise DataError(
                 f"The suite '{suite}' was not found ({looked}), and the hub needs an extra.",
