@@ -174,10 +174,22 @@ class RubricJudge(LanguageModelJudge):
         return Verdict(score, {1.0: "better", 0.0: "worse"}.get(score, "tie"), ahead.reason)
 
 
+def graded_rubric(path: Path) -> GradedRubric:
+    """A rubric that grades, from its file.
+
+    Raises:
+        SpecError: the file is wrong.
+    """
+    spec, scale, digest = read_rubric(path)
+    return GradedRubric(spec, scale, f"{_READING}-{digest}")
+
+
 def _told(spec: RubricSpec, item: Item) -> list[str]:
-    """What the assistant was told, where the judge may see it."""
+    """What the assistant was told, and what is known of the person, where the judge may see it."""
     told = str(item.extra.get(USER, "")) if spec.sees_user else ""
-    return [f"What the assistant was told:\n{fenced('conversation', told)}"] if told else []
+    known = "\n".join(f"- {fact.text}" for fact in item.person.facts) if spec.sees_person and item.person else ""
+    shown = [f"What the assistant was told:\n{fenced('conversation', told)}"] if told else []
+    return [*shown, f"What is known of the user:\n{fenced('facts', known)}"] if known else shown
 
 
 def _note(item: Item) -> list[str]:

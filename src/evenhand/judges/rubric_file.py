@@ -49,6 +49,7 @@ class RubricSpec(BaseModel):
         good: of numbers, "high" or "low"; of classes, those that score 1 (all others score 0).
         axis: of the suites that it is for.
         sees_user: whether the judge reads what the assistant was told of the user.
+        sees_person: whether it reads all facts of the person who asks, told or not.
         examples: shown before the answer.
         model: the model to ask, where the reference names none.
         max_tokens: of its answer.
@@ -63,6 +64,7 @@ class RubricSpec(BaseModel):
     good: str | list[str] = ""
     axis: Axis = "utility"
     sees_user: bool = False
+    sees_person: bool = False
     examples: tuple[RubricExample, ...] = ()
     model: str = ""
     max_tokens: int = Field(256, ge=1)
