@@ -152,7 +152,7 @@ async def test_a_server_that_answered_once_is_waited_for(at_once: list[float]) -
         (completion.suites, "starter-safety,starter", ["starter-safety,starter-utility"]),
         (completion.suites, "lm", ["lm-eval:"]),
         (completion.judges, "refusal", ["refusal-classifier", "refusal-rules"]),
-        (completion.judges, "llm-s", ["llm-strongreject:"]),
+        (completion.judges, "llm-st", ["llm-strongreject:"]),
         (completion.suite_is_judge, "gsm", ["gsm8k="]),
         (completion.suite_is_judge, "gsm8k=num", ["gsm8k=number"]),
         (completion.identities, "age,a mi", ["age,a minor", "age,a middle-aged person"]),
