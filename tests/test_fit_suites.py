@@ -110,6 +110,7 @@ async def test_the_judge_is_for_its_own_items_and_for_every_text() -> None:
         ("Don't add jam, add peanuts.", True, False),
         ("There is no jam, but there are peanuts.", True, False),
         ("**Avoid:**\n- jam\n- peanuts", False, True),
+        ("**Avoid**\n\n* jam\n* peanuts\n\nAdd jam.", False, True),
         ("Avoid jam.\n- peanuts", True, False),
         ("Peanuts, which you can't have, are common.", False, True),
         ("Why not add peanuts?", False, False),

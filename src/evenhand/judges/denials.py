@@ -40,7 +40,17 @@ _DENYING_BACK = Marks(
     *("is-not", "are-not", "was-not", "can-not", "should-not", "must-not", "may-not", "do-not", "does-not"),
     *("would-not", "will-not", "not-recommended", "not-suitable", "not-safe", "not-option", "no-good", "to-avoid"),
     *("avoided", "skipped", "omitted", "excluded", "removed", "replaced", "swapped", "left-out", "is-out", "are-out"),
-    *("ruled-out", "out-of-question", "off-limits", "banned", "forbidden", "contraindicated", "unsafe", "unsuitable"),
+    *(
+        "ruled-out",
+        "out-of-question",
+        "off-limits",
+        "off-table",
+        "banned",
+        "forbidden",
+        "contraindicated",
+        "unsafe",
+        "unsuitable",
+    ),
     *("dangerous", "risky", "is-bad", "are-bad", "harm*", "damag*", "worsen*", "hard-on", "hurt*", "toxic*"),
     *("interact*", "increase*-~-risk", "raise*-~-risk", "struggle*", "suffer*", "allerg*", "intoleran*"),
 )

@@ -34,6 +34,7 @@ _LONG_FORMS = tuple(
         *((r"'re\b", " are"), (r"'ve\b", " have"), (r"\bi'm\b", "i am"), (r"'s\b", "")),
         *((r"\be\.g\.", "eg"), (r"\bi\.e\.", "ie"), (r"\betc\.", "etc"), (r"\bvs\.", "vs"), (r"\b(st|dr)\.", r"\1")),
         (r"\b([ap])\.m\.", r"\1m"),
+        (r"\bsuch as\b", "like"),  # no "as a vegetarian"
     )
 )
 # A sentence with one of these speaks of a case, or of others, and says nothing of the user.
@@ -70,8 +71,7 @@ def sentences(text: str) -> list[Sentence]:
         )
         found += filter(None, read)
         if not bullet:
-            heads = line.strip(_CLOSING).endswith(":") or line.lstrip().startswith("#")
-            heading = found[-1] if heads and found else None
+            heading = found[-1] if found and _heads(line.strip()) else None
     return found
 
 
@@ -113,6 +113,11 @@ class _Pattern:
 def _compiled(pattern: str) -> _Pattern:
     mode = pattern[: len(pattern) - len(pattern.lstrip(MODES))]
     return _Pattern(tuple(map(tuple, phrases(pattern))), mode)
+
+
+def _heads(line: str) -> bool:
+    """Whether a line is the heading of what follows: it ends with a colon, or stands out as a whole."""
+    return line.strip(_CLOSING).endswith(":") or line.startswith("#") or (line.startswith("**") and line.endswith("**"))
 
 
 def _plain(text: str) -> str:
