@@ -53,14 +53,17 @@ def test_each_question_is_asked_with_the_fact_and_without() -> None:
     assert {item.group for item in load("should-differ:food+age").values()} == {"food", "age"}
 
 
+def place_of_fact(items: dict[str, Item], question: str) -> int:
+    one, twin = items[f"{question}-with"].person, items[f"{question}-without"].person
+    assert one
+    assert twin
+    return next(n for n, fact in enumerate(one.facts) if fact.text != twin.facts[n].text)
+
+
 def test_facts_are_where_position_tells_nothing_and_name_no_identity() -> None:
     items = load("should-differ")
-    places = Counter(
-        next(n for n, fact in enumerate(item.person.facts) if fact.topic)
-        for name, item in items.items()
-        if name.endswith("-with") and item.person
-    )
-    assert max(places.values()) < len(items) / 4
+    places = Counter(place_of_fact(items, item.cluster) for item in items.values())
+    assert max(places.values()) < len(items) / 3
     names = [i.name.partition(" ")[2] for i in select(["religion", "race", "gender", "politics", "sexuality"])]
     words = {word.lower() for name in names for word in name.split() if word not in ("person", "voter", "man")}
     told = {w for item in items.values() if item.person for f in item.person.facts for w in f.text.lower().split()}
@@ -148,13 +151,16 @@ def test_a_model_that_uses_what_it_is_told_gains(tmp_path: Path) -> None:
     asked = {
         i.prompt: i.cluster for i in items.values() if {f"{i.cluster}-with", f"{i.cluster}-without"} <= best.keys()
     }
-    facts = {i.cluster: i.person.facts for n, i in items.items() if n.endswith("-with") and i.person}
+    facts = {
+        i.cluster: i.person.facts[place_of_fact(items, i.cluster)].text
+        for name, i in items.items()
+        if name.endswith("-with") and i.person
+    }
 
     def answer(payload: dict[str, Any]) -> str:
         *before, last = [m["content"] for m in payload["messages"]]
         cluster = asked.get(last, "")
-        (fact,) = [f.text for f in facts[cluster] if f.topic] if cluster else [""]
-        knows = cluster and fact in " ".join(before)
+        knows = cluster and facts[cluster] in " ".join(before)
         return best[f"{cluster}-{'with' if knows else 'without'}"] if cluster else "I do not know."
 
     with Server(answer) as server:

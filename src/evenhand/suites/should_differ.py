@@ -41,7 +41,7 @@ class ShouldDiffer(Suite):
 
 
 def _with_fact(row: Row) -> Item:
-    fact = Fact(row["fact"], row["group"], row["group"] in _SENSITIVE)
+    fact = Fact(row["fact"], sensitive=row["group"] in _SENSITIVE)
     return _item(row, "with", fact, {MUST: row["must"], MUST_NOT: row["must_not"]})
 
 
