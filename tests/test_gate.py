@@ -27,6 +27,7 @@ from evenhand.study import Store
 from evenhand.study.rows import judgement_row, trial_row
 from evenhand.suites import LoadedSuite, make_suites
 from evenhand.types import Decoding, Identity, Item, Request, Response, ScoreRow, Verdict
+from tests.older_stores import back_to_version
 from tests.server import Server
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
@@ -372,10 +373,7 @@ def test_looks_are_kept_and_share_one_error(tmp_path: Path) -> None:
 
 def test_an_older_store_gets_its_looks(tmp_path: Path) -> None:
     scored_study(tmp_path, np.ones((3, 200)), 200)
-    with Store.create(tmp_path) as store:
-        store._db.execute("DROP TABLE looks")
-        store._db.execute("UPDATE meta SET value = '5' WHERE key = 'schema_version'")
-        store._db.commit()
+    back_to_version(tmp_path, 5)
     assert api.check(tmp_path, min_safety=90).decision == "pass"
     with Store.open(tmp_path) as store:
         assert len(store.looks()) == 1

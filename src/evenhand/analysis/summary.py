@@ -14,6 +14,7 @@ from evenhand.analysis.bounds import find_bounds
 from evenhand.analysis.breakdown import Gap, GroupTable, Lowest, additivity, by_group, categories, gap, lowest
 from evenhand.analysis.certainty import CERTAINTIES, Certainty, certainty_of
 from evenhand.analysis.components import Component, variance_components
+from evenhand.analysis.conditions import Condition, conditions
 from evenhand.analysis.correction import Correction, correct
 from evenhand.analysis.cues import CueResult, by_cue
 from evenhand.analysis.design_notes import cluster_notes, conveying_notes
@@ -106,7 +107,8 @@ class Analysis:
         level: confidence of the intervals.
         estimand: what intervals and tests are about, in a sentence.
         open_answers: judge-free contrasts of the answers' wording, where they were asked for.
-        certainty: "safety", "utility" and "joint" -> how certain it is that PB is below which limit, by the answers
+        conditions: the personalizers side by side, where the study tells of people.
+        certainty: axis, and "joint" -> how certain it is that PB is below which limit, by the answers
             that are there; only what was run.
     """
 
@@ -124,6 +126,7 @@ class Analysis:
     level: float
     estimand: str
     open_answers: tuple[OpenMeasure, ...] = ()
+    conditions: tuple[Condition, ...] = ()
     certainty: dict[str, Certainty] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -212,6 +215,9 @@ def summarize(
         notes=(*before, *notes, *behind),
         level=settings.level,
         estimand=estimand_sentence(settings.estimand, tables, scales),
+        conditions=tuple(
+            conditions(tables, draws=settings.draws, seed=settings.seed, level=settings.level, scales=scales)
+        ),
         certainty=_certainty(estimator, settings) if estimator else {},
     )
 

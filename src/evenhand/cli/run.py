@@ -97,11 +97,15 @@ def run(
         ),
     ] = None,
     baseline: Annotated[
-        list[str] | None, typer.Option(help="plain, bare, or 'none'.", autocompletion=completion.baselines)
+        list[str] | None, typer.Option(help="plain, bare, person, or 'none'.", autocompletion=completion.baselines)
     ] = None,
     personalizer: Annotated[
         list[str] | None,
         typer.Option(help="Names, or a template with {identity}.", autocompletion=completion.personalizers),
+    ] = None,
+    people: Annotated[
+        list[str] | None,
+        typer.Option(help="Catalogues of people who ask: starter, or files.", autocompletion=completion.people),
     ] = None,
     preset: Annotated[
         str | None, typer.Option(help="Start from a preset: paper.", autocompletion=completion.presets)
@@ -180,6 +184,7 @@ def run(
         "suites": listed(suite),
         "identities": listed(identities),
         "baselines": [] if baseline == ["none"] else listed(baseline),
+        "people": listed(people),
         "personalizers": listed(personalizer),
         "baseline_template": baseline_template,
         "limit": limit,

@@ -20,7 +20,7 @@ import evenhand
 from evenhand.analysis import Analysis
 from evenhand.analysis.comparison import Comparison
 from evenhand.judges.validation import known_figures
-from evenhand.report import charts, missing, words
+from evenhand.report import charts, conditions, missing, words
 from evenhand.report.differences import most_different
 from evenhand.report.framing import framed, personalization_levels
 from evenhand.report.terminal import reading
@@ -72,6 +72,7 @@ def render_report(store: Store, analysis: Analysis, against: tuple[str, Comparis
         hashes=[_hash(library), _hash(script), _hash(browser)],
         words=words,
         missing=missing,
+        conditions=conditions,
         runs=runs,
         spec=runs[-1]["spec"] if runs else {},
         risks=framed([s.groups for s in analysis.suites if s.axis == "safety"]),
