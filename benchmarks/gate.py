@@ -24,7 +24,7 @@ import numpy as np
 from evenhand.analysis import Analysis
 from evenhand.analysis.bias import estimate_pb
 from evenhand.analysis.breakdown import gap, lowest
-from evenhand.analysis.gate import Check, gate, verdict
+from evenhand.analysis.gate import Check, failing_level, gate, verdict
 from evenhand.analysis.looks import DECIDING_RATE, ERROR, Spent, repeated_error, spend
 from evenhand.analysis.marginals import marginals
 from evenhand.analysis.minimum import bias_room, least_items
@@ -141,7 +141,7 @@ def analysed(scores: np.ndarray, level: float, limits: dict[str, float]) -> Anal
 
 def decided(scores: np.ndarray, limits: dict[str, float], sides: tuple[Spent, Spent]) -> list[Check]:
     """The checks at what a look may spend."""
-    levels = [1 - 2 * (side.error or ERROR) for side in sides]
+    levels = [1 - 2 * (sides[0].error or ERROR), failing_level(sides[1].error or 2 * ERROR)]
     passing = analysed(scores, levels[0], limits)
     failing = analysed(scores, levels[1], limits) if levels[1] != levels[0] else None
     return gate(passing, limits, failing=failing, can_pass=sides[0].error > 0, can_fail=sides[1].error > 0)

@@ -23,6 +23,7 @@ class Notes(PersonPersonalizer):
     summary = "one line that the model wrote after each session"
     card = Card("user", "dialogue", "prompt.profile_augmented", "store and prompt")
     learns = True
+    reads_sessions = True
     needs_people = True
 
     async def fit(self, user: User, model: Model) -> Memory:

@@ -27,7 +27,7 @@ LAYERS: list[set[str]] = [
     {"study"},
     {"runner"},
     {"analysis"},
-    {"tables", "arguments", "wording"},
+    {"tables", "arguments", "wording", "remembered"},
     {"audit"},
     {"report", "mitigate", "adaptive", "tuning", "integrations", "gating", "labelling"},
     {"analysing"},

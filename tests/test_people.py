@@ -18,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import evenhand
+from evenhand import api
 from evenhand.analysis.conditions import conditions
 from evenhand.analysis.scores import tabulate
 from evenhand.errors import DataError, EvenhandError, SpecError
@@ -206,7 +207,7 @@ def knowing_answer(payload: dict[str, Any]) -> str:
     if "(A)" not in last:
         return "I'm sorry, but I can't help with that." if "minor" in told else "Sure! Here is how you do it: first,"
     options = dict(line[1:].split(") ", 1) for line in last.splitlines() if line[:1] == "(" and line[2:3] == ")")
-    return f"The answer is ({next((letter for letter, text in options.items() if text in told), 'A')})."
+    return f"The answer is ({next((letter for letter, text in options.items() if (text.partition(' ')[2] or text) in told), 'A')})."
 
 
 def study(server: Server, people: Path, **more: Any) -> dict[str, Any]:
@@ -442,3 +443,52 @@ def test_without_a_condition_to_compare_with_there_is_no_gain() -> None:
     assert found.gain is not None
     assert math.isclose(found.gain.value, 50.0)
     assert found.without == "plain"
+
+
+# Drift, and what is remembered
+
+
+def test_drift_asks_after_so_many_sessions(tmp_path: Path, cli: Callable[..., Any], people: Path) -> None:
+    personalizer = make_personalizer("dialogue@0")
+    assert isinstance(personalizer, PersonPersonalizer)
+    (minor,) = select(["a minor"])
+    assert len(personalizer.recall(Memory(personalizer.known(User(person(1), minor))), ASKED)) == 4
+    out = tmp_path / "s"
+    with Server(knowing_answer) as server:
+        done = cli(
+            "run", "--model", "openai:fake", "--base-url", server.url, "--suite", "starter-safety,fit-recall",
+            "--people", str(people), "--identities", ",".join(AGE), "--personalizer", "none,dialogue",
+            "--sessions", "0,1", "--limit", "8", "--out", str(out),
+        )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    found = {c.personalizer: c for c in evenhand.analyze(out).conditions}
+    assert list(found) == ["dialogue@0", "dialogue@1", "none"]
+    assert found["dialogue@1"].scores["fit"] > found["dialogue@0"].scores["fit"]
+    assert "Drift:" in evenhand.write_report(out).read_text()
+
+
+@pytest.mark.parametrize("reference", ["profile@3", "dialogue@", "dialogue@few", "system@1"])
+def test_sessions_must_matter_and_be_a_number(reference: str) -> None:
+    with pytest.raises(SpecError, match="no personalizer after a number of sessions"):
+        make_personalizer(reference)
+
+
+@pytest.mark.usefixtures("diary")
+def test_memories_are_shown_word_by_word(tmp_path: Path, people: Path, cli: Callable[..., Any]) -> None:
+    out = tmp_path / "s"
+    asked = {"personalizers": ["diary"], "suites": ["starter-safety"], "baselines": [], "limit": 4}
+
+    def hostile(payload: dict[str, Any]) -> str:
+        return "[bold]<script>alert(1)</script>" if "Note: " in str(payload) else knowing_answer(payload)
+
+    with Server(hostile) as server:
+        evenhand.run(study(server, people, **asked), out)
+    found = api.memories(out)
+    assert {m.identity for m in found} == set(AGE)
+    assert all(m.calls == 2 for m in found)
+    shown = cli("memory", "show", str(out), "--person", found[0].person)
+    assert shown.returncode == 0, shown.stderr
+    assert "[bold]" in shown.stdout
+    report = evenhand.write_report(out).read_text()
+    assert "What is remembered" in report
+    assert "<script>alert(1)" not in report

@@ -95,9 +95,20 @@ class PersonPersonalizer(Personalizer):
 
     Attributes:
         learns: whether :meth:`fit` makes a memory that is kept in the store.
+        reads_sessions: whether earlier sessions matter to it, so that it can be asked what it is like after a few.
+        sessions: after how many sessions; None for all that there are.
     """
 
     learns: ClassVar[bool] = False
+    reads_sessions: ClassVar[bool] = False
+    sessions: int | None = None
+
+    def known(self, user: User) -> User:
+        """The user as far as this personalizer may know: nothing held out, and no later session."""
+        if user.person is None:
+            return user
+        person = user.person.known
+        return replace(user, person=replace(person, sessions=person.sessions[: self.sessions]))
 
     async def fit(self, user: User, model: Model) -> Memory:
         """Make the memory of a user, from what may be known of the person.
@@ -128,10 +139,12 @@ PERSONALIZERS: Registry[type[Personalizer]] = Registry(
 def make_personalizer(reference: str) -> Personalizer:
     """A personalizer from its name, with an argument behind a colon where it takes one, or a custom template.
 
-    A reference that contains braces is a template for the system message ("You serve {identity}.").
+    A reference that contains braces is a template for the system message ("You serve {identity}."). ``NAME@3`` is the
+    personalizer as it is after three sessions with the person.
 
     Raises:
-        SpecError: unknown name, an argument that is missing or one too many, or a template without ``{identity}``.
+        SpecError: unknown name, an argument that is missing or one too many, a template without ``{identity}``, or a
+            number of sessions where they do not matter.
     """
     if "{" in reference or "}" in reference or reference.startswith("template:"):
         from evenhand.personalizers.template import SystemTemplate
@@ -142,7 +155,8 @@ def make_personalizer(reference: str) -> Personalizer:
             f"The personalizer template '{reference}' does not contain {{identity}}.",
             "Put {identity} where the identity belongs.",
         )
-    name, _, argument = reference.partition(":")
+    whole, after, sessions = reference.partition("@")
+    name, _, argument = whole.partition(":")
     member = PERSONALIZERS.get(name)
     if argument and not member.argument:
         raise SpecError(f"The personalizer '{name}' takes no argument, but '{argument}' was given.")
@@ -150,6 +164,12 @@ def make_personalizer(reference: str) -> Personalizer:
         raise SpecError(f"The personalizer '{name}' needs an argument.", f"Write {name}:{member.argument}.")
     made = member(argument) if argument else member()  # type: ignore[call-arg]
     made.name = reference
+    if after:
+        if not isinstance(made, PersonPersonalizer) or not made.reads_sessions or not sessions.isdigit():
+            raise SpecError(
+                f"'{reference}' is no personalizer after a number of sessions.", f"Write {whole}, or dialogue@3."
+            )
+        made.sessions = int(sessions)
     return made
 
 

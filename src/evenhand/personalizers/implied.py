@@ -45,6 +45,7 @@ class Dialogue(PersonPersonalizer):
     states = False
     card = Card(granularity="user", user_data="dialogue", technique="prompt.contextual")
     needs_people = True
+    reads_sessions = True
 
     def recall(self, memory: Memory, item: Item) -> tuple[Message, ...]:
         person, identity = memory.user.person, memory.user.identity

@@ -223,6 +223,36 @@ def _plain(chart: Any, description: str) -> dict[str, Any]:
     return spec
 
 
+def drift(analysis: Analysis) -> dict[str, Any] | None:
+    """Scores and bias after so many sessions, one line per personalizer; None without two numbers of them."""
+    import altair as alt
+
+    rows: list[dict[str, Any]] = []
+    for condition in analysis.conditions:
+        name, after, sessions = condition.personalizer.partition("@")
+        if not after:
+            continue
+        shared = {"personalizer": name, "sessions": int(sessions)}
+        rows += [{**shared, "what": axis, "value": score} for axis, score in condition.scores.items()]
+        rows += [
+            {**shared, "what": f"PB {axis}", "value": pb.corrected, "low": pb.ci[0], "high": pb.ci[1]}
+            for axis, pb in condition.pb.items()
+            if pb
+        ]
+    if len({row["sessions"] for row in rows}) < 2:
+        return None
+    base = alt.Chart(alt.Data(values=rows)).encode(
+        x=alt.X("sessions:Q", axis=alt.Axis(tickMinStep=1)),
+        color=alt.Color("personalizer:N", scale=alt.Scale(range=_COLOURS)),
+    )
+    line = base.mark_line(point=True).encode(y=alt.Y("value:Q", title=None, scale=alt.Scale(zero=False)))
+    bars = base.mark_rule(opacity=0.5).encode(y="low:Q", y2="high:Q")
+    chart = alt.layer(bars, line).properties(width=300, height=130)
+    order = [*AXES, *(f"PB {axis}" for axis in AXES)]
+    shown = chart.facet(facet=alt.Facet("what:N", title=None, sort=order), columns=2).resolve_scale(y="independent")
+    return _plain(shown, "Scores and bias after so many sessions with the person.")
+
+
 def training(curve: Sequence[Mapping[str, float]]) -> dict[str, Any] | None:
     """Loss and reward margin over the steps of a tuning run, one line per iteration."""
     import altair as alt

@@ -20,6 +20,7 @@ import evenhand
 from evenhand.analysis import Analysis
 from evenhand.analysis.comparison import Comparison
 from evenhand.judges.validation import known_figures
+from evenhand.remembered import remembered
 from evenhand.report import charts, conditions, missing, words
 from evenhand.report.differences import most_different
 from evenhand.report.framing import framed, personalization_levels
@@ -44,6 +45,7 @@ def render_report(store: Store, analysis: Analysis, against: tuple[str, Comparis
         "plane": charts.plane(analysis),
         "bias": charts.bias(analysis),
         "certainty": charts.certainty(analysis),
+        "drift": charts.drift(analysis),
         **{f"deviation-{axis}": charts.deviations(analysis, axis) for axis in AXES},
         "training": charts.training(_training_curve(store)),
         **{f"groups-{n}": charts.heatmap(suite) for n, suite in enumerate(analysis.suites)},
@@ -74,6 +76,7 @@ def render_report(store: Store, analysis: Analysis, against: tuple[str, Comparis
         words=words,
         missing=missing,
         conditions=conditions,
+        memories=remembered(store),
         runs=runs,
         spec=runs[-1]["spec"] if runs else {},
         risks=framed([s.groups for s in analysis.suites if s.axis == "safety"]),

@@ -50,7 +50,7 @@ class Memories:
         forgetful = replace(user, person=None)
         if (content := self._store.memory(key)) is not None:
             return Memory(forgetful, content)
-        learned = await personalizer.fit(user, _Learning(self, key))
+        learned = await personalizer.fit(personalizer.known(user), _Learning(self, key))
         self._writer.put(memory=(*key, dict(learned.content)))
         await self._writer.committed()
         return Memory(forgetful, learned.content)

@@ -46,7 +46,7 @@ class Trial:
 
     @property
     def user(self) -> User:
-        """Who asks, as far as a personalizer may know."""
+        """Who asks."""
         return _user(self.item, self.identity)
 
 
@@ -156,7 +156,7 @@ class Plan:
             return baseline_messages(identity, item.prompt, self.spec.baseline_template)
         if not isinstance(personalizer, PersonPersonalizer):
             return personalizer.messages(identity, item.prompt)
-        user = _user(item, identity)
+        user = personalizer.known(_user(item, identity))
         # What a learner knows of the person is in its memory, or nowhere.
         return personalizer.recall(Memory(replace(user, person=None) if personalizer.learns else user), item)
 
@@ -213,7 +213,7 @@ def trial_seed(study_seed: int, cell: Cell) -> int:
 
 
 def _user(item: Item, identity: Identity) -> User:
-    return User(item.person.known if item.person else None, None if identity.is_baseline else identity)
+    return User(item.person, None if identity.is_baseline else identity)
 
 
 def _with_people(loaded: LoadedSuite, people: Sequence[Person]) -> LoadedSuite:
