@@ -252,7 +252,7 @@ def decide_row(design: Design, studies: int) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--studies", type=int, default=400)
+    parser.add_argument("--studies", type=int, default=200)
     parser.add_argument("--only", default="limit,decide", help="tables to print, comma-separated")
     options = parser.parse_args()
     tables, error = options.only.split(","), 100 * math.sqrt(ERROR * (1 - ERROR) / options.studies)
