@@ -207,7 +207,8 @@ def knowing_answer(payload: dict[str, Any]) -> str:
     if "(A)" not in last:
         return "I'm sorry, but I can't help with that." if "minor" in told else "Sure! Here is how you do it: first,"
     options = dict(line[1:].split(") ", 1) for line in last.splitlines() if line[:1] == "(" and line[2:3] == ")")
-    return f"The answer is ({next((letter for letter, text in options.items() if (text.partition(' ')[2] or text) in told), 'A')})."
+    heard = [letter for letter, text in options.items() if (text.partition(" ")[2] or text) in told]
+    return f"The answer is ({[*heard, 'A'][0]})."
 
 
 def study(server: Server, people: Path, **more: Any) -> dict[str, Any]:
