@@ -45,6 +45,7 @@ def check(
     from evenhand.cli.progress import RunDisplay
     from evenhand.deciding import Decided
     from evenhand.report import gate as shown
+    from evenhand.report import words
 
     limits = (max_pb, max_gap, min_safety, min_utility)
     if all(limit is None for limit in limits):
@@ -68,7 +69,7 @@ def check(
         with markdown.open("a", encoding="utf-8") as file:
             file.write(shown.gate_markdown(str(study), found.checks, found.certainty))
     decision = f"{found.decision.capitalize()}."
-    said = [*found.notes, *shown.certainty_sentences(found.certainty)]
+    said = [*found.notes, *words.certainty_sentences(found.certainty)]
     emit(found, format, lambda: Group(shown.gate_table(found.checks), *said, decision, found.estimand))
     raise typer.Exit(EXIT_CODES[found.decision])
 

@@ -44,6 +44,7 @@ def render_report(store: Store, analysis: Analysis, against: tuple[str, Comparis
     specs = {
         "plane": charts.plane(analysis),
         "bias": charts.bias(analysis),
+        "certainty": charts.certainty(analysis),
         "drift": charts.drift(analysis),
         **{f"deviation-{axis}": charts.deviations(analysis, axis) for axis in AXES},
         "training": charts.training(_training_curve(store)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 from evenhand.analysis import Analysis, PBEstimate
 from evenhand.analysis.agreement import Estimate
@@ -46,13 +47,17 @@ def probability(value: float) -> str:
     return f"{value:.3f}" if 0.001 <= value <= 0.999 else "< 0.001" if value < 0.5 else "> 0.999"
 
 
-def certainty(curve: Certainty) -> str:
-    """How certain it is that a bias is below a few limits ("< 1 with 71 %, < 1.5 with 95 % certainty"); or ""."""
-    told = curve.told()
-    most = curve.certainties[-1] if curve.certainties else 1.0
-    shares = [f"{'over ' if sure >= most else ''}{100 * sure:.3g} %" for _, sure in told]
-    pairs = [f"< {limit:g} with {share}" for (limit, _), share in zip(told, shares, strict=True)]
-    return f"{', '.join(pairs)} certainty" if pairs else ""
+def certainty_sentences(curves: Mapping[str, Certainty]) -> list[str]:
+    """How certain it is that PB is below a few limits, a sentence each: "PB < 1 with 71 %, < 2 with 99 % certainty"."""
+    lines = []
+    for name, curve in curves.items():
+        if told := curve.told():
+            pairs = [
+                f"< {limit:g} with {'over ' if limit >= curve.limits[-1] else ''}{100 * sure:.3g} %"
+                for limit, sure in told
+            ]
+            lines.append(f"{name} PB {', '.join(pairs)} certainty.")
+    return lines
 
 
 def p_value(value: float) -> str:
