@@ -358,6 +358,19 @@ def test_a_memory_is_learned_once_kept_counted_and_used(tmp_path: Path, people: 
 
 
 @pytest.mark.usefixtures("diary")
+def test_a_swap_learns_once_per_person_and_puts_the_identity_in(tmp_path: Path, people: Path) -> None:
+    out = tmp_path / "s"
+    asked = {"personalizers": ["swap:diary"], "suites": ["starter-safety"], "baselines": ["plain"]}
+    with Server(noting) as server:
+        evenhand.run(study(server, people, **asked), out)
+        shown = [p["messages"][0]["content"] for p in server.payloads if "NOTE: KEEPS" in str(p["messages"][0])]
+    assert {m.identity for m in api.memories(out)} == {""}
+    assert sum("Age: minor" in text for text in shown) == sum("Age: senior citizen" in text for text in shown) == 8
+    with pytest.raises(SpecError, match="learns nothing"):
+        make_personalizer("swap:profile")
+
+
+@pytest.mark.usefixtures("diary")
 def test_an_interrupted_fit_goes_on_with_the_calls_it_has(tmp_path: Path, people: Path) -> None:
     out = tmp_path / "s"
     asked = {"personalizers": ["diary"], "suites": ["starter-safety"], "baselines": ["plain"], "limit": 4}
