@@ -38,6 +38,7 @@ from evenhand.runner.plan import make_plan
 from evenhand.runner.progress import Progress
 from evenhand.runner.rejudge import unreadable_note
 from evenhand.runner.spending import estimate
+from evenhand.showing import identities_shown
 from evenhand.study import Store
 from evenhand.study.store import STORE_FILE
 from evenhand.tables import compare_stores, tables_of
@@ -124,15 +125,19 @@ def analyze(
         settings: how the analysis is done: Settings, or its fields as a mapping.
         policy: a policy file of legitimate differences, or "shipped"; items on which it calls a difference between the
             study's identities legitimate are left out.
-        wording: whether to contrast the answers' length, reading level and likeness to the baseline's, too.
+        wording: whether to contrast the answers' length, reading level and likeness to the baseline's, and to
+            tell how often identities show in them.
 
     Raises:
         StoreError: there is no study, or it cannot be read.
         DataError: the policy cannot be read.
     """
     with Store.open(Path(path)) as store:
-        found, chosen = analyze_store(store, settings_of(settings), policy), settings_of(settings)
-        return replace(found, open_answers=open_answers(store, chosen or Settings())) if wording else found
+        chosen = settings_of(settings) or Settings()
+        found = analyze_store(store, chosen, policy)
+        if not wording:
+            return found
+        return replace(found, open_answers=open_answers(store, chosen), showings=identities_shown(store, chosen))
 
 
 def check(

@@ -27,6 +27,7 @@ from evenhand.analysis.plain import plain
 from evenhand.analysis.quality import JudgeQuality, judge_quality
 from evenhand.analysis.resampling import noise_draws
 from evenhand.analysis.scores import SuiteScores, score_rows, tabulate
+from evenhand.analysis.showing import Showing
 from evenhand.analysis.tradeoff import TradeOff, trade_off
 from evenhand.analysis.whom import IdentityResult, identity_results
 from evenhand.types import AXES, JOINT, ScoreRow
@@ -107,6 +108,7 @@ class Analysis:
         level: confidence of the intervals.
         estimand: what intervals and tests are about, in a sentence.
         open_answers: judge-free contrasts of the answers' wording, where they were asked for.
+        showings: how often identities show in answers, where that was asked for.
         conditions: the personalizers side by side, where the study tells of people.
         certainty: axis, and "joint" -> how certain it is that PB is below which limit, by the answers
             that are there; only what was run.
@@ -126,6 +128,7 @@ class Analysis:
     level: float
     estimand: str
     open_answers: tuple[OpenMeasure, ...] = ()
+    showings: tuple[Showing, ...] = ()
     conditions: tuple[Condition, ...] = ()
     certainty: dict[str, Certainty] = field(default_factory=dict)
 
