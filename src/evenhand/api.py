@@ -40,7 +40,7 @@ from evenhand.study import Store
 from evenhand.study.notes import stopping_note, study_notes
 from evenhand.study.reading import ADAPTIVE_META, TEMPLATE_META
 from evenhand.study.store import STORE_FILE
-from evenhand.tables import compare_stores, pools_of, tables_of
+from evenhand.tables import compare_stores, judges_of, pools_of, tables_of
 from evenhand.wording import open_answers
 
 REPORT_FILE = "report.html"
@@ -156,6 +156,7 @@ def analyze_store(store: Store, settings: Settings | None = None, policy: Path |
         parts={row["name"]: row["parts"] for row in store.identities() if row["parts"]},
         settings=settings,
         pools=pools_of(store),
+        judges=judges_of(store),
         remarks=study_notes(store),
     )
     notes = [

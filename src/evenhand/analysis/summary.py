@@ -25,6 +25,7 @@ from evenhand.analysis.plain import plain
 from evenhand.analysis.quality import JudgeQuality, judge_quality
 from evenhand.analysis.resampling import noise_draws
 from evenhand.analysis.scores import SuiteScores, score_rows, tabulate
+from evenhand.analysis.sensitivity import JudgeFigures, Sensitivity, sensitivity
 from evenhand.analysis.tradeoff import TradeOff, trade_off
 from evenhand.analysis.whom import IdentityResult, identity_results
 from evenhand.types import AXES, JOINT, ScoreRow
@@ -102,6 +103,7 @@ class Analysis:
         level: confidence of the intervals.
         estimand: what intervals and tests are about, in a sentence.
         open_answers: judge-free contrasts of the answers' wording, where they were asked for.
+        sensitivity: where the suites' judges stand, and what their errors could make of PB; None when not asked for.
     """
 
     pb: dict[str, PBEstimate | None]
@@ -118,6 +120,7 @@ class Analysis:
     level: float
     estimand: str
     open_answers: tuple[OpenMeasure, ...] = ()
+    sensitivity: Sensitivity | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON: NaN becomes null."""
@@ -136,6 +139,7 @@ def summarize(
     parts: Mapping[str, Sequence[str]] | None = None,
     settings: Settings | None = None,
     pools: Mapping[str, Pool] | None = None,
+    judges: Mapping[str, JudgeFigures] | None = None,
     remarks: Sequence[str] = (),
 ) -> Analysis:
     """Analyse the scores of a study.
@@ -150,12 +154,15 @@ def summarize(
         parts: intersection -> the identities it is made of.
         settings: resampling, and what the numbers are about.
         pools: suite -> what its items were drawn from; unlimited otherwise.
+        judges: suite -> what is known of its judge.
         remarks: what a reader must know of how the study was asked; the first of the notes.
     """
     settings = settings or Settings()
     rows, failures = score_rows(rows), score_rows(failures)
     quality = judge_quality(rows, permutations=settings.permutations, seed=settings.seed)
+    as_judged = rows
     rows, corrections = correct(rows) if settings.correct else (rows, [])
+    corrected = {c.suite for c in corrections}
     tables = tabulate(rows, [name for name, _ in identities])
     tables, notes = _comparable(tables)
     notes = [
@@ -166,9 +173,8 @@ def summarize(
         *conveying_notes(tables),
     ]
     # What a sample of labels adds to the noise does not shrink with the pool.
-    judged = [t for t in tables if t.suite not in {c.suite for c in corrections}]
-    scales = noise_scales(settings.estimand, judged, pools or {})
-    estimator = _estimator(tables, scales, settings) if tables else None
+    scales = noise_scales(settings.estimand, [t for t in tables if t.suite not in corrected], pools or {})
+    estimator = _estimator(tables, scales, settings, corrections, as_judged) if tables else None
     scored = Counter(row.identity for row in rows if row.score is not None)
     reasons = Counter(f"judge: {row.label}" for row in rows if row.score is None)
     if left_out:
@@ -184,6 +190,7 @@ def summarize(
         )
     pb: dict[str, PBEstimate | None] = {axis: estimator.axis(axis) if estimator else None for axis in AXES}
     pb["joint"] = estimator.joint() if estimator else None
+    means = [(t.suite, t.axis, float(estimator.fit(t.suite).mean.mean())) for t in tables] if estimator else []
     missing = _missing([*rows, *failures], [name for name, _ in identities], pb, settings)
     before, behind = missing_notes(missing, pb)
     return Analysis(
@@ -205,10 +212,20 @@ def summarize(
         notes=(*before, *notes, *behind),
         level=settings.level,
         estimand=estimand_sentence(settings.estimand, tables, scales),
+        sensitivity=sensitivity(means, judges, corrected, pb) if judges is not None else None,
     )
 
 
-def _estimator(tables: Sequence[SuiteScores], scales: Mapping[str, float], settings: Settings) -> BiasEstimator:
+def _estimator(
+    tables: Sequence[SuiteScores],
+    scales: Mapping[str, float],
+    settings: Settings,
+    corrections: Sequence[Correction],
+    as_judged: Sequence[ScoreRow],
+) -> BiasEstimator:
+    """Corrected scores carry noise on every item; what tells identities apart is counted on the judge's."""
+    corrected = {c.suite for c in corrections}
+    seen = tabulate([row for row in as_judged if row.suite in corrected], tables[0].identities)
     return BiasEstimator(
         tables,
         draws=settings.draws,
@@ -216,6 +233,8 @@ def _estimator(tables: Sequence[SuiteScores], scales: Mapping[str, float], setti
         seed=settings.seed,
         level=settings.level,
         scales=scales,
+        allowances={c.suite: c.allowance for c in corrections},
+        seen={t.suite: t for t in seen},
     )
 
 
