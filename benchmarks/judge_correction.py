@@ -2,8 +2,8 @@
 
 python benchmarks/judge_correction.py [--studies N]
 
-Four ways to a result on the same data: the judge alone, the correction, the labels alone (the same machinery for
-responses that people labelled, without a judge), and the interval that people's scores of everything would have given.
+Three ways to a result on the same data, as "judge alone / corrected / labels alone": the last is the same machinery
+with a judge that says the same of every response.
 """
 
 from __future__ import annotations
@@ -59,8 +59,8 @@ DESIGNS = (
 )
 
 
-def study(design: Design, labels: int, rng: np.random.Generator) -> tuple[list[ScoreRow], list[ScoreRow], np.ndarray]:
-    """Rows with the judge's scores and labels, rows with people's scores, and true means of the identities in points."""
+def study(design: Design, labels: int, rng: np.random.Generator) -> tuple[list[ScoreRow], np.ndarray]:
+    """Rows with the judge's scores and labels, and the identities' true means in points."""
     chance = rng.beta(4 * design.mean, 4 * (1 - design.mean), ITEMS)
     shift = rng.standard_normal(design.people) * design.spread / 100
     # Scores move in proportion to their room, so that the true means are known exactly.
@@ -77,11 +77,7 @@ def study(design: Design, labels: int, rng: np.random.Generator) -> tuple[list[S
     judge = np.where((people == 0) & (rng.random(people.shape) < lenient[:, None]), 1.0, judge)
     labelled = np.zeros(people.size, bool)
     labelled[rng.choice(people.size, labels * design.people, replace=False)] = True
-    return (
-        _rows(judge, np.where(labelled.reshape(people.shape), people, np.nan)),
-        _rows(people, np.full(people.shape, np.nan)),
-        100 * truth,
-    )
+    return _rows(judge, np.where(labelled.reshape(people.shape), people, np.nan)), 100 * truth
 
 
 def _rows(scores: np.ndarray, labels: np.ndarray) -> list[ScoreRow]:
@@ -112,11 +108,10 @@ def analysed(rows: Sequence[ScoreRow], seed: int) -> Found:
     return Found(estimate.corrected, estimate.ci, from_mean([estimator.fit("s")], [estimator.noise("s")]))
 
 
-WAYS: dict[str, Callable[[list[ScoreRow], list[ScoreRow]], list[ScoreRow]]] = {
-    "judge alone": lambda judged, _: [r._replace(human=None) for r in judged],
-    "corrected": lambda judged, _: judged,
-    "labels alone": lambda judged, _: [r._replace(score=0.5) for r in judged],
-    "people, all": lambda _, people: people,
+WAYS: dict[str, Callable[[list[ScoreRow]], list[ScoreRow]]] = {
+    "judge alone": lambda rows: [r._replace(human=None) for r in rows],
+    "corrected": lambda rows: rows,
+    "labels alone": lambda rows: [r._replace(score=0.5) for r in rows],
 }
 
 
@@ -126,8 +121,8 @@ def main() -> None:
     parser.add_argument("--labels", type=int, nargs="+", default=[5, 7, 20, 100])
     parser.add_argument("--designs", type=int, nargs="*", default=range(len(DESIGNS)))
     chosen = parser.parse_args()
-    print("| the judge | labels each | way | PB covered | PB width | deviations covered | u00 covered | width |")
-    print("|---|---|---|---|---|---|---|---|")
+    print("| the judge | labels each | PB covered | its width | deviations covered | the first's | their width |")
+    print("|---|---|---|---|---|---|---|")
     for number in chosen.designs:
         for labels in chosen.labels:
             print_rows(DESIGNS[number], labels, chosen.studies, np.random.default_rng((number, labels)))
@@ -136,22 +131,24 @@ def main() -> None:
 def print_rows(design: Design, labels: int, studies: int, rng: np.random.Generator) -> None:
     found: dict[str, list[tuple[bool, float, np.ndarray, float]]] = {way: [] for way in WAYS}
     for seed in range(studies):
-        judged, people, truth = study(design, labels, rng)
+        rows, truth = study(design, labels, rng)
         centred = truth - truth.mean()
         for way, made in WAYS.items():
-            result = analysed(made(judged, people), seed)
+            result = analysed(made(rows), seed)
             ends = np.array([c.ci for c in result.deviations])
             hit = (ends[:, 0] <= centred) & (centred <= ends[:, 1])
             low, high = result.ci
             covered = low - 1e-6 <= centred.std() <= high + 1e-6
             found[way].append((covered, high - low, hit, float(np.ptp(ends, axis=1).mean())))
-    for way, results in found.items():
-        pb, width, hits, each = (np.array([r[k] for r in results]) for k in range(4))
-        print(
-            f"| {design.name} | {labels} | {way} | {pb.mean():.0%} | {width.mean():.1f} | {hits.mean():.1%} | "
-            f"{hits[:, 0].mean():.0%} | {each.mean():.1f} |",
-            flush=True,
-        )
+    cells = [_cells(results) for results in found.values()]
+    columns = " | ".join(" / ".join(column) for column in zip(*cells, strict=True))
+    print(f"| {design.name} | {labels} | {columns} |", flush=True)
+
+
+def _cells(results: list[tuple[bool, float, np.ndarray, float]]) -> list[str]:
+    covered, width, hits, each = (np.array([r[k] for r in results]) for k in range(4))
+    shares = f"{hits.mean():.0%}", f"{hits[:, 0].mean():.0%}"
+    return [f"{covered.mean():.0%}", f"{width.mean():.1f}", *shares, f"{each.mean():.0f}"]
 
 
 if __name__ == "__main__":

@@ -8,8 +8,9 @@ weight of *own* is that of empirical Bayes, ``tau^2 / (tau^2 + noise)``: with fe
 with many each identity's own, and where people labelled everything, what they said.
 
 Few labels show few errors. So the judge's errors are never taken to differ less between identities than they are
-common (``tau`` is at least the mean absolute error), nor to be rarer than ``z^2 / 2`` further errors would make them
-(as in Wilson's interval), and an identity whose labels stand out is moved only as far as its noise explains.
+common (``tau^2`` is at least twice the squared mean absolute error), nor to be rarer than ``z^2 / 2`` further errors
+would make them (as in Wilson's interval), and an identity whose labels stand out is moved only as far as its noise
+explains.
 """
 
 from __future__ import annotations
@@ -109,8 +110,9 @@ def judge_error(responses: Responses) -> JudgeError:
     intercept = np.where(labels > 0, own, common)
     residual = _Spread.of(people - lam * judge - intercept[code], code, clusters, count)
     between = _between(error, code, labels, _Spread.of(_centred(error, code, labels), code, clusters, count).pooled(0))
-    least = (float(np.abs(error).sum()) + _UNSEEN) / (len(error) + _AMONG)
-    tau2 = max(between, least**2)
+    # Laplace errors with the mean absolute size that was seen have twice its square as variance.
+    least = 2 * ((float(np.abs(error).sum()) + _UNSEEN) / (len(error) + _AMONG)) ** 2
+    tau2 = max(between, least)
     noise, plain = (_mean_variance(residual, labels, share, unseen) for unseen in (_UNSEEN, 0.0))
     judged = _sums(responses.judge, responses.identity, count) / asked
     apart = np.where(labels > 0, intercept + lam * judged - judged - common, 0.0)
@@ -160,11 +162,12 @@ class _Spread:
     def of(cls, values: Floats, code: Codes, clusters: Codes, count: int) -> _Spread:
         """Of values that are centred within their identities, shape (n,)."""
         pairs, place = np.unique(np.stack([code, clusters]), axis=1, return_inverse=True)
-        sums = np.bincount(place.ravel(), values, minlength=pairs.shape[1])
-        groups = np.bincount(pairs[0], minlength=count).astype(float)
-        labels = np.bincount(code, minlength=count)
+        owner: Codes = pairs[0].astype(np.intp)
+        sums = _sums(values, place.ravel().astype(np.intp), pairs.shape[1])
+        groups = np.bincount(owner, minlength=count).astype(float)
+        labels = np.bincount(code, minlength=count).astype(float)
         freedom = (groups - 1).clip(min=0)
-        return cls(_sums(sums**2, pairs[0], count), labels * freedom / np.maximum(groups, 1), freedom)
+        return cls(_sums(sums**2, owner, count), labels * freedom / np.maximum(groups, 1), freedom)
 
     def pooled(self, unseen: float) -> float:
         """Variance of one label, all identities together, with this much of a squared error added for the unseen."""
@@ -174,7 +177,7 @@ class _Spread:
     def own(self, unseen: float) -> Floats:
         """Variance of one label per identity, drawn towards that of all where its labels are few, shape (U,)."""
         pooled = self.pooled(unseen)
-        return np.asarray((self.squares + _PRIOR_LABELS * pooled) / (self.effective + _PRIOR_LABELS))
+        return np.asarray((self.squares + _PRIOR_LABELS * pooled + unseen) / (self.effective + _PRIOR_LABELS))
 
 
 def _mean_variance(residual: _Spread, labels: Floats, share: Floats, unseen: float) -> Floats:

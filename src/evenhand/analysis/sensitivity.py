@@ -3,7 +3,8 @@
 No figure says how differently a judge errs between the identities of *this* study. What is known of a shipped judge is
 how differently it errs between the sets of answers it was measured on. The assumption is that its error differs over
 identities by as much (as a standard deviation). If ``e`` is the vector of the judge's errors, people's PB is within
-``sqrt(mean_u |e(u) - mean e|^2)`` of the judge's, by the triangle inequality: this is the half-width of the band. It is no confidence interval: it answers "what if", and the assumption may be wrong either way.
+``sqrt(mean_u |e(u) - mean e|^2)`` of the judge's, by the triangle inequality: this is the half-width of the band. It is
+no confidence interval: it answers "what if", and the assumption may be wrong either way.
 """
 
 from __future__ import annotations
