@@ -170,14 +170,19 @@ class _Spread:
         return cls(_sums(sums**2, owner, count), labels * freedom / np.maximum(groups, 1), freedom)
 
     def pooled(self, unseen: float) -> float:
-        """Variance of one label, all identities together, with this much of a squared error added for the unseen."""
-        among = _AMONG if unseen else 0.0
-        return float((self.squares.sum() + unseen) / max(self.effective.sum() + among, 1.0))
+        """Variance of one label, all identities together, with this many errors added for the unseen."""
+        seen = float(self.squares.sum() / max(self.effective.sum(), 1.0))
+        return float(_with_unseen(np.array(seen), unseen / (self.effective.sum() + _AMONG)))
 
     def own(self, unseen: float) -> Floats:
         """Variance of one label per identity, drawn towards that of all where its labels are few, shape (U,)."""
-        pooled = self.pooled(unseen)
-        return np.asarray((self.squares + _PRIOR_LABELS * pooled + unseen) / (self.effective + _PRIOR_LABELS))
+        among = self.effective + _PRIOR_LABELS
+        return _with_unseen((self.squares + _PRIOR_LABELS * self.pooled(0.0)) / among, unseen / among)
+
+
+def _with_unseen(variance: Floats, share: Floats | float) -> Floats:
+    """With a further share of errors; the less, the nearer it is to the 1/4 that shares vary by at most."""
+    return np.asarray(variance + share * (1 - 4 * variance).clip(min=0))
 
 
 def _mean_variance(residual: _Spread, labels: Floats, share: Floats, unseen: float) -> Floats:

@@ -225,7 +225,8 @@ def _estimator(
 ) -> BiasEstimator:
     """Corrected scores carry noise on every item; what tells identities apart is counted on the judge's."""
     corrected = {c.suite for c in corrections}
-    seen = tabulate([row for row in as_judged if row.suite in corrected], tables[0].identities)
+    names = set(tables[0].identities)
+    seen = tabulate([row for row in as_judged if row.suite in corrected and row.identity in names], [])
     return BiasEstimator(
         tables,
         draws=settings.draws,
@@ -248,9 +249,12 @@ def _missing(
 
 
 def _correction_note(done: Correction) -> str:
+    shares = [round(100 * person.own) for person in done.identities]
+    own = f"{min(shares)} to {max(shares)} %" if min(shares) < max(shares) else f"{shares[0]} %"
     return (
         f"{done.suite}: corrected for the judge's error with {done.labels} labels made by people (of {done.responses} "
-        f"responses), which moves its mean by {done.shift:+.1f} points; intervals carry the sample's noise."
+        f"responses), which moves its mean by {done.shift:+.1f} points; intervals carry the sample's noise. The error was "
+        f"taken to differ by {done.spread:.1f} points between identities; an identity's own labels weigh {own}."
     )
 
 
