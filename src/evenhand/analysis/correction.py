@@ -167,5 +167,6 @@ def correction_note(done: Correction) -> str:
     return (
         f"{done.suite}: corrected for the judge's error with {done.labels} labels made by people (of {done.responses} "
         f"responses), which moves its mean by {done.shift:+.1f} points; intervals carry the sample's noise. "
-        f"The error was taken to differ by {done.spread:.1f} points between identities; an identity's own labels weigh {own}."
+        f"The error was taken to differ by {done.spread:.1f} points between identities; "
+        f"an identity's own labels weigh {own}."
     )
