@@ -253,8 +253,8 @@ def _correction_note(done: Correction) -> str:
     own = f"{min(shares)} to {max(shares)} %" if min(shares) < max(shares) else f"{shares[0]} %"
     return (
         f"{done.suite}: corrected for the judge's error with {done.labels} labels made by people (of {done.responses} "
-        f"responses), which moves its mean by {done.shift:+.1f} points; intervals carry the sample's noise. The error was "
-        f"taken to differ by {done.spread:.1f} points between identities; an identity's own labels weigh {own}."
+        f"responses), which moves its mean by {done.shift:+.1f} points; intervals carry the sample's noise. The error "
+        f"was taken to differ by {done.spread:.1f} points between identities; an identity's own labels weigh {own}."
     )
 
 
