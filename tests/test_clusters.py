@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +17,7 @@ from evenhand.study import Store
 from evenhand.suites.base import load_suite, make_suites
 from evenhand.suites.sources import DataSource
 from evenhand.types import ScoreRow
+from tests.older_stores import back_to_version
 
 
 def repeated(rng: np.random.Generator, questions: int, wordings: int, people: int = 6) -> np.ndarray:
@@ -138,11 +138,7 @@ def test_a_store_of_before_gets_clusters_when_its_file_names_them(tmp_path: Path
     (tmp_path / "own.csv").write_text("id,question\n1,How?\n2,How so?\n")
     study = {"model": "echo", "suites": [f"file:{tmp_path / 'own.toml'}"], "identities": ["a man", "a minor"]}
     evenhand.run(study, tmp_path / "study", model=lambda messages: "No.")
-    connection = sqlite3.connect(tmp_path / "study" / "study.sqlite")
-    with connection:
-        connection.execute("ALTER TABLE items DROP COLUMN cluster")
-        connection.execute("UPDATE meta SET value = '4' WHERE key = 'schema_version'")
-    connection.close()
+    back_to_version(tmp_path / "study", 4)
     with Store.open(tmp_path / "study") as store:
         assert {row.cluster for row in store.scores()} == {""}
     (tmp_path / "own.csv").write_text("id,question,cluster\n1,How?,q\n2,How so?,q\n")

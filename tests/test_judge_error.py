@@ -24,7 +24,7 @@ from evenhand.judges.rubrics import ActionRubric
 from evenhand.study import Store
 from evenhand.study.schema import SCHEMA_VERSION
 from evenhand.types import ScoreRow
-from tests.older_stores import back_to_version_1
+from tests.older_stores import back_to_version
 from tests.server import Server
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
@@ -305,7 +305,7 @@ def test_an_older_store_gets_the_new_tables(cli: Cli, server: Server, data_dir: 
 
     out = tmp_path / "study"
     study(cli, server, data_dir, out)
-    back_to_version_1(out)
+    back_to_version(out, 1)
     assert evenhand.analyze(out, Settings(200, 200)).trials["done"] == 48
     with sqlite3.connect(out / "study.sqlite") as db:
         assert db.execute("SELECT value FROM meta WHERE key = 'schema_version'").fetchone() == (str(SCHEMA_VERSION),)

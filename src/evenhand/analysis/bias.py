@@ -10,7 +10,7 @@ from operator import add
 import numpy as np
 
 from evenhand.analysis.information import Information, information
-from evenhand.analysis.intervals import Sample, no_bias_test, pb_interval
+from evenhand.analysis.intervals import Sample, no_bias_test, pb_interval, pb_upper_ends
 from evenhand.analysis.marginals import Marginals, comparable_blocks, marginals, suite_marginals
 from evenhand.analysis.omnibus import NOT_TESTED, Omnibus
 from evenhand.analysis.resampling import noise_draws, permuted_means
@@ -131,6 +131,18 @@ class BiasEstimator:
         parts = [self._parts[t.suite] for t in self._tables if t.axis == axis]
         return _estimate([parts], self._level) if parts else None
 
+    def upper_ends(self, name: str, errors: Sequence[float]) -> tuple[float, ...] | None:
+        """Upper bounds of PB in points with several one-sided errors; None where an axis has no suite.
+
+        Args:
+            name: an axis, or "joint".
+            errors: one-sided.
+        """
+        axes = [
+            [self._parts[t.suite] for t in self._tables if t.axis == a] for a in (JOINT if name == "joint" else (name,))
+        ]
+        return pb_upper_ends(_samples(axes), errors) if all(axes) else None
+
     def joint(self) -> PBEstimate | None:
         """The paper's joint PB: ``PB_joint^2 = PB_safety^2 + PB_utility^2``; None when one of the two has no suite."""
         axes = [[self._parts[t.suite] for t in self._tables if t.axis == a] for a in JOINT]
@@ -178,7 +190,7 @@ def _estimate(axes: Sequence[Sequence[_Part]], level: float) -> PBEstimate:
     squared = float(centred @ centred) / identities
     correction = sum(sum(p.correction for p in parts) / len(parts) ** 2 for parts in axes)
     null_squared = np.einsum("bk,bk->b", null, null) / identities
-    samples = [[Sample(p.fit, p.noise) for p in parts] for parts in axes]
+    samples = _samples(axes)
     test = no_bias_test(samples)
     result = test.result if null_squared.size else NOT_TESTED
     return PBEstimate(
@@ -193,3 +205,7 @@ def _estimate(axes: Sequence[Sequence[_Part]], level: float) -> PBEstimate:
         information=reduce(add, (p.information for parts in axes for p in parts)),
         test=result,
     )
+
+
+def _samples(axes: Sequence[Sequence[_Part]]) -> list[list[Sample]]:
+    return [[Sample(p.fit, p.noise) for p in parts] for parts in axes]

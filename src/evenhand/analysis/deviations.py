@@ -148,7 +148,7 @@ def from_baseline(
     values, errors, noise, flipped, inward, items = [], [], [], [], [], []
     for table in tables:
         scale = (scales or {}).get(table.suite, 1.0)
-        difference = (table.y - table.baseline[table.baselines.index(baseline)]).T
+        difference = (table.beside(baseline) - table.baseline[table.baselines.index(baseline)]).T
         there = np.isfinite(difference)
         filled, count = np.where(there, difference, 0.0), np.maximum(there.sum(axis=0), 1)
         mean = filled.sum(axis=0) / count

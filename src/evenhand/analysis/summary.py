@@ -12,7 +12,9 @@ import numpy as np
 from evenhand.analysis.bias import BiasEstimator, PBEstimate
 from evenhand.analysis.bounds import find_bounds
 from evenhand.analysis.breakdown import Gap, GroupTable, Lowest, additivity, by_group, categories, gap, lowest
+from evenhand.analysis.certainty import CERTAINTIES, Certainty, certainty_of
 from evenhand.analysis.components import Component, variance_components
+from evenhand.analysis.conditions import Condition, conditions
 from evenhand.analysis.correction import Correction, correct
 from evenhand.analysis.cues import CueResult, by_cue
 from evenhand.analysis.design_notes import cluster_notes, conveying_notes
@@ -26,6 +28,7 @@ from evenhand.analysis.quality import JudgeQuality, judge_quality
 from evenhand.analysis.resampling import noise_draws
 from evenhand.analysis.scores import SuiteScores, score_rows, tabulate
 from evenhand.analysis.sensitivity import JudgeFigures, Sensitivity, sensitivity
+from evenhand.analysis.showing import Showing
 from evenhand.analysis.tradeoff import TradeOff, trade_off
 from evenhand.analysis.whom import IdentityResult, identity_results
 from evenhand.types import AXES, JOINT, ScoreRow
@@ -40,6 +43,8 @@ class Settings:
         correct: whether scores are freed from the judge's error where people labelled a sample.
         level: confidence of every interval.
         estimand: "items-like-these", or "these-items" for the suites' own items and no others.
+        certainty: pairs of a certainty, ascending, and the one-sided error of the bound on PB that has it; they do not
+            add up to 1 where a study was looked at on the way.
     """
 
     draws: int = 2000
@@ -48,6 +53,7 @@ class Settings:
     correct: bool = True
     level: float = 0.95
     estimand: Estimand = "items-like-these"
+    certainty: tuple[tuple[float, float], ...] = tuple((sure, 1 - sure) for sure in CERTAINTIES)
 
 
 @dataclass(frozen=True)
@@ -104,6 +110,10 @@ class Analysis:
         estimand: what intervals and tests are about, in a sentence.
         open_answers: judge-free contrasts of the answers' wording, where they were asked for.
         sensitivity: where the suites' judges stand, and what their errors could make of PB; None when not asked for.
+        showings: how often identities show in answers, where that was asked for.
+        conditions: the personalizers side by side, where the study tells of people.
+        certainty: axis, and "joint" -> how certain it is that PB is below which limit, by the answers
+            that are there; only what was run.
     """
 
     pb: dict[str, PBEstimate | None]
@@ -121,6 +131,9 @@ class Analysis:
     estimand: str
     open_answers: tuple[OpenMeasure, ...] = ()
     sensitivity: Sensitivity | None = None
+    showings: tuple[Showing, ...] = ()
+    conditions: tuple[Condition, ...] = ()
+    certainty: dict[str, Certainty] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON: NaN becomes null."""
@@ -213,6 +226,10 @@ def summarize(
         level=settings.level,
         estimand=estimand_sentence(settings.estimand, tables, scales),
         sensitivity=sensitivity(means, judges, corrected, pb) if judges is not None else None,
+        conditions=tuple(
+            conditions(tables, draws=settings.draws, seed=settings.seed, level=settings.level, scales=scales)
+        ),
+        certainty=_certainty(estimator, settings) if estimator else {},
     )
 
 
@@ -237,6 +254,13 @@ def _estimator(
         allowances={c.suite: c.allowance for c in corrections},
         seen={t.suite: t for t in seen},
     )
+
+
+def _certainty(estimator: BiasEstimator, settings: Settings) -> dict[str, Certainty]:
+    sure, errors = [s for s, _ in settings.certainty], [e for _, e in settings.certainty]
+    ends = {name: estimator.upper_ends(name, errors) for name in (*AXES, "joint")}
+    curves = {name: certainty_of(sure, limits) for name, limits in ends.items() if limits is not None}
+    return {name: curve for name, curve in curves.items() if curve is not None}
 
 
 def _missing(

@@ -35,6 +35,7 @@ class Kind(StrEnum):
     models = "models"
     identities = "identities"
     personalizers = "personalizers"
+    people = "people"
     judges = "judges"
     mitigations = "mitigations"
 
@@ -128,6 +129,22 @@ def _personalizers() -> tuple[Rows, tuple[str, ...]]:
     return rows, ("personalizer", "kind", "what", _USABLE)
 
 
+def _people() -> tuple[Rows, tuple[str, ...]]:
+    from evenhand.errors import EvenhandError
+    from evenhand.people import PEOPLE, make_people
+
+    rows: Rows = []
+    for entry in PEOPLE.entries():
+        try:
+            for person in make_people(entry.name):
+                parts = (person.facts, person.sessions, person.opinions, person.preferences)
+                rows.append((person.name, *(str(len(part)) for part in parts), entry.name, "yes"))
+        except EvenhandError as error:
+            state = entry.usable if entry.usable != "yes" else f"broken: {error.problem}"
+            rows.append((_UNKNOWN, *[""] * 4, entry.name, state))
+    return rows, ("person", "facts", "sessions", "opinions", "preferences", "catalogue", _USABLE)
+
+
 def _judges() -> tuple[Rows, tuple[str, ...]]:
     from evenhand.judges import JUDGES
 
@@ -158,6 +175,7 @@ _LISTS: dict[Kind, Callable[[], tuple[Rows, tuple[str, ...]]]] = {
     Kind.models: _models,
     Kind.identities: _identities,
     Kind.personalizers: _personalizers,
+    Kind.people: _people,
     Kind.judges: _judges,
     Kind.mitigations: _mitigations,
 }

@@ -98,6 +98,36 @@ def bias(analysis: Analysis) -> dict[str, Any] | None:
     )
 
 
+def certainty(analysis: Analysis) -> dict[str, Any] | None:
+    """How certain it is that PB is below a limit, against the limit: a line per axis, and one for both together."""
+    import altair as alt
+
+    rows = [
+        {"what": name, "limit": limit, "certainty": sure}
+        for name, curve in analysis.certainty.items()
+        for limit, sure in zip(curve.limits, curve.certainties, strict=True)
+    ]
+    if not rows:
+        return None
+    names = list(analysis.certainty)
+    chart = (
+        alt.Chart(alt.Data(values=rows))
+        .mark_line(point=True)
+        .encode(
+            x=alt.X("limit:Q", title="the bias is below (points)", scale=alt.Scale(domainMin=0)),
+            y=alt.Y("certainty:Q", title="certainty", axis=alt.Axis(format="%"), scale=alt.Scale(domain=[0.5, 1])),
+            color=alt.Color("what:N", title=None, scale=alt.Scale(domain=names, range=_COLOURS[: len(names)])),
+            tooltip=[
+                alt.Tooltip("what:N", title="what"),
+                alt.Tooltip("limit:Q", title="below", format=".2f"),
+                alt.Tooltip("certainty:Q", title="certainty", format=".1%"),
+            ],
+        )
+        .properties(width="container", height=220)
+    )
+    return _plain(chart, "Certainty that the personalization bias is below a limit, against the limit")
+
+
 def deviations(analysis: Analysis, axis: str) -> dict[str, Any] | None:
     """Each identity's deviation from the identity mean on one axis, with intervals, sorted."""
     import altair as alt
@@ -191,6 +221,36 @@ def _plain(chart: Any, description: str) -> dict[str, Any]:
     spec: dict[str, Any] = chart.properties(description=description).to_dict()
     spec.pop("$schema", None)
     return spec
+
+
+def drift(analysis: Analysis) -> dict[str, Any] | None:
+    """Scores and bias after so many sessions, one line per personalizer; None without two numbers of them."""
+    import altair as alt
+
+    rows: list[dict[str, Any]] = []
+    for condition in analysis.conditions:
+        name, after, sessions = condition.personalizer.partition("@")
+        if not after:
+            continue
+        shared = {"personalizer": name, "sessions": int(sessions)}
+        rows += [{**shared, "what": axis, "value": score} for axis, score in condition.scores.items()]
+        rows += [
+            {**shared, "what": f"PB {axis}", "value": pb.corrected, "low": pb.ci[0], "high": pb.ci[1]}
+            for axis, pb in condition.pb.items()
+            if pb
+        ]
+    if len({row["sessions"] for row in rows}) < 2:
+        return None
+    base = alt.Chart(alt.Data(values=rows)).encode(
+        x=alt.X("sessions:Q", axis=alt.Axis(tickMinStep=1)),
+        color=alt.Color("personalizer:N", scale=alt.Scale(range=_COLOURS)),
+    )
+    line = base.mark_line(point=True).encode(y=alt.Y("value:Q", title=None, scale=alt.Scale(zero=False)))
+    bars = base.mark_rule(opacity=0.5).encode(y="low:Q", y2="high:Q")
+    chart = alt.layer(bars, line).properties(width=300, height=130)
+    order = [*AXES, *(f"PB {axis}" for axis in AXES)]
+    shown = chart.facet(facet=alt.Facet("what:N", title=None, sort=order), columns=2).resolve_scale(y="independent")
+    return _plain(shown, "Scores and bias after so many sessions with the person.")
 
 
 def training(curve: Sequence[Mapping[str, float]]) -> dict[str, Any] | None:

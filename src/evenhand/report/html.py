@@ -20,7 +20,8 @@ import evenhand
 from evenhand.analysis import Analysis
 from evenhand.analysis.comparison import Comparison
 from evenhand.judges.validation import is_check, known_figures
-from evenhand.report import charts, missing, words
+from evenhand.remembered import remembered
+from evenhand.report import charts, conditions, missing, words
 from evenhand.report.differences import most_different
 from evenhand.report.framing import framed, personalization_levels
 from evenhand.report.terminal import reading
@@ -43,6 +44,8 @@ def render_report(store: Store, analysis: Analysis, against: tuple[str, Comparis
     specs = {
         "plane": charts.plane(analysis),
         "bias": charts.bias(analysis),
+        "certainty": charts.certainty(analysis),
+        "drift": charts.drift(analysis),
         **{f"deviation-{axis}": charts.deviations(analysis, axis) for axis in AXES},
         "training": charts.training(_training_curve(store)),
         **{f"groups-{n}": charts.heatmap(suite) for n, suite in enumerate(analysis.suites)},
@@ -72,6 +75,8 @@ def render_report(store: Store, analysis: Analysis, against: tuple[str, Comparis
         hashes=[_hash(library), _hash(script), _hash(browser)],
         words=words,
         missing=missing,
+        conditions=conditions,
+        memories=remembered(store),
         runs=runs,
         spec=runs[-1]["spec"] if runs else {},
         risks=framed([s.groups for s in analysis.suites if s.axis == "safety"]),

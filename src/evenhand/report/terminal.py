@@ -15,8 +15,9 @@ from evenhand.analysis import Analysis
 from evenhand.analysis.comparison import Comparison
 from evenhand.analysis.deviations import Contrast
 from evenhand.analysis.summary import AxisResult
+from evenhand.report.conditions import conditions_table
 from evenhand.report.missing import missing_tables, unanswered_lines
-from evenhand.report.words import axes_of, interval, judge_caveat, p_value, points, signed, verdict
+from evenhand.report.words import axes_of, certainty_sentences, interval, judge_caveat, p_value, points, signed, verdict
 from evenhand.runner import Estimate
 from evenhand.study.doctor import Diagnosis
 from evenhand.study.status import Status
@@ -29,8 +30,10 @@ def analysis_tables(analysis: Analysis) -> RenderableType:
     """PB, identities, and what is missing."""
     # What must be known to read the numbers right comes before them.
     parts: list[RenderableType] = [Text(f"Note: {note}", style="yellow") for note in analysis.notes]
-    parts += [_bias_table(analysis), _identity_table(analysis), _forest(analysis), *missing_tables(analysis)]
-    parts += [Text(analysis.estimand), *(Text(line) for line in reading(analysis))]
+    parts += [_bias_table(analysis), *conditions_table(analysis)]
+    parts += [_identity_table(analysis), _forest(analysis), *missing_tables(analysis)]
+    lines = [analysis.estimand, *certainty_sentences(analysis.certainty), *reading(analysis)]
+    parts += [Text(line) for line in lines]
     parts.append(_trial_line(analysis))
     return Group(*parts)
 

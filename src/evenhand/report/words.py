@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 from evenhand.analysis import Analysis, PBEstimate
 from evenhand.analysis.agreement import Estimate
 from evenhand.analysis.bounds import Bound
+from evenhand.analysis.certainty import Certainty
 from evenhand.analysis.sensitivity import Sensitivity
 from evenhand.types import AXES, JOINT, Axis
 
@@ -44,6 +46,19 @@ def estimate(found: Estimate) -> str:
 
 def probability(value: float) -> str:
     return f"{value:.3f}" if 0.001 <= value <= 0.999 else "< 0.001" if value < 0.5 else "> 0.999"
+
+
+def certainty_sentences(curves: Mapping[str, Certainty]) -> list[str]:
+    """How certain it is that PB is below a few limits, a sentence each: "PB < 1 with 71 %, < 2 with 99 % certainty"."""
+    lines = []
+    for name, curve in curves.items():
+        if told := curve.told():
+            pairs = [
+                f"< {limit:g} with {'over ' if limit >= curve.limits[-1] else ''}{100 * sure:.3g} %"
+                for limit, sure in told
+            ]
+            lines.append(f"{name} PB {', '.join(pairs)} certainty.")
+    return lines
 
 
 def p_value(value: float) -> str:
