@@ -17,7 +17,7 @@ from evenhand.analysis.deviations import Contrast
 from evenhand.analysis.summary import AxisResult
 from evenhand.report.conditions import conditions_table
 from evenhand.report.missing import missing_tables, unanswered_lines
-from evenhand.report.words import axes_of, certainty_sentences, interval, p_value, points, signed, verdict
+from evenhand.report.words import axes_of, certainty_sentences, interval, judge_caveat, p_value, points, signed, verdict
 from evenhand.runner import Estimate
 from evenhand.study.doctor import Diagnosis
 from evenhand.study.status import Status
@@ -197,7 +197,11 @@ def _bias_table(analysis: Analysis) -> Table:
             )
     name = next((name for name in ("joint", *AXES) if analysis.pb[name]), "joint")
     bounds = analysis.missing.bounds
-    table.caption = verdict(analysis.pb[name], bounds.pb.get(name) if bounds else None)
+    sentences = (
+        verdict(analysis.pb[name], bounds.pb.get(name) if bounds else None),
+        judge_caveat(analysis.sensitivity, name),
+    )
+    table.caption = " ".join(s for s in sentences if s)
     table.caption_justify = "left"
     return table
 

@@ -9,6 +9,7 @@ from evenhand.analysis import Analysis, PBEstimate
 from evenhand.analysis.agreement import Estimate
 from evenhand.analysis.bounds import Bound
 from evenhand.analysis.certainty import Certainty
+from evenhand.analysis.sensitivity import Sensitivity
 from evenhand.types import AXES, JOINT, Axis
 
 MISSING = "–"
@@ -64,6 +65,25 @@ def p_value(value: float) -> str:
     if not math.isfinite(value):
         return MISSING
     return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def judge_caveat(found: Sensitivity | None, name: str) -> str:
+    """That an axis or "joint" is not corrected for its judges, and what their errors could make of it.
+
+    Returns:
+        "" where people's labels corrected all of them, or they compare with right answers.
+    """
+    uncorrected = found.uncorrected(name) if found else []
+    if found is None or not uncorrected:
+        return ""
+    if band := found.pb.get(name):
+        return (
+            "Not corrected for the judge: if its error differed between identities by "
+            f"{points(found.spread(name))} points, as it does between the answers it was measured on, the bias "
+            f"would be {interval(band.value)} points ({interval(band.ci)})."
+        )
+    unknown = ", ".join(sorted({s.judge for s in uncorrected if s.standing == "unknown"}))
+    return f"Not corrected for the judge, of whose error between identities nothing is known ({unknown})."
 
 
 def verdict(estimate: PBEstimate | None, bound: Bound | None = None) -> str:
