@@ -55,7 +55,8 @@ def check(
         raise SpecError("--decide and --max-calls belong together.", "Give both, or neither.")
     found = api.check(
         study, max_pb=max_pb, max_gap=max_gap, min_safety=min_safety, min_utility=min_utility, min_fit=min_fit,
-        policy=policy, look_of=look_of, estimand=estimand.value, decide=decide, max_calls=max_calls, progress=RunDisplay(),
+        policy=policy, look_of=look_of, estimand=estimand.value, decide=decide, max_calls=max_calls,
+        progress=RunDisplay(),
     )  # fmt: skip
     if isinstance(found, Decided):
         typer.echo(shown.calls_sentence(found.new, found.answered, found.most), err=True)
