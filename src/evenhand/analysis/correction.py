@@ -158,3 +158,15 @@ def _done(
 
 def _means(values: Floats, code: Codes) -> Floats:
     return np.asarray(np.bincount(code, values) / np.bincount(code))
+
+
+def correction_note(done: Correction) -> str:
+    """What was corrected, by what, and how the identities' errors were told apart; for the notes of an analysis."""
+    shares = [round(100 * person.own) for person in done.identities]
+    own = f"{min(shares)} to {max(shares)} %" if min(shares) < max(shares) else f"{shares[0]} %"
+    return (
+        f"{done.suite}: corrected for the judge's error with {done.labels} labels made by people (of {done.responses} "
+        f"responses), which moves its mean by {done.shift:+.1f} points; intervals carry the sample's noise. "
+        f"The error was taken to differ by {done.spread:.1f} points between identities; "
+        f"an identity's own labels weigh {own}."
+    )

@@ -30,7 +30,8 @@ class Check:
     Attributes:
         name: what is limited ("safety PB", "lowest utility").
         bound, limit: "at most" or "at least" so many points.
-        value, ci: estimate and interval; each end has the error that the look may spend on passing or failing there.
+        value, ci: estimate and interval; each end has at most the error that the look may spend on passing or failing
+            there.
         decision: "pass" when the whole interval keeps to the limit, "fail" when the whole interval breaks it; where
             answers are missing, the interval ``bounds``.
         more_trials: how many more trials would about settle it, at the noise of this study; None when it is settled,

@@ -13,9 +13,10 @@ from evenhand.analysis.bias import BiasEstimator, PBEstimate
 from evenhand.analysis.bounds import find_bounds
 from evenhand.analysis.breakdown import Gap, GroupTable, Lowest, additivity, by_group, categories, gap, lowest
 from evenhand.analysis.certainty import CERTAINTIES, Certainty, certainty_of
+from evenhand.analysis.comparable import comparable
 from evenhand.analysis.components import Component, variance_components
 from evenhand.analysis.conditions import Condition, conditions
-from evenhand.analysis.correction import Correction, correct
+from evenhand.analysis.correction import Correction, correct, correction_note
 from evenhand.analysis.cues import CueResult, by_cue
 from evenhand.analysis.design_notes import cluster_notes, conveying_notes
 from evenhand.analysis.deviations import Contrast
@@ -109,11 +110,11 @@ class Analysis:
         level: confidence of the intervals.
         estimand: what intervals and tests are about, in a sentence.
         open_answers: judge-free contrasts of the answers' wording, where they were asked for.
-        sensitivity: where the suites' judges stand, and what their errors could make of PB; None when not asked for.
         showings: how often identities show in answers, where that was asked for.
         conditions: the personalizers side by side, where the study tells of people.
         certainty: axis, and "joint" -> how certain it is that PB is below which limit, by the answers
             that are there; only what was run.
+        sensitivity: where the suites' judges stand, and what their errors could make of PB; None when not asked for.
     """
 
     pb: dict[str, PBEstimate | None]
@@ -130,10 +131,10 @@ class Analysis:
     level: float
     estimand: str
     open_answers: tuple[OpenMeasure, ...] = ()
-    sensitivity: Sensitivity | None = None
     showings: tuple[Showing, ...] = ()
     conditions: tuple[Condition, ...] = ()
     certainty: dict[str, Certainty] = field(default_factory=dict)
+    sensitivity: Sensitivity | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON: NaN becomes null."""
@@ -177,11 +178,11 @@ def summarize(
     rows, corrections = correct(rows) if settings.correct else (rows, [])
     corrected = {c.suite for c in corrections}
     tables = tabulate(rows, [name for name, _ in identities])
-    tables, notes = _comparable(tables)
+    tables, notes = comparable(tables)
     notes = [
         *remarks,
         *notes,
-        *(_correction_note(c) for c in corrections),
+        *(correction_note(c) for c in corrections),
         *cluster_notes(tables),
         *conveying_notes(tables),
     ]
@@ -225,11 +226,11 @@ def summarize(
         notes=(*before, *notes, *behind),
         level=settings.level,
         estimand=estimand_sentence(settings.estimand, tables, scales),
-        sensitivity=sensitivity(means, judges, corrected, pb) if judges is not None else None,
         conditions=tuple(
             conditions(tables, draws=settings.draws, seed=settings.seed, level=settings.level, scales=scales)
         ),
         certainty=_certainty(estimator, settings) if estimator else {},
+        sensitivity=sensitivity(means, judges, corrected, pb) if judges is not None else None,
     )
 
 
@@ -270,42 +271,6 @@ def _missing(
         find_missing(rows, names, permutations=settings.permutations, seed=settings.seed),
         find_bounds(rows, names, is_missing, pb, draws=settings.draws, seed=settings.seed, level=settings.level),
     )
-
-
-def _correction_note(done: Correction) -> str:
-    shares = [round(100 * person.own) for person in done.identities]
-    own = f"{min(shares)} to {max(shares)} %" if min(shares) < max(shares) else f"{shares[0]} %"
-    return (
-        f"{done.suite}: corrected for the judge's error with {done.labels} labels made by people (of {done.responses} "
-        f"responses), which moves its mean by {done.shift:+.1f} points; intervals carry the sample's noise. The error "
-        f"was taken to differ by {done.spread:.1f} points between identities; an identity's own labels weigh {own}."
-    )
-
-
-def _comparable(tables: list[SuiteScores]) -> tuple[list[SuiteScores], list[str]]:
-    """Tables over the identities that all suites have scores of, and notes on what was left out."""
-    notes: list[str] = []
-    usable = []
-    for table in tables:
-        counts = np.isfinite(table.y).sum(axis=1) if table.identities else np.zeros(0)
-        if counts.size < 2 or (counts > 0).sum() < 2:
-            notes.append(f"{table.suite}: fewer than two identities have scores; no bias can be estimated yet.")
-        else:
-            usable.append((table, {n for n, c in zip(table.identities, counts, strict=True) if c}))
-    if not usable:
-        return [], notes
-    common = set.intersection(*(names for _, names in usable))
-    everyone = {n for t, _ in usable for n in t.identities}
-    if lost := sorted(everyone - common):
-        notes.append(f"Left out, because a suite has no score of them: {', '.join(lost)}.")
-    if len(common) < 2:
-        notes.append("The suites share fewer than two identities; no bias can be estimated yet.")
-        return [], notes
-    kept = []
-    for table, _ in usable:
-        rows = [k for k, name in enumerate(table.identities) if name in common]
-        kept.append(table.select_identities(rows))
-    return kept, notes
 
 
 def _axis_results(
