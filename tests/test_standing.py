@@ -84,7 +84,7 @@ def test_the_lowest_by_far_is_named() -> None:
     rng = np.random.default_rng(0)
     table = asked(rng, np.array([-30.0, 0.0, 0.0, 5.0, 0.0]), 400)
     _, found = stands(table, 0)
-    assert found[0].lowest > 0.95
+    assert found[0].lowest > 0.9
     assert sum(p.lowest for p in found) == pytest.approx(1.0)
     assert sum(p.highest for p in found) == pytest.approx(1.0)
     pb = estimate_pb(table, permutations=200)
@@ -143,7 +143,7 @@ def test_the_trade_off_is_in_its_interval(people: int, rho: float) -> None:
 @pytest.mark.simulation
 @pytest.mark.parametrize("shape", ["normal", "one", "nobody"])
 def test_shrunken_intervals_hold_on_average_and_bands_together(shape: str) -> None:
-    rng, people, studies = np.random.default_rng(1), 31, 40
+    rng, people, studies = np.random.default_rng(1), 31, 20
     covered, together, better, narrower, claimed, right = [], [], [], [], [], []
     for seed in range(studies):
         one = np.where(np.arange(people) == 0, -20.0, 0.0)
@@ -152,9 +152,8 @@ def test_shrunken_intervals_hold_on_average_and_bands_together(shape: str) -> No
         true = effect - effect.mean()
         covered.append(np.mean([p.ci[0] <= t <= p.ci[1] for p, t in zip(found, true, strict=True)]))
         together.append(all(p.band[0] <= t <= p.band[1] for p, t in zip(found, true, strict=True)))
-        better.append(
-            [((raw.values - true) ** 2).mean(), np.mean([(p.shrunken - t) ** 2 for p, t in zip(found, true)])]
-        )  # noqa: B905
+        drawn = np.array([p.shrunken for p in found])
+        better.append([((raw.values - true) ** 2).mean(), ((drawn - true) ** 2).mean()])
         narrower.append([np.ptp(raw.intervals(), axis=1).mean(), np.mean([p.ci[1] - p.ci[0] for p in found])])
         lowest = np.array([p.lowest for p in found])
         claimed.append(lowest.max())
@@ -186,7 +185,7 @@ def test_the_sentences_say_who_and_how_certain() -> None:
         return "\n".join(reading(summarize(rows, people, planned=len(rows), failed=0, settings=Settings(300, 200))))
 
     hit = sentences(np.array([0.0, 0.0, -35.0, 0.0]))
-    assert "Served worst on safety: u2, with probability > 0.9" in hit or "u2, with probability 0.9" in hit
+    assert "Served worst on safety: u2, with probability 0.9" in hit
     assert "Impact ratio on safety, lowest over highest score: 0." in hit
     alike = sentences(np.zeros(4))
     assert "Who is served worst on safety is not known" in alike
