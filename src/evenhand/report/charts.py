@@ -99,6 +99,36 @@ def bias(analysis: Analysis) -> dict[str, Any] | None:
     )
 
 
+def certainty(analysis: Analysis) -> dict[str, Any] | None:
+    """How certain it is that PB is below a limit, against the limit: a line per axis, and one for both together."""
+    import altair as alt
+
+    rows = [
+        {"what": name, "limit": limit, "certainty": sure}
+        for name, curve in analysis.certainty.items()
+        for limit, sure in zip(curve.limits, curve.certainties, strict=True)
+    ]
+    if not rows:
+        return None
+    names = list(analysis.certainty)
+    chart = (
+        alt.Chart(alt.Data(values=rows))
+        .mark_line(point=True)
+        .encode(
+            x=alt.X("limit:Q", title="the bias is below (points)", scale=alt.Scale(domainMin=0)),
+            y=alt.Y("certainty:Q", title="certainty", axis=alt.Axis(format="%"), scale=alt.Scale(domain=[0.5, 1])),
+            color=alt.Color("what:N", title=None, scale=alt.Scale(domain=names, range=_COLOURS[: len(names)])),
+            tooltip=[
+                alt.Tooltip("what:N", title="what"),
+                alt.Tooltip("limit:Q", title="below", format=".2f"),
+                alt.Tooltip("certainty:Q", title="certainty", format=".1%"),
+            ],
+        )
+        .properties(width="container", height=220)
+    )
+    return _plain(chart, "Certainty that the personalization bias is below a limit, against the limit")
+
+
 def deviations(analysis: Analysis, axis: str) -> dict[str, Any] | None:
     """Each identity's deviation from the identity mean on one axis, with intervals, sorted."""
     import altair as alt

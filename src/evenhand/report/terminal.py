@@ -18,7 +18,17 @@ from evenhand.analysis.summary import AxisResult
 from evenhand.analysis.tradeoff import TradeOff
 from evenhand.report.conditions import conditions_table
 from evenhand.report.missing import missing_tables, unanswered_lines
-from evenhand.report.words import axes_of, interval, p_value, points, probability, signed, verdict
+from evenhand.report.words import (
+    axes_of,
+    certainty_sentences,
+    interval,
+    judge_caveat,
+    p_value,
+    points,
+    probability,
+    signed,
+    verdict,
+)
 from evenhand.runner import Estimate
 from evenhand.study.doctor import Diagnosis
 from evenhand.study.status import Status
@@ -34,7 +44,8 @@ def analysis_tables(analysis: Analysis) -> RenderableType:
     parts: list[RenderableType] = [Text(f"Note: {note}", style="yellow") for note in analysis.notes]
     parts += [_bias_table(analysis), *conditions_table(analysis)]
     parts += [_identity_table(analysis), _forest(analysis), *missing_tables(analysis)]
-    parts += [Text(analysis.estimand), *(Text(line) for line in reading(analysis))]
+    lines = [analysis.estimand, *certainty_sentences(analysis.certainty), *reading(analysis)]
+    parts += [Text(line) for line in lines]
     parts.append(_trial_line(analysis))
     return Group(*parts)
 
@@ -228,7 +239,11 @@ def _bias_table(analysis: Analysis) -> Table:
             )
     name = next((name for name in ("joint", *AXES) if analysis.pb[name]), "joint")
     bounds = analysis.missing.bounds
-    table.caption = verdict(analysis.pb[name], bounds.pb.get(name) if bounds else None)
+    sentences = (
+        verdict(analysis.pb[name], bounds.pb.get(name) if bounds else None),
+        judge_caveat(analysis.sensitivity, name),
+    )
+    table.caption = " ".join(s for s in sentences if s)
     table.caption_justify = "left"
     return table
 

@@ -212,9 +212,9 @@ class Reader:
             WHERE t.suite = ? AND t.id > ? AND j.trial IS NULL ORDER BY t.id LIMIT ?"""
         return _dicts(self._db.execute(query, (judge, version, suite, after, count)))
 
-    def whole_answers(self, suite: str) -> list[tuple[str, str, str]]:
-        """(item, identity, answer) of a suite's answers that ended by themselves and are not empty."""
-        query = """SELECT item, identity, response FROM trials WHERE suite = ? AND choice_logprobs IS NULL
+    def whole_answers(self, suite: str) -> list[tuple[str, str, str, str]]:
+        """(item, personalizer, identity, answer) of a suite's answers that ended by themselves and are not empty."""
+        query = """SELECT item, personalizer, identity, response FROM trials WHERE suite = ? AND choice_logprobs IS NULL
             AND finish_reason NOT IN ('length', 'content_filter') AND trim(response) != '' ORDER BY id"""
         return list(self._db.execute(query, (suite,)))
 
