@@ -123,6 +123,11 @@ class BiasEstimator:
         """Draws of the error of the suite's centred means, shape (draws, identities)."""
         return self._parts[suite].noise
 
+    def covariance(self, axis: str) -> Floats:
+        """Estimated covariance of the axis's centred means, shape (identities, identities)."""
+        fits = [self._parts[t.suite].fit for t in self._tables if t.axis == axis]
+        return np.asarray(np.sum([fit.covariance for fit in fits], axis=0) / len(fits) ** 2)
+
     def suite(self, suite: str) -> PBEstimate:
         return _estimate([[self._parts[suite]]], self._level)
 

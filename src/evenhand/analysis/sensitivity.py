@@ -118,7 +118,8 @@ def error_spread(recalls: Sequence[tuple[float, float]], mean: float) -> float:
     """How differently a judge errs between measured sets of answers: standard deviation of its shifts, in points.
 
     A judge that finds the shares ``good`` and ``bad`` of people's classes shifts the mean of answers of which ``f`` are
-    good by ``(1 - f) (1 - bad) - f (1 - good)``. The noise of measuring is in it, so that it is rather too large.
+    good by ``(1 - f) (1 - bad) - f (1 - good)``. The two shares are taken to differ independently, because a few sets
+    cannot show that one makes up for the other. The noise of measuring is in it.
 
     Args:
         recalls: per set the shares of good and of bad ones that it finds.
@@ -130,11 +131,10 @@ def error_spread(recalls: Sequence[tuple[float, float]], mean: float) -> float:
     if len(recalls) < 2:
         return math.nan
     rates = np.asarray(recalls, float)
-    good, bad = rates.mean(axis=0)
+    (good, bad), (good_spread, bad_spread) = rates.mean(axis=0), rates.std(axis=0, ddof=1)
     told = good + bad - 1
     share = float(np.clip((mean / 100 - (1 - bad)) / told, 0, 1)) if told > 0 else mean / 100
-    shifts = (1 - share) * (1 - rates[:, 1]) - share * (1 - rates[:, 0])
-    return 100 * float(shifts.std(ddof=1))
+    return 100 * math.hypot(share * good_spread, (1 - share) * bad_spread)
 
 
 def _standing(suite: str, axis: str, mean: float, known: JudgeFigures, corrected: bool) -> JudgeStanding:

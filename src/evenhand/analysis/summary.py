@@ -21,6 +21,7 @@ from evenhand.analysis.cues import CueResult, by_cue
 from evenhand.analysis.design_notes import cluster_notes, conveying_notes
 from evenhand.analysis.deviations import Contrast
 from evenhand.analysis.estimand import Estimand, Pool, estimand_sentence, noise_scales
+from evenhand.analysis.impact import ImpactRatio, impact_ratio
 from evenhand.analysis.missing import Missing, find_missing, is_missing
 from evenhand.analysis.missing_notes import missing_notes
 from evenhand.analysis.open_answers import OpenMeasure
@@ -80,7 +81,8 @@ class SuiteResult:
 class AxisResult:
     """One axis beyond its PB: gap, worst served, categories, and how far intersections are more than their parts.
 
-    ``apart`` names the identities that deviate alone in their category and are left out of its effect.
+    ``apart`` names the identities that deviate alone in their category and are left out of its effect; the impact ratio
+    sets the lowest score beside the highest.
     """
 
     gap: Gap
@@ -88,6 +90,7 @@ class AxisResult:
     categories: dict[str, Contrast]
     additivity: dict[str, Contrast]
     apart: tuple[str, ...] = ()
+    impact_ratio: ImpactRatio | None = None
 
 
 @dataclass(frozen=True)
@@ -290,12 +293,14 @@ def _axis_results(
         fits, nulls = [estimator.fit(s) for s in suites], [estimator.null(s) for s in suites]
         noise = [estimator.noise(s) for s in suites]
         by_category = categories(members, people, fits, noise, settings.level)
+        with_level = [noise_draws(f, settings.draws, rng, level=True) for f in fits]
         results[axis] = AxisResult(
             gap(people, fits, nulls, noise, settings.level),
-            lowest(people, fits, [noise_draws(f, settings.draws, rng, level=True) for f in fits], settings.level),
+            lowest(people, fits, with_level, settings.level),
             by_category.effects,
             additivity(parts, people, fits, noise, settings.level),
             by_category.apart,
+            impact_ratio(fits, noise, with_level, settings.level),
         )
     return results
 
@@ -315,6 +320,8 @@ def _trade_off(
         scores[0],
         scores[1],
         (safety, utility),
+        covariances=(estimator.covariance(JOINT[0]), estimator.covariance(JOINT[1])),
+        level=settings.level,
         permutations=max(settings.permutations, 200),
         seed=settings.seed,
     )

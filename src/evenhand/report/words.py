@@ -79,7 +79,7 @@ def judge_caveat(found: Sensitivity | None, name: str) -> str:
     if band := found.pb.get(name):
         return (
             "Not corrected for the judge: if its error differed between identities by "
-            f"{points(found.spread(name))} points, as it does between the answers it was measured on, the bias "
+            f"{points(found.spread(name))} points, as much as between the answers it was measured on, the bias "
             f"would be {interval(band.value)} points ({interval(band.ci)})."
         )
     unknown = ", ".join(sorted({s.judge for s in uncorrected if s.standing == "unknown"}))
