@@ -13,7 +13,6 @@ from evenhand.analysis.bias import PBEstimate
 from evenhand.analysis.resampling import permutation_p_values
 from evenhand.analysis.scores import Floats
 
-
 _STRONG = 0.5
 _TOO_FEW = 3
 _NEARLY = 1 - 1e-9
