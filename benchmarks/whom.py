@@ -127,8 +127,9 @@ def main() -> None:
         m = rows.mean(axis=0)
         name = " | ".join(str(part) for part in design)
         gain = m[6] / m[5] if m[5] > 0 else float("nan")
-        print(f"| {name} | {m[0]:.1%} | {m[1]:.1%} | {m[2]:.1%} | {m[3] / m[4]:.2f} | {gain:.1f} | {m[7]:.2f} | {m[8]:.2f} "
-              f"| {m[9]:.1%} | {m[10]:.2f} |", flush=True)  # fmt: skip
+        shares, numbers = [f"{m[n]:.1%}" for n in range(3)], [f"{m[3] / m[4]:.2f}", f"{gain:.1f}"]
+        ranks, ratio = [f"{m[7]:.2f}", f"{m[8]:.2f}"], [f"{m[9]:.1%}", f"{m[10]:.2f}"]
+        print(f"| {' | '.join([name, *shares, *numbers, *ranks, *ratio])} |", flush=True)
     print()
     print(head(HEADS[1]))
     for design in [(u, 300, s, r) for u in (3, 10, 31) for s, r in ((3.0, 0.0), (3.0, 0.7), (8.0, 0.0), (8.0, -0.8))]:
