@@ -207,7 +207,7 @@ class Reader:
 
     def unjudged(self, suite: str, judge: str, version: str, *, after: int, count: int) -> list[dict[str, Any]]:
         """Responses of a suite without a judgement by this version of the judge, in pages by trial id."""
-        query = """SELECT t.id, t.item, t.request, t.response, t.reasoning, t.finish_reason, t.filtered,
+        query = """SELECT t.id, t.item, t.identity, t.request, t.response, t.reasoning, t.finish_reason, t.filtered,
             t.choice_logprobs FROM trials t LEFT JOIN judgements j ON j.trial = t.id AND j.judge = ? AND j.version = ?
             WHERE t.suite = ? AND t.id > ? AND j.trial IS NULL ORDER BY t.id LIMIT ?"""
         return _dicts(self._db.execute(query, (judge, version, suite, after, count)))
