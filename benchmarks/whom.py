@@ -104,25 +104,34 @@ DESIGNS = (
 )  # fmt: skip
 
 
+HEADS = (
+    ("who differs", "identities", "items", "mean", "by", "shrunken covers", "raw covers", "all bands cover",
+     "width, shrunken / raw", "error², raw / shrunken", "likeliest lowest: probability", "it is the lowest",
+     "ratio covers", "its width"),
+    ("identities", "items", "PB", "correlation", "covers it", "covers that of the identities asked", "width", "enough"),
+)  # fmt: skip
+
+
+def head(names: tuple[str, ...]) -> str:
+    return f"| {' | '.join(names)} |\n|{'---|' * len(names)}"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--studies", type=int, default=200)
+    parser.add_argument("--studies", type=int, default=100)
     studies = parser.parse_args().studies
     rng = np.random.default_rng(0)
-    print("| who differs | identities | items | mean | by | shrunken covers | raw covers | all bands cover | width, shrunken / raw "
-          "| error², raw / shrunken | probability of the likeliest lowest | it is the lowest | ratio covers | its width |")  # fmt: skip
-    print("|" + "---|" * 14)
+    print(head(HEADS[0]))
     for design in DESIGNS:
         rows = np.array([study(rng, *design, seed) for seed in range(studies)])
         m = rows.mean(axis=0)
         name = " | ".join(str(part) for part in design)
         gain = m[6] / m[5] if m[5] > 0 else float("nan")
-        print(f"| {name} | {m[0]:.1%} | {m[1]:.1%} | {m[2]:.1%} | {m[3] / m[4]:.2f} | {gain:.1f} | {m[7]:.2f} | {m[8]:.2f} "
-              f"| {m[9]:.1%} | {m[10]:.2f} |", flush=True)  # fmt: skip
-    print(
-        "\n| identities | items | PB | correlation | covers it | covers that of the identities asked | width | enough |"
-    )
-    print("|" + "---|" * 8)
+        shares, numbers = [f"{m[n]:.1%}" for n in range(3)], [f"{m[3] / m[4]:.2f}", f"{gain:.1f}"]
+        ranks, ratio = [f"{m[7]:.2f}", f"{m[8]:.2f}"], [f"{m[9]:.1%}", f"{m[10]:.2f}"]
+        print(f"| {' | '.join([name, *shares, *numbers, *ranks, *ratio])} |", flush=True)
+    print()
+    print(head(HEADS[1]))
     for design in [(u, 300, s, r) for u in (3, 10, 31) for s, r in ((3.0, 0.0), (3.0, 0.7), (8.0, 0.0), (8.0, -0.8))]:
         m = np.mean([correlated(rng, *design, seed) for seed in range(studies)], axis=0)
         print(f"| {' | '.join(map(str, design))} | {m[0]:.1%} | {m[1]:.1%} | {m[2]:.2f} | {m[3]:.0%} |", flush=True)

@@ -61,10 +61,10 @@ def compare(
 ) -> Comparison:
     """Compare two studies.
 
-    The bootstrap flips the errors of whole items (clusters of items) jointly for both studies and all identities, so that what they share
-    cancels; its squared PB is freed from the noise of the sample and of the resampling. Swapping the studies item by
-    item would test that nothing differs at all, and call two biases of one size but other victims a change of size.
-    Near zero bias in both studies the interval of the difference is conservative.
+    The bootstrap flips the errors of whole items (clusters of items) jointly for both studies and all identities, so
+    that what they share cancels; its squared PB is freed from the noise of the sample and of the resampling. Swapping
+    the studies item by item would test that nothing differs at all, and call two biases of one size but other victims
+    a change of size. Near zero bias in both studies the interval of the difference is conservative.
 
     Raises:
         ValueError: the studies share no suite with common items and at least two common identities.

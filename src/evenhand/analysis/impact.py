@@ -34,8 +34,9 @@ def impact_ratio(
 ) -> ImpactRatio:
     """The ratio on the axis whose suites are given.
 
-    With ``L`` the lowest score and ``G`` the gap it is ``L / (L + G)``, which rises with ``L`` and falls with ``G``: the
-    ends come from those of both intervals. One error makes ``L`` too low and ``G`` too high, so that they seldom err apart.
+    With ``L`` the lowest score and ``G`` the gap it is ``L / (L + G)``, which rises with ``L`` and falls with ``G``:
+    the ends come from those of both intervals. One error makes ``L`` too low and ``G`` too high, so that they seldom
+    err apart.
 
     Args:
         fits, noise, with_level: one per suite: means, draws of the error of the centred means and of the means.

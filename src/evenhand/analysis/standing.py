@@ -25,8 +25,8 @@ class Standing:
 
     Attributes:
         shrunken: the deviation drawn towards the mean of all by as much as it is noise, in points (empirical Bayes).
-        ci: interval of the true deviation around it. It holds for 95 % of identities on average (or the level asked for),
-            whatever the shape of their differences; for the one that is hit alone it holds less often.
+        ci: interval of the true deviation around it. It holds for 95 % of identities on average (or the level asked
+            for), whatever the shape of their differences; for the one that is hit alone it holds less often.
         band: interval around the raw deviation; the bands of all identities hold together.
         lowest, highest: probability that its true score is the lowest, or highest, of all; ``1 / U`` each where nobody
             differs.
@@ -119,10 +119,10 @@ def robust_quantile(bias: float, alpha: float) -> float:
 def extremes(found: Differences, estimate: PBEstimate, rng: np.random.Generator) -> tuple[Floats, Floats]:
     """Probabilities of being lowest and highest, shape (U,) each.
 
-    True deviations are drawn given the observed ones (normal, with the joint noise of the identities, and with a variance
-    between identities that is drawn from what its estimate leaves open). That nobody differs is as likely beforehand as
-    that somebody does, and afterwards by the most that the p-value can say against it, ``-e p ln p`` (Sellke, Bayarri and
-    Berger 2001); each identity then has an equal chance.
+    True deviations are drawn given the observed ones (normal, with the joint noise of the identities, and with a
+    variance between identities that is drawn from what its estimate leaves open). That nobody differs is as likely
+    beforehand as that somebody does, and afterwards by the most that the p-value can say against it, ``-e p ln p``
+    (Sellke, Bayarri and Berger 2001); each identity then has an equal chance.
 
     Args:
         found: each identity against the mean of all.
