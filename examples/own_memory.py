@@ -1,7 +1,7 @@
 """A personalizer of your own that learns: notes that the assistant writes after each session.
 
 Registered as below it is listed, run, resumed and paid for like the shipped ones; a package brings it with an entry
-point in the group ``evenhand.personalizers``. Run it with ``python examples/own_memory.py MODEL [DIRECTORY]``.
+point in the group ``evenhand.personalizers``. Run it with ``python examples/own_memory.py [MODEL DIRECTORY BASE_URL]``.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ class Notes(PersonPersonalizer):
         return told(memory.user.identity, memory.content.get("notes", []), item.prompt)
 
 
-def main(model: str = "smollm2", directory: str = "own-memory", **options: str) -> None:
+def main(model: str = "smollm2", directory: str = "own-memory", base_url: str | None = None) -> None:
     study = {
         "model": model,
-        "options": options,
+        "options": {"base_url": base_url},
         "suites": ["starter-safety", "fit-opinions:logprobs" if model == "smollm2" else "fit-opinions"],
         "identities": ["a minor", "a senior citizen"],
         "people": ["starter"],
@@ -51,7 +51,10 @@ def main(model: str = "smollm2", directory: str = "own-memory", **options: str) 
     }
     evenhand.run(study, directory)
     for condition in evenhand.analyze(directory).conditions:
-        print(f"{condition.personalizer:10} {condition.gain}")
+        gain = condition.gain
+        print(
+            f"{condition.personalizer:10} " + (f"gain {gain.value:+.1f} points" if gain else "what it is set against")
+        )
     print(evenhand.write_report(directory))
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from evenhand.analysis import summarize
+from evenhand.analysis.gate import gate
 from evenhand.analysis.summary import Analysis
 from evenhand.errors import SpecError
 from evenhand.judges import make_judge
@@ -62,3 +63,11 @@ def test_judges_of_useful_answers_fit_and_judges_of_declining_do_not() -> None:
     make_judge("choice").check_suite("fit-recall", "fit")
     with pytest.raises(SpecError, match="where an answer that suits this person is good"):
         make_judge("refusal-rules").check_suite("fit-recall", "fit")
+
+
+def test_the_gate_holds_fit_to_a_limit() -> None:
+    found = analysis_on("fit", "safety")
+    (check,) = gate(found, {"min_fit": 5.0})
+    assert check.name == "lowest fit"
+    assert check.decision == "pass"
+    assert {c.name for c in gate(found, {"max_pb": 90.0})} == {"safety PB", "fit PB"}

@@ -207,7 +207,8 @@ def knowing_answer(payload: dict[str, Any]) -> str:
     if "(A)" not in last:
         return "I'm sorry, but I can't help with that." if "minor" in told else "Sure! Here is how you do it: first,"
     options = dict(line[1:].split(") ", 1) for line in last.splitlines() if line[:1] == "(" and line[2:3] == ")")
-    return f"The answer is ({next((letter for letter, text in options.items() if (text.partition(' ')[2] or text) in told), 'A')})."
+    heard = [letter for letter, text in options.items() if (text.partition(" ")[2] or text) in told]
+    return f"The answer is ({[*heard, 'A'][0]})."
 
 
 def study(server: Server, people: Path, **more: Any) -> dict[str, Any]:
@@ -354,6 +355,19 @@ def test_a_memory_is_learned_once_kept_counted_and_used(tmp_path: Path, people: 
         assert len(memories) == len(users) == Diary.fits
         assert len(learned) == 2 * len(memories)
         assert store.totals()["calls"] == store.count_trials() + len(learned)
+
+
+@pytest.mark.usefixtures("diary")
+def test_a_swap_learns_once_per_person_and_puts_the_identity_in(tmp_path: Path, people: Path) -> None:
+    out = tmp_path / "s"
+    asked = {"personalizers": ["swap:diary"], "suites": ["starter-safety"], "baselines": ["plain"]}
+    with Server(noting) as server:
+        evenhand.run(study(server, people, **asked), out)
+        shown = [p["messages"][0]["content"] for p in server.payloads if "NOTE: KEEPS" in str(p["messages"][0])]
+    assert {m.identity for m in api.memories(out)} == {""}
+    assert sum("Age: minor" in text for text in shown) == sum("Age: senior citizen" in text for text in shown) == 8
+    with pytest.raises(SpecError, match="learns nothing"):
+        make_personalizer("swap:profile")
 
 
 @pytest.mark.usefixtures("diary")

@@ -11,7 +11,7 @@ from evenhand.mitigations.cues import POLICY, needed, read_policy
 from evenhand.study import Store
 from evenhand.study.notes import looked_note, stopping_note, study_notes
 from evenhand.study.reading import ADAPTIVE_META, TEMPLATE_META
-from evenhand.tables import pools_of
+from evenhand.tables import judges_of, pools_of
 
 
 def analyze_store(store: Store, settings: Settings | None = None, policy: Path | str | None = None) -> Analysis:
@@ -36,6 +36,7 @@ def analyze_store(store: Store, settings: Settings | None = None, policy: Path |
         parts={row["name"]: row["parts"] for row in store.identities() if row["parts"]},
         settings=settings,
         pools=pools_of(store),
+        judges=judges_of(store),
         remarks=study_notes(store),
     )
     template = store.meta(TEMPLATE_META)

@@ -38,6 +38,7 @@ from evenhand.runner.plan import make_plan
 from evenhand.runner.progress import Progress
 from evenhand.runner.rejudge import unreadable_note
 from evenhand.runner.spending import estimate
+from evenhand.showing import identities_shown
 from evenhand.study import Store
 from evenhand.study.store import STORE_FILE
 from evenhand.tables import compare_stores, tables_of
@@ -124,15 +125,19 @@ def analyze(
         settings: how the analysis is done: Settings, or its fields as a mapping.
         policy: a policy file of legitimate differences, or "shipped"; items on which it calls a difference between the
             study's identities legitimate are left out.
-        wording: whether to contrast the answers' length, reading level and likeness to the baseline's, too.
+        wording: whether to contrast the answers' length, reading level and likeness to the baseline's, and to
+            tell how often identities show in them.
 
     Raises:
         StoreError: there is no study, or it cannot be read.
         DataError: the policy cannot be read.
     """
     with Store.open(Path(path)) as store:
-        found, chosen = analyze_store(store, settings_of(settings), policy), settings_of(settings)
-        return replace(found, open_answers=open_answers(store, chosen or Settings())) if wording else found
+        chosen = settings_of(settings) or Settings()
+        found = analyze_store(store, chosen, policy)
+        if not wording:
+            return found
+        return replace(found, open_answers=open_answers(store, chosen), showings=identities_shown(store, chosen))
 
 
 def check(
@@ -142,6 +147,7 @@ def check(
     max_gap: float | None = None,
     min_safety: float | None = None,
     min_utility: float | None = None,
+    min_fit: float | None = None,
     policy: Path | str | None = None,
     look_of: Path | str | None = None,
     estimand: Estimand = "items-like-these",
@@ -159,7 +165,7 @@ def check(
         path: the study's directory.
         max_pb: personalization bias at most, in points.
         max_gap: between the best and the worst served identity at most, in points.
-        min_safety, min_utility: of the worst served identity at least, in points.
+        min_safety, min_utility, min_fit: of the worst served identity at least, in points.
         policy: as for :func:`analyze`.
         look_of: a study that this one continues, so that the looks at both share one error.
         estimand: what the decision is about: "items-like-these", or "these-items" for the suites' own and no others.
@@ -173,7 +179,8 @@ def check(
         SpecError: no limit was given, or one is out of range; the calls are too few for a first look.
         StoreError: there is no study, or it cannot be read.
     """
-    limits = _limits({"max_pb": max_pb, "max_gap": max_gap, "min_safety": min_safety, "min_utility": min_utility})
+    lowest = {"min_safety": min_safety, "min_utility": min_utility, "min_fit": min_fit}
+    limits = _limits({"max_pb": max_pb, "max_gap": max_gap, **lowest})
 
     def look(planned: int | None = None) -> Gated:
         with Store.open(Path(path)) as store:
@@ -197,7 +204,7 @@ def check(
 def _limits(given: Mapping[str, float | None]) -> dict[str, float]:
     limits = {name: limit for name, limit in given.items() if limit is not None}
     if not limits:
-        raise SpecError("No limit was given.", "Give max_pb, max_gap, min_safety or min_utility.")
+        raise SpecError("No limit was given.", "Give max_pb, max_gap, min_safety, min_utility or min_fit.")
     for name, limit in limits.items():
         if not 0 <= limit <= (100 if name.startswith("min") else float("inf")):
             raise SpecError(f"The limit {name} = {limit} is out of range.", "Limits are points: 0 to 100.")

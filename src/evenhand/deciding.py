@@ -132,7 +132,7 @@ class _Rounds:
         largest = max(self._pool.values())
         # The largest number of items that the calls suffice for.
         self._last = bisect.bisect_right(range(largest + 1), max_calls, key=self._calls) - 1
-        self._sizes = _schedule(self._last)
+        self._sizes = schedule(self._last)
         self.most = max(answered, self._calls(self._last))
         if not answered and self._last < min(FIRST_LOOK, largest):
             raise SpecError(
@@ -158,7 +158,7 @@ class _Rounds:
         return self._cost * sum(self.limits(items).values())
 
 
-def _schedule(last: int) -> list[int]:
+def schedule(last: int) -> list[int]:
     """Items at the looks, up to the last; none where that is none."""
     sizes = [FIRST_LOOK]
     while sizes[-1] < last:

@@ -16,7 +16,7 @@ from typing import Any
 
 from evenhand.analysis import Analysis, Settings
 from evenhand.analysis.certainty import CERTAINTIES
-from evenhand.analysis.gate import Gated, gate, verdict
+from evenhand.analysis.gate import Gated, failing_level, gate, verdict
 from evenhand.analysis.looks import DECIDING_RATE, ERROR, SAME, Spent, repeated_error, spend
 from evenhand.analysis.minimum import bias_room, least_items
 from evenhand.errors import SpecError
@@ -73,7 +73,7 @@ def check_store(
     look = take_look(store, limits, look_of, planned)
     errors = look.passing.error, look.failing.error
     # A side that decides nothing is shown at the usual level.
-    levels = [1 - 2 * (error or ERROR) for error in errors]
+    levels = [1 - 2 * (errors[0] or ERROR), failing_level(errors[1] or 2 * ERROR)]
     known = _certainties(look.history, look.passing, look.before, store)
     passing = analyse(Settings(draws=DRAWS, level=levels[0], certainty=known))
     failing = analyse(Settings(draws=DRAWS, level=levels[1])) if levels[1] != levels[0] else None

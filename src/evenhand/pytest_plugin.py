@@ -20,7 +20,7 @@ import pytest
 if TYPE_CHECKING:
     from evenhand.analysis.gate import Check, Decision
 
-_LIMITS = ("max_pb", "max_gap", "min_safety", "min_utility")
+_LIMITS = ("max_pb", "max_gap", "min_safety", "min_utility", "min_fit")
 _KNOWN = {"study", "out", "model", "look_of", "decide", "max_calls", *_LIMITS}
 
 
@@ -49,7 +49,7 @@ class Gate:
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers",
-        "evenhand(study, out, model, max_pb, max_gap, min_safety, min_utility, look_of, decide, max_calls): "
+        "evenhand(study, out, model, max_pb, max_gap, min_safety, min_utility, min_fit, look_of, decide, max_calls): "
         "a study and its limits",
     )
 

@@ -2,10 +2,10 @@
 
     python training/people/write.py
 
-``opinions.toml`` and ``preferences.toml`` hold the shared pools of questions and requests; ``persons/*.toml`` the people, who name
-what they answer by the pools' keys: ``holiday=cabin`` is an opinion, ``stain:steps>warm`` a preference of one answer
-over another. ``states`` says which facts a session tells; it is for the tests and does not reach the catalogue.
-The same texts give the same bytes.
+``opinions.toml`` and ``preferences.toml`` hold the shared pools of questions and requests; ``persons/*.toml`` the
+people, who name what they answer by the pools' keys: ``holiday=cabin`` is an opinion, ``stain:steps>warm`` a
+preference of one answer over another. ``states`` says which facts a session tells; it is for the tests and does not
+reach the catalogue. The same texts give the same bytes.
 """
 
 from __future__ import annotations
@@ -29,13 +29,18 @@ def written_people() -> list[Table]:
     return [person for path in sorted((SOURCES / "persons").glob("*.toml")) for person in _read(path)["person"]]
 
 
+def written_questions() -> Table:
+    """The tables of ``opinions.toml`` by key; the first and second belong together, the third and fourth, and so on."""
+    return _read(SOURCES / "opinions.toml")
+
+
 def people() -> list[Table]:
     """Everybody as the catalogue holds them: ``name``, ``facts``, ``sessions``, ``opinions`` and ``preferences``.
 
     Raises:
         KeyError: A person names a question, an option, a request or an answer that the pools lack.
     """
-    questions, requests = _read(SOURCES / "opinions.toml"), _read(SOURCES / "preferences.toml")
+    questions, requests = written_questions(), _read(SOURCES / "preferences.toml")
     return [_person(written, questions, requests) for written in written_people()]
 
 

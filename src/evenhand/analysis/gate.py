@@ -30,7 +30,8 @@ class Check:
     Attributes:
         name: what is limited ("safety PB", "lowest utility").
         bound, limit: "at most" or "at least" so many points.
-        value, ci: estimate and interval; each end has the error that the look may spend on passing or failing there.
+        value, ci: estimate and interval; each end has at most the error that the look may spend on passing or failing
+            there.
         decision: "pass" when the whole interval keeps to the limit, "fail" when the whole interval breaks it; where
             answers are missing, the interval ``bounds``.
         more_trials: how many more trials would about settle it, at the noise of this study; None when it is settled,
@@ -97,7 +98,7 @@ def gate(
         analysis: the study's.
         limits: in points: "max_pb" for each axis and both together, "max_gap" for each axis, "min_safety",
             "min_utility" and "min_fit" for the worst served identity.
-        failing: the analysis at the level of failing, where it differs from that of passing.
+        failing: the analysis at the level of failing (:func:`failing_level`), where it differs from that of passing.
         can_pass, can_fail: whether any error is left for passing and for failing.
         unfinished: whether it may pass while much of what was asked for is not answered.
 
@@ -106,7 +107,7 @@ def gate(
         whose answers are largely empty or cut, and what would be decided otherwise if the missing answers were known.
     """
     checks = _decided(analysis, limits)
-    error = ((1 - analysis.level) / 2 if can_pass else 0.0, (1 - (failing or analysis).level) / 2 if can_fail else 0.0)
+    error = ((1 - analysis.level) / 2 if can_pass else 0.0, 1 - (failing or analysis).level if can_fail else 0.0)
     if failing is not None:
         checks = [_with_ends(c, f) for c, f in zip(checks, _decided(failing, limits), strict=True)]
     filled = analysis.missing.bounds.filled if analysis.missing.bounds else 0
@@ -114,6 +115,14 @@ def gate(
     if not analysis.missing.is_mostly_unanswered:
         return checks
     return [replace(c, decision="not enough data", more_trials=None, reason=UNANSWERED) for c in checks]
+
+
+def failing_level(error: float) -> float:
+    """The level of intervals whose lower end errs with at most ``error``, wherever the truth lies.
+
+    Near 0 the upper end of an interval of PB or of a gap cannot err, and the lower one has the error of both.
+    """
+    return 1 - error
 
 
 def _with_ends(passing: Check, failing: Check) -> Check:

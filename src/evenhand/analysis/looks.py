@@ -166,9 +166,9 @@ def _boundary(past: Sequence[tuple[float, float]], information: float, increment
     return float(stats.norm.sf(brentq(crossing, -3.0, 9.0))) if crossing(9.0) < 0 < crossing(-3.0) else 0.0
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=512)
 def _undecided(past: tuple[tuple[float, float], ...]) -> tuple[Floats, Floats, float]:
-    """Where the motion may be at the last of some looks if it crossed at none: nodes, weights, and information there."""
+    """Where the motion may be at the last of some looks if it crossed at none: nodes, weights, information there."""
     if not past:
         return np.zeros(1), np.ones(1), 0.0
     nodes, density, at = _undecided(past[:-1])

@@ -18,6 +18,8 @@ Preference = Literal["first", "second", "tie", "missing"]
 NOTE = "judge_note"
 # And under this one what the assistant was told of the user, for judges that may see it.
 USER = "judge_user"
+# And under this one who the user was said to be, for judges whose verdict depends on it.
+IDENTITY = "judge_identity"
 
 _GOOD_THERE = {
     "safety": "where declining is good",
@@ -38,6 +40,7 @@ class Judge(ABC):
         may_take: what may stand behind the colon of a reference that needs nothing there.
         model_reference: the model behind it, "" without one.
         sees_user: whether it reads what the assistant was told of the user (:func:`with_user`).
+        asks_who: whether its verdict depends on who the user was said to be (:func:`with_user`).
         reads_notes: whether a remark in ``item.extra`` can reach it; most judges see question and response only.
         needs_reference: whether it compares with an item's target or asserts.
         refusal_is_good: for judges of refusal: whether declining scores 1; None for all others.
@@ -52,6 +55,7 @@ class Judge(ABC):
     model_reference: str = ""
     reads_notes: bool = False
     sees_user: bool = False
+    asks_who: bool = False
     needs_reference: bool = False
     refusal_is_good: bool | None = None
     for_axis: Axis | None = None
@@ -151,8 +155,10 @@ THOUGHTS_ONLY = Verdict(None, "empty", "the response holds thoughts and no answe
 CUT = Verdict(None, "cut", "max_tokens was reached before the answer began")
 
 
-def with_user(judge: Judge, item: Item, messages: Sequence[Message]) -> Item:
-    """The item, with what the assistant was told where this judge may see it."""
+def with_user(judge: Judge, item: Item, messages: Sequence[Message], identity: str) -> Item:
+    """The item, with who the user was said to be and what the assistant was told, where this judge may see it."""
+    if judge.asks_who:
+        item = replace(item, extra={**item.extra, IDENTITY: identity})
     if not judge.sees_user:
         return item
     told = "\n\n".join(f"{message.role}: {message.content}" for message in messages)

@@ -13,6 +13,7 @@ from evenhand.registry import Registry
 from evenhand.types import Identity, Item, Message, User
 
 BASE_SYSTEM = "You are a helpful assistant."
+_SWAP = "swap:"
 
 
 @dataclass(frozen=True)
@@ -97,11 +98,14 @@ class PersonPersonalizer(Personalizer):
         learns: whether :meth:`fit` makes a memory that is kept in the store.
         reads_sessions: whether earlier sessions matter to it, so that it can be asked what it is like after a few.
         sessions: after how many sessions; None for all that there are.
+        swaps: whether it learns from the person without an identity, which is put into the finished memory: what then
+            differs between identities is how the mechanism reacts to them, not what it learned of them.
     """
 
     learns: ClassVar[bool] = False
     reads_sessions: ClassVar[bool] = False
     sessions: int | None = None
+    swaps: bool = False
 
     def known(self, user: User) -> User:
         """The user as far as this personalizer may know: nothing held out, and no later session."""
@@ -140,11 +144,12 @@ def make_personalizer(reference: str) -> Personalizer:
     """A personalizer from its name, with an argument behind a colon where it takes one, or a custom template.
 
     A reference that contains braces is a template for the system message ("You serve {identity}."). ``NAME@3`` is the
-    personalizer as it is after three sessions with the person.
+    personalizer as it is after three sessions with the person; ``swap:NAME`` learns without the identity, which is put
+    into the finished memory.
 
     Raises:
         SpecError: unknown name, an argument that is missing or one too many, a template without ``{identity}``, or a
-            number of sessions where they do not matter.
+            number of sessions where they do not matter, or a swap where nothing is learned.
     """
     if "{" in reference or "}" in reference or reference.startswith("template:"):
         from evenhand.personalizers.template import SystemTemplate
@@ -155,6 +160,8 @@ def make_personalizer(reference: str) -> Personalizer:
             f"The personalizer template '{reference}' does not contain {{identity}}.",
             "Put {identity} where the identity belongs.",
         )
+    if reference.startswith(_SWAP):
+        return _swapping(reference)
     whole, after, sessions = reference.partition("@")
     name, _, argument = whole.partition(":")
     member = PERSONALIZERS.get(name)
@@ -170,6 +177,14 @@ def make_personalizer(reference: str) -> Personalizer:
                 f"'{reference}' is no personalizer after a number of sessions.", f"Write {whole}, or dialogue@3."
             )
         made.sessions = int(sessions)
+    return made
+
+
+def _swapping(reference: str) -> Personalizer:
+    made = make_personalizer(reference.removeprefix(_SWAP))
+    if not isinstance(made, PersonPersonalizer) or not made.learns:
+        raise SpecError(f"The personalizer '{made.name}' learns nothing that an identity could be put into.")
+    made.name, made.swaps = reference, True
     return made
 
 

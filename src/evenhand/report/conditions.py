@@ -9,21 +9,20 @@ from evenhand.analysis.conditions import NOTHING, Condition
 from evenhand.analysis.deviations import Contrast
 from evenhand.report.words import MISSING, axes_of, interval, points, signed
 
+# A number, and its interval where it has one.
+Cell = tuple[str, str]
+
 
 def columns(analysis: Analysis) -> list[str]:
     """The names of the columns of :func:`rows`."""
-    axes = _axes(analysis)
-    return ["personalizer", *(part for axis in axes for part in (axis, "± without", f"PB {axis}"))]
+    names = {"fit": "gain"}
+    return [part for axis in _axes(analysis) for part in (axis, names.get(axis, "± without"), f"PB {axis}")]
 
 
-def rows(analysis: Analysis) -> list[list[str]]:
-    """One row per personalizer: each axis's score, its difference from without the user's data, and its bias."""
+def rows(analysis: Analysis) -> list[tuple[str, list[Cell]]]:
+    """Per personalizer each axis's score, its difference from without the user's data, and its bias; fit first."""
     return [
-        [
-            condition.personalizer,
-            *(cell for axis in _axes(analysis) for cell in _cells(condition, axis)),
-        ]
-        for condition in analysis.conditions
+        (c.personalizer, [cell for axis in _axes(analysis) for cell in _cells(c, axis)]) for c in analysis.conditions
     ]
 
 
@@ -35,8 +34,8 @@ def caption(analysis: Analysis) -> str:
         "": "nothing: the study has no condition without the user's data",
     }.get(without, f"nobody in particular (baseline {without})")
     return (
-        f"± without: against {what}, paired by item, with the {round(100 * analysis.level)} % interval; * q < 0.05. "
-        "On fit it is the gain: what personalization is for. PB: corrected, among the identities."
+        f"Gain, and ± without: against {what}, paired by item, with the {round(100 * analysis.level)} % interval; "
+        "* q < 0.05. Gain is what personalization is for. PB: corrected, among the identities."
     )
 
 
@@ -46,24 +45,26 @@ def conditions_table(analysis: Analysis) -> list[Table]:
         return []
     title, note = "What the user's data does (points, 0-100)", caption(analysis)
     table = Table(title=title, title_justify="left", caption=note, caption_justify="left")
-    for place, name in enumerate(columns(analysis)):
-        table.add_column(name, justify="right" if place else "left")
-    for row in rows(analysis):
-        table.add_row(*row)
+    table.add_column("personalizer")
+    for name in columns(analysis):
+        table.add_column(name, justify="right")
+    for name, cells in rows(analysis):
+        table.add_row(name, *(f"{value}\n{ends}" if ends else value for value, ends in cells))
     return [table]
 
 
 def _axes(analysis: Analysis) -> list[str]:
-    return [axis for axis in axes_of(analysis) if any(axis in c.scores for c in analysis.conditions)]
+    run = [axis for axis in axes_of(analysis) if any(axis in c.scores for c in analysis.conditions)]
+    return sorted(run, key=lambda axis: axis != "fit")
 
 
-def _cells(condition: Condition, axis: str) -> tuple[str, str, str]:
+def _cells(condition: Condition, axis: str) -> tuple[Cell, Cell, Cell]:
     pb = condition.pb.get(axis)
-    bias = f"{points(pb.corrected)} ({interval(pb.ci)})" if pb else MISSING
-    return points(condition.scores.get(axis)), _shown(condition.change.get(axis)), bias
+    bias = (points(pb.corrected), interval(pb.ci)) if pb else (MISSING, "")
+    return (points(condition.scores.get(axis)), ""), _shown(condition.change.get(axis)), bias
 
 
-def _shown(change: Contrast | None) -> str:
+def _shown(change: Contrast | None) -> Cell:
     if change is None:
-        return MISSING
-    return f"{signed(change.value)}{'*' if change.q_value < 0.05 else ''} ({interval(change.ci)})"
+        return MISSING, ""
+    return f"{signed(change.value)}{'*' if change.q_value < 0.05 else ''}", interval(change.ci)

@@ -60,11 +60,6 @@ def calls_sentence(new: int, answered: int, most: int) -> str:
     )
 
 
-def certainty_sentences(curves: Mapping[str, Certainty]) -> list[str]:
-    """How certain it is that the bias is below a few limits, a sentence for each axis and for both together."""
-    return [f"{name} PB is {told}." for name, curve in curves.items() if (told := words.certainty(curve))]
-
-
 def gate_table(checks: Sequence[Check]) -> Group:
     """For the terminal."""
     filled = any(c.bounds for c in checks)
@@ -105,7 +100,7 @@ def gate_markdown(study: str, checks: Sequence[Check], curves: Mapping[str, Cert
             f"| {_MARKS[c.decision]} | {c.name} | {c.bound} {c.limit:g} | {words.points(c.value)} "
             f"| {words.interval(c.ci)} |{bounds} {who} | {more} |"
         )
-    said = [*_said(checks), *certainty_sentences(curves or {})]
+    said = [*_said(checks), *words.certainty_sentences(curves or {})]
     reasons = [f"- {line}".replace("\n", " ") for line in said]
     return "\n".join([*lines, *([""] if reasons else []), *reasons]) + "\n"
 

@@ -19,7 +19,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 import evenhand
 from evenhand.analysis import Analysis
 from evenhand.analysis.comparison import Comparison
-from evenhand.judges.validation import known_figures
+from evenhand.judges.validation import is_check, known_figures
 from evenhand.remembered import remembered
 from evenhand.report import charts, conditions, missing, words
 from evenhand.report.differences import most_different
@@ -44,6 +44,7 @@ def render_report(store: Store, analysis: Analysis, against: tuple[str, Comparis
     specs = {
         "plane": charts.plane(analysis),
         "bias": charts.bias(analysis),
+        "certainty": charts.certainty(analysis),
         "drift": charts.drift(analysis),
         **{f"deviation-{axis}": charts.deviations(analysis, axis) for axis in AXES},
         "training": charts.training(_training_curve(store)),
@@ -83,6 +84,7 @@ def render_report(store: Store, analysis: Analysis, against: tuple[str, Comparis
         suites=store.suites(),
         judge_versions=store.judge_versions(),
         figures={s["suite"]: known_figures(s["judge"]) for s in store.suites()},
+        checked={s["suite"] for s in store.suites() if is_check(s["judge"])},
         failures=store.failure_reasons(),
         totals=store.totals(),
         seconds=sum(run["ended_at"] - run["started_at"] for run in runs if run["ended_at"]),

@@ -266,7 +266,7 @@ class _Engine:
         judge = self._judges[trial.judge]
         # Without a verdict it is judged again at the end of the run, and in the next one.
         with contextlib.suppress(CallError):
-            verdict = await judge.judge(with_user(judge, trial.item, request.messages), response)
+            verdict = await judge.judge(with_user(judge, trial.item, request.messages, trial.identity.name), response)
             self._judge_watch.saw(judge.name, trial.item, response, verdict)
             if self._judge_watch.keeps(judge.name, verdict):
                 self._writer.put(judgement=judgement_row(trial_id, judge.name, judge.version, verdict))

@@ -40,11 +40,12 @@ class Memories:
         Raises:
             CallError: a call failed for good, now or for an earlier trial of this run.
         """
-        key = _key(personalizer, user)
+        learner = replace(user, identity=None) if personalizer.swaps else user
+        key = _key(personalizer, learner)
         if key not in self._made:
             # A task of its own: a worker that is cancelled must not take it from the others who wait.
-            self._made[key] = asyncio.ensure_future(self._make(key, personalizer, user))
-        return await asyncio.shield(self._made[key])
+            self._made[key] = asyncio.ensure_future(self._make(key, personalizer, learner))
+        return (await asyncio.shield(self._made[key])).of(user.identity)
 
     async def _make(self, key: MemoryKey, personalizer: PersonPersonalizer, user: User) -> Memory:
         forgetful = replace(user, person=None)

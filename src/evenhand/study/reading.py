@@ -207,14 +207,14 @@ class Reader:
 
     def unjudged(self, suite: str, judge: str, version: str, *, after: int, count: int) -> list[dict[str, Any]]:
         """Responses of a suite without a judgement by this version of the judge, in pages by trial id."""
-        query = """SELECT t.id, t.item, t.request, t.response, t.reasoning, t.finish_reason, t.filtered,
+        query = """SELECT t.id, t.item, t.identity, t.request, t.response, t.reasoning, t.finish_reason, t.filtered,
             t.choice_logprobs FROM trials t LEFT JOIN judgements j ON j.trial = t.id AND j.judge = ? AND j.version = ?
             WHERE t.suite = ? AND t.id > ? AND j.trial IS NULL ORDER BY t.id LIMIT ?"""
         return _dicts(self._db.execute(query, (judge, version, suite, after, count)))
 
-    def whole_answers(self, suite: str) -> list[tuple[str, str, str]]:
-        """(item, identity, answer) of a suite's answers that ended by themselves and are not empty."""
-        query = """SELECT item, identity, response FROM trials WHERE suite = ? AND choice_logprobs IS NULL
+    def whole_answers(self, suite: str) -> list[tuple[str, str, str, str]]:
+        """(item, personalizer, identity, answer) of a suite's answers that ended by themselves and are not empty."""
+        query = """SELECT item, personalizer, identity, response FROM trials WHERE suite = ? AND choice_logprobs IS NULL
             AND finish_reason NOT IN ('length', 'content_filter') AND trim(response) != '' ORDER BY id"""
         return list(self._db.execute(query, (suite,)))
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 
 from evenhand.errors import DataError
-from evenhand.suites.base import LOGPROBS, SUITES, Suite, content_id
+from evenhand.suites.base import LOGPROBS, SUITES, Suite, content_id, mixed
 from evenhand.suites.formats import LETTER_PREFILL, LETTERS, multiple_choice
 from evenhand.suites.sources import DataSource
 from evenhand.types import Axis, Item, Person
@@ -77,7 +76,7 @@ class FitPreferences(FitSuite):
         for pair in person.preferences:
             if pair.held_out:
                 question = f"Which of two answers to this request of mine would I like better? {pair.prompt}"
-                yield self._item(person, question, _mixed([pair.chosen, pair.rejected], person.name), pair.chosen)
+                yield self._item(person, question, mixed([pair.chosen, pair.rejected], person.name), pair.chosen)
 
 
 @SUITES.register("fit-recall")
@@ -93,11 +92,6 @@ class FitRecall(FitSuite):
         for fact in person.facts:
             others = {f.text for p in people for f in p.facts if f.topic == fact.topic} - own
             if fact.topic and others:
-                wrong = _mixed(sorted(others), fact.text)[:_DISTRACTORS]
-                options = _mixed([fact.text, *wrong], person.name)
+                wrong = mixed(sorted(others), fact.text)[:_DISTRACTORS]
+                options = mixed([fact.text, *wrong], person.name)
                 yield self._item(person, f"Which of these is true of me ({fact.topic})?", options, fact.text)
-
-
-def _mixed(options: Sequence[str], salt: str) -> list[str]:
-    """Options in an order that tells nothing, the same on every machine."""
-    return sorted(options, key=lambda text: hashlib.blake2b(f"{salt}\x1f{text}".encode(), digest_size=8).digest())
