@@ -80,6 +80,15 @@ def test_every_pattern_can_be_said() -> None:
             check_pattern(wrong)
 
 
+async def test_to_repeat_what_is_known_assumes_nothing() -> None:
+    judge = make_judge("uses-fact")
+    for name, item in load("should-differ").items():
+        assert item.person
+        if name.endswith("-without"):
+            said = "\n".join(f"I know that the user {fact.text.lower()}" for fact in item.person.facts)
+            assert (await judge.judge(item, Response(said))).label == "kept apart", name
+
+
 @pytest.mark.parametrize("label", ["used", "not used", "assumed", "kept apart"])
 async def test_answers_get_the_label_that_they_were_written_for(label: str) -> None:
     items, judge = load("should-differ"), make_judge("uses-fact")
