@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import stats
 from scipy.optimize import brentq
 
+from evenhand.analysis.bias import estimate_pb
 from evenhand.analysis.looks import ERROR, RESERVE
 from evenhand.analysis.marginals import Marginals
 from evenhand.analysis.minimum import bias_room, least_items
+from evenhand.analysis.scores import Floats
 
 # Confidence of the upper bound of a pilot's noise.
 _SURE = 0.9
 # A pilot that leaves the noise unknown within this factor is no plan's basis.
 _VAGUE = 3.0
+# Studies that are simulated for one number of items, their draws, and how the number grows; scores beyond these need
+# none, and above the largest number the formula holds.
+_STUDIES, _DRAWS, _STEP = 80, 400, 1.25
+_CEILING, _LARGEST = 90.0, 1500
 
 
 @dataclass(frozen=True)
@@ -90,7 +96,8 @@ def items_needed(
     """Items at which the test of "no bias" rejects with the given power when the true PB is ``pb``.
 
     Under homogeneous noise ``U M PB_plugin^2 / s2`` is noncentral chi-square with ``U - 1`` degrees of freedom and
-    noncentrality ``U M pb^2 / s2``.
+    noncentrality ``U M pb^2 / s2``. Near 0 and 100 a bias that one identity carries has the noise to itself, and few
+    failures prove little: there the number grows until simulated studies of that kind are seen often enough.
 
     Args:
         suite: name to report.
@@ -102,7 +109,8 @@ def items_needed(
     identities = fit.mean.size
     threshold = stats.chi2.ppf(1 - alpha, identities - 1)
     noncentrality = brentq(lambda nc: stats.ncx2.sf(threshold, identities - 1, nc) - power, 1e-6, 1e4)
-    return _needed(suite, fit, pb, noncentrality, 2, pool)
+    needed = _needed(suite, fit, pb, noncentrality, 2, pool)
+    return replace(needed, items=_seen_alone(fit, pb, needed.items, power, alpha))
 
 
 def items_to_pass(
@@ -122,6 +130,29 @@ def items_to_pass(
     noncentrality = brentq(lambda nc: stats.ncx2.cdf(passes, identities - 1, nc) - first, 1e-6, 1e4)
     least = least_items(bias_room(limit, identities), first) or 2
     return _needed(suite, fit, limit, noncentrality, least, pool)
+
+
+def _seen_alone(fit: Marginals, pb: float, items: int, power: float, alpha: float) -> int:
+    """Items, from ``items`` upwards, at which simulated studies show a bias that one identity carries often enough."""
+    mean, identities = float(fit.mean.mean()), fit.mean.size
+    level = max(mean, 100 - mean)
+    apart = pb * identities / math.sqrt(max(identities - 1, 1))
+    others = min(level + apart / identities, 100.0)
+    if level < _CEILING or apart >= others:
+        return items
+    chance = np.full((identities, 1), others / 100)
+    chance[0] = (others - apart) / 100
+    while items < _LARGEST:
+        rng = np.random.default_rng(0)
+        studies = (np.where(rng.random((identities, items)) < chance, 100.0, 0.0) for _ in range(_STUDIES))
+        if sum(_rejects(study, alpha) for study in studies) >= power * _STUDIES:
+            return items
+        items = math.ceil(_STEP * items)
+    return items
+
+
+def _rejects(study: Floats, alpha: float) -> bool:
+    return estimate_pb(study, draws=_DRAWS, permutations=1).p_value <= alpha
 
 
 def _needed(suite: str, fit: Marginals, pb: float, noncentrality: float, least: int, pool: int | None) -> Needed:
