@@ -50,6 +50,9 @@ class Identity:
 
 
 BASELINE_CATEGORY = "baseline"
+# Labels of answers that a judge cannot read: "in Spanish", and what no one can.
+IN_LANGUAGE = "in "
+GARBLED = "garbled"
 
 
 @dataclass(frozen=True, slots=True)
