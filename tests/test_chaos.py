@@ -184,3 +184,27 @@ def test_an_interrupt_by_the_system_is_a_kill(cli: Cli, tmp_path: Path) -> None:
         process.wait(20)
         assert cli(*arguments(server, tmp_path / "study")).returncode == 0
         assert sum(server.answered.values()) <= 216 + CONCURRENCY
+
+
+def test_a_kill_while_memories_are_learned_loses_at_most_the_calls_in_flight(tmp_path: Path) -> None:
+    example = Path(__file__).parents[1] / "examples" / "own_memory.py"
+
+    def answer(payload: dict[str, Any]) -> str:
+        return "The answer is (A)." if "(A)" in str(payload) else f"Noted {len(str(payload))}."
+
+    with Server(answer, delay_s=0.02) as server:
+        command = [sys.executable, str(example), "openai:fake", str(tmp_path / "study"), server.url]
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        while server.calls < 40:
+            time.sleep(0.01)
+            assert process.poll() is None
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+        assert done.returncode == 0, done.stderr
+        twice = [key for key, count in server.answered.items() if count > 1 and "one line on what" in key]
+        assert len(twice) <= server.most_in_flight
+        assert max(server.answered.values()) <= 2
+    with Store.open(tmp_path / "study") as store:
+        assert all(len(content["notes"]) == 6 for _, content in store.memories())
+        assert store.count_trials() == store.planned()

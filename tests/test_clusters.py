@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from pathlib import Path
 
 import numpy as np
@@ -10,14 +9,18 @@ import pytest
 
 import evenhand
 from evenhand.analysis import Settings, estimate_pb, summarize, tabulate
+from evenhand.analysis.breakdown import by_group
+from evenhand.analysis.comparison import compare
 from evenhand.analysis.deviations import from_baseline
 from evenhand.analysis.marginals import marginals
 from evenhand.analysis.resampling import noise_draws, permuted_means
 from evenhand.analysis.scores import SuiteScores
+from evenhand.analysis.sequential import look
 from evenhand.study import Store
 from evenhand.suites.base import load_suite, make_suites
 from evenhand.suites.sources import DataSource
 from evenhand.types import ScoreRow
+from tests.older_stores import back_to_version
 
 
 def repeated(rng: np.random.Generator, questions: int, wordings: int, people: int = 6) -> np.ndarray:
@@ -138,14 +141,51 @@ def test_a_store_of_before_gets_clusters_when_its_file_names_them(tmp_path: Path
     (tmp_path / "own.csv").write_text("id,question\n1,How?\n2,How so?\n")
     study = {"model": "echo", "suites": [f"file:{tmp_path / 'own.toml'}"], "identities": ["a man", "a minor"]}
     evenhand.run(study, tmp_path / "study", model=lambda messages: "No.")
-    connection = sqlite3.connect(tmp_path / "study" / "study.sqlite")
-    with connection:
-        connection.execute("ALTER TABLE items DROP COLUMN cluster")
-        connection.execute("UPDATE meta SET value = '4' WHERE key = 'schema_version'")
-    connection.close()
+    back_to_version(tmp_path / "study", 4)
     with Store.open(tmp_path / "study") as store:
         assert {row.cluster for row in store.scores()} == {""}
     (tmp_path / "own.csv").write_text("id,question,cluster\n1,How?,q\n2,How so?,q\n")
     evenhand.run(study, tmp_path / "study", model=lambda messages: "No.")
     with Store.open(tmp_path / "study") as store:
         assert {row.cluster for row in store.scores()} == {"q"}
+
+
+def study_of(table: np.ndarray, wordings: int, groups: int = 1) -> SuiteScores:
+    people, items = table.shape
+    return SuiteScores(
+        "s", "safety", tuple(f"u{n}" for n in range(people)), (), tuple(f"i{n:03}" for n in range(items)),
+        tuple(f"g{n // wordings % groups}" for n in range(items)), ("system",), table[None, ..., None],
+        np.empty((0, items)), tuple(names(items // wordings, wordings)),
+    )  # fmt: skip
+
+
+def test_looks_count_clusters() -> None:
+    table = repeated(np.random.default_rng(4), 40, 1)
+    once = look(table, 1.0, 500)
+    thrice = look(np.repeat(table, 3, axis=1), 1.0, 1500, clusters=names(40, 3))
+    assert thrice.halfwidth == pytest.approx(once.halfwidth, rel=0.05)
+    assert thrice.reach == pytest.approx(once.reach, rel=0.05)
+    # Of 20 questions nothing differs, however often each was put.
+    alike = np.full((4, 60), 100.0)
+    assert look(alike, 1.0, 500, clusters=names(20, 3)).reach == pytest.approx(look(alike[:, :20], 1.0, 500).reach)
+
+
+@pytest.mark.simulation
+def test_two_studies_of_the_same_questions_change_no_more_often_than_they_should() -> None:
+    studies, rng = 150, np.random.default_rng(5)
+    pairs = [[study_of(repeated(rng, 20, 5), 5) for _ in range(2)] for _ in range(studies)]
+    found = [compare([one], [other], draws=300, seed=n) for n, (one, other) in enumerate(pairs)]
+    limit = 0.06 + 3 * np.sqrt(0.06 * 0.94 / studies)
+    assert np.mean([c.score["safety"].p_value <= 0.05 for c in found]) < limit
+    assert np.mean([c.pb["safety"].p_value <= 0.05 for c in found]) < limit
+    assert np.mean([min(x.q_value for x in c.changes["safety"].values()) <= 0.05 for c in found]) < limit
+
+
+@pytest.mark.simulation
+def test_groups_of_questions_differ_no_more_often_than_they_should() -> None:
+    studies, rng = 150, np.random.default_rng(6)
+    p = [
+        by_group(study_of(repeated(rng, 24, 5), 5, groups=3), draws=50, permutations=100, seed=n).p_value
+        for n in range(studies)
+    ]
+    assert np.mean(np.array(p) <= 0.05) < 0.05 + 3 * np.sqrt(0.05 * 0.95 / studies)

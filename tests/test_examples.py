@@ -10,6 +10,9 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
+from evenhand import api
+from tests.server import Server
+
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
 
@@ -21,6 +24,17 @@ def test_an_assistant_of_ones_own(tmp_path: Path) -> None:
     assert scores["a woman"] == 100.0
     assert 25 < scores["a man"] < 75
     assert (tmp_path / "study" / "report.html").exists()
+
+
+def test_a_memory_of_ones_own(tmp_path: Path) -> None:
+    with Server(lambda payload: "The answer is (A)." if "(A)" in str(payload) else "Likes tea.\nAnd more.") as server:
+        command = [sys.executable, str(EXAMPLES / "own_memory.py"), "openai:fake", str(tmp_path / "study"), server.url]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    assert [line.split()[0] for line in done.stdout.splitlines()[:-1]] == ["none", "notes", "profile"]
+    memories = api.memories(tmp_path / "study")
+    assert memories
+    assert all(m.content == {"notes": ["Likes tea."] * 6} and m.calls == 6 for m in memories)
 
 
 def test_the_notebook(tmp_path: Path) -> None:
@@ -47,6 +61,7 @@ def test_tuning_two_steps_of_each(tmp_path: Path) -> None:
 def test_every_example_is_tested() -> None:
     assert {p.name for p in EXAMPLES.iterdir() if p.suffix in (".py", ".ipynb")} == {
         "own_assistant.py",
+        "own_memory.py",
         "tune_adapter.py",
         "analysis.ipynb",
     }

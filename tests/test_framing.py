@@ -21,8 +21,11 @@ def test_every_harm_type_is_framed_as_in_the_data(real_data: Path) -> None:
     assert {harm["level"] for harm in known.values()} == {"individual", "societal"}
 
 
-def test_every_personalizer_has_its_level() -> None:
-    assert set(PERSONALIZERS.names()) <= set(_tables()["personalizer"])
+def test_every_personalizer_has_its_card() -> None:
+    cards = {name: member.card for name, member in PERSONALIZERS.members().items()}
+    assert cards["profile"].granularity == "user"
+    assert cards["system"].technique == "prompt.persona"
+    assert all(card.granularity in ("persona", "user") and "." in card.technique for card in cards.values())
 
 
 def test_groups_are_gathered_by_their_items() -> None:

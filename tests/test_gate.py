@@ -17,16 +17,18 @@ from evenhand import api
 from evenhand.analysis import Analysis, Settings, summarize
 from evenhand.analysis.breakdown import gap, lowest
 from evenhand.analysis.gate import Check, gate, verdict
-from evenhand.analysis.looks import Spent, spend
+from evenhand.analysis.looks import DECIDING_RATE, Spent, repeated_error, spend
 from evenhand.analysis.marginals import marginals
 from evenhand.analysis.resampling import noise_draws
 from evenhand.arguments import settings_of
 from evenhand.errors import SpecError
+from evenhand.gating import count_checks
 from evenhand.report.gate import gate_junit, gate_markdown, sentence
 from evenhand.study import Store
 from evenhand.study.rows import judgement_row, trial_row
 from evenhand.suites import LoadedSuite, make_suites
 from evenhand.types import Decoding, Identity, Item, Request, Response, ScoreRow, Verdict
+from tests.older_stores import back_to_version
 from tests.server import Server
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
@@ -289,6 +291,91 @@ def test_all_looks_together_keep_to_the_error() -> None:
     assert onward.error <= 0.025 - past[-1].total, "another study's data: what is left is spent by itself"
 
 
+@pytest.mark.parametrize("rate", [None, DECIDING_RATE])
+def test_a_gate_of_several_checks_wrongly_fails_as_rarely_as_one(rate: float | None) -> None:
+    """Simulated with independent checks, the worst case: any of them crosses at any look in less than the error."""
+    rng = np.random.default_rng(4)
+    checks, past = 4, list[Spent]()
+    motion, at, crossed = np.zeros((checks, 100_000)), 0.0, np.zeros(100_000, bool)
+    for information in (150, 200, 300, 450, 600, 900):
+        past.append(spend(past, information, 600, checks=checks, rate=rate))
+        motion += rng.normal(size=motion.shape) * np.sqrt(information - at)
+        at = information
+        if past[-1].error:
+            crossed |= (motion > stats.norm.isf(past[-1].error) * np.sqrt(at)).any(axis=0)
+    assert 0.6 * past[-1].total < crossed.mean() < past[-1].total + 4 * np.sqrt(0.025 / crossed.size)
+    assert past[-1].total < 0.025
+    fewer = spend(past, 900, 600, checks=1, rate=rate)
+    assert fewer.error > past[-1].error, "the same data, asked about one limit: the whole error is that check's"
+    assert fewer.total == pytest.approx(past[-1].total)
+
+
+@pytest.mark.parametrize("truth", [0.0, 1.0, 1.5, 2.2])
+def test_what_is_decided_and_said_holds_over_all_looks(truth: float) -> None:
+    """PB of twelve identities, noise known: studies at the limit of 1.5 that stop when they pass or fail."""
+    rng, people, limit, noise = np.random.default_rng(int(10 * truth)), 12, 1.5, 150.0
+    past, studies = list[Spent](), 20_000
+    x, at = np.zeros((people - 1, studies)), 0.0
+    open_, wrong = np.ones(studies, bool), np.zeros(studies, bool)
+    held, naive = np.zeros(studies, bool), np.zeros(studies, bool)
+    infos = (60, 100, 160, 270, 450, 600)
+    for number, information in enumerate(infos):
+        x += rng.normal(size=x.shape) * np.sqrt(information - at)
+        at = information
+        mean = x / at
+        mean[0] += truth / np.sqrt(noise)
+        length = at * (mean**2).sum(axis=0)
+        past.append(spend(past, information, 600, rate=DECIDING_RATE))
+        tail = stats.ncx2.cdf(length, people - 1, max(at * limit**2 / noise, 1e-9))
+        passes, fails = tail < past[-1].error, 1 - tail < past[-1].error
+        stops = open_ & (passes | fails | (information == infos[-1]))
+        wrong |= stops & (passes if truth >= limit else fails)
+        error = repeated_error(infos[: number + 1], 600, 0.025, rate=DECIDING_RATE)
+        of_truth = stats.ncx2.cdf(length, people - 1, max(at * truth**2 / noise, 1e-9))
+        held |= stops & (np.minimum(of_truth, 1 - of_truth) >= error)
+        naive |= stops & (np.minimum(of_truth, 1 - of_truth) >= 0.025)
+        open_ &= ~stops
+    margin = 4 * np.sqrt(0.05 * 0.95 / studies)
+    assert wrong.mean() < 0.025 + margin
+    assert held.mean() > 0.95 - margin
+    assert held.mean() >= naive.mean()
+
+
+def test_the_error_of_failing_is_divided_among_the_checks(tmp_path: Path) -> None:
+    assert count_checks({"max_pb": 1.0}, ["safety"]) == 1
+    assert count_checks({"max_pb": 1.0}, ["safety", "utility"]) == 3
+    assert count_checks({"max_pb": 1.0, "max_gap": 2.0, "min_safety": 90.0}, ["safety"]) == 3
+    assert count_checks({"min_utility": 90.0}, ["safety"]) == 1
+    scored_study(tmp_path, np.ones((3, 200)), 200)
+    one = api.check(tmp_path, max_pb=3)
+    several = api.check(tmp_path, max_pb=3, max_gap=5, min_safety=95)
+    assert len(several.checks) == 3
+    assert "divided among 3 checks" in several.notes[0]
+    (error,) = {check.error for check in several.checks}
+    assert error[0] == one.checks[0].error[0]
+    assert error[1] == pytest.approx(one.checks[0].error[1] / 3)
+
+
+def test_a_study_that_its_looks_may_have_ended_says_so(tmp_path: Path) -> None:
+    rng = np.random.default_rng(5)
+    scores = (rng.random((4, 600)) < 0.8).astype(float)
+    whole = tmp_path / "whole"
+    scored_study(whole, scores[:, :300], 300)
+    api.check(whole, max_pb=2)
+    assert api.analyze(whole).level == 0.95, "looked at once, when all was there: nothing was stopped"
+    out = tmp_path / "grown"
+    scored_study(out, scores[:, :300], 600)
+    api.check(out, max_pb=2)
+    scored_study(out, scores, 600)
+    api.check(out, max_pb=2)
+    found = api.analyze(out)
+    assert found.level == pytest.approx(1 - 2 * repeated_error([1200, 2400], 2400, 0.025))
+    assert 0.95 < found.level < 0.97
+    assert any("may have ended this study" in note for note in found.notes)
+    narrow = api.analyze(out, {"level": 0.9})
+    assert narrow.level == 0.9, "a level that is asked for is given"
+
+
 def test_how_likely_a_study_passes_a_model() -> None:
     """Against simulated chi-square noise: at the limit as often as the error allows, at half of it more often."""
     rng = np.random.default_rng(1)
@@ -372,10 +459,7 @@ def test_looks_are_kept_and_share_one_error(tmp_path: Path) -> None:
 
 def test_an_older_store_gets_its_looks(tmp_path: Path) -> None:
     scored_study(tmp_path, np.ones((3, 200)), 200)
-    with Store.create(tmp_path) as store:
-        store._db.execute("DROP TABLE looks")
-        store._db.execute("UPDATE meta SET value = '5' WHERE key = 'schema_version'")
-        store._db.commit()
+    back_to_version(tmp_path, 5)
     assert api.check(tmp_path, min_safety=90).decision == "pass"
     with Store.open(tmp_path) as store:
         assert len(store.looks()) == 1

@@ -17,13 +17,14 @@ from hypothesis import strategies as st
 import evenhand
 from evenhand.analysis import Settings, summarize
 from evenhand.analysis.agreement import agreement, differential_error, wilson
-from evenhand.analysis.correction import correct, power
+from evenhand.analysis.correction import correct
+from evenhand.analysis.judge_error import slope
 from evenhand.judges.labels import label_score
 from evenhand.judges.rubrics import ActionRubric
 from evenhand.study import Store
 from evenhand.study.schema import SCHEMA_VERSION
 from evenhand.types import ScoreRow
-from tests.older_stores import back_to_version_1
+from tests.older_stores import back_to_version
 from tests.server import Server
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
@@ -132,9 +133,10 @@ def test_without_labels_nothing_changes_and_a_useless_judge_gets_no_weight() -> 
     same, done = correct(rows(judge, people, np.zeros_like(people, bool)))
     assert not done
     assert [r.score for r in same] == judge.ravel().tolist()
-    assert power([0, 1, 0, 1], [1, 1, 1, 1]) == 0
-    assert power([0, 1, 0, 1], [1, 0, 1, 0]) == 0
-    assert power([0, 1, 0, 1], [0, 1, 0, 1]) == 1
+    people = np.array([-0.5, 0.5, -0.5, 0.5])
+    assert slope(np.zeros(4), people) == 1  # every slope gives the same means
+    assert slope(-people, people) == 0
+    assert slope(people, people) == 1
 
 
 @pytest.mark.simulation
@@ -157,7 +159,7 @@ def test_the_correction_removes_a_bias_that_only_the_judge_has_and_its_intervals
         shifts.append(fixed.value)
         assert fixed.ci[1] - fixed.ci[0] > naive.ci[1] - naive.ci[0]
     assert naive_misses >= 58
-    assert covered >= 53
+    assert covered >= 55
     assert abs(np.mean(shifts)) < 3 * np.std(shifts) / np.sqrt(60)
 
 
@@ -303,7 +305,7 @@ def test_an_older_store_gets_the_new_tables(cli: Cli, server: Server, data_dir: 
 
     out = tmp_path / "study"
     study(cli, server, data_dir, out)
-    back_to_version_1(out)
+    back_to_version(out, 1)
     assert evenhand.analyze(out, Settings(200, 200)).trials["done"] == 48
     with sqlite3.connect(out / "study.sqlite") as db:
         assert db.execute("SELECT value FROM meta WHERE key = 'schema_version'").fetchone() == (str(SCHEMA_VERSION),)

@@ -29,6 +29,7 @@ from evenhand.study import Store
 from evenhand.study.labelling import draw_sample, read_sample
 from evenhand.types import Item, Request, Response
 from tests.browser import CHROMIUM, MARKS
+from tests.older_stores import back_to_version
 
 TOKEN = "token-of-the-test"
 HOSTILE = "<script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\"> </pre> \u202eevil"
@@ -205,11 +206,9 @@ def test_a_file_and_the_browser_are_annotators_alike(store: Store, tmp_path: Pat
 
 
 def test_labels_of_an_older_store_are_annotations(study: Path) -> None:
+    back_to_version(study, 6)
     with sqlite3.connect(study / "study.sqlite") as db:
-        db.execute("DROP TABLE annotations")
-        db.execute("DROP TABLE drawn")
         db.execute("INSERT INTO labels SELECT id, 'safe', 1.0, 'old', 1.0 FROM trials ORDER BY id LIMIT 2")
-        db.execute("UPDATE meta SET value = '6' WHERE key = 'schema_version'")
     with Store.create(study) as store:
         assert [(who, label) for _, who, _, label, _ in store.annotations()] == [("old", "safe")] * 2
         old = {trial for trial, *_ in store.annotations()}

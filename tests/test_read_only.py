@@ -19,7 +19,7 @@ from evenhand import api
 from evenhand.analysis import Settings
 from evenhand.study import Store
 from evenhand.study.schema import SCHEMA_VERSION
-from tests.older_stores import back_to_version_1
+from tests.older_stores import back_to_version
 from tests.server import Server
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
@@ -131,7 +131,7 @@ def test_the_answers_of_a_killed_run_are_read_from_a_read_only_copy(
 
 def test_an_older_store_on_a_read_only_place_is_read_in_its_new_form(study: Path, unwritable: None) -> None:
     whole = api.analyze(study, QUICK)
-    back_to_version_1(study)
+    back_to_version(study, 1)
     before = (study / "study.sqlite").read_bytes()
     assert api.analyze(study, QUICK).pb == whole.pb
     assert (study / "study.sqlite").read_bytes() == before

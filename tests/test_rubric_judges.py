@@ -132,7 +132,7 @@ async def test_only_a_rubric_that_may_see_the_user_is_shown_them(tmp_path: Path)
     for sees in (False, True):
         judge, model = rubric(tmp_path, f"sees_user = {str(sees).lower()}\n{GRADED}", "3")
         await judge.start()
-        await judge.judge(with_user(judge, ITEM, told), Response("Ask."))
+        await judge.judge(with_user(judge, ITEM, told, ""), Response("Ask."))
         assert ("a nurse" in model.requests[0].messages[-1].content) is sees
 
 

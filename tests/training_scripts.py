@@ -1,4 +1,4 @@
-"""The scripts that train the shipped judges, as modules: they are no part of the package."""
+"""The scripts that make what is shipped, as modules: they are no part of the package."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from types import ModuleType
 ROOT = Path(__file__).parents[1]
 
 
-def training_script(name: str) -> ModuleType:
-    """``training/NAME/train.py``."""
-    spec = importlib.util.spec_from_file_location(f"train_{name}", ROOT / "training" / name / "train.py")
+def training_script(name: str, script: str = "train") -> ModuleType:
+    """``training/NAME/SCRIPT.py``."""
+    spec = importlib.util.spec_from_file_location(f"{script}_{name}", ROOT / "training" / name / f"{script}.py")
     assert spec
     assert spec.loader
     module = importlib.util.module_from_spec(spec)

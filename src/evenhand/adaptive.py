@@ -113,8 +113,8 @@ def _looks(directory: Path, target: float, pool: dict[str, int], limits: dict[st
             raise SpecError(f"{suite} has no scores yet.", "Look at the failures with 'evenhand report'.")
         table, chosen = tables[suite], set(order[suite][:limit])
         # Items beyond the round (from an earlier, larger run) must not decide where this one stops.
-        y = table.select_items(np.array([i in chosen for i in table.items])).y
-        found[suite] = look(y, target, pool[suite], alpha=ALPHA)
+        asked = table.select_items(np.array([i in chosen for i in table.items]))
+        found[suite] = look(asked.y, target, pool[suite], clusters=asked.clusters, alpha=ALPHA)
     return found
 
 

@@ -10,7 +10,8 @@ from typing import Any, Literal
 import numpy as np
 
 from evenhand.adaptive import AdaptiveResult, run_adaptively
-from evenhand.analysis import Analysis, Settings, summarize
+from evenhand.analysing import analyze_store
+from evenhand.analysis import Analysis, Settings
 from evenhand.analysis.comparison import Comparison
 from evenhand.analysis.estimand import Estimand
 from evenhand.analysis.gate import Gated
@@ -20,14 +21,15 @@ from evenhand.arguments import Study, settings_of, study_of, with_model
 from evenhand.audit.judges import JudgeComparison, compare_judges
 from evenhand.audit.run import Audit, audit, labelled_probes, shipped_probes
 from evenhand.audit.validate import Validation, validate
+from evenhand.deciding import held, run_until_decided
 from evenhand.errors import ModelError, SpecError, StoreError
 from evenhand.gating import check_store
 from evenhand.integrations.inspect_logs import write_logs
 from evenhand.judges import make_judge
 from evenhand.judges.labels import read_labels
 from evenhand.loops import run_async
-from evenhand.mitigations.cues import POLICY, needed, read_policy
 from evenhand.models import Model, ModelOptions, make_model
+from evenhand.remembered import Remembered, remembered
 from evenhand.report.export import Format, Frames, export, frames
 from evenhand.report.html import render_report
 from evenhand.runner import Estimate, RunResult, rejudge, run_study
@@ -36,11 +38,10 @@ from evenhand.runner.plan import make_plan
 from evenhand.runner.progress import Progress
 from evenhand.runner.rejudge import unreadable_note
 from evenhand.runner.spending import estimate
+from evenhand.showing import identities_shown
 from evenhand.study import Store
-from evenhand.study.notes import stopping_note, study_notes
-from evenhand.study.reading import ADAPTIVE_META, TEMPLATE_META
 from evenhand.study.store import STORE_FILE
-from evenhand.tables import compare_stores, pools_of, tables_of
+from evenhand.tables import compare_stores, tables_of
 from evenhand.wording import open_answers
 
 REPORT_FILE = "report.html"
@@ -124,58 +125,19 @@ def analyze(
         settings: how the analysis is done: Settings, or its fields as a mapping.
         policy: a policy file of legitimate differences, or "shipped"; items on which it calls a difference between the
             study's identities legitimate are left out.
-        wording: whether to contrast the answers' length, reading level and likeness to the baseline's, too.
+        wording: whether to contrast the answers' length, reading level and likeness to the baseline's, and to
+            tell how often identities show in them.
 
     Raises:
         StoreError: there is no study, or it cannot be read.
         DataError: the policy cannot be read.
     """
     with Store.open(Path(path)) as store:
-        found, chosen = analyze_store(store, settings_of(settings), policy), settings_of(settings)
-        return replace(found, open_answers=open_answers(store, chosen or Settings())) if wording else found
-
-
-def analyze_store(store: Store, settings: Settings | None = None, policy: Path | str | None = None) -> Analysis:
-    """Analyse an open study; see :func:`analyze`."""
-    settings, alpha = settings or Settings(), store.meta(ADAPTIVE_META)
-    if alpha is not None and settings.level == Settings().level:
-        settings = replace(settings, level=1 - alpha)
-    rows, failures, left_out = store.scores(), store.failed_cells(), 0
-    if policy is not None:
-        legitimate = _legitimate_items(store, POLICY if policy == "shipped" else Path(policy))
-        kept = [row for row in rows if (row.suite, row.item) not in legitimate]
-        rows, left_out = kept, len(rows) - len(kept)
-        failures = [row for row in failures if (row.suite, row.item) not in legitimate]
-    found = summarize(
-        rows,
-        [(row["name"], row["category"]) for row in store.identities()],
-        planned=store.planned(),
-        failed=store.count_failed(),
-        failures=failures,
-        left_out=left_out,
-        parts={row["name"]: row["parts"] for row in store.identities() if row["parts"]},
-        settings=settings,
-        pools=pools_of(store),
-        remarks=study_notes(store),
-    )
-    notes = [
-        note
-        for note in (store.meta(TEMPLATE_META), stopping_note(settings.level) if alpha is not None else None)
-        if note
-    ]
-    return replace(found, notes=(*found.notes, *notes))
-
-
-def _legitimate_items(store: Store, policy: Path) -> set[tuple[str, str]]:
-    """(suite, item) on which a fact about one of the study's identities belongs into the answer."""
-    rules = read_policy(policy)
-    categories = {row["category"] for row in store.identities()}
-    return {
-        (suite["suite"], key)
-        for suite in store.suites()
-        for key, item in store.items(suite["suite"]).items()
-        if needed(categories, item.question or item.prompt, rules)
-    }
+        chosen = settings_of(settings) or Settings()
+        found = analyze_store(store, chosen, policy)
+        if not wording:
+            return found
+        return replace(found, open_answers=open_answers(store, chosen), showings=identities_shown(store, chosen))
 
 
 def check(
@@ -185,9 +147,15 @@ def check(
     max_gap: float | None = None,
     min_safety: float | None = None,
     min_utility: float | None = None,
+    min_fit: float | None = None,
     policy: Path | str | None = None,
     look_of: Path | str | None = None,
     estimand: Estimand = "items-like-these",
+    decide: bool = False,
+    max_calls: int | None = None,
+    study: Study | None = None,
+    model: Model | str | Callable[..., Any] | None = None,
+    progress: Progress | None = None,
 ) -> Gated:
     """Decide whether a study keeps to limits, wrongly in less than 2.5 % each way over all looks at it.
 
@@ -197,29 +165,50 @@ def check(
         path: the study's directory.
         max_pb: personalization bias at most, in points.
         max_gap: between the best and the worst served identity at most, in points.
-        min_safety, min_utility: of the worst served identity at least, in points.
+        min_safety, min_utility, min_fit: of the worst served identity at least, in points.
         policy: as for :func:`analyze`.
         look_of: a study that this one continues, so that the looks at both share one error.
         estimand: what the decision is about: "items-like-these", or "these-items" for the suites' own and no others.
+        decide: whether to run further items until the gate can decide; the result is a
+            :class:`evenhand.deciding.Decided` then.
+        max_calls: with ``decide``: calls at most, those of earlier runs included.
+        study: with ``decide``: what to run, as for :func:`run`; what the directory holds by default.
+        model, progress: with ``decide``: as for :func:`run`.
 
     Raises:
-        SpecError: no limit was given, or one is out of range.
+        SpecError: no limit was given, or one is out of range; the calls are too few for a first look.
         StoreError: there is no study, or it cannot be read.
     """
-    limits = {"max_pb": max_pb, "max_gap": max_gap, "min_safety": min_safety, "min_utility": min_utility}
-    given = {name: limit for name, limit in limits.items() if limit is not None}
-    if not given:
-        raise SpecError("No limit was given.", "Give max_pb, max_gap, min_safety or min_utility.")
-    for name, limit in given.items():
+    lowest = {"min_safety": min_safety, "min_utility": min_utility, "min_fit": min_fit}
+    limits = _limits({"max_pb": max_pb, "max_gap": max_gap, **lowest})
+
+    def look(planned: int | None = None) -> Gated:
+        with Store.open(Path(path)) as store:
+            return check_store(
+                store,
+                limits,
+                lambda settings: analyze_store(store, replace(settings, estimand=estimand), policy),
+                Path(look_of) if look_of else None,
+                planned,
+                unfinished=planned is not None,
+            )
+
+    if not decide:
+        return look()
+    if max_calls is None:
+        raise SpecError("Deciding needs a limit on calls.", "Give max_calls, those of earlier runs included.")
+    spec, member = with_model(study if study is not None else held(Path(path)), model)
+    return run_until_decided(spec, Path(path), limits, max_calls, look, model=member, progress=progress)
+
+
+def _limits(given: Mapping[str, float | None]) -> dict[str, float]:
+    limits = {name: limit for name, limit in given.items() if limit is not None}
+    if not limits:
+        raise SpecError("No limit was given.", "Give max_pb, max_gap, min_safety, min_utility or min_fit.")
+    for name, limit in limits.items():
         if not 0 <= limit <= (100 if name.startswith("min") else float("inf")):
             raise SpecError(f"The limit {name} = {limit} is out of range.", "Limits are points: 0 to 100.")
-    with Store.open(Path(path)) as store:
-        return check_store(
-            store,
-            given,
-            lambda settings: analyze_store(store, replace(settings, estimand=estimand), policy),
-            Path(look_of) if look_of else None,
-        )
+    return limits
 
 
 def compare_studies(before: Path | str, after: Path | str, *, draws: int = 2000, seed: int = 0) -> Comparison:
@@ -339,6 +328,16 @@ def plan_items(path: Path | str, pb: float = 1.0, power: float = 0.8, *, to_pass
     if not needed:
         raise SpecError(f"{path} has too few scores to plan from.", "Run a pilot with at least 20 items per suite.")
     return needed
+
+
+def memories(path: Path | str) -> list[Remembered]:
+    """What the personalizers of a study learned of its people, in the order they did.
+
+    Raises:
+        StoreError: there is no study, or it cannot be read.
+    """
+    with Store.open(Path(path)) as store:
+        return remembered(store)
 
 
 def load(path: Path | str) -> Frames:

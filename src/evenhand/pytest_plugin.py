@@ -5,6 +5,8 @@
         evenhand_gate.require_pass()
 
 The study runs, or goes on, in ``.evenhand/NAME`` below pytest's root directory; answers are kept between test runs.
+With ``decide=True, max_calls=2000`` it runs until the gate can decide. ``look_of`` is the directory, from the root, of
+a study that this one continues.
 """
 
 from __future__ import annotations
@@ -18,8 +20,8 @@ import pytest
 if TYPE_CHECKING:
     from evenhand.analysis.gate import Check, Decision
 
-_LIMITS = ("max_pb", "max_gap", "min_safety", "min_utility")
-_KNOWN = {"study", "out", "model", *_LIMITS}
+_LIMITS = ("max_pb", "max_gap", "min_safety", "min_utility", "min_fit")
+_KNOWN = {"study", "out", "model", "look_of", "decide", "max_calls", *_LIMITS}
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,9 @@ class Gate:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
-        "markers", "evenhand(study, out, model, max_pb, max_gap, min_safety, min_utility): a study and its limits"
+        "markers",
+        "evenhand(study, out, model, max_pb, max_gap, min_safety, min_utility, min_fit, look_of, decide, max_calls): "
+        "a study and its limits",
     )
 
 
@@ -59,8 +63,8 @@ def evenhand_gate(request: pytest.FixtureRequest) -> Gate:
     given: dict[str, Any] = dict(marker.kwargs)
     if unknown := set(given) - _KNOWN:
         pytest.fail(f"The marker evenhand does not know {', '.join(sorted(unknown))}.", pytrace=False)
-    limits: dict[str, Any] = {name: float(given[name]) for name in _LIMITS if name in given}
-    if "study" not in given or not limits:
+    asked: dict[str, Any] = {name: float(given[name]) for name in _LIMITS if name in given}
+    if "study" not in given or not asked:
         pytest.fail("The marker evenhand needs a study and at least one limit.", pytrace=False)
     from evenhand import api
     from evenhand.errors import EvenhandError
@@ -70,8 +74,13 @@ def evenhand_gate(request: pytest.FixtureRequest) -> Gate:
         study = Path(request.node.path).parent / study
     out = Path(given.get("out") or request.config.rootpath / ".evenhand" / request.node.name)
     try:
-        api.run(study, out, model=given.get("model"))
-        found = api.check(out, **limits)
+        if "look_of" in given:
+            asked["look_of"] = request.config.rootpath / given["look_of"]
+        if given.get("decide"):
+            asked |= {"decide": True, "max_calls": given.get("max_calls"), "study": study, "model": given.get("model")}
+        else:
+            api.run(study, out, model=given.get("model"))
+        found = api.check(out, **asked)
     except EvenhandError as error:
         pytest.fail(str(error), pytrace=False)
     return Gate(found.decision, found.checks)

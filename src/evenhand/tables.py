@@ -7,7 +7,9 @@ from dataclasses import replace
 from evenhand.analysis import SuiteScores, tabulate
 from evenhand.analysis.comparison import Comparison, compare
 from evenhand.analysis.estimand import Pool
+from evenhand.analysis.sensitivity import JudgeFigures
 from evenhand.errors import SpecError
+from evenhand.judges.validation import is_check, known_recalls
 from evenhand.study import Store
 from evenhand.study.notes import ADJUSTMENTS
 from evenhand.types import BASELINE_CATEGORY
@@ -27,6 +29,12 @@ def pools_of(store: Store) -> dict[str, Pool]:
     )
     greedy = set_to == {0} and not untold
     return {s["suite"]: Pool(s["pool"], greedy or s["suite"].endswith(":logprobs")) for s in store.suites()}
+
+
+def judges_of(store: Store) -> dict[str, JudgeFigures]:
+    """What is known of each suite's judge."""
+    names = {s["suite"]: s["judge"] for s in store.suites()}
+    return {suite: JudgeFigures(judge, is_check(judge), tuple(known_recalls(judge))) for suite, judge in names.items()}
 
 
 def compare_stores(before: Store, after: Store, *, draws: int = 2000, seed: int = 0) -> Comparison:

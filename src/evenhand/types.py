@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple
 
 from evenhand.reasoning import split_reasoning
 
-Axis = Literal["safety", "utility"]
+Axis = Literal["safety", "utility", "fit"]
 Role = Literal["system", "user", "assistant"]
 Scoring = Literal["generate", "logprobs"]
 
-AXES: tuple[Axis, Axis] = ("safety", "utility")
+AXES: tuple[Axis, ...] = ("safety", "utility", "fit")
+# The axes of the paper's joint bias, on which every study is looked at; others appear where they were run.
+JOINT: tuple[Axis, Axis] = ("safety", "utility")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,92 @@ BASELINE_CATEGORY = "baseline"
 # Labels of answers that a judge cannot read: "in Spanish", and what no one can.
 IN_LANGUAGE = "in "
 GARBLED = "garbled"
+# The baseline of people without an identity; all others are nobody in particular.
+PERSON_BASELINE = "person"
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """Something that an assistant may know of a person.
+
+    Attributes:
+        text: a sentence without its subject ("Keeps two rescue greyhounds.").
+        topic: what it is about ("home"); facts of different people on one topic can be told apart.
+        sensitive: whether the person would not want it shown where it does not help.
+    """
+
+    text: str
+    topic: str = ""
+    sensitive: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """An earlier conversation.
+
+    Attributes:
+        messages: its turns, the person's and the assistant's.
+        feedback: what the person said of the answers at its end, or "".
+    """
+
+    messages: tuple[Message, ...]
+    feedback: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Opinion:
+    """What a person answers to a question with options; ``held_out`` from what personalizers may learn from."""
+
+    question: str
+    options: tuple[str, ...]
+    answer: str
+    held_out: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PreferencePair:
+    """Which of two answers a person likes better; ``held_out`` from what personalizers may learn from."""
+
+    prompt: str
+    chosen: str
+    rejected: str
+    held_out: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Everything an assistant may know of one human apart from the identity.
+
+    Attributes:
+        name: how studies refer to the person; no model is ever told it.
+        facts, sessions, opinions, preferences: the record.
+    """
+
+    name: str
+    facts: tuple[Fact, ...] = ()
+    sessions: tuple[Session, ...] = ()
+    opinions: tuple[Opinion, ...] = ()
+    preferences: tuple[PreferencePair, ...] = ()
+
+    @property
+    def known(self) -> Person:
+        """The person without what is held out: all that a personalizer may see."""
+        return replace(
+            self,
+            opinions=tuple(o for o in self.opinions if not o.held_out),
+            preferences=tuple(p for p in self.preferences if not p.held_out),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """A person with an identity; either may be absent.
+
+    Crossing them gives counterfactual users: the same person, only the identity differs.
+    """
+
+    person: Person | None = None
+    identity: Identity | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +156,7 @@ class Item:
         choices: labels of the answer choices ("A", "B", ...), empty for free answers.
         extra: what a judge needs beyond that (asserts, set-up code, option texts).
         cluster: what it shares with other items, such as the question behind paraphrases; "" for the item itself.
+        person: the person whose item it is (a held-out opinion) or whom it brings with it; None where anybody may ask.
     """
 
     id: str
@@ -78,6 +167,7 @@ class Item:
     choices: tuple[str, ...] = ()
     extra: dict[str, Any] = field(default_factory=dict)
     cluster: str = ""
+    person: Person | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,7 +72,7 @@ def open_answers(store: Store, settings: Settings) -> tuple[OpenMeasure, ...]:
     found: list[OpenMeasure | None] = []
     for suite in store.suites():
         answers: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
-        for item, identity, text in store.whole_answers(suite["suite"]):
+        for item, _, identity, text in store.whole_answers(suite["suite"]):
             answers[item, identity].append(text)
         baseline = next((b for b in baselines if any(who == b for _, who in answers)), None)
         found += [

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from operator import add
 
 import numpy as np
 
 from evenhand.analysis.information import Information, information
-from evenhand.analysis.intervals import Sample, no_bias_test, pb_interval
+from evenhand.analysis.intervals import Sample, no_bias_test, pb_interval, pb_upper_ends
 from evenhand.analysis.marginals import Marginals, comparable_blocks, marginals, suite_marginals
 from evenhand.analysis.omnibus import NOT_TESTED, Omnibus
 from evenhand.analysis.resampling import noise_draws, permuted_means
 from evenhand.analysis.scores import Floats, SuiteScores
+from evenhand.types import JOINT
 
 
 @dataclass(frozen=True)
@@ -49,16 +50,26 @@ class PBEstimate:
 
 @dataclass(frozen=True)
 class _Part:
-    """One suite's contribution: fit, noise draws and null draws of its centred means, and what they rest on."""
+    """One suite's contribution: fit, noise draws and null draws of its centred means, and what they rest on.
+
+    ``allowance`` is how much of the noise the plug-in PB does not contain, as variance per identity mean.
+    """
 
     fit: Marginals
     noise: Floats
     null: Floats
     information: Information
+    allowance: float = 0.0
+
+    @property
+    def correction(self) -> float:
+        """What noise adds to the plug-in PB squared."""
+        identities = self.fit.mean.size
+        return self.fit.correction - self.fit.scale**2 * self.allowance * (identities - 1) / identities
 
     def scaled(self, factor: float) -> _Part:
         """The same with errors this many times as large."""
-        return _Part(self.fit.scaled(factor), factor * self.noise, factor * self.null, self.information)
+        return replace(self, fit=self.fit.scaled(factor), noise=factor * self.noise, null=factor * self.null)
 
 
 class BiasEstimator:
@@ -71,6 +82,9 @@ class BiasEstimator:
         seed: seed of all draws.
         level: confidence of the intervals.
         scales: suite -> factor on its errors (:func:`evenhand.analysis.estimand.noise_scale`); 1 otherwise.
+        allowances: suite -> variance per identity mean, in squared points, that is in the scores' noise for the sake of
+            intervals and not in the means; 0 otherwise.
+        seen: suite -> the table of scores to count information on, where ``tables`` hold corrected ones.
     """
 
     def __init__(
@@ -82,6 +96,8 @@ class BiasEstimator:
         seed: int,
         level: float = 0.95,
         scales: Mapping[str, float] | None = None,
+        allowances: Mapping[str, float] | None = None,
+        seen: Mapping[str, SuiteScores] | None = None,
     ) -> None:
         self._tables = list(tables)
         self._level = level
@@ -90,6 +106,9 @@ class BiasEstimator:
             values, clusters = comparable_blocks(table)
             rng = np.random.default_rng(stream)
             part = _part(suite_marginals(table), values, clusters, draws, permutations, rng)
+            if seen and table.suite in seen:
+                part = replace(part, information=information(comparable_blocks(seen[table.suite])[0]))
+            part = replace(part, allowance=(allowances or {}).get(table.suite, 0.0))
             self._parts[table.suite] = part.scaled((scales or {}).get(table.suite, 1.0))
 
     def fit(self, suite: str) -> Marginals:
@@ -104,6 +123,11 @@ class BiasEstimator:
         """Draws of the error of the suite's centred means, shape (draws, identities)."""
         return self._parts[suite].noise
 
+    def covariance(self, axis: str) -> Floats:
+        """Estimated covariance of the axis's centred means, shape (identities, identities)."""
+        fits = [self._parts[t.suite].fit for t in self._tables if t.axis == axis]
+        return np.asarray(np.sum([fit.covariance for fit in fits], axis=0) / len(fits) ** 2)
+
     def suite(self, suite: str) -> PBEstimate:
         return _estimate([[self._parts[suite]]], self._level)
 
@@ -112,9 +136,21 @@ class BiasEstimator:
         parts = [self._parts[t.suite] for t in self._tables if t.axis == axis]
         return _estimate([parts], self._level) if parts else None
 
+    def upper_ends(self, name: str, errors: Sequence[float]) -> tuple[float, ...] | None:
+        """Upper bounds of PB in points with several one-sided errors; None where an axis has no suite.
+
+        Args:
+            name: an axis, or "joint".
+            errors: one-sided.
+        """
+        axes = [
+            [self._parts[t.suite] for t in self._tables if t.axis == a] for a in (JOINT if name == "joint" else (name,))
+        ]
+        return pb_upper_ends(_samples(axes), errors) if all(axes) else None
+
     def joint(self) -> PBEstimate | None:
-        """PB over both axes: ``PB_joint^2 = PB_safety^2 + PB_utility^2``; None when an axis has no suite."""
-        axes = [[self._parts[t.suite] for t in self._tables if t.axis == a] for a in ("safety", "utility")]
+        """The paper's joint PB: ``PB_joint^2 = PB_safety^2 + PB_utility^2``; None when one of the two has no suite."""
+        axes = [[self._parts[t.suite] for t in self._tables if t.axis == a] for a in JOINT]
         return _estimate(axes, self._level) if all(axes) else None
 
 
@@ -157,9 +193,9 @@ def _estimate(axes: Sequence[Sequence[_Part]], level: float) -> PBEstimate:
     null = np.hstack([np.mean([p.null for p in parts], axis=0) for parts in axes])
     identities = axes[0][0].fit.mean.size
     squared = float(centred @ centred) / identities
-    correction = sum(sum(p.fit.correction for p in parts) / len(parts) ** 2 for parts in axes)
+    correction = sum(sum(p.correction for p in parts) / len(parts) ** 2 for parts in axes)
     null_squared = np.einsum("bk,bk->b", null, null) / identities
-    samples = [[Sample(p.fit, p.noise) for p in parts] for parts in axes]
+    samples = _samples(axes)
     test = no_bias_test(samples)
     result = test.result if null_squared.size else NOT_TESTED
     return PBEstimate(
@@ -174,3 +210,7 @@ def _estimate(axes: Sequence[Sequence[_Part]], level: float) -> PBEstimate:
         information=reduce(add, (p.information for parts in axes for p in parts)),
         test=result,
     )
+
+
+def _samples(axes: Sequence[Sequence[_Part]]) -> list[list[Sample]]:
+    return [[Sample(p.fit, p.noise) for p in parts] for parts in axes]

@@ -20,7 +20,7 @@ from evenhand.analysis.breakdown import gap, lowest
 from evenhand.analysis.marginals import suite_marginals
 from evenhand.analysis.resampling import noise_draws
 from evenhand.analysis.scores import Floats, SuiteScores, tabulate
-from evenhand.types import AXES, ScoreRow
+from evenhand.types import AXES, JOINT, ScoreRow
 
 # Up to so many identities with something missing, every vertex is tried.
 _ALL_VERTICES = 12
@@ -56,7 +56,7 @@ class Bounds:
 
     Attributes:
         filled: missing trials that were filled; baselines are no part of PB, and theirs do not count.
-        plugin: "safety", "utility", "joint" -> from where to where the plug-in PB can lie.
+        plugin: axis or "joint" -> from where to where the plug-in PB can lie.
         pb: the same of the corrected PB, with intervals.
         axes: axis -> scores, gap, lowest.
     """
@@ -117,7 +117,7 @@ def find_bounds(
     most = [t for axis in axes.values() for t in axis.filled(most_spread(axis.base, axis.pull))]
     ends = [BiasEstimator(tables, draws=draws, permutations=0, seed=seed, level=level) for tables in (least, most)]
     found: dict[str, tuple[PBEstimate, PBEstimate]] = {}
-    for name in (*axes, *(["joint"] if len(axes) == len(AXES) else [])):
+    for name in (*axes, *(["joint"] if axes.keys() >= set(JOINT) else [])):
         first, last = (e.joint() if name == "joint" else e.axis(name) for e in ends)
         if first is not None and last is not None:
             found[name] = (first, last)

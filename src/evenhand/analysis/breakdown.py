@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from evenhand.analysis.deviations import Contrast, Differences, deviations, from_mean, judged, linear_contrasts
 from evenhand.analysis.intervals import Sample, gap_interval, lowest_interval
-from evenhand.analysis.marginals import Marginals, marginals, suite_marginals
+from evenhand.analysis.marginals import Marginals, cluster_codes, marginals, suite_marginals, summed_by
 from evenhand.analysis.resampling import noise_draws, permutation_p_values
 from evenhand.analysis.scores import Floats, SuiteScores, mean_ignoring_nan
 
@@ -218,7 +218,8 @@ def by_group(
     """Scores by item group, with a test of the identity x group interaction.
 
     Each item's pattern of differences stays whole while items are shuffled between groups, so that a difference that
-    is the same in every group does not count.
+    is the same in every group does not count. Clusters of items move as one; one that lies in several groups counts
+    for that of most of its items.
     """
     names = sorted(set(table.groups))
     code = np.array([names.index(g) for g in table.groups])
@@ -231,7 +232,7 @@ def by_group(
         tuple(np.bincount(code, minlength=len(names)).tolist()),
         scores,
         _group_deviations(table, names, draws, seed, level),
-        _interaction(y, code, len(names), permutations, np.random.default_rng(seed)),
+        _interaction(y, code, table.clusters, permutations, np.random.default_rng(seed)),
     )
 
 
@@ -255,18 +256,22 @@ def _group_deviations(
     }
 
 
-def _interaction(y: Floats, code: np.ndarray, groups: int, permutations: int, rng: np.random.Generator) -> float:
+def _interaction(
+    y: Floats, group: NDArray[np.intp], clusters: Sequence[str], permutations: int, rng: np.random.Generator
+) -> float:
     usable = np.isfinite(y).sum(axis=0) >= 2
-    pattern, code = marginals(y).influence, code[usable]
-    counts = np.bincount(code, minlength=groups).astype(float)
-    if (counts > 0).sum() < 2 or permutations == 0:
+    unit = cluster_codes(np.asarray(clusters)[usable].tolist())
+    pattern, sizes = summed_by(unit, marginals(y).influence), np.bincount(unit).astype(float)
+    shares = summed_by(unit, np.eye(int(group.max()) + 1)[group[usable]])
+    own, groups = shares.argmax(axis=1), shares.shape[1]
+    if np.unique(own).size < 2 or permutations == 0:
         return float("nan")
-    occupied = counts > 0
 
-    def statistic(labels: np.ndarray) -> float:
+    def statistic(labels: NDArray[np.intp]) -> float:
         sums = np.zeros((groups, pattern.shape[1]))
         np.add.at(sums, labels, pattern)
-        return float((sums[occupied] ** 2 / counts[occupied, None]).sum())
+        counts = np.bincount(labels, weights=sizes, minlength=groups)
+        return float((sums**2 / np.maximum(counts, 1)[:, None]).sum())
 
-    shuffled = np.array([statistic(rng.permutation(code)) for _ in range(permutations)])
-    return float(permutation_p_values(shuffled, statistic(code)))
+    shuffled = np.array([statistic(rng.permutation(own)) for _ in range(permutations)])
+    return float(permutation_p_values(shuffled, statistic(own)))

@@ -61,10 +61,10 @@ def compare(
 ) -> Comparison:
     """Compare two studies.
 
-    The bootstrap flips the errors of whole items jointly for both studies and all identities, so that what they share
-    cancels; its squared PB is freed from the noise of the sample and of the resampling. Swapping the studies item by
-    item would test that nothing differs at all, and call two biases of one size but other victims a change of size.
-    Near zero bias in both studies the interval of the difference is conservative.
+    The bootstrap flips the errors of whole items (clusters of items) jointly for both studies and all identities, so
+    that what they share cancels; its squared PB is freed from the noise of the sample and of the resampling. Swapping
+    the studies item by item would test that nothing differs at all, and call two biases of one size but other victims
+    a change of size. Near zero bias in both studies the interval of the difference is conservative.
 
     Raises:
         ValueError: the studies share no suite with common items and at least two common identities.
@@ -74,7 +74,7 @@ def compare(
         raise ValueError("the studies share no suite with common items and at least two common identities")
     by_axis: dict[Axis, list[_Draws]] = {}
     for (one, other), stream in zip(pairs, np.random.SeedSequence(seed).spawn(len(pairs)), strict=True):
-        by_axis.setdefault(one.axis, []).append(_draw(one.y, other.y, draws, stream))
+        by_axis.setdefault(one.axis, []).append(_draw(one, other, draws, stream))
     axes = [axis for axis in AXES if axis in by_axis]
     people = pairs[0][0].identities
     return Comparison(
@@ -102,9 +102,12 @@ class _Draws:
         return np.array([fit.correction for fit in self.fits])
 
 
-def _draw(one: Floats, other: Floats, draws: int, stream: np.random.SeedSequence) -> _Draws:
-    usable = np.all([np.isfinite(table).sum(axis=0) >= 2 for table in (one, other)], axis=0)
-    before, after = (marginals(table[:, usable]) for table in (one, other))
+def _draw(one: SuiteScores, other: SuiteScores, draws: int, stream: np.random.SeedSequence) -> _Draws:
+    usable = np.all([np.isfinite(table.y).sum(axis=0) >= 2 for table in (one, other)], axis=0)
+    # A study of before its suite had clusters is compared by those of the other.
+    joined = min(one.clusters, other.clusters, key=lambda clusters: len(set(clusters)))
+    clusters = [name for name, kept in zip(joined, usable, strict=True) if kept]
+    before, after = (marginals(table.y[:, usable], clusters) for table in (one, other))
     # The same signs for both: an item keeps what the studies share.
     noise = [noise_draws(fit, draws, np.random.default_rng(stream), level=True) for fit in (before, after)]
     return _Draws((before, after), np.stack(noise, axis=1))

@@ -1,13 +1,9 @@
 """Correcting scores for the judge's error with a hand-labelled sample: prediction-powered inference.
 
-The judge scores everything, people label a random sample. For each response the analysis uses
-
-    z = lam * judge + (labelled / share) * (people - lam * judge)
-
-whose mean is that of people's labels, whatever the judge does wrong and for whomever: an unbiased estimator
-(Angelopoulos et al., "Prediction-powered inference", arXiv 2301.09633). ``lam`` is tuned as in "PPI++" (arXiv
-2311.01453): near one when the judge is good, near zero when it is useless. As z takes the place of the score, every
-interval and test that follows carries the noise of the sample.
+The judge scores everything, people label a random sample (Angelopoulos et al., "Prediction-powered inference", arXiv
+2301.09633). :mod:`evenhand.analysis.judge_error` says what each identity's mean becomes and how uncertain that is.
+Scores are changed accordingly, and noise with exactly this variance is spread over the items, so that every interval
+and test that follows carries it.
 """
 
 from __future__ import annotations
@@ -16,10 +12,31 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import stats
 
+from evenhand.analysis.judge_error import Codes, Floats, JudgeError, Responses, judge_error
 from evenhand.types import ScoreRow
 
-MIN_LABELS = 30
+MIN_LABELS = 20
+
+
+@dataclass(frozen=True)
+class IdentityCorrection:
+    """How one identity's scores were corrected.
+
+    Attributes:
+        identity: whose.
+        labels: responses that people labelled.
+        own: how far the identity's own labels decide, in [0, 1]; the rest is the common error.
+        shift: what the correction adds to the identity's mean, in points.
+        error: standard error of that beside the common shift, in points, with what few labels may have missed.
+    """
+
+    identity: str
+    labels: int
+    own: float
+    shift: float
+    error: float
 
 
 @dataclass(frozen=True)
@@ -30,8 +47,12 @@ class Correction:
         suite: which.
         labels: responses that people labelled and the judge scored.
         responses: responses the judge scored.
-        lam: weight of the judge, in [0, 1].
+        lam: slope of people's scores on the judge's, in [0, 1].
         shift: what the correction adds to the suite's mean, in points.
+        spread: how much the judge's error was taken to differ between identities, as a standard deviation in points.
+        identities: per identity and baseline.
+        allowance: how much of the noise's variance per identity mean stands for errors that few labels may have
+            missed, in squared points: it widens intervals, and is no noise that the plug-in number contains.
     """
 
     suite: str
@@ -39,20 +60,9 @@ class Correction:
     responses: int
     lam: float
     shift: float
-
-
-def power(people: Sequence[float], judge: Sequence[float]) -> float:
-    """The weight of the judge that makes the estimate most precise: the slope of people's labels on the judge's scores.
-
-    Args:
-        people, judge: scores of the labelled responses.
-
-    Returns:
-        In [0, 1]; 0 when the judge says the same about everything.
-    """
-    x, y = np.asarray(judge, float), np.asarray(people, float)
-    spread = float(((x - x.mean()) ** 2).sum())
-    return float(np.clip(((x - x.mean()) * (y - y.mean())).sum() / spread, 0.0, 1.0)) if spread > 0 else 0.0
+    spread: float
+    identities: tuple[IdentityCorrection, ...]
+    allowance: float
 
 
 def correct(rows: Sequence[ScoreRow]) -> tuple[list[ScoreRow], list[Correction]]:
@@ -62,31 +72,101 @@ def correct(rows: Sequence[ScoreRow]) -> tuple[list[ScoreRow], list[Correction]]
         rows: one per response.
 
     Returns:
-        The rows with new scores (which may lie outside [0, 1] one by one; their means estimate people's), and what was
-        done. Responses that the judge could not score stay missing.
+        The rows with new scores (which may lie outside [0, 1] one by one; their means per identity estimate people's),
+        and what was done. Responses that the judge could not score stay missing.
     """
-    found: list[Correction] = []
-    factors: dict[str, tuple[float, float]] = {}
-    for suite in dict.fromkeys(row.suite for row in rows):
-        scored = [(row.score, row.human) for row in rows if row.suite == suite and row.score is not None]
-        labelled = [(score, human) for score, human in scored if human is not None]
-        if len(labelled) < MIN_LABELS:
+    changed, found = list(rows), []
+    for number, suite in enumerate(dict.fromkeys(row.suite for row in rows)):
+        places = [k for k, row in enumerate(rows) if row.suite == suite and row.score is not None]
+        members = [rows[k] for k in places]
+        if sum(row.human is not None for row in members) < MIN_LABELS:
             continue
-        lam = power([human for _, human in labelled], [score for score, _ in labelled])
-        share = len(labelled) / len(scored)
-        factors[suite] = (lam, share)
-        after = [_corrected(score, human, lam, share) for score, human in scored]
-        shift = 100 * float(np.mean(after) - np.mean([score for score, _ in scored]))
-        found.append(Correction(suite, len(labelled), len(scored), lam, shift))
-    changed = [
-        row._replace(score=_corrected(row.score, row.human, *factors[row.suite]))
-        if row.suite in factors and row.score is not None
-        else row
-        for row in rows
-    ]
+        names = list(dict.fromkeys(row.identity for row in members))
+        responses = _responses(members, names)
+        error = judge_error(responses)
+        scores = error.corrected(responses) + _noise(error, responses, np.random.default_rng(number))
+        for place, score in zip(places, scores.tolist(), strict=True):
+            changed[place] = changed[place]._replace(score=score)
+        baselines = {row.identity for row in members if row.is_baseline}
+        found.append(_done(suite, names, baselines, responses, error, scores))
     return changed, found
 
 
-def _corrected(score: float, human: float | None, lam: float, share: float) -> float:
-    judged = lam * score
-    return judged if human is None else judged + (human - judged) / share
+def _responses(rows: Sequence[ScoreRow], names: Sequence[str]) -> Responses:
+    number = {name: n for n, name in enumerate(names)}
+    clusters = np.unique([row.cluster or row.item for row in rows], return_inverse=True)[1]
+    return Responses(
+        np.array([number[row.identity] for row in rows]),
+        clusters,
+        np.array([row.score for row in rows], float),
+        np.array([np.nan if row.human is None else row.human for row in rows]),
+    )
+
+
+def _noise(error: JudgeError, responses: Responses, rng: np.random.Generator) -> Floats:
+    """Noise that leaves each identity's mean as it is and gives it the variance of its correction, shape (N,)."""
+    clusters = int(responses.cluster.max()) + 1
+    pattern = _pattern(clusters, error.weight.size + 1, rng)
+    own, common = pattern[:, :-1], pattern[:, -1]
+    # Student's t for variances from few labels.
+    size = np.sqrt(error.variance) * stats.t.ppf(0.975, error.freedom) / stats.norm.ppf(0.975)
+    shared = (1 - error.weight) * np.sqrt(error.common_variance)
+    who, what = responses.identity, responses.cluster
+    drawn = size[who] * own[what, who] + shared[who] * common[what]
+    return np.asarray(drawn - _means(drawn, who)[who])
+
+
+def _pattern(clusters: int, columns: int, rng: np.random.Generator) -> Floats:
+    """Uncorrelated columns of noise over clusters, each of which makes a mean vary by 1, shape (C, columns)."""
+    drawn = rng.standard_normal((clusters, columns))
+    drawn -= drawn.mean(axis=0)
+    if clusters > columns:
+        drawn = np.linalg.qr(drawn)[0]
+    else:
+        drawn /= np.maximum(np.linalg.norm(drawn, axis=0), 1e-12)
+    return np.asarray(drawn * np.sqrt(clusters * (clusters - 1.0)))
+
+
+def _done(
+    suite: str,
+    names: Sequence[str],
+    baselines: set[str],
+    responses: Responses,
+    error: JudgeError,
+    scores: Floats,
+) -> Correction:
+    shift = _means(scores - responses.judge, responses.identity)
+    compared = [k for k, name in enumerate(names) if name not in baselines]
+    widened = error.variance * (stats.t.ppf(0.975, error.freedom) / stats.norm.ppf(0.975)) ** 2
+    return Correction(
+        suite,
+        int(error.labels.sum()),
+        len(scores),
+        error.lam,
+        100 * float((scores - responses.judge).mean()),
+        100 * error.spread,
+        tuple(
+            IdentityCorrection(
+                name, int(error.labels[k]), float(error.weight[k]), 100 * float(shift[k]),
+                100 * float(np.sqrt(error.variance[k])),
+            )
+            for k, name in enumerate(names)
+        ),
+        1e4 * float((widened - error.seen)[compared].mean()) if compared else 0.0,
+    )  # fmt: skip
+
+
+def _means(values: Floats, code: Codes) -> Floats:
+    return np.asarray(np.bincount(code, values) / np.bincount(code))
+
+
+def correction_note(done: Correction) -> str:
+    """What was corrected, by what, and how the identities' errors were told apart; for the notes of an analysis."""
+    shares = [round(100 * person.own) for person in done.identities]
+    own = f"{min(shares)} to {max(shares)} %" if min(shares) < max(shares) else f"{shares[0]} %"
+    return (
+        f"{done.suite}: corrected for the judge's error with {done.labels} labels made by people (of {done.responses} "
+        f"responses), which moves its mean by {done.shift:+.1f} points; intervals carry the sample's noise. "
+        f"The error was taken to differ by {done.spread:.1f} points between identities; "
+        f"an identity's own labels weigh {own}."
+    )

@@ -13,7 +13,16 @@ from evenhand.analysis.marginals import Marginals, cluster_codes, summed_by
 from evenhand.analysis.minimum import rate_bound
 from evenhand.analysis.resampling import permutation_p_values
 from evenhand.analysis.scores import Floats, SuiteScores
-from evenhand.analysis.simultaneous import Errors, contrast_errors, floored, max_t, p_values, together, z_scores
+from evenhand.analysis.simultaneous import (
+    Errors,
+    contrast_errors,
+    floored,
+    max_t,
+    p_values,
+    standardised,
+    together,
+    z_scores,
+)
 
 _TOP = 100.0
 
@@ -66,6 +75,24 @@ class Differences:
         nothing = np.zeros_like(self.values)
         return replace(self, inward=nothing, unseen=np.full_like(nothing, np.nan))
 
+    def intervals(self) -> Floats:
+        """Of each difference alone, shape (K, 2)."""
+        return _intervals(self, 1.0)
+
+    def bands(self) -> Floats:
+        """Intervals that hold for all differences at once, shape (K, 2).
+
+        They are longer by what the largest standardised difference in draws of the joint error asks for (max-t).
+        """
+        largest = standardised(self.noise).max(axis=1, initial=0.0)
+        single = float(stats.norm.ppf((1 + self.level) / 2))
+        joint = max(float(np.quantile(largest, self.level)) if largest.size else single, single)
+        return _intervals(self, self._tail(joint) / self._tail(single))
+
+    def _tail(self, z: float) -> Floats:
+        """Student's counterpart of a normal quantile, shape (K,)."""
+        return np.asarray(student.isf(stats.norm.sf(z), self.errors.freedom))
+
     def contrasts(self) -> list[Contrast]:
         """Each with its interval and with p-values, adjusted over all of them."""
         return judged([self])[0]
@@ -77,7 +104,7 @@ def judged(families: Sequence[Differences]) -> list[list[Contrast]]:
     z = np.minimum(np.concatenate([z_scores(_tested(f), f.errors) for f in families]), stats.norm.isf(least / 2))
     adjusted_p = max_t(z, np.hstack([f.noise for f in families]))
     own = np.maximum(np.concatenate([p_values(_tested(f), f.errors) for f in families]), least)
-    ends = np.concatenate([_intervals(f) for f in families])
+    ends = np.concatenate([f.intervals() for f in families])
     values = np.concatenate([f.values for f in families])
     found = iter(
         Contrast(float(v), (float(low), float(high)), float(p), float(q))
@@ -148,7 +175,7 @@ def from_baseline(
     values, errors, noise, flipped, inward, items = [], [], [], [], [], []
     for table in tables:
         scale = (scales or {}).get(table.suite, 1.0)
-        difference = (table.y - table.baseline[table.baselines.index(baseline)]).T
+        difference = (table.beside(baseline) - table.baseline[table.baselines.index(baseline)]).T
         there = np.isfinite(difference)
         filled, count = np.where(there, difference, 0.0), np.maximum(there.sum(axis=0), 1)
         mean = filled.sum(axis=0) / count
@@ -190,11 +217,12 @@ def _tested(found: Differences) -> Floats:
     return np.where(faces_zero, np.sqrt((size**2 - 2 * size * np.abs(found.inward)).clip(min=0)), size)
 
 
-def _intervals(found: Differences) -> Floats:
-    """Shape (K, 2)."""
-    half = student.ppf((1 + found.level) / 2, found.errors.freedom) * np.sqrt(found.errors.variance)
-    half = np.where(half > 0, half, found.unseen)
-    further = np.abs(found.inward) + np.hypot(half, found.inward)
+def _intervals(found: Differences, longer: Floats | float) -> Floats:
+    """With a quantile that is so many times as long, shape (K, 2); what grows with its square does so."""
+    half = longer * student.ppf((1 + found.level) / 2, found.errors.freedom) * np.sqrt(found.errors.variance)
+    half = np.where(half > 0, half, longer**2 * found.unseen)
+    inward = longer**2 * np.abs(found.inward)
+    further = inward + np.hypot(half, inward)
     down, up = np.where(found.inward < 0, further, half), np.where(found.inward > 0, further, half)
     low, high = found.values - down, found.values + up
     within = found.least_p > 1 - found.level

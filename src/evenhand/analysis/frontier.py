@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from evenhand.analysis.agreement import Estimate
 from evenhand.analysis.comparison import Change, Comparison
+from evenhand.types import JOINT
 
 # A loss counts as significant when its 95 % interval lies below zero.
 KEEPS = "no significant loss"
@@ -51,8 +52,9 @@ class Outcome:
 
     @property
     def joint(self) -> tuple[float, float]:
-        """Corrected PB over both axes, before and after, in points."""
-        before, after = ([c.before for c in self.change.pb.values()], [c.after for c in self.change.pb.values()])
+        """Corrected PB over safety and utility, as far as they were run, before and after, in points."""
+        run = [change for axis, change in self.change.pb.items() if axis in JOINT]
+        before, after = [c.before for c in run], [c.after for c in run]
         return math.hypot(*before), math.hypot(*after)
 
     @property

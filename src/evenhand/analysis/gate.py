@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
 
 from evenhand.analysis.bounds import Bound as Filled
+from evenhand.analysis.certainty import Certainty
 from evenhand.analysis.minimum import bias_room, least_items
 from evenhand.analysis.operating import Operating, at_least, at_most, bias_at_most
 from evenhand.analysis.summary import Analysis
-from evenhand.types import AXES
+from evenhand.types import AXES, JOINT
 
 Decision = Literal["pass", "fail", "not enough data"]
 Bound = Literal["at most", "at least"]
 # A study with a larger share of its trials still to be asked cannot pass.
 UNFINISHED = 0.1
+UNANSWERED = "too many answers are empty or were cut; run again with a higher --max-tokens"
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,8 @@ class Check:
     Attributes:
         name: what is limited ("safety PB", "lowest utility").
         bound, limit: "at most" or "at least" so many points.
-        value, ci: estimate and interval; each end has the error that the look may spend on passing or failing there.
+        value, ci: estimate and interval; each end has at most the error that the look may spend on passing or failing
+            there.
         decision: "pass" when the whole interval keeps to the limit, "fail" when the whole interval breaks it; where
             answers are missing, the interval ``bounds``.
         more_trials: how many more trials would about settle it, at the noise of this study; None when it is settled,
@@ -40,7 +43,8 @@ class Check:
         items: items of the suite with the fewest.
         minimum: items below which it cannot pass: with fewer, not even answers without any difference (or failure)
             would keep to the limit, because what is rarer cannot have been seen. None where no number would do.
-        error: one-sided error of wrongly passing and of wrongly failing at this look; 0 where that is not decided.
+        error: one-sided error of wrongly passing and of wrongly failing at this look; 0 where that is not decided. The
+            gate's error of failing is divided among its checks, so that of failing is smaller where there are several.
         operating: how likely a study like this one passes; None where its noise is not known.
     """
 
@@ -69,12 +73,14 @@ class Gated:
         checks: one per limit and axis.
         notes: how this look counts among the others at the study.
         estimand: what the decision is about, in a sentence.
+        certainty: "safety", "utility" and "joint" -> how certain it is that PB is below which limit, over all looks.
     """
 
     decision: Decision
     checks: list[Check]
     notes: tuple[str, ...] = ()
     estimand: str = ""
+    certainty: dict[str, Certainty] = field(default_factory=dict)
 
 
 def gate(
@@ -84,30 +90,39 @@ def gate(
     failing: Analysis | None = None,
     can_pass: bool = True,
     can_fail: bool = True,
+    unfinished: bool = False,
 ) -> list[Check]:
     """Check a study against limits.
 
     Args:
         analysis: the study's.
-        limits: in points: "max_pb" for each axis and both together, "max_gap" for each axis, "min_safety" and
-            "min_utility" for the worst served identity.
-        failing: the analysis at the level of failing, where it differs from that of passing.
+        limits: in points: "max_pb" for each axis and both together, "max_gap" for each axis, "min_safety",
+            "min_utility" and "min_fit" for the worst served identity.
+        failing: the analysis at the level of failing (:func:`failing_level`), where it differs from that of passing.
         can_pass, can_fail: whether any error is left for passing and for failing.
+        unfinished: whether it may pass while much of what was asked for is not answered.
 
     Returns:
         One check per limit and axis that was run; a limit on an axis that was not run is not enough data. So is a study
         whose answers are largely empty or cut, and what would be decided otherwise if the missing answers were known.
     """
     checks = _decided(analysis, limits)
-    error = ((1 - analysis.level) / 2 if can_pass else 0.0, (1 - (failing or analysis).level) / 2 if can_fail else 0.0)
+    error = ((1 - analysis.level) / 2 if can_pass else 0.0, 1 - (failing or analysis).level if can_fail else 0.0)
     if failing is not None:
         checks = [_with_ends(c, f) for c, f in zip(checks, _decided(failing, limits), strict=True)]
     filled = analysis.missing.bounds.filled if analysis.missing.bounds else 0
-    checks = [_open_to_missing(_allowed(check, error, analysis), filled) for check in checks]
+    checks = [_open_to_missing(_allowed(check, error, analysis, unfinished), filled) for check in checks]
     if not analysis.missing.is_mostly_unanswered:
         return checks
-    why = "too many answers are empty or were cut; run again with a higher --max-tokens"
-    return [replace(c, decision="not enough data", more_trials=None, reason=why) for c in checks]
+    return [replace(c, decision="not enough data", more_trials=None, reason=UNANSWERED) for c in checks]
+
+
+def failing_level(error: float) -> float:
+    """The level of intervals whose lower end errs with at most ``error``, wherever the truth lies.
+
+    Near 0 the upper end of an interval of PB or of a gap cannot err, and the lower one has the error of both.
+    """
+    return 1 - error
 
 
 def _with_ends(passing: Check, failing: Check) -> Check:
@@ -122,7 +137,7 @@ def _with_ends(passing: Check, failing: Check) -> Check:
     return replace(passing, ci=ci, bounds=bounds, decision=_decide(passing.bound, passing.limit, ci))
 
 
-def _allowed(check: Check, error: tuple[float, float], analysis: Analysis) -> Check:
+def _allowed(check: Check, error: tuple[float, float], analysis: Analysis, unfinished: bool) -> Check:
     """The check, undecided where it may not be decided: too little data, an unfinished study, or no error left."""
     check = replace(check, error=error)
     opened = replace(check, decision="not enough data")
@@ -142,7 +157,8 @@ def _allowed(check: Check, error: tuple[float, float], analysis: Analysis) -> Ch
         return replace(opened, more_trials=more, reason=why)
     if check.decision != "pass":
         return check
-    if (open_ := analysis.missing_reasons.get("not answered yet", 0)) > UNFINISHED * analysis.trials["planned"]:
+    open_ = 0 if unfinished else analysis.missing_reasons.get("not answered yet", 0)
+    if open_ > UNFINISHED * analysis.trials["planned"]:
         why = f"{open_:,} of the {analysis.trials['planned']:,} planned trials are not answered yet"
         return replace(opened, more_trials=open_, reason=why)
     if not error[0]:
@@ -162,7 +178,7 @@ def _decided(analysis: Analysis, limits: Mapping[str, float]) -> list[Check]:
                 continue
             filled = bounds.pb.get(name) if bounds else None
             check = _check(f"{name} PB", "at most", limit, pb.corrected, pb.ci, trials, filled=filled)
-            needs = {a: bias_room(limit, pb.identities) for a in (AXES if name == "joint" else (name,))}
+            needs = {a: bias_room(limit, pb.identities) for a in (JOINT if name == "joint" else (name,))}
             known = bias_at_most(pb, limit, tail)
             checks.append(_with_minimum(replace(check, operating=known), suites, needs, tail))
     if (limit := limits.get("max_gap")) is not None:

@@ -97,41 +97,71 @@ def pb_interval(
     Returns:
         (low, high); NaN when the noise is unknown.
     """
-    identities = axes[0][0].fit.mean.size
-    centred = np.concatenate([np.mean([s.fit.centred for s in axis], axis=0) for axis in axes])
-    noise = np.hstack([np.mean([s.noise for s in axis], axis=0) for axis in axes])
-    if not np.isfinite(noise).all():
+    found = _Length(axes, seed)
+    if not found.known:
         return (math.nan, math.nan)
-    parts = [s for axis in axes for s in axis]
-    noise = noise * _widened(parts)
-    root, observed = math.sqrt(identities), float(np.linalg.norm(centred))
-    direction = centred / observed if observed > 0 else centred
-    along, squared = noise @ direction, np.einsum("bk,bk->b", noise, noise)
-    spreads = [
-        [_spread(s.fit, s.fit.influence, d) for s in axis]
-        for axis, d in zip(axes, np.split(direction, len(axes)), strict=True)
-    ]
-    alpha = 1 - level
-    low = (test or no_bias_test(axes)).lower_end(alpha)
-    # Normal scores, so that the tails of the extra noise are not a matter of luck.
-    scores = norm.ppf((np.arange(len(noise)) + 0.5) / len(noise))
-    half_step = max(sum(s.half_step for s in axis) / len(axis) ** 2 for axis in spreads)
-    extra = np.random.default_rng(seed).permutation(scores)
-    seen = float(np.mean(along**2))
+    low = (test or no_bias_test(axes)).lower_end(1 - level) / found.root
+    return (low, min(max(low, found.high(1 - level)), found.most))
 
-    def least_plausible(t: float) -> float:
+
+def pb_upper_ends(axes: Sequence[Sequence[Sample]], errors: Sequence[float], *, seed: int = 0) -> tuple[float, ...]:
+    """The upper ends of :func:`pb_interval` alone, for several one-sided errors; NaN when the noise is unknown.
+
+    Args:
+        axes, seed: as for :func:`pb_interval`.
+        errors: one-sided, in (0, 1).
+    """
+    found = _Length(axes, seed)
+    return tuple(min(found.high(2 * error), found.most) if found.known else math.nan for error in errors)
+
+
+class _Length:
+    """A vector observed with noise, and the longest that it may be in truth.
+
+    Attributes:
+        known: whether its noise is.
+        root: of the number of identities.
+        most: PB in points that scores in [0, 100] allow.
+    """
+
+    def __init__(self, axes: Sequence[Sequence[Sample]], seed: int) -> None:
+        self._identities = axes[0][0].fit.mean.size
+        centred = np.concatenate([np.mean([s.fit.centred for s in axis], axis=0) for axis in axes])
+        noise = np.hstack([np.mean([s.noise for s in axis], axis=0) for axis in axes])
+        self._axes, self._parts = axes, [s for axis in axes for s in axis]
+        self.known = bool(np.isfinite(noise).all())
+        self.root = math.sqrt(self._identities)
+        self.most = _TOP / 2 * math.sqrt(len(axes))
+        noise = noise * _widened(self._parts)
+        self._observed = float(np.linalg.norm(centred))
+        direction = centred / self._observed if self._observed > 0 else centred
+        self._along, self._squared = noise @ direction, np.einsum("bk,bk->b", noise, noise)
+        self._spreads = [
+            [_spread(s.fit, s.fit.influence, d) for s in axis]
+            for axis, d in zip(axes, np.split(direction, len(axes)), strict=True)
+        ]
+        # Normal scores, so that the tails of the extra noise are not a matter of luck.
+        scores = norm.ppf((np.arange(len(noise)) + 0.5) / len(noise))
+        self._extra = np.random.default_rng(seed).permutation(scores)
+        self._seen = float(np.mean(self._along**2))
+
+    def high(self, alpha: float) -> float:
+        """The largest PB in points that is plausible with a one-sided error of half of ``alpha``."""
+        if not any(_discordant(s.fit) for s in self._parts):
+            return math.hypot(*(_unseen_bias(axis, self._identities, alpha) for axis in self._axes))
+        half_step = max(sum(s.half_step for s in axis) / len(axis) ** 2 for axis in self._spreads)
+        target = max((self._observed + half_step) ** 2, float(np.median(self._squared)))
+        step = max(self._observed, math.sqrt(self._squared.mean()), _TOP / max(s.fit.clusters for s in self._parts))
+        farthest = self.most * self.root
+        return _first_above(lambda t: self._least_plausible(t, alpha), target, 0.0, step, farthest) / self.root
+
+    def _least_plausible(self, t: float, alpha: float) -> float:
+        """The squared length that a true length ``t`` reaches but for half of ``alpha``."""
         # If one identity carried it, on the axis where its scores would vary most.
-        implied = max(sum(s.variance_off_level(t) for s in axis) / len(axis) ** 2 for axis in spreads)
-        widened = along + extra * math.sqrt(max(implied - seen, 0.0))
-        return float(np.quantile(t * t + 2 * t * widened + squared + widened**2 - along**2, alpha / 2))
-
-    target = max((observed + half_step) ** 2, float(np.median(squared)))
-    farthest = root * _TOP / 2 * math.sqrt(len(axes))
-    step = max(observed, math.sqrt(squared.mean()), _TOP / max(s.fit.clusters for s in parts))
-    high = _first_above(least_plausible, target, 0.0, step, farthest) / root
-    if not any(_discordant(s.fit) for s in parts):
-        high = math.hypot(*(_unseen_bias(axis, identities, alpha) for axis in axes))
-    return (low / root, min(max(low / root, high), farthest / root))
+        implied = max(sum(s.variance_off_level(t) for s in axis) / len(axis) ** 2 for axis in self._spreads)
+        widened = self._along + self._extra * math.sqrt(max(implied - self._seen, 0.0))
+        plausible = t * t + 2 * t * widened + self._squared + widened**2 - self._along**2
+        return float(np.quantile(plausible, alpha / 2))
 
 
 def no_bias_test(axes: Sequence[Sequence[Sample]]) -> NoBiasTest:

@@ -63,13 +63,15 @@ def noise_bound(fit: Marginals) -> tuple[float, float]:
     """
     identities = fit.mean.size
     estimate = max(fit.correction * fit.items * identities / max(identities - 1, 1), 0.0)
-    # An item that treats everybody alike pulls each identity back to the mean, by no more than that.
+    # An item that treats everybody alike pulls each identity back to the mean, by no more than that. Clusters of items
+    # are what differs or not, independently of each other.
     differing = int((np.abs(fit.influence + fit.centred) > 1e-6).any(axis=1).sum())
-    share = 1.0 if differing == fit.items else float(stats.beta.ppf(_SURE, differing + 1, fit.items - differing))
+    units = fit.clusters
+    share = 1.0 if differing == units else float(stats.beta.ppf(_SURE, differing + 1, units - differing))
     half = identities // 2
     most = 100.0**2 * half * (identities - half) / (identities * max(identities - 1, 1))
-    per_item = estimate * fit.items / differing if differing else most
-    return estimate, max(share * per_item, estimate)
+    per_unit = estimate * units / differing if differing else most * fit.items / units
+    return estimate, max(share * per_unit, estimate)
 
 
 def least_noise(pb: float, identities: int) -> float:

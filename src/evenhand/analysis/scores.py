@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from evenhand.types import BASELINE_CATEGORY, Axis, ScoreRow
+from evenhand.types import BASELINE_CATEGORY, PERSON_BASELINE, Axis, ScoreRow
 
 Floats = NDArray[np.float64]
 
@@ -27,6 +27,8 @@ class SuiteScores:
         personalizers: names, the first dimension of ``cells``.
         cells: scores in points (0-100), shape (personalizers, identities, items, repeats), NaN where missing.
         baseline: scores in points, shape (baselines, items), averaged over repeats, NaN where missing.
+        through: per baseline the personalizers it was asked through, by place; empty where by none, and then it is
+            compared with all of them.
         clusters: per item what it shares with others; items of one cluster are no independent evidence. Each item is a
             cluster of its own by default.
     """
@@ -41,6 +43,7 @@ class SuiteScores:
     cells: Floats
     baseline: Floats
     clusters: tuple[str, ...] = ()
+    through: tuple[tuple[int, ...], ...] = ()
 
     def __post_init__(self) -> None:
         if not self.clusters:
@@ -66,6 +69,12 @@ class SuiteScores:
     def with_baselines(self) -> Floats:
         """``y`` with the baselines as further rows."""
         return np.vstack([self.y, self.baseline])
+
+    def beside(self, baseline: str) -> Floats:
+        """Cell means to set against a baseline, shape (identities, items): over the personalizers it came through."""
+        place = self.baselines.index(baseline)
+        places = self.through[place] if self.through else ()
+        return mean_ignoring_nan(self.cells[list(places)], axis=(0, 3)) if places else self.y
 
     def select_items(self, wanted: NDArray[np.bool_]) -> SuiteScores:
         """The same scores for some of the items."""
@@ -113,17 +122,19 @@ def _suite_scores(suite: str, rows: list[ScoreRow], order: dict[str, int]) -> Su
     items = sorted(group_of)
     item_code, person_code, baseline_code = _codes(items), _codes(people), _codes(baselines)
     senders = sorted({row.personalizer for row in rows if row.identity in person_code})
+    through = {(row.identity, row.personalizer) for row in rows if row.identity in baseline_code}
     sender_code = _codes(senders)
     repeats = 1 + max(row.repeat for row in rows)
     cells = np.full((max(len(senders), 1), len(people), len(items), repeats), np.nan)
-    base = np.full((len(baselines), len(items), repeats), np.nan)
+    ways = _codes(sorted({personalizer for _, personalizer in through}))
+    base = np.full((len(baselines), max(len(ways), 1), len(items), repeats), np.nan)
     for row in rows:
         score = np.nan if row.score is None else 100.0 * row.score
         if row.identity in person_code:
             place = (sender_code[row.personalizer], person_code[row.identity], item_code[row.item], row.repeat)
             cells[place] = score
         else:
-            base[baseline_code[row.identity], item_code[row.item], row.repeat] = score
+            base[baseline_code[row.identity], ways[row.personalizer], item_code[row.item], row.repeat] = score
     return SuiteScores(
         suite,
         rows[0].axis,
@@ -133,9 +144,15 @@ def _suite_scores(suite: str, rows: list[ScoreRow], order: dict[str, int]) -> Su
         tuple(group_of[i] for i in items),
         tuple(senders),
         cells,
-        mean_ignoring_nan(base, axis=2),
+        mean_ignoring_nan(base, axis=(1, 3)),
         tuple(cluster_of[i] for i in items),
+        tuple(_places(name, senders, through) for name in baselines),
     )
+
+
+def _places(baseline: str, senders: Sequence[str], through: set[tuple[str, str]]) -> tuple[int, ...]:
+    """The places of the identities' personalizers that a baseline was asked through, too."""
+    return tuple(n for n, sender in enumerate(senders) if baseline == PERSON_BASELINE and (baseline, sender) in through)
 
 
 def mean_ignoring_nan(values: Floats, axis: int | tuple[int, ...]) -> Floats:

@@ -11,6 +11,7 @@ uses the rest. The simulations in ``tests/test_adaptive.py`` and ``benchmarks/es
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -48,20 +49,30 @@ class Look:
     next_items: int
 
 
-def look(table: Floats, target: float, pool: int, *, alpha: float = 0.05, draws: int = 2000, seed: int = 0) -> Look:
+def look(
+    table: Floats,
+    target: float,
+    pool: int,
+    *,
+    clusters: Sequence[str] = (),
+    alpha: float = 0.05,
+    draws: int = 2000,
+    seed: int = 0,
+) -> Look:
     """Look at the scores of a suite so far.
 
     Args:
         table: identity x item scores in points.
         target: half-width to reach, in points.
         pool: items the suite has in all.
+        clusters: per item what it shares with others; each item by itself when empty.
         alpha: error of the reported interval.
         draws, seed: of the bootstrap.
 
     Raises:
         ValueError: identities that share no scored item.
     """
-    fit = marginals(table)
+    fit = marginals(table, clusters)
     noise = noise_draws(fit, draws, np.random.default_rng(seed))
     low, high = pb_interval([[Sample(fit, noise)]], 1 - alpha * (1 - INTERIM_SHARE))
     halfwidth = (high - low) / 2

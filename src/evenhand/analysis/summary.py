@@ -12,12 +12,16 @@ import numpy as np
 from evenhand.analysis.bias import BiasEstimator, PBEstimate
 from evenhand.analysis.bounds import find_bounds
 from evenhand.analysis.breakdown import Gap, GroupTable, Lowest, additivity, by_group, categories, gap, lowest
+from evenhand.analysis.certainty import CERTAINTIES, Certainty, certainty_of
+from evenhand.analysis.comparable import comparable
 from evenhand.analysis.components import Component, variance_components
-from evenhand.analysis.correction import Correction, correct
+from evenhand.analysis.conditions import Condition, conditions
+from evenhand.analysis.correction import Correction, correct, correction_note
 from evenhand.analysis.cues import CueResult, by_cue
 from evenhand.analysis.design_notes import cluster_notes, conveying_notes
 from evenhand.analysis.deviations import Contrast
 from evenhand.analysis.estimand import Estimand, Pool, estimand_sentence, noise_scales
+from evenhand.analysis.impact import ImpactRatio, impact_ratio
 from evenhand.analysis.missing import Missing, find_missing, is_missing
 from evenhand.analysis.missing_notes import missing_notes
 from evenhand.analysis.open_answers import OpenMeasure
@@ -25,9 +29,11 @@ from evenhand.analysis.plain import plain
 from evenhand.analysis.quality import JudgeQuality, judge_quality
 from evenhand.analysis.resampling import noise_draws
 from evenhand.analysis.scores import SuiteScores, score_rows, tabulate
+from evenhand.analysis.sensitivity import JudgeFigures, Sensitivity, sensitivity
+from evenhand.analysis.showing import Showing
 from evenhand.analysis.tradeoff import TradeOff, trade_off
 from evenhand.analysis.whom import IdentityResult, identity_results
-from evenhand.types import AXES, ScoreRow
+from evenhand.types import AXES, JOINT, ScoreRow
 
 
 @dataclass(frozen=True)
@@ -39,6 +45,8 @@ class Settings:
         correct: whether scores are freed from the judge's error where people labelled a sample.
         level: confidence of every interval.
         estimand: "items-like-these", or "these-items" for the suites' own items and no others.
+        certainty: pairs of a certainty, ascending, and the one-sided error of the bound on PB that has it; they do not
+            add up to 1 where a study was looked at on the way.
     """
 
     draws: int = 2000
@@ -47,6 +55,7 @@ class Settings:
     correct: bool = True
     level: float = 0.95
     estimand: Estimand = "items-like-these"
+    certainty: tuple[tuple[float, float], ...] = tuple((sure, 1 - sure) for sure in CERTAINTIES)
 
 
 @dataclass(frozen=True)
@@ -72,7 +81,8 @@ class SuiteResult:
 class AxisResult:
     """One axis beyond its PB: gap, worst served, categories, and how far intersections are more than their parts.
 
-    ``apart`` names the identities that deviate alone in their category and are left out of its effect.
+    ``apart`` names the identities that deviate alone in their category and are left out of its effect; the impact ratio
+    sets the lowest score beside the highest.
     """
 
     gap: Gap
@@ -80,6 +90,7 @@ class AxisResult:
     categories: dict[str, Contrast]
     additivity: dict[str, Contrast]
     apart: tuple[str, ...] = ()
+    impact_ratio: ImpactRatio | None = None
 
 
 @dataclass(frozen=True)
@@ -87,11 +98,11 @@ class Analysis:
     """What a study says.
 
     Attributes:
-        pb: "safety", "utility" and "joint" -> estimate, None where an axis was not run.
+        pb: axis, and "joint" for safety and utility -> estimate, None where an axis was not run.
         identities: identities, then baselines.
         suites: one result per suite.
         axes: axis -> gap, categories, additivity; only axes that were run.
-        trade_off: how the two axes go together; None when one was not run.
+        trade_off: how safety and utility go together; None when one was not run.
         trials: planned = done + missing + failed. ``done``: scored; ``failed``: the call failed for good;
             ``missing``: not answered yet, not judged, or answered with something nobody can judge.
         missing_reasons: why trials are missing -> how many.
@@ -102,6 +113,11 @@ class Analysis:
         level: confidence of the intervals.
         estimand: what intervals and tests are about, in a sentence.
         open_answers: judge-free contrasts of the answers' wording, where they were asked for.
+        showings: how often identities show in answers, where that was asked for.
+        conditions: the personalizers side by side, where the study tells of people.
+        certainty: axis, and "joint" -> how certain it is that PB is below which limit, by the answers
+            that are there; only what was run.
+        sensitivity: where the suites' judges stand, and what their errors could make of PB; None when not asked for.
     """
 
     pb: dict[str, PBEstimate | None]
@@ -118,6 +134,10 @@ class Analysis:
     level: float
     estimand: str
     open_answers: tuple[OpenMeasure, ...] = ()
+    showings: tuple[Showing, ...] = ()
+    conditions: tuple[Condition, ...] = ()
+    certainty: dict[str, Certainty] = field(default_factory=dict)
+    sensitivity: Sensitivity | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON: NaN becomes null."""
@@ -136,6 +156,7 @@ def summarize(
     parts: Mapping[str, Sequence[str]] | None = None,
     settings: Settings | None = None,
     pools: Mapping[str, Pool] | None = None,
+    judges: Mapping[str, JudgeFigures] | None = None,
     remarks: Sequence[str] = (),
 ) -> Analysis:
     """Analyse the scores of a study.
@@ -150,25 +171,27 @@ def summarize(
         parts: intersection -> the identities it is made of.
         settings: resampling, and what the numbers are about.
         pools: suite -> what its items were drawn from; unlimited otherwise.
+        judges: suite -> what is known of its judge.
         remarks: what a reader must know of how the study was asked; the first of the notes.
     """
     settings = settings or Settings()
     rows, failures = score_rows(rows), score_rows(failures)
     quality = judge_quality(rows, permutations=settings.permutations, seed=settings.seed)
+    as_judged = rows
     rows, corrections = correct(rows) if settings.correct else (rows, [])
+    corrected = {c.suite for c in corrections}
     tables = tabulate(rows, [name for name, _ in identities])
-    tables, notes = _comparable(tables)
+    tables, notes = comparable(tables)
     notes = [
         *remarks,
         *notes,
-        *(_correction_note(c) for c in corrections),
+        *(correction_note(c) for c in corrections),
         *cluster_notes(tables),
         *conveying_notes(tables),
     ]
     # What a sample of labels adds to the noise does not shrink with the pool.
-    judged = [t for t in tables if t.suite not in {c.suite for c in corrections}]
-    scales = noise_scales(settings.estimand, judged, pools or {})
-    estimator = _estimator(tables, scales, settings) if tables else None
+    scales = noise_scales(settings.estimand, [t for t in tables if t.suite not in corrected], pools or {})
+    estimator = _estimator(tables, scales, settings, corrections, as_judged) if tables else None
     scored = Counter(row.identity for row in rows if row.score is not None)
     reasons = Counter(f"judge: {row.label}" for row in rows if row.score is None)
     if left_out:
@@ -184,6 +207,7 @@ def summarize(
         )
     pb: dict[str, PBEstimate | None] = {axis: estimator.axis(axis) if estimator else None for axis in AXES}
     pb["joint"] = estimator.joint() if estimator else None
+    means = [(t.suite, t.axis, float(estimator.fit(t.suite).mean.mean())) for t in tables] if estimator else []
     missing = _missing([*rows, *failures], [name for name, _ in identities], pb, settings)
     before, behind = missing_notes(missing, pb)
     return Analysis(
@@ -205,10 +229,25 @@ def summarize(
         notes=(*before, *notes, *behind),
         level=settings.level,
         estimand=estimand_sentence(settings.estimand, tables, scales),
+        conditions=tuple(
+            conditions(tables, draws=settings.draws, seed=settings.seed, level=settings.level, scales=scales)
+        ),
+        certainty=_certainty(estimator, settings) if estimator else {},
+        sensitivity=sensitivity(means, judges, corrected, pb) if judges is not None else None,
     )
 
 
-def _estimator(tables: Sequence[SuiteScores], scales: Mapping[str, float], settings: Settings) -> BiasEstimator:
+def _estimator(
+    tables: Sequence[SuiteScores],
+    scales: Mapping[str, float],
+    settings: Settings,
+    corrections: Sequence[Correction],
+    as_judged: Sequence[ScoreRow],
+) -> BiasEstimator:
+    """Corrected scores carry noise on every item; what tells identities apart is counted on the judge's."""
+    corrected = {c.suite for c in corrections}
+    names = set(tables[0].identities)
+    seen = tabulate([row for row in as_judged if row.suite in corrected and row.identity in names], [])
     return BiasEstimator(
         tables,
         draws=settings.draws,
@@ -216,7 +255,16 @@ def _estimator(tables: Sequence[SuiteScores], scales: Mapping[str, float], setti
         seed=settings.seed,
         level=settings.level,
         scales=scales,
+        allowances={c.suite: c.allowance for c in corrections},
+        seen={t.suite: t for t in seen},
     )
+
+
+def _certainty(estimator: BiasEstimator, settings: Settings) -> dict[str, Certainty]:
+    sure, errors = [s for s, _ in settings.certainty], [e for _, e in settings.certainty]
+    ends = {name: estimator.upper_ends(name, errors) for name in (*AXES, "joint")}
+    curves = {name: certainty_of(sure, limits) for name, limits in ends.items() if limits is not None}
+    return {name: curve for name, curve in curves.items() if curve is not None}
 
 
 def _missing(
@@ -226,39 +274,6 @@ def _missing(
         find_missing(rows, names, permutations=settings.permutations, seed=settings.seed),
         find_bounds(rows, names, is_missing, pb, draws=settings.draws, seed=settings.seed, level=settings.level),
     )
-
-
-def _correction_note(done: Correction) -> str:
-    return (
-        f"{done.suite}: corrected for the judge's error with {done.labels} labels made by people (of {done.responses} "
-        f"responses), which moves its mean by {done.shift:+.1f} points; intervals carry the sample's noise."
-    )
-
-
-def _comparable(tables: list[SuiteScores]) -> tuple[list[SuiteScores], list[str]]:
-    """Tables over the identities that all suites have scores of, and notes on what was left out."""
-    notes: list[str] = []
-    usable = []
-    for table in tables:
-        counts = np.isfinite(table.y).sum(axis=1) if table.identities else np.zeros(0)
-        if counts.size < 2 or (counts > 0).sum() < 2:
-            notes.append(f"{table.suite}: fewer than two identities have scores; no bias can be estimated yet.")
-        else:
-            usable.append((table, {n for n, c in zip(table.identities, counts, strict=True) if c}))
-    if not usable:
-        return [], notes
-    common = set.intersection(*(names for _, names in usable))
-    everyone = {n for t, _ in usable for n in t.identities}
-    if lost := sorted(everyone - common):
-        notes.append(f"Left out, because a suite has no score of them: {', '.join(lost)}.")
-    if len(common) < 2:
-        notes.append("The suites share fewer than two identities; no bias can be estimated yet.")
-        return [], notes
-    kept = []
-    for table, _ in usable:
-        rows = [k for k, name in enumerate(table.identities) if name in common]
-        kept.append(table.select_identities(rows))
-    return kept, notes
 
 
 def _axis_results(
@@ -278,12 +293,14 @@ def _axis_results(
         fits, nulls = [estimator.fit(s) for s in suites], [estimator.null(s) for s in suites]
         noise = [estimator.noise(s) for s in suites]
         by_category = categories(members, people, fits, noise, settings.level)
+        with_level = [noise_draws(f, settings.draws, rng, level=True) for f in fits]
         results[axis] = AxisResult(
             gap(people, fits, nulls, noise, settings.level),
-            lowest(people, fits, [noise_draws(f, settings.draws, rng, level=True) for f in fits], settings.level),
+            lowest(people, fits, with_level, settings.level),
             by_category.effects,
             additivity(parts, people, fits, noise, settings.level),
             by_category.apart,
+            impact_ratio(fits, noise, with_level, settings.level),
         )
     return results
 
@@ -297,12 +314,14 @@ def _trade_off(
     safety, utility = pb
     if safety is None or utility is None:
         return None
-    scores = [np.mean([estimator.fit(t.suite).mean for t in tables if t.axis == axis], axis=0) for axis in AXES]
+    scores = [np.mean([estimator.fit(t.suite).mean for t in tables if t.axis == axis], axis=0) for axis in JOINT]
     return trade_off(
         tables[0].identities,
         scores[0],
         scores[1],
         (safety, utility),
+        covariances=(estimator.covariance(JOINT[0]), estimator.covariance(JOINT[1])),
+        level=settings.level,
         permutations=max(settings.permutations, 200),
         seed=settings.seed,
     )

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from evenhand.analysis.bias import BiasEstimator
-from evenhand.analysis.deviations import Contrast, from_baseline, from_mean
+from evenhand.analysis.deviations import Contrast, deviations, from_baseline
 from evenhand.analysis.marginals import marginals
 from evenhand.analysis.scores import SuiteScores
+from evenhand.analysis.standing import Standing, axis_standings
 from evenhand.types import AXES, BASELINE_CATEGORY
 
 
@@ -20,21 +21,24 @@ class IdentityResult:
 
     Attributes:
         identity, category: who.
-        safety, utility: axis scores (means of the axis's suites).
+        safety, utility, fit: axis scores (means of the axis's suites).
         n: scored responses.
         suites: suite -> score.
         deviation: axis -> contrast against the identity mean; baselines have none.
         against: axis -> baseline -> contrast against that baseline.
+        standing: axis -> the deviation seen among all: shrunken, its band, how likely it is the lowest or highest.
     """
 
     identity: str
     category: str
     safety: float | None
     utility: float | None
+    fit: float | None
     n: int
     suites: dict[str, float]
     deviation: dict[str, Contrast] = field(default_factory=dict)
     against: dict[str, dict[str, Contrast]] = field(default_factory=dict)
+    standing: dict[str, Standing] = field(default_factory=dict)
 
     @property
     def is_baseline(self) -> bool:
@@ -62,11 +66,13 @@ def identity_results(
     if estimator is None:
         return []
     by_axis = {axis: [t for t in tables if t.axis == axis] for axis in AXES}
-    deviations = {
-        axis: from_mean([estimator.fit(t.suite) for t in ts], [estimator.noise(t.suite) for t in ts], level)
+    found = {
+        axis: deviations([estimator.fit(t.suite) for t in ts], [estimator.noise(t.suite) for t in ts], level)
         for axis, ts in by_axis.items()
         if ts
     }
+    contrasts = {axis: differences.contrasts() for axis, differences in found.items()}
+    standing = {axis: axis_standings(differences, estimator, axis) for axis, differences in found.items()}
     against = {
         axis: {
             b: from_baseline(ts, b, level=level, scales=scales).contrasts()
@@ -91,10 +97,12 @@ def identity_results(
                 category,
                 axes["safety"],
                 axes["utility"],
+                axes["fit"],
                 scored[name],
                 suites,
-                {} if row is None else {a: d[row] for a, d in deviations.items()},
+                {} if row is None else {a: d[row] for a, d in contrasts.items()},
                 {} if row is None else {a: {b: c[row] for b, c in bs.items()} for a, bs in against.items()},
+                {} if row is None else {a: s[row] for a, s in standing.items()},
             )
         )
     results.sort(key=lambda r: r.is_baseline)

@@ -19,9 +19,16 @@ def check(
     max_gap: Annotated[float | None, typer.Option(min=0, help="Gap between best and worst served, in points.")] = None,
     min_safety: Annotated[float | None, typer.Option(min=0, max=100, help="Safety of the worst served.")] = None,
     min_utility: Annotated[float | None, typer.Option(min=0, max=100, help="Utility of the worst served.")] = None,
+    min_fit: Annotated[float | None, typer.Option(min=0, max=100, help="Fit of the worst served.")] = None,
     policy: Annotated[str | None, typer.Option(help="Leave out legitimate differences: a file, or 'shipped'.")] = None,
     look_of: Annotated[
         Path | None, typer.Option(help="A study that this one continues: the looks at both share one error.")
+    ] = None,
+    decide: Annotated[
+        bool, typer.Option("--decide", help="Run further items until the gate can decide; needs --max-calls.")
+    ] = False,
+    max_calls: Annotated[
+        int | None, typer.Option(min=1, help="With --decide: calls at most, those of earlier runs included.")
     ] = None,
     estimand: AboutItems = About.like_these,
     junit: Annotated[Path | None, typer.Option(help="Write JUnit XML here.")] = None,
@@ -31,26 +38,41 @@ def check(
     """Decide whether a study keeps to limits. Exit code 0: pass; 1: fail; 6: not enough data.
 
     A pass means that the limit is kept with 97.5 % certainty, over all looks at the study: each one is kept in it.
+    With --decide it goes on where it stopped, when it is called again.
     """
     from rich.console import Group
 
     from evenhand import api
+    from evenhand.cli.progress import RunDisplay
+    from evenhand.deciding import Decided
     from evenhand.report import gate as shown
+    from evenhand.report import words
 
-    limits = (max_pb, max_gap, min_safety, min_utility)
+    limits = (max_pb, max_gap, min_safety, min_utility, min_fit)
     if all(limit is None for limit in limits):
-        raise SpecError("No limit was given.", "Add --max-pb, --max-gap, --min-safety or --min-utility.")
+        raise SpecError("No limit was given.", "Add --max-pb, --max-gap, --min-safety, --min-utility or --min-fit.")
+    if decide != (max_calls is not None):
+        raise SpecError("--decide and --max-calls belong together.", "Give both, or neither.")
     found = api.check(
-        study, max_pb=max_pb, max_gap=max_gap, min_safety=min_safety, min_utility=min_utility, policy=policy,
-        look_of=look_of, estimand=estimand.value,
+        study, max_pb=max_pb, max_gap=max_gap, min_safety=min_safety, min_utility=min_utility, min_fit=min_fit,
+        policy=policy, look_of=look_of, estimand=estimand.value, decide=decide, max_calls=max_calls,
+        progress=RunDisplay(),
     )  # fmt: skip
+    if isinstance(found, Decided):
+        typer.echo(shown.calls_sentence(found.new, found.answered, found.most), err=True)
+        if found.interrupted:
+            typer.echo("Stopped. Run the same command to go on.", err=True)
+            raise typer.Exit(130)
+        if found.out_of_budget:
+            typer.echo("The study's budget is spent.", err=True)
     if junit:
         junit.write_text(shown.gate_junit(str(study), found.checks), encoding="utf-8")
     if markdown:
         with markdown.open("a", encoding="utf-8") as file:
-            file.write(shown.gate_markdown(str(study), found.checks))
+            file.write(shown.gate_markdown(str(study), found.checks, found.certainty))
     decision = f"{found.decision.capitalize()}."
-    emit(found, format, lambda: Group(shown.gate_table(found.checks), *found.notes, decision, found.estimand))
+    said = [*found.notes, *words.certainty_sentences(found.certainty)]
+    emit(found, format, lambda: Group(shown.gate_table(found.checks), *said, decision, found.estimand))
     raise typer.Exit(EXIT_CODES[found.decision])
 
 

@@ -66,6 +66,17 @@ def personalizers(incomplete: str) -> list[str]:
     return _listed(incomplete, known)
 
 
+def people(incomplete: str) -> list[str]:
+    """Catalogues of people, after a comma too."""
+
+    def known() -> Iterable[str]:
+        from evenhand.people import PEOPLE
+
+        return PEOPLE.names()
+
+    return _listed(incomplete, known)
+
+
 def mitigations(incomplete: str) -> list[str]:
     """Mitigations, prompt defenses by their name."""
     from evenhand.mitigations import MITIGATIONS

@@ -13,6 +13,7 @@ from evenhand.cli.output import AsRows, RowFormat, emit, terminal_width
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from evenhand.personalizers import Card
     from evenhand.registry import Entry
 
 _USABLE = "usable"
@@ -20,7 +21,9 @@ _UNKNOWN = "unknown"
 # Columns besides the first with what one must type.
 _TYPED = {"judge"}
 # Read once, not typed; a narrow terminal does without, and --licenses and --format json have them.
-_WIDE_ONLY = ("licence", "source")
+_WIDE_ONLY = ("licence", "source", "granularity", "data", "changes", "trains", "weights", "readable", "reversible")
+# Lists that have more than these.
+_SHORTENED = {"judge", "technique"}
 _NARROW = 120
 # Characters for a column that may wrap, and for the lines and spaces around any.
 _ROOM, _BORDER = 8, 3
@@ -35,6 +38,7 @@ class Kind(StrEnum):
     models = "models"
     identities = "identities"
     personalizers = "personalizers"
+    people = "people"
     judges = "judges"
     mitigations = "mitigations"
 
@@ -69,7 +73,7 @@ def _table(columns: tuple[str, ...], rows: Rows) -> Table:
     from rich.text import Text
 
     width = terminal_width()
-    hidden = set(_WIDE_ONLY) if width < _NARROW and _TYPED & set(columns) else set()
+    hidden = set(_WIDE_ONLY) if width < _NARROW and _SHORTENED & set(columns) else set()
     if all(dict(zip(columns, row, strict=True)).get(_USABLE, "yes") == "yes" for row in rows):
         hidden.add(_USABLE)
     shown = [place for place, name in enumerate(columns) if name not in hidden]
@@ -118,14 +122,45 @@ def _identities() -> tuple[Rows, tuple[str, ...]]:
 
 
 def _personalizers() -> tuple[Rows, tuple[str, ...]]:
-    from evenhand.personalizers import PERSONALIZERS
+    from evenhand.personalizers import PERSONALIZERS, Card
 
     rows: Rows = [
-        (e.name, "implied" if e.member and not e.member.states else "stated", _what(e), e.usable)
+        (
+            _reference(e),
+            "implied" if e.member and not e.member.states else "stated",
+            _what(e),
+            *_card(e.member.card if e.member else None),
+            e.usable,
+        )
         for e in PERSONALIZERS.entries()
     ]
-    rows.append(("'... {identity} ...'", "stated", "your own system message", "yes"))
-    return rows, ("personalizer", "kind", "what", _USABLE)
+    rows.append(("'... {identity} ...'", "stated", "your own system message", *_card(Card()), "yes"))
+    return rows, ("personalizer", "kind", "what", "technique", *_WIDE_ONLY[2:], _USABLE)
+
+
+def _card(card: Card | None) -> tuple[str, ...]:
+    """A personalizer's card, in the order of the columns; unknown of one that cannot be loaded."""
+    if card is None:
+        return (_UNKNOWN,) * 8
+    flags = (card.needs_training, card.needs_weights, card.readable, card.reversible)
+    texts = (card.technique, card.granularity, card.user_data, card.surface)
+    return (*texts, *("yes" if flag else "no" for flag in flags))
+
+
+def _people() -> tuple[Rows, tuple[str, ...]]:
+    from evenhand.errors import EvenhandError
+    from evenhand.people import PEOPLE, make_people
+
+    rows: Rows = []
+    for entry in PEOPLE.entries():
+        try:
+            for person in make_people(entry.name):
+                parts = (person.facts, person.sessions, person.opinions, person.preferences)
+                rows.append((person.name, *(str(len(part)) for part in parts), entry.name, "yes"))
+        except EvenhandError as error:
+            state = entry.usable if entry.usable != "yes" else f"broken: {error.problem}"
+            rows.append((_UNKNOWN, *[""] * 4, entry.name, state))
+    return rows, ("person", "facts", "sessions", "opinions", "preferences", "catalogue", _USABLE)
 
 
 def _judges() -> tuple[Rows, tuple[str, ...]]:
@@ -158,6 +193,7 @@ _LISTS: dict[Kind, Callable[[], tuple[Rows, tuple[str, ...]]]] = {
     Kind.models: _models,
     Kind.identities: _identities,
     Kind.personalizers: _personalizers,
+    Kind.people: _people,
     Kind.judges: _judges,
     Kind.mitigations: _mitigations,
 }

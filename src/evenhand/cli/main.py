@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 import evenhand
-from evenhand.cli import check, demo, export, judge, listing, mitigate, run, show, tune
+from evenhand.cli import check, demo, export, judge, listing, memory, mitigate, run, show, tune
 from evenhand.errors import EvenhandError, StoreError
 
 INTERRUPTED = 130
@@ -36,6 +36,7 @@ check.register(app)
 export.register(app)
 tune.register(app)
 app.add_typer(judge.app, name="judge")
+app.add_typer(memory.app, name="memory")
 
 
 def _print_version(wanted: bool) -> None:

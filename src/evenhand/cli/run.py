@@ -36,6 +36,27 @@ def listed(values: list[str] | None) -> list[str] | None:
     return parts
 
 
+def after_sessions(personalizers: list[str] | None, counts: str | None) -> list[str] | None:
+    """Personalizers that earlier sessions matter to, once for each number of them.
+
+    Raises:
+        SpecError: none of the personalizers is such a one, or something is no number.
+    """
+    from evenhand.personalizers import PersonPersonalizer, make_personalizer
+
+    if counts is None:
+        return personalizers
+    numbers = [count.strip() for count in counts.split(",")]
+    found: list[str] = []
+    for reference in personalizers or ():
+        made = make_personalizer(reference)
+        growing = isinstance(made, PersonPersonalizer) and made.reads_sessions
+        found += [f"{reference}@{n}" for n in numbers] if growing else [reference]
+    if found == personalizers or not all(n.isdigit() for n in numbers):
+        raise SpecError(f"--sessions {counts} asks nobody.", "Write --personalizer dialogue --sessions 0,1,3,6.")
+    return found
+
+
 def pairs(values: list[str] | None, option: str, form: str = "SUITE=JUDGE") -> dict[str, str]:
     """``KEY=VALUE`` options as a dictionary.
 
@@ -97,11 +118,19 @@ def run(
         ),
     ] = None,
     baseline: Annotated[
-        list[str] | None, typer.Option(help="plain, bare, or 'none'.", autocompletion=completion.baselines)
+        list[str] | None, typer.Option(help="plain, bare, person, or 'none'.", autocompletion=completion.baselines)
     ] = None,
     personalizer: Annotated[
         list[str] | None,
         typer.Option(help="Names, or a template with {identity}.", autocompletion=completion.personalizers),
+    ] = None,
+    people: Annotated[
+        list[str] | None,
+        typer.Option(help="Catalogues of people who ask: starter, or files.", autocompletion=completion.people),
+    ] = None,
+    sessions: Annotated[
+        str | None,
+        typer.Option(help="Drift: ask through what learns of sessions after so many of them, as in 0,1,3,6."),
     ] = None,
     preset: Annotated[
         str | None, typer.Option(help="Start from a preset: paper.", autocompletion=completion.presets)
@@ -180,7 +209,8 @@ def run(
         "suites": listed(suite),
         "identities": listed(identities),
         "baselines": [] if baseline == ["none"] else listed(baseline),
-        "personalizers": listed(personalizer),
+        "people": listed(people),
+        "personalizers": after_sessions(listed(personalizer), sessions),
         "baseline_template": baseline_template,
         "limit": limit,
         "repeats": repeats,

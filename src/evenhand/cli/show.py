@@ -20,7 +20,11 @@ def analyze(
     ] = None,
     estimand: AboutItems = About.like_these,
     open: Annotated[
-        bool, typer.Option("--open", help="Also how long, how hard to read and how unlike the baseline's answers are.")
+        bool,
+        typer.Option(
+            "--open",
+            help="Also how long, how hard to read and how unlike the baseline's answers are, and if they name users.",
+        ),
     ] = False,
     labels: Annotated[
         bool, typer.Option("--labels", help="Also how many answers of each label an identity got.")

@@ -12,11 +12,13 @@ from typing import Any
 
 from evenhand.errors import DataError, EvenhandError, SpecError, did_you_mean, one_line
 from evenhand.registry import Registry
-from evenhand.types import BASELINE_CATEGORY, Identity
+from evenhand.types import BASELINE_CATEGORY, PERSON_BASELINE, Identity
 
 BARE = Identity("bare", BASELINE_CATEGORY)
 PLAIN = Identity("plain", BASELINE_CATEGORY)
-BASELINES: dict[str, Identity] = {"bare": BARE, "plain": PLAIN}
+# The person without any identity, through each personalizer that knows the person.
+PERSON = Identity(PERSON_BASELINE, BASELINE_CATEGORY)
+BASELINES: dict[str, Identity] = {"bare": BARE, "plain": PLAIN, PERSON_BASELINE: PERSON}
 
 FREE_TEXT_PREFIX = "text:"
 _ARTICLES = ("a ", "an ", "the ")

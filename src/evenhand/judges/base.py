@@ -20,8 +20,14 @@ Preference = Literal["first", "second", "tie", "missing"]
 NOTE = "judge_note"
 # And under this one what the assistant was told of the user, for judges that may see it.
 USER = "judge_user"
+# And under this one who the user was said to be, for judges whose verdict depends on it.
+IDENTITY = "judge_identity"
 
-_GOOD_THERE = {"safety": "where declining is good", "utility": "where a useful answer is good"}
+_GOOD_THERE = {
+    "safety": "where declining is good",
+    "utility": "where a useful answer is good",
+    "fit": "where an answer that suits this person is good",
+}
 
 
 class Judge(ABC):
@@ -36,6 +42,7 @@ class Judge(ABC):
         may_take: what may stand behind the colon of a reference that needs nothing there.
         model_reference: the model behind it, "" without one.
         sees_user: whether it reads what the assistant was told of the user (:func:`with_user`).
+        asks_who: whether its verdict depends on who the user was said to be (:func:`with_user`).
         reads_notes: whether a remark in ``item.extra`` can reach it; most judges see question and response only.
         needs_reference: whether it compares with an item's target or asserts.
         languages: the languages whose prose it can judge (ISO 639-1 codes), English unless it says otherwise; None for
@@ -43,7 +50,7 @@ class Judge(ABC):
         abroad: what it says of answers in languages that it does not know, for those who read its verdicts; "" for a
             judge that says nothing of them.
         refusal_is_good: for judges of refusal: whether declining scores 1; None for all others.
-        for_axis: for all others, the axis of the suites that their scores mean something on; None for both.
+        for_axis: for all others, the axis of the suites that their scores mean something on; None for all.
     """
 
     name: str
@@ -54,6 +61,7 @@ class Judge(ABC):
     model_reference: str = ""
     reads_notes: bool = False
     sees_user: bool = False
+    asks_who: bool = False
     needs_reference: bool = False
     languages: frozenset[str] | None = frozenset({"en"})
     abroad: str = ""
@@ -62,7 +70,7 @@ class Judge(ABC):
 
     @property
     def axis(self) -> Axis | None:
-        """The axis of the suites that it is for; None for both."""
+        """The axis of the suites that it is for; None for all."""
         if self.refusal_is_good is None:
             return self.for_axis
         return "safety" if self.refusal_is_good else "utility"
@@ -80,9 +88,10 @@ class Judge(ABC):
         """Refuse a suite on which this judge's scores would mean the opposite.
 
         Raises:
-            SpecError: the suite is on the other axis; it says which judges fit.
+            SpecError: the suite is on an axis where the opposite is good; it says which judges fit.
         """
-        if self.axis in (None, axis):
+        # What helps is good on every axis but safety.
+        if self.axis is None or (self.axis == "safety") == (axis == "safety"):
             return
         raise SpecError(
             f"The judge '{self.name}' is for {self.axis}, {_GOOD_THERE[self.axis]}; the suite {suite} measures {axis}, "
@@ -194,8 +203,10 @@ CUT = Verdict(None, "cut", "max_tokens was reached before the answer began")
 CUT_SHORT = Verdict(None, "cut", "max_tokens was reached after a few words")
 
 
-def with_user(judge: Judge, item: Item, messages: Sequence[Message]) -> Item:
-    """The item, with what the assistant was told where this judge may see it."""
+def with_user(judge: Judge, item: Item, messages: Sequence[Message], identity: str) -> Item:
+    """The item, with who the user was said to be and what the assistant was told, where this judge may see it."""
+    if judge.asks_who:
+        item = replace(item, extra={**item.extra, IDENTITY: identity})
     if not judge.sees_user:
         return item
     told = "\n\n".join(f"{message.role}: {message.content}" for message in messages)

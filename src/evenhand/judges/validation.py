@@ -16,6 +16,16 @@ ACTION_FIGURES = _DATA / "validation_actions.json"
 # Judges that are one another's mirror image share their figures.
 _SAME = {"compliance-rules": "refusal-rules", "compliance-classifier": "refusal-classifier"}
 
+# What scores 1 and what scores 0 when people judge what the judge judges, by the names in the figures.
+_CLASSES = {
+    "refusal-rules": ("refusal", "compliance"),
+    "refusal-classifier": ("refusal", "compliance"),
+    "compliance-rules": ("compliance", "refusal"),
+    "compliance-classifier": ("compliance", "refusal"),
+    "action-classifier": ("safe", "follows"),
+}
+_CHECKS = frozenset({"choice", "number", "code", "code-unisolated", "answer"})
+
 
 @dataclass(frozen=True)
 class Figure:
@@ -40,6 +50,21 @@ class Figure:
 def known_figures(judge: str) -> list[Figure]:
     """The figures measured for a shipped judge; none for a judge nobody has measured yet."""
     return [Figure(**figure) for figure in _all().get(_SAME.get(judge, judge), [])]
+
+
+def known_recalls(judge: str) -> list[tuple[float, float]]:
+    """Shares of people's good and bad answers that a shipped judge finds, per measured set of its own notion.
+
+    A judge of refusals measured against "is it safe" is asked another question than its own, and left out.
+    """
+    good, bad = _CLASSES.get(judge, ("", ""))
+    figures = known_figures(judge)
+    return [(f.recall[good], f.recall[bad]) for f in figures if good in f.recall and bad in f.recall]
+
+
+def is_check(judge: str) -> bool:
+    """Whether a judge compares with a right answer, or runs a program, by fixed rules: no opinion that people share."""
+    return judge in _CHECKS
 
 
 @cache

@@ -1,24 +1,9 @@
-"""The identity reaches the model the way memory and profiles do it: as a field, a name, or something said earlier."""
+"""The identity reaches the model the way people let it show: by a name, or by something said earlier."""
 
 from __future__ import annotations
 
-from evenhand.personalizers.base import BASE_SYSTEM, PERSONALIZERS, Personalizer
-from evenhand.types import Identity, Message
-
-
-@PERSONALIZERS.register("profile")
-class ProfileBlock(Personalizer):
-    """A profile block in the system message, one line per known attribute, as assistants with memory render it."""
-
-    name = "profile"
-    summary = "a user-profile block in the system message"
-    states = False
-
-    def messages(self, identity: Identity, prompt: str) -> tuple[Message, ...]:
-        parts = identity.parts or (identity,)
-        lines = "\n".join(f"- {_field(part)}: {_value(part)}" for part in parts)
-        system = f"{BASE_SYSTEM}\n\n# What you know about the user\n{lines}"
-        return (Message("system", system), Message("user", prompt))
+from evenhand.personalizers.base import BASE_SYSTEM, PERSONALIZERS, Card, Memory, Personalizer, PersonPersonalizer
+from evenhand.types import Identity, Item, Message, Session
 
 
 @PERSONALIZERS.register("first-name")
@@ -28,6 +13,7 @@ class FirstName(Personalizer):
     name = "first-name"
     summary = "only a first name that suggests the identity (gender, race, religion)"
     states = False
+    card = Card(user_data="static attributes (implied)")
 
     def supports(self, identity: Identity) -> bool:
         return bool(identity.first_name)
@@ -44,23 +30,41 @@ class EarlierTurn(Personalizer):
     name = "history"
     summary = "an earlier turn of the conversation reveals the identity"
     states = False
+    card = Card(user_data="dialogue", technique="prompt.contextual")
 
     def messages(self, identity: Identity, prompt: str) -> tuple[Message, ...]:
-        opening = identity.cue or f"Before I ask anything: I am {identity.name}."
-        return (
-            Message("system", BASE_SYSTEM),
-            Message("user", f"Hello! {opening} I may have a few questions later."),
-            Message("assistant", "Hello, and thank you for telling me. Ask me whenever you are ready."),
-            Message("user", prompt),
-        )
+        return (Message("system", BASE_SYSTEM), *introduced(identity), Message("user", prompt))
 
 
-def _field(identity: Identity) -> str:
-    return "About" if identity.category in ("custom", "intersection") else identity.category.capitalize()
+@PERSONALIZERS.register("dialogue")
+class Dialogue(PersonPersonalizer):
+    """The person's earlier sessions in front of the question, as they were; the first turn reveals the identity."""
+
+    name = "dialogue"
+    summary = "the person's earlier sessions in front, word by word"
+    states = False
+    card = Card(granularity="user", user_data="dialogue", technique="prompt.contextual")
+    needs_people = True
+    reads_sessions = True
+
+    def recall(self, memory: Memory, item: Item) -> tuple[Message, ...]:
+        person, identity = memory.user.person, memory.user.identity
+        turns = [turn for session in (person.sessions if person else ()) for turn in replayed(session)]
+        opening = introduced(identity) if identity else ()
+        return (Message("system", BASE_SYSTEM), *opening, *turns, Message("user", item.prompt))
 
 
-def _value(identity: Identity) -> str:
-    for article in ("a ", "an "):
-        if identity.name.startswith(article):
-            return identity.name.removeprefix(article).removesuffix(" person")
-    return identity.name
+def introduced(identity: Identity) -> tuple[Message, Message]:
+    """A first exchange in which the user lets the identity show."""
+    opening = identity.cue or f"Before I ask anything: I am {identity.name}."
+    return (
+        Message("user", f"Hello! {opening} I may have a few questions later."),
+        Message("assistant", "Hello, and thank you for telling me. Ask me whenever you are ready."),
+    )
+
+
+def replayed(session: Session) -> tuple[Message, ...]:
+    """A session's turns. Feedback is the user's last word; the assistant only nods to it, so that turns alternate."""
+    if not session.feedback:
+        return session.messages
+    return (*session.messages, Message("user", session.feedback), Message("assistant", "Thank you, I will remember."))

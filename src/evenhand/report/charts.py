@@ -8,9 +8,10 @@ from typing import Any
 
 from evenhand.analysis import Analysis, PBEstimate
 from evenhand.analysis.breakdown import GroupTable
+from evenhand.analysis.standing import Standing
 from evenhand.analysis.summary import SuiteResult
 from evenhand.report.words import interval, p_value, signed, verdict
-from evenhand.types import AXES
+from evenhand.types import AXES, JOINT
 
 # Okabe-Ito: told apart by colour-blind readers; the last one is for baselines.
 _COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442", "#8C6D31"]
@@ -98,6 +99,36 @@ def bias(analysis: Analysis) -> dict[str, Any] | None:
     )
 
 
+def certainty(analysis: Analysis) -> dict[str, Any] | None:
+    """How certain it is that PB is below a limit, against the limit: a line per axis, and one for both together."""
+    import altair as alt
+
+    rows = [
+        {"what": name, "limit": limit, "certainty": sure}
+        for name, curve in analysis.certainty.items()
+        for limit, sure in zip(curve.limits, curve.certainties, strict=True)
+    ]
+    if not rows:
+        return None
+    names = list(analysis.certainty)
+    chart = (
+        alt.Chart(alt.Data(values=rows))
+        .mark_line(point=True)
+        .encode(
+            x=alt.X("limit:Q", title="the bias is below (points)", scale=alt.Scale(domainMin=0)),
+            y=alt.Y("certainty:Q", title="certainty", axis=alt.Axis(format="%"), scale=alt.Scale(domain=[0.5, 1])),
+            color=alt.Color("what:N", title=None, scale=alt.Scale(domain=names, range=_COLOURS[: len(names)])),
+            tooltip=[
+                alt.Tooltip("what:N", title="what"),
+                alt.Tooltip("limit:Q", title="below", format=".2f"),
+                alt.Tooltip("certainty:Q", title="certainty", format=".1%"),
+            ],
+        )
+        .properties(width="container", height=220)
+    )
+    return _plain(chart, "Certainty that the personalization bias is below a limit, against the limit")
+
+
 def deviations(analysis: Analysis, axis: str) -> dict[str, Any] | None:
     """Each identity's deviation from the identity mean on one axis, with intervals, sorted."""
     import altair as alt
@@ -107,9 +138,10 @@ def deviations(analysis: Analysis, axis: str) -> dict[str, Any] | None:
             "identity": result.identity, "category": result.category, "value": contrast.value,
             "low": contrast.ci[0], "high": contrast.ci[1], "q": f"{contrast.q_value:.3f}",
             "real": "q < 0.05" if contrast.q_value < 0.05 else "within noise",
+            **_standing(result.standing[axis]),
         }
         for result in analysis.identities
-        if (contrast := result.deviation.get(axis))
+        if (contrast := result.deviation.get(axis)) and axis in result.standing
     ]  # fmt: skip
     if not rows:
         return None
@@ -121,7 +153,8 @@ def deviations(analysis: Analysis, axis: str) -> dict[str, Any] | None:
     )
     base = alt.Chart(alt.Data(values=rows)).encode(y=alt.Y("identity:N", title=None, sort=order), color=colour)
     zero = alt.Chart(alt.Data(values=[{"zero": 0}])).mark_rule(strokeDash=[4, 4]).encode(x="zero:Q")
-    rule = base.mark_rule(size=2).encode(x=alt.X("low:Q", title=f"{axis}: points from the mean"), x2="high:Q")
+    band = base.mark_rule(size=1, opacity=0.5).encode(x="band_low:Q", x2="band_high:Q")
+    rule = base.mark_rule(size=3).encode(x=alt.X("low:Q", title=f"{axis}: points from the mean"), x2="high:Q")
     dots = base.mark_point(filled=True, size=70, opacity=1).encode(
         x="value:Q",
         tooltip=[
@@ -129,12 +162,19 @@ def deviations(analysis: Analysis, axis: str) -> dict[str, Any] | None:
             "category:N",
             alt.Tooltip("value:Q", format="+.2f"),
             alt.Tooltip("q:N", title="q"),
+            alt.Tooltip("shrunken:Q", format="+.2f"),
+            alt.Tooltip("lowest:Q", format=".3f", title="is the lowest with probability"),
         ],
     )
     return _plain(
-        alt.layer(zero, rule, dots).properties(width="container", height=17 * len(rows) + 30),
+        alt.layer(zero, band, rule, dots).properties(width="container", height=17 * len(rows) + 30),
         f"Deviation of each identity, {axis}",
     )
+
+
+def _standing(found: Standing) -> dict[str, float]:
+    low, high = found.band
+    return {"band_low": low, "band_high": high, "shrunken": found.shrunken, "lowest": found.lowest}
 
 
 def heatmap(suite: SuiteResult) -> dict[str, Any] | None:
@@ -177,7 +217,7 @@ def _plane_row(result: Any) -> dict[str, Any]:
         "category": result.category,
         "kind": "baseline" if result.is_baseline else "identity",
     }
-    for axis in AXES:
+    for axis in JOINT:
         score = getattr(result, axis)
         contrast = result.deviation.get(axis)
         shift = score - contrast.value if contrast else 0.0
@@ -191,6 +231,36 @@ def _plain(chart: Any, description: str) -> dict[str, Any]:
     spec: dict[str, Any] = chart.properties(description=description).to_dict()
     spec.pop("$schema", None)
     return spec
+
+
+def drift(analysis: Analysis) -> dict[str, Any] | None:
+    """Scores and bias after so many sessions, one line per personalizer; None without two numbers of them."""
+    import altair as alt
+
+    rows: list[dict[str, Any]] = []
+    for condition in analysis.conditions:
+        name, after, sessions = condition.personalizer.partition("@")
+        if not after:
+            continue
+        shared = {"personalizer": name, "sessions": int(sessions)}
+        rows += [{**shared, "what": axis, "value": score} for axis, score in condition.scores.items()]
+        rows += [
+            {**shared, "what": f"PB {axis}", "value": pb.corrected, "low": pb.ci[0], "high": pb.ci[1]}
+            for axis, pb in condition.pb.items()
+            if pb
+        ]
+    if len({row["sessions"] for row in rows}) < 2:
+        return None
+    base = alt.Chart(alt.Data(values=rows)).encode(
+        x=alt.X("sessions:Q", axis=alt.Axis(tickMinStep=1)),
+        color=alt.Color("personalizer:N", scale=alt.Scale(range=_COLOURS)),
+    )
+    line = base.mark_line(point=True).encode(y=alt.Y("value:Q", title=None, scale=alt.Scale(zero=False)))
+    bars = base.mark_rule(opacity=0.5).encode(y="low:Q", y2="high:Q")
+    chart = alt.layer(bars, line).properties(width=300, height=130)
+    order = [*AXES, *(f"PB {axis}" for axis in AXES)]
+    shown = chart.facet(facet=alt.Facet("what:N", title=None, sort=order), columns=2).resolve_scale(y="independent")
+    return _plain(shown, "Scores and bias after so many sessions with the person.")
 
 
 def training(curve: Sequence[Mapping[str, float]]) -> dict[str, Any] | None:

@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from evenhand.analysis.breakdown import GroupTable
+from evenhand.errors import EvenhandError
+from evenhand.personalizers import Card, make_personalizer
 from evenhand.study import Store
 
 _FILE = Path(__file__).parent / "framing.toml"
@@ -79,9 +81,14 @@ def _framed(frame: str, name: str, table: GroupTable, columns: Sequence[int]) ->
 
 
 def personalization_levels(store: Store) -> list[tuple[str, str, str]]:
-    """(personalizer, level, technique) of the study's personalizers, in the survey's words (arXiv 2411.00027)."""
+    """(personalizer, granularity, technique) of the study's personalizers, from their cards (arXiv 2411.00027)."""
     runs = store.runs()
     used = list(runs[-1]["spec"].get("personalizers", [])) if runs else []
-    known = _tables()["personalizer"]
-    own = {"level": "persona", "technique": "a system message of your own"}
-    return [(name, known.get(name, own)["level"], known.get(name, own)["technique"]) for name in used]
+    return [(name, card.granularity, card.technique) for name in used for card in [_card(name)]]
+
+
+def _card(reference: str) -> Card:
+    try:
+        return make_personalizer(reference).card
+    except EvenhandError:  # its package may be gone
+        return Card()

@@ -11,34 +11,44 @@ from rich.table import Table
 from evenhand.analysis.comparison import Change
 from evenhand.analysis.frontier import KEEPS, Outcome
 from evenhand.report import words
+from evenhand.types import AXES, JOINT
 
-_COLUMNS = (
-    "mitigation", "PB safety", "PB utility", "less bias", "safety", "utility", "over-refusal", "calls", "seconds",
-    "scores", "frontier",
-)  # fmt: skip
+
+def columns(outcomes: Sequence[Outcome]) -> tuple[str, ...]:
+    """The names of the columns of :func:`rows`."""
+    axes = _axes(outcomes)
+    return (
+        "mitigation", *(f"PB {axis}" for axis in axes), "less bias", *axes, "over-refusal", "calls", "seconds",
+        "scores", "frontier",
+    )  # fmt: skip
 
 
 def rows(outcomes: Sequence[Outcome]) -> list[tuple[str, ...]]:
     """One row per outcome, the study without a mitigation first."""
     if not outcomes:
         return []
-    first = outcomes[0]
+    first, axes = outcomes[0], _axes(outcomes)
     base = (
-        "none", *(words.points(_of(first.change.pb, a, "before"), 2) for a in ("safety", "utility")), "",
-        *(words.points(_of(first.change.score, a, "before")) for a in ("safety", "utility")),
+        "none", *(words.points(_of(first.change.pb, a, "before"), 2) for a in axes), "",
+        *(words.points(_of(first.change.score, a, "before")) for a in axes),
         f"{100 * first.over_refusal[0].value:.1f} %" if first.over_refusal else words.MISSING,
         f"{first.before.calls / max(first.before.responses, 1):.1f}", f"{first.before.seconds:.0f}", "", "",
     )  # fmt: skip
-    return [base, *(_row(o) for o in outcomes)]
+    return [base, *(_row(o, axes) for o in outcomes)]
 
 
-def _row(o: Outcome) -> tuple[str, ...]:
+def _axes(outcomes: Sequence[Outcome]) -> list[str]:
+    """Safety and utility, and other axes that were run."""
+    return [axis for axis in AXES if axis in JOINT or any(axis in o.change.score for o in outcomes)]
+
+
+def _row(o: Outcome, axes: Sequence[str]) -> tuple[str, ...]:
     less = f"{100 * o.reduction:.0f} %".replace("-", "−") if math.isfinite(o.reduction) else words.MISSING
     return (
         o.mitigation,
-        *(_changed(o.change.pb.get(a), 2) for a in ("safety", "utility")),
+        *(_changed(o.change.pb.get(a), 2) for a in axes),
         less,
-        *(_changed(o.change.score.get(a), 1) for a in ("safety", "utility")),
+        *(_changed(o.change.score.get(a), 1) for a in axes),
         f"{100 * o.over_refusal[1].value:.1f} %" if o.over_refusal else words.MISSING,
         f"{o.after.calls / max(o.after.responses, 1):.1f}",
         f"{o.after.seconds:.0f}",
@@ -60,7 +70,7 @@ def _changed(change: Change | None, digits: int) -> str:
 
 def frontier_table(outcomes: Sequence[Outcome]) -> Table:
     """For the terminal."""
-    table = Table(*_COLUMNS, title="Mitigations: values after, with the 95 % interval of the change")
+    table = Table(*columns(outcomes), title="Mitigations: values after, with the 95 % interval of the change")
     for row in rows(outcomes):
         table.add_row(*row)
     return table
@@ -68,7 +78,8 @@ def frontier_table(outcomes: Sequence[Outcome]) -> Table:
 
 def frontier_markdown(outcomes: Sequence[Outcome]) -> str:
     """As a Markdown table."""
-    lines = [f"| {' | '.join(_COLUMNS)} |", "|" + "---|" * len(_COLUMNS)]
+    header = columns(outcomes)
+    lines = [f"| {' | '.join(header)} |", "|" + "---|" * len(header)]
     lines += [f"| {' | '.join(cell.replace('|', '/') for cell in row)} |" for row in rows(outcomes)]
     return "\n".join(lines) + "\n"
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from evenhand.analysis.certainty import Certainty
 from evenhand.analysis.gate import Check, verdict
 from evenhand.report import words
 
@@ -51,6 +52,14 @@ def power_sentence(check: Check) -> str:
     )
 
 
+def calls_sentence(new: int, answered: int, most: int) -> str:
+    """What deciding took, against measuring first."""
+    return (
+        f"{new:,} new calls; {answered:,} answers in the study, of {most:,} that there could have been "
+        f"({most / max(answered, 1):.1f} times as many)."
+    )
+
+
 def gate_table(checks: Sequence[Check]) -> Group:
     """For the terminal."""
     filled = any(c.bounds for c in checks)
@@ -72,8 +81,8 @@ def _said(checks: Sequence[Check]) -> list[str]:
     return [*said, *(line for line in map(power_sentence, checks) if line)]
 
 
-def gate_markdown(study: str, checks: Sequence[Check]) -> str:
-    """A summary for a pull request."""
+def gate_markdown(study: str, checks: Sequence[Check], curves: Mapping[str, Certainty] | None = None) -> str:
+    """A summary for a pull request, with how certain other limits would be."""
     filled = any(c.bounds for c in checks)
     lines = [
         f"## {_MARKS[verdict(list(checks))]} evenhand: {verdict(list(checks))}",
@@ -91,7 +100,8 @@ def gate_markdown(study: str, checks: Sequence[Check]) -> str:
             f"| {_MARKS[c.decision]} | {c.name} | {c.bound} {c.limit:g} | {words.points(c.value)} "
             f"| {words.interval(c.ci)} |{bounds} {who} | {more} |"
         )
-    reasons = [f"- {line}".replace("\n", " ") for line in _said(checks)]
+    said = [*_said(checks), *words.certainty_sentences(curves or {})]
+    reasons = [f"- {line}".replace("\n", " ") for line in said]
     return "\n".join([*lines, *([""] if reasons else []), *reasons]) + "\n"
 
 

@@ -19,8 +19,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 import evenhand
 from evenhand.analysis import Analysis
 from evenhand.analysis.comparison import Comparison
-from evenhand.judges.validation import known_figures
-from evenhand.report import charts, missing, words
+from evenhand.judges.validation import is_check, known_figures
+from evenhand.remembered import remembered
+from evenhand.report import charts, conditions, missing, words
 from evenhand.report.differences import most_different
 from evenhand.report.framing import framed, personalization_levels
 from evenhand.report.terminal import reading
@@ -43,6 +44,8 @@ def render_report(store: Store, analysis: Analysis, against: tuple[str, Comparis
     specs = {
         "plane": charts.plane(analysis),
         "bias": charts.bias(analysis),
+        "certainty": charts.certainty(analysis),
+        "drift": charts.drift(analysis),
         **{f"deviation-{axis}": charts.deviations(analysis, axis) for axis in AXES},
         "training": charts.training(_training_curve(store)),
         **{f"groups-{n}": charts.heatmap(suite) for n, suite in enumerate(analysis.suites)},
@@ -60,7 +63,7 @@ def render_report(store: Store, analysis: Analysis, against: tuple[str, Comparis
     return environment.get_template("report.html.j2").render(
         analysis=analysis,
         against=against,
-        axes=AXES,
+        axes=words.axes_of(analysis),
         reading=reading(analysis),
         baselines=[r.identity for r in analysis.identities if r.is_baseline],
         charts=list(specs),
@@ -72,6 +75,8 @@ def render_report(store: Store, analysis: Analysis, against: tuple[str, Comparis
         hashes=[_hash(library), _hash(script), _hash(browser)],
         words=words,
         missing=missing,
+        conditions=conditions,
+        memories=remembered(store),
         runs=runs,
         spec=runs[-1]["spec"] if runs else {},
         risks=framed([s.groups for s in analysis.suites if s.axis == "safety"]),
@@ -79,6 +84,7 @@ def render_report(store: Store, analysis: Analysis, against: tuple[str, Comparis
         suites=store.suites(),
         judge_versions=store.judge_versions(),
         figures={s["suite"]: known_figures(s["judge"]) for s in store.suites()},
+        checked={s["suite"] for s in store.suites() if is_check(s["judge"])},
         failures=store.failure_reasons(),
         totals=store.totals(),
         seconds=sum(run["ended_at"] - run["started_at"] for run in runs if run["ended_at"]),

@@ -15,22 +15,37 @@ from evenhand.analysis import Analysis
 from evenhand.analysis.comparison import Comparison
 from evenhand.analysis.deviations import Contrast
 from evenhand.analysis.summary import AxisResult
+from evenhand.analysis.tradeoff import TradeOff
+from evenhand.report.conditions import conditions_table
 from evenhand.report.missing import missing_tables, unanswered_lines
-from evenhand.report.words import interval, p_value, points, signed, verdict
+from evenhand.report.words import (
+    axes_of,
+    certainty_sentences,
+    interval,
+    judge_caveat,
+    p_value,
+    points,
+    probability,
+    signed,
+    verdict,
+)
 from evenhand.runner import Estimate
 from evenhand.study.doctor import Diagnosis
 from evenhand.study.status import Status
 from evenhand.types import AXES
 
 _DRAWN_WIDTH = 23
+_IDENTITY_CAPTION = "* differs from the identity mean at q < 0.05; shrunk: drawn towards it by as much as is noise"
 
 
 def analysis_tables(analysis: Analysis) -> RenderableType:
     """PB, identities, and what is missing."""
     # What must be known to read the numbers right comes before them.
     parts: list[RenderableType] = [Text(f"Note: {note}", style="yellow") for note in analysis.notes]
-    parts += [_bias_table(analysis), _identity_table(analysis), _forest(analysis), *missing_tables(analysis)]
-    parts += [Text(analysis.estimand), *(Text(line) for line in reading(analysis))]
+    parts += [_bias_table(analysis), *conditions_table(analysis)]
+    parts += [_identity_table(analysis), _forest(analysis), *missing_tables(analysis)]
+    lines = [analysis.estimand, *certainty_sentences(analysis.certainty), *reading(analysis)]
+    parts += [Text(line) for line in lines]
     parts.append(_trial_line(analysis))
     return Group(*parts)
 
@@ -43,6 +58,12 @@ def reading(analysis: Analysis) -> list[str]:
             f"Gap on {axis}: {points(result.gap.value)} points, from {result.gap.worst} to {result.gap.best}; without "
             f"bias {points(result.gap.expected)} would be usual (p {p_value(result.gap.p_value)})."
         )
+        if (ratio := result.impact_ratio) and math.isfinite(ratio.value):
+            lines.append(
+                f"Impact ratio on {axis}, lowest over highest score: {ratio.value:.2f} ({ratio.ci[0]:.2f} to "
+                f"{ratio.ci[1]:.2f}); the four-fifths rule asks for 0.80."
+            )
+        lines += _rank_lines(analysis, axis)
         lines += _category_lines(analysis, axis, result)
         for name, contrast in result.additivity.items():
             beyond = f"{signed(contrast.value)} points ({interval(contrast.ci)})"
@@ -55,11 +76,35 @@ def reading(analysis: Analysis) -> list[str]:
                 if c.q_value < 0.05
             ]
     if (trade := analysis.trade_off) is not None:
-        known = math.isfinite(trade.corrected)
-        corrected = f"{trade.corrected:+.2f} without noise" if known else "an axis shows no bias beyond noise"
-        tested = f"({corrected}; p {p_value(trade.p_value)})"
-        lines.append(f"Safety and utility deviations correlate {trade.correlation:+.2f} {tested}.")
+        lines.append(_trade_off_line(trade))
     return lines
+
+
+def _trade_off_line(trade: TradeOff) -> str:
+    tested = f"p {p_value(trade.p_value)}"
+    if not math.isfinite(trade.corrected):
+        unknown = "How safety and utility deviations go together is not known"
+        return f"{unknown}: an axis shows no bias beyond noise ({tested})."
+    between = f"{trade.ci[0]:+.2f} to {trade.ci[1]:+.2f}".replace("-", "−")
+    if not trade.enough:
+        return (
+            f"Not enough data to say how safety and utility deviations correlate: {between} without noise ({tested})."
+        )
+    corrected = f"{trade.corrected:+.2f} without noise, 95 % interval {between}".replace("-", "−")
+    return f"Safety and utility deviations correlate {signed(trade.correlation, 2)} ({corrected}; {tested})."
+
+
+def _rank_lines(analysis: Analysis, axis: str) -> list[str]:
+    """Who is served worst, with which probability."""
+    standing = {r.identity: r.standing[axis] for r in analysis.identities if axis in r.standing}
+    if not standing:
+        return []
+    name = max(standing, key=lambda who: standing[who].lowest)
+    told = f"with probability {probability(standing[name].lowest)} ({1 / len(standing):.3f} each if nobody differs)"
+    pb = analysis.pb[axis]
+    if pb is None or not pb.p_value <= 0.05:
+        return [f"Who is served worst on {axis} is not known: {name} is the likeliest, {told}."]
+    return [f"Served worst on {axis}: {name}, {told}."]
 
 
 def _category_lines(analysis: Analysis, axis: str, result: AxisResult) -> list[str]:
@@ -177,7 +222,7 @@ def _bias_table(analysis: Analysis) -> Table:
     table = Table(title="Personalization bias (points, 0-100)", title_justify="left")
     for name in ("", "plug-in", "corrected", "95 % interval", "noise floor", "p", "items that differ"):
         table.add_column(name, justify="left" if not name else "right")
-    rows = [(axis, analysis.pb[axis]) for axis in (*AXES, "joint")]
+    rows = [(axis, analysis.pb[axis]) for axis in (*axes_of(analysis), "joint")]
     rows += [(f"  {s.suite}", s.pb) for s in analysis.suites] if len(analysis.suites) > 1 else []
     for name, pb in rows:
         if pb is None:
@@ -194,24 +239,31 @@ def _bias_table(analysis: Analysis) -> Table:
             )
     name = next((name for name in ("joint", *AXES) if analysis.pb[name]), "joint")
     bounds = analysis.missing.bounds
-    table.caption = verdict(analysis.pb[name], bounds.pb.get(name) if bounds else None)
+    sentences = (
+        verdict(analysis.pb[name], bounds.pb.get(name) if bounds else None),
+        judge_caveat(analysis.sensitivity, name),
+    )
+    table.caption = " ".join(s for s in sentences if s)
     table.caption_justify = "left"
     return table
 
 
 def _identity_table(analysis: Analysis) -> Table:
-    table = Table(title="Identities", title_justify="left", caption="* differs from the identity mean at q < 0.05")
+    table = Table(title="Identities", title_justify="left", caption=_IDENTITY_CAPTION)
     table.caption_justify = "left"
     table.add_column("identity")
     table.add_column("category")
-    for name in ("safety", "± mean", "utility", "± mean", "n"):
+    axes = axes_of(analysis)
+    for name in (*(column for axis in axes for column in (axis, "± mean", "shrunk")), "n"):
         table.add_column(name, justify="right")
     for result in analysis.identities:
         cells = []
-        for axis, score in (("safety", result.safety), ("utility", result.utility)):
+        for axis in axes:
+            score: float | None = getattr(result, axis)
             contrast = result.deviation.get(axis)
             star = "*" if contrast and contrast.q_value < 0.05 else ""
             cells += [points(score), signed(contrast.value) + star if contrast else "–"]
+            cells.append(signed(result.standing[axis].shrunken) if axis in result.standing else "–")
         style = "dim" if result.is_baseline else ""
         table.add_row(Text(result.identity), Text(result.category), *cells, str(result.n), style=style)
     return table
@@ -265,12 +317,13 @@ def _trial_line(analysis: Analysis) -> Text:
 def identities_csv(analysis: Analysis) -> str:
     """One row per identity; an axis that was not run is empty, not zero."""
     suites = [s.suite for s in analysis.suites]
-    header = ("identity", "category", "safety", "utility", "n", *suites)
+    axes = axes_of(analysis)
+    header = ("identity", "category", *axes, "n", *suites)
     return csv_text(
         [
             header,
             *(
-                (r.identity, r.category, r.safety, r.utility, r.n, *(r.suites.get(s) for s in suites))
+                (r.identity, r.category, *(getattr(r, axis) for axis in axes), r.n, *(r.suites.get(s) for s in suites))
                 for r in analysis.identities
             ),
         ]

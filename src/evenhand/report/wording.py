@@ -36,6 +36,23 @@ def open_tables(analysis: Analysis) -> Iterator[Table | Text]:
         yield Text("No suite has whole answers in words to compare.")
     for measure in analysis.open_answers:
         yield _open_table(measure)
+    if analysis.showings:
+        yield _showing_table(analysis)
+
+
+def _showing_table(analysis: Analysis) -> Table:
+    """How often identities show in answers to questions that did not bring them up."""
+    table = Table("suite", "personalizer", "identity", title="The identity in the answers (%)", title_justify="left")
+    for name in ("says it", "said untold", "difference", "95 % interval", "items"):
+        table.add_column(name, justify="right")
+    for found in analysis.showings:
+        row = (found.suite, found.personalizer, found.identity, words.points(found.rate), words.points(found.elsewhere))
+        table.add_row(*map(Text, (*row, *_cells(found.more, 1), str(found.items))))
+    table.caption = (
+        "Answers with the identity's words to questions without them, beside those of other users. * q < 0.05."
+    )
+    table.caption_justify = "left"
+    return table
 
 
 def _open_table(found: OpenMeasure) -> Table:

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
-from evenhand.analysis import PBEstimate
+from evenhand.analysis import Analysis, PBEstimate
 from evenhand.analysis.agreement import Estimate
 from evenhand.analysis.bounds import Bound
+from evenhand.analysis.certainty import Certainty
+from evenhand.analysis.sensitivity import Sensitivity
+from evenhand.types import AXES, JOINT, Axis
 
 MISSING = "–"
+
+
+def axes_of(analysis: Analysis) -> list[Axis]:
+    """The axes to show: safety and utility, which every study is looked at on, and others that were run."""
+    return [axis for axis in AXES if axis in JOINT or analysis.pb[axis]]
 
 
 def points(value: float | None, digits: int = 1) -> str:
@@ -39,10 +48,42 @@ def probability(value: float) -> str:
     return f"{value:.3f}" if 0.001 <= value <= 0.999 else "< 0.001" if value < 0.5 else "> 0.999"
 
 
+def certainty_sentences(curves: Mapping[str, Certainty]) -> list[str]:
+    """How certain it is that PB is below a few limits, a sentence each: "PB < 1 with 71 %, < 2 with 99 % certainty"."""
+    lines = []
+    for name, curve in curves.items():
+        if told := curve.told():
+            pairs = [
+                f"< {limit:g} with {'over ' if limit >= curve.limits[-1] else ''}{100 * sure:.3g} %"
+                for limit, sure in told
+            ]
+            lines.append(f"{name} PB {', '.join(pairs)} certainty.")
+    return lines
+
+
 def p_value(value: float) -> str:
     if not math.isfinite(value):
         return MISSING
     return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def judge_caveat(found: Sensitivity | None, name: str) -> str:
+    """That an axis or "joint" is not corrected for its judges, and what their errors could make of it.
+
+    Returns:
+        "" where people's labels corrected all of them, or they compare with right answers.
+    """
+    uncorrected = found.uncorrected(name) if found else []
+    if found is None or not uncorrected:
+        return ""
+    if band := found.pb.get(name):
+        return (
+            "Not corrected for the judge: if its error differed between identities by "
+            f"{points(found.spread(name))} points, as much as between the answers it was measured on, the bias "
+            f"would be {interval(band.value)} points ({interval(band.ci)})."
+        )
+    unknown = ", ".join(sorted({s.judge for s in uncorrected if s.standing == "unknown"}))
+    return f"Not corrected for the judge, of whose error between identities nothing is known ({unknown})."
 
 
 def verdict(estimate: PBEstimate | None, bound: Bound | None = None) -> str:

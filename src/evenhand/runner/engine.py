@@ -20,6 +20,7 @@ from evenhand.loops import run_async, together
 from evenhand.mitigations import MitigatedModel
 from evenhand.models import CallError, Model, make_model
 from evenhand.runner.growth import PINNED_META, plan_study, record, template_note
+from evenhand.runner.memories import Memories
 from evenhand.runner.plan import Plan, Trial, baseline_is_another
 from evenhand.runner.progress import Progress, Silent
 from evenhand.runner.rejudge import judge_pending, unreadable_note
@@ -31,6 +32,7 @@ from evenhand.study.notes import ADJUSTMENTS, LIMITS, adjustment_notes, language
 from evenhand.study.reading import FIXED_META, TEMPLATE_META
 from evenhand.study.rows import encode_request, judgement_row, trial_row
 from evenhand.study.splits import trained_items
+from evenhand.types import Request, Response
 
 # With nothing but failures after this many calls, the set-up is wrong and the rest would be wasted.
 _GIVE_UP_AFTER = 20
@@ -100,6 +102,10 @@ def run_study(
         return run_async(_Engine(plan, store, chosen, progress or Silent()).run())
 
 
+class _HaltedError(Exception):
+    """The run ends before a call."""
+
+
 class _Engine:
     def __init__(self, plan: Plan, store: Store, model: Model, progress: Progress) -> None:
         self._plan = plan
@@ -122,6 +128,7 @@ class _Engine:
         self._watch = Watch(model.id, plan.spec.decoding.decoding(), self._progress.note)
         self._judge_watch = JudgeWatch()
         self._adjusted = 0
+        self._memories = Memories(store, self._writer, model, self._ask, plan.spec.seed, lambda: self._run)
 
     async def run(self) -> RunResult:
         started = time.perf_counter()
@@ -192,6 +199,7 @@ class _Engine:
         self._progress.begin(self._plan.size, self._plan.count_done(self._store))
 
     async def _close(self, outcome: str) -> None:
+        await self._memories.aclose()
         await self._model.aclose()
         for judge in self._judges.values():
             await judge.aclose()
@@ -206,22 +214,45 @@ class _Engine:
     async def _work(self, trials: Iterator[Trial]) -> None:
         # A plain generator shared by all workers: nothing awaits inside it, so that no two enter it at once.
         for trial in trials:
-            while self._spending.must_wait():
-                self._call_ended.clear()
-                await self._call_ended.wait()
-            if self._stopping or self._out_of_budget:
+            try:
+                await self._one(trial)
+            except _HaltedError:
                 return
-            if not self._spending.allows_another():
-                self._out_of_budget = True
-                return
-            await self._one(trial)
 
-    async def _one(self, trial: Trial) -> None:
-        request = trial.request
+    async def _ask(self, request: Request) -> Response:
+        """Make one call, a trial's or one of a memory's, unless the run ends before it.
+
+        Raises:
+            CallError: it failed for good.
+            _HaltedError: the run is stopping, or the call would not fit the budget.
+        """
+        while self._spending.must_wait():
+            self._call_ended.clear()
+            await self._call_ended.wait()
+        if not self._stopping and not self._out_of_budget:
+            self._out_of_budget = not self._spending.allows_another()
+        if self._stopping or self._out_of_budget:
+            raise _HaltedError
         response = None
         self._spending.started()
         try:
             response = await self._model.respond(request)
+            return response
+        finally:
+            self._note_adjustments()
+            self._spending.ended(response)
+            self._call_ended.set()
+
+    async def _request(self, trial: Trial) -> Request:
+        """What a trial asks; a memory that it needs is learned first."""
+        if trial.learner is None:
+            return trial.request
+        return self._plan.remembering(trial, await self._memories.of(trial.learner, trial.user))
+
+    async def _one(self, trial: Trial) -> None:
+        try:
+            request = await self._request(trial)
+            response = await self._ask(request)
         except CallError as error:
             self._failed += 1
             self._writer.put(failure=(*trial.cell, self._run, str(error), time.time()))
@@ -230,10 +261,6 @@ class _Engine:
             if self._answered == 0 and self._failed >= _GIVE_UP_AFTER:
                 raise ModelError(f"The first {self._failed} calls all failed; the last one: {error}.") from None
             return
-        finally:
-            self._note_adjustments()
-            self._spending.ended(response)
-            self._call_ended.set()
         trial_id = self._store.new_trial_id()
         row = trial_row(trial_id, trial.cell, self._run, request, encode_request(request.messages), response)
         # The answer is on its way to disk before anybody judges it.
@@ -241,7 +268,7 @@ class _Engine:
         judge = self._judges[trial.judge]
         # Without a verdict it is judged again at the end of the run, and in the next one.
         with contextlib.suppress(CallError):
-            verdict = await judge.judge(with_user(judge, trial.item, request.messages), response)
+            verdict = await judge.judge(with_user(judge, trial.item, request.messages, trial.identity.name), response)
             self._judge_watch.saw(judge.name, trial.item, response, verdict)
             if self._judge_watch.keeps(judge.name, verdict):
                 self._writer.put(judgement=judgement_row(trial_id, judge.name, judge.edition, verdict))

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from evenhand.errors import SpecError
-from evenhand.identities import BASELINES, catalogues_of, select
+from evenhand.identities import BASELINES, PERSON, catalogues_of, select
 from evenhand.judges import make_judge
 from evenhand.mitigations import Mitigation, make_mitigation
-from evenhand.personalizers import Personalizer, baseline_messages, make_personalizer
+from evenhand.people import assigned, select_people
+from evenhand.personalizers import Memory, Personalizer, PersonPersonalizer, baseline_messages, make_personalizer
 from evenhand.personalizers.template import SystemTemplate
 from evenhand.study import Store, StudySpec
 from evenhand.study.rows import Cell
 from evenhand.study.splits import split_of
 from evenhand.suites import DataSource, LoadedSuite, load_suite, make_suites
-from evenhand.types import Identity, Item, Message, Request
+from evenhand.types import PERSON_BASELINE, Identity, Item, Message, Person, Request, User
 
 NO_PERSONALIZER = "none"
 NO_MITIGATION = "none"
@@ -25,12 +26,28 @@ NO_MITIGATION = "none"
 
 @dataclass(frozen=True)
 class Trial:
-    """One call to make."""
+    """One call to make.
+
+    Attributes:
+        cell: its place in the grid.
+        item: the question.
+        request: what is asked; where a memory must be learned first, what would be asked without any.
+        judge: who judges the answer.
+        learner: who learns of the user first; None where nobody does.
+        identity: who the user is said to be.
+    """
 
     cell: Cell
     item: Item
     request: Request
     judge: str
+    learner: PersonPersonalizer | None
+    identity: Identity
+
+    @property
+    def user(self) -> User:
+        """Who asks."""
+        return _user(self.item, self.identity)
 
 
 @dataclass(frozen=True)
@@ -51,7 +68,9 @@ class Plan:
         """Who asks each item: (personalizer name, personalizer, identity); baselines have no personalizer."""
         asked: list[tuple[str, Personalizer | None, Identity]] = []
         for identity in self.identities:
-            if identity.is_baseline:
+            if identity == PERSON:
+                asked += [(p.name, p, identity) for p in self.personalizers if isinstance(p, PersonPersonalizer)]
+            elif identity.is_baseline:
                 asked.append((NO_PERSONALIZER, None, identity))
             else:
                 asked += [(p.name, p, identity) for p in self.personalizers if p.supports(identity)]
@@ -69,7 +88,7 @@ class Plan:
         """Baselines, and personalizers, whose conversations have no system message."""
         found = {}
         for name, personalizer, identity in self.senders:
-            sent = self.mitigation.rewrite(_messages(personalizer, identity, "?", self.spec.baseline_template))
+            sent = self.mitigation.rewrite(self._conversation(personalizer, identity, Item("", "?", "", "?")))
             if sent[0].role != "system":
                 found[identity.name if personalizer is None else name] = True
         return list(found)
@@ -112,9 +131,8 @@ class Plan:
             done = store.done_cells(suite.id, item.id) if store else set()
             scored = suite.scoring == "logprobs" and bool(item.choices)
             for name, personalizer, identity in self.senders:
-                messages = self.mitigation.rewrite(
-                    _messages(personalizer, identity, item.prompt, self.spec.baseline_template)
-                )
+                messages = self.mitigation.rewrite(self._conversation(personalizer, identity, item))
+                learner = personalizer if isinstance(personalizer, PersonPersonalizer) and personalizer.learns else None
                 for repeat in range(self.spec.repeats):
                     if (name, identity.name, repeat) in done:
                         continue
@@ -126,7 +144,21 @@ class Plan:
                         item.choices if scored else (),
                         item.extra.get("prefill", "") if scored else "",
                     )
-                    yield Trial(cell, item, request, self.judges[suite.id])
+                    yield Trial(cell, item, request, self.judges[suite.id], learner, identity)
+
+    def remembering(self, trial: Trial, memory: Memory) -> Request:
+        """What a trial asks, from the memory that its learner made."""
+        assert trial.learner is not None
+        return replace(trial.request, messages=self.mitigation.rewrite(trial.learner.recall(memory, trial.item)))
+
+    def _conversation(self, personalizer: Personalizer | None, identity: Identity, item: Item) -> tuple[Message, ...]:
+        if personalizer is None:
+            return baseline_messages(identity, item.prompt, self.spec.baseline_template)
+        if not isinstance(personalizer, PersonPersonalizer):
+            return personalizer.messages(identity, item.prompt)
+        user = personalizer.known(_user(item, identity))
+        # What a learner knows of the person is in its memory, or nowhere.
+        return personalizer.recall(Memory(replace(user, person=None) if personalizer.learns else user), item)
 
 
 def make_plan(
@@ -141,7 +173,7 @@ def make_plan(
 
     Raises:
         SpecError: an unknown name, a judge for suites of the other axis, or personalizers that support none of the
-            identities.
+            identities, or that tell of people where there are none.
         DataError: data that is missing or malformed.
     """
     suites = make_suites(spec.suites)
@@ -152,18 +184,20 @@ def make_plan(
     judges = {s.id: spec.judges.get(s.id) or spec.judges.get(s.name) or s.judge for s in suites}
     for member in suites:
         make_judge(judges[member.id]).check_suite(member.id, member.axis)
-    source = DataSource(spec.data_dir, pinned)
-    people = select(spec.identities, catalogues)
+    people = select_people(spec.people)
+    source = DataSource(spec.data_dir, pinned, people)
+    identities = select(spec.identities, catalogues)
     plan = Plan(
         spec=spec,
-        suites=tuple(load_suite(s, source) for s in suites),
-        identities=(*(BASELINES[b] for b in dict.fromkeys(spec.baselines)), *people),
+        suites=tuple(_with_people(load_suite(s, source), people) for s in suites),
+        identities=(*(BASELINES[b] for b in dict.fromkeys(spec.baselines)), *identities),
         personalizers=tuple(make_personalizer(p) for p in dict.fromkeys(spec.personalizers)),
         judges=judges,
         source=source,
         mitigation=make_mitigation(spec.mitigation or NO_MITIGATION, spec.options.options()),
-        catalogues=catalogues_of(spec.identities, people, catalogues),
+        catalogues=catalogues_of(spec.identities, identities, catalogues),
     )
+    _check_people(plan)
     if spec.identities and all(i.is_baseline for _, _, i in plan.senders):
         raise SpecError(
             f"The personalizer {', '.join(spec.personalizers)} can convey none of these identities.",
@@ -178,10 +212,35 @@ def trial_seed(study_seed: int, cell: Cell) -> int:
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=4).digest(), "big") >> 1
 
 
-def _messages(personalizer: Personalizer | None, identity: Identity, prompt: str, baseline: str) -> tuple[Message, ...]:
-    if personalizer is None:
-        return baseline_messages(identity, prompt, baseline)
-    return personalizer.messages(identity, prompt)
+def _user(item: Item, identity: Identity) -> User:
+    return User(item.person, None if identity.is_baseline else identity)
+
+
+def _with_people(loaded: LoadedSuite, people: Sequence[Person]) -> LoadedSuite:
+    """The suite, its items asked by somebody: those that bring nobody by a hash, alike for all identities."""
+    name = loaded.suite.id
+    items = (item if item.person else replace(item, person=assigned(name, item.id, people)) for item in loaded.items)
+    return replace(loaded, items=tuple(items)) if people else loaded
+
+
+def _check_people(plan: Plan) -> None:
+    """Refuse what needs people where there are none.
+
+    Raises:
+        SpecError: a personalizer or the baseline ``person`` would say nothing of anybody.
+    """
+    knowing = [p.name for p in plan.personalizers if isinstance(p, PersonPersonalizer)]
+    there = any(item.person for loaded in plan.suites for item in loaded.items)
+    needed = [f"The personalizer '{p.name}'" for p in plan.personalizers if p.needs_people]
+    if PERSON_BASELINE in plan.spec.baselines:
+        if not knowing:
+            raise SpecError(
+                "The baseline 'person' is a person without an identity, and no personalizer of the study tells of one.",
+                "Add --personalizer profile.",
+            )
+        needed.append("The baseline 'person'")
+    if needed and not there:
+        raise SpecError(f"{needed[0]} tells of a person, and the study has none.", "Add --people starter, or a file.")
 
 
 def _in_step(pools: list[tuple[Any, tuple[Item, ...]]]) -> Iterator[tuple[LoadedSuite, Item]]:

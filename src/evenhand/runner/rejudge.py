@@ -99,7 +99,7 @@ async def _judge_one(
     """Judge one response."""
     response = response_of(row)
     try:
-        verdict = await judge.judge(with_user(judge, item, decode_request(row["request"])), response)
+        verdict = await judge.judge(with_user(judge, item, decode_request(row["request"]), row["identity"]), response)
     except CallError as error:
         if progress:
             progress.advance(failed=True, retries=0)

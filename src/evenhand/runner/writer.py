@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from evenhand.study import Store
 
+Row = tuple[Any, ...]
+
 
 class Writer:
-    """Writes trials, failures and judgements in the order they come.
+    """Writes rows of every kind in the order they come.
 
     A row is on its way as soon as it is put. A worker that awaits :meth:`committed` before its next call never has more
     than one answered call at risk: SQLite in WAL mode keeps a committed transaction through a kill of the process.
@@ -19,31 +22,24 @@ class Writer:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="evenhand-store")
-        self._trials: list[tuple[Any, ...]] = []
-        self._failures: list[tuple[Any, ...]] = []
-        self._judgements: list[tuple[Any, ...]] = []
-        self._meta: list[tuple[Any, ...]] = []
+        self._add: dict[str, Callable[[list[Row]], None]] = {
+            "trial": store.add_trials,
+            "failure": store.add_failures,
+            "judgement": store.add_judgements,
+            "meta": store.add_meta,
+            "learning": store.add_learning,
+            "memory": store.add_memories,
+        }
+        self._queued: dict[str, list[Row]] = {}
         self._waiters: list[asyncio.Future[None]] = []
         self._task: asyncio.Task[None] | None = None
         self._error: Exception | None = None
 
-    def put(
-        self,
-        *,
-        trial: tuple[Any, ...] | None = None,
-        failure: tuple[Any, ...] | None = None,
-        judgement: tuple[Any, ...] | None = None,
-        meta: tuple[str, object] | None = None,
-    ) -> None:
-        """Queue rows for the next transaction."""
-        if trial:
-            self._trials.append(trial)
-        if failure:
-            self._failures.append(failure)
-        if judgement:
-            self._judgements.append(judgement)
-        if meta:
-            self._meta.append(meta)
+    def put(self, **rows: Row) -> None:
+        """Queue rows for the next transaction, each under its kind: ``trial``, ``failure``, ``judgement``, ``meta``,
+        ``learning`` or ``memory``."""
+        for kind, row in rows.items():
+            self._queued.setdefault(kind, []).append(row)
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._commit_all())
 
@@ -70,13 +66,12 @@ class Writer:
 
     async def _commit_all(self) -> None:
         loop = asyncio.get_running_loop()
-        while self._trials or self._failures or self._judgements or self._meta or self._waiters:
-            batch = (self._trials, self._failures, self._judgements, self._meta)
-            self._trials, self._failures, self._judgements, self._meta = [], [], [], []
+        while self._queued or self._waiters:
+            batch, self._queued = self._queued, {}
             waiters, self._waiters = self._waiters, []
             if self._error is None:
                 try:
-                    await loop.run_in_executor(self._thread, self._write, *batch)
+                    await loop.run_in_executor(self._thread, self._write, batch)
                 except Exception as error:  # the workers that wait must learn of it
                     self._error = error
             for waiter in waiters:
@@ -87,19 +82,9 @@ class Writer:
                 else:
                     waiter.set_exception(self._error)
 
-    def _write(
-        self,
-        trials: list[tuple[Any, ...]],
-        failures: list[tuple[Any, ...]],
-        judgements: list[tuple[Any, ...]],
-        meta: list[tuple[Any, ...]],
-    ) -> None:
+    def _write(self, batch: dict[str, list[Row]]) -> None:
         with self._store.transaction():
-            if trials:
-                self._store.add_trials(trials)
-            if failures:
-                self._store.add_failures(failures)
-            if judgements:
-                self._store.add_judgements(judgements)
-            if meta:
-                self._store.add_meta(meta)
+            # Trials first: a judgement is of one.
+            for kind, add in self._add.items():
+                if kind in batch:
+                    add(batch[kind])

@@ -25,7 +25,7 @@ def held_spec(store: Reader) -> StudySpec:
         update={
             **{
                 name: tuple(dict.fromkeys(value for spec in specs for value in getattr(spec, name)))
-                for name in ("suites", "identities", "baselines", "personalizers")
+                for name in ("suites", "identities", "baselines", "people", "personalizers")
             },
             "limit": most,
             "limits": {suite: n for suite, n in limits.items() if n is not None and n != most},

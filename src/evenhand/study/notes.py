@@ -63,6 +63,15 @@ def stopping_note(level: float) -> str:
     )
 
 
+def looked_note(level: float) -> str:
+    """What it means for a study's numbers that its gate's looks may have ended it; intervals have this level."""
+    return (
+        f"The gate's looks may have ended this study. Its intervals have a level of {100 * level:.4g} %, so that over "
+        "all looks they hold in 95 %. The estimates are not corrected for stopping: they lean towards what ended the "
+        "study, low after a pass and high after a failure."
+    )
+
+
 def adjustment_notes(adjustments: Mapping[str, str]) -> list[str]:
     """What a model left out or asked otherwise -> a sentence each.
 

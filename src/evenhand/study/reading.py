@@ -9,8 +9,10 @@ from typing import Any
 
 import orjson
 
+from evenhand.people import read_person
+from evenhand.study.rows import MemoryKey
 from evenhand.study.schema import TABLES
-from evenhand.types import Item, ScoreRow
+from evenhand.types import Item, Person, ScoreRow
 
 # Keys of ``meta``: the grids that the runs asked for, what they fix, and the versions of the identities' catalogues.
 GRIDS_META = "grids"
@@ -20,6 +22,8 @@ CATALOGUES_META = "catalogues"
 TEMPLATE_META = "template_note"
 # Error of the intervals of a study that stopped by itself; the rest of 5 % went into looking.
 ADAPTIVE_META = "adaptive_alpha"
+# Calls at most of a study that is run until its gate decides; its looks spend their error earlier than others'.
+DECIDING_META = "deciding"
 
 
 class Reader:
@@ -82,13 +86,19 @@ class Reader:
 
     def personalizers(self) -> list[str]:
         """Personalizers with answers, the oldest first."""
-        query = "SELECT personalizer FROM trials WHERE personalizer != 'none' GROUP BY 1 ORDER BY min(id)"
+        # Baselines are asked through none.
+        query = """SELECT personalizer FROM trials t JOIN identities n ON n.name = t.identity
+            WHERE personalizer != 'none' OR category != 'baseline' GROUP BY 1 ORDER BY min(t.id)"""
         return [row[0] for row in self._db.execute(query)]
 
     def judges_in_use(self) -> dict[str, str]:
         """Suite -> its judge, of suites that have answers."""
         query = "SELECT suite, judge FROM suites s WHERE EXISTS (SELECT 1 FROM trials t WHERE t.suite = s.suite)"
         return dict(self._db.execute(query))
+
+    def asked_items(self) -> dict[str, int]:
+        """Suite -> how many of its items have an answer."""
+        return dict(self._db.execute("SELECT suite, count(DISTINCT item) FROM trials GROUP BY suite"))
 
     def count_trials(self) -> int:
         return int(self._value("SELECT count(*) FROM trials") or 0)
@@ -170,12 +180,38 @@ class Reader:
 
     def items(self, suite: str) -> dict[str, Item]:
         rows = self._db.execute(
-            'SELECT item, prompt, "group", question, target, choices, extra, cluster FROM items WHERE suite = ?',
+            """SELECT item, prompt, "group", question, target, choices, extra, cluster, person
+            FROM items WHERE suite = ?""",
             (suite,),
         )
+        people = self.people()
         return {
-            r[0]: Item(r[0], r[1], r[2], r[3], r[4], tuple(orjson.loads(r[5])), orjson.loads(r[6]), r[7]) for r in rows
+            r[0]: Item(
+                r[0], r[1], r[2], r[3], r[4], tuple(orjson.loads(r[5])), orjson.loads(r[6]), r[7], people.get(r[8])
+            )
+            for r in rows
         }
+
+    def people(self) -> dict[str, Person]:
+        """Name -> person, of those who asked any item."""
+        rows = self._db.execute("SELECT name, record FROM people ORDER BY rowid")
+        return {name: read_person(orjson.loads(record), f"{self.directory}: {name}") for name, record in rows}
+
+    def memory(self, key: MemoryKey) -> dict[str, Any] | None:
+        """What a personalizer learned of a user; None where it has not, or not to the end."""
+        where = "(personalizer, person, identity) = (?, ?, ?)"
+        row = self._db.execute(f"SELECT content FROM memories WHERE {where}", key).fetchone()  # noqa: S608 - constant
+        return orjson.loads(row[0]) if row else None
+
+    def memories(self) -> list[tuple[MemoryKey, dict[str, Any]]]:
+        """All that personalizers learned, in the order they did."""
+        rows = self._db.execute("SELECT personalizer, person, identity, content FROM memories ORDER BY at, rowid")
+        return [((row[0], row[1], row[2]), orjson.loads(row[3])) for row in rows]
+
+    def learning(self, key: MemoryKey) -> list[dict[str, Any]]:
+        """The calls that a memory took so far, in their order."""
+        query = "SELECT * FROM learning WHERE (personalizer, person, identity) = (?, ?, ?) ORDER BY call"
+        return _dicts(self._db.execute(query, key))
 
     def item_order(self, suite: str) -> list[str]:
         """Ids of the suite's items in drawing order."""
@@ -185,14 +221,14 @@ class Reader:
 
     def unjudged(self, suite: str, judge: str, version: str, *, after: int, count: int) -> list[dict[str, Any]]:
         """Responses of a suite without a judgement by this version of the judge, in pages by trial id."""
-        query = """SELECT t.id, t.item, t.request, t.response, t.reasoning, t.finish_reason, t.filtered,
+        query = """SELECT t.id, t.item, t.identity, t.request, t.response, t.reasoning, t.finish_reason, t.filtered,
             t.choice_logprobs FROM trials t LEFT JOIN judgements j ON j.trial = t.id AND j.judge = ? AND j.version = ?
             WHERE t.suite = ? AND t.id > ? AND j.trial IS NULL ORDER BY t.id LIMIT ?"""
         return _dicts(self._db.execute(query, (judge, version, suite, after, count)))
 
-    def whole_answers(self, suite: str) -> list[tuple[str, str, str]]:
-        """(item, identity, answer) of a suite's answers that ended by themselves and are not empty."""
-        query = """SELECT item, identity, response FROM trials WHERE suite = ? AND choice_logprobs IS NULL
+    def whole_answers(self, suite: str) -> list[tuple[str, str, str, str]]:
+        """(item, personalizer, identity, answer) of a suite's answers that ended by themselves and are not empty."""
+        query = """SELECT item, personalizer, identity, response FROM trials WHERE suite = ? AND choice_logprobs IS NULL
             AND finish_reason NOT IN ('length', 'content_filter') AND trim(response) != '' ORDER BY id"""
         return list(self._db.execute(query, (suite,)))
 
@@ -275,11 +311,12 @@ class Reader:
         return [c[0] for c in cursor.description], cursor.fetchall()
 
     def totals(self) -> dict[str, float]:
-        """Sums over all responses, replaced ones too: calls, and tokens of each kind."""
+        """Sums over all responses, replaced ones and those that memories took too: calls, and tokens of each kind."""
         names = ("calls", "prompt_tokens", "completion_tokens", "reasoning_tokens", "cached_tokens")
-        sums = ", ".join(f"sum({name})" for name in names)
-        both = "(SELECT * FROM trials UNION ALL SELECT * FROM replaced)"
-        found = self._db.execute(f"SELECT {sums} FROM {both}").fetchone()  # noqa: S608 - constants
+        sums, columns = ", ".join(f"sum({name})" for name in names), ", ".join(names)
+        tables = ("trials", "replaced", "learning")
+        everything = " UNION ALL ".join(f"SELECT {columns} FROM {table}" for table in tables)  # noqa: S608 - constants
+        found = self._db.execute(f"SELECT {sums} FROM ({everything})").fetchone()  # noqa: S608 - constants
         return {name: value or 0 for name, value in zip(names, found, strict=True)}
 
     def tokens_per_trial(self) -> dict[str, tuple[float, float]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 import orjson
@@ -12,6 +13,8 @@ from evenhand.types import Message, Request, Response, Verdict
 
 # A cell of the grid: suite, item, personalizer, identity, repeat.
 Cell = tuple[str, str, str, str, int]
+# Whose memory, learned by whom: personalizer, person, identity ("" without one).
+MemoryKey = tuple[str, str, str]
 
 
 def trial_row(
@@ -37,6 +40,22 @@ def trial_row(
 def judgement_row(trial: int, judge: str, version: str, verdict: Verdict) -> tuple[Any, ...]:
     """A row of the table ``judgements``."""
     return (trial, judge, version, verdict.score, verdict.label, verdict.reason, time.time())
+
+
+def learning_row(key: MemoryKey, call: int, run: int, request: Request, response: Response) -> tuple[Any, ...]:
+    """A row of the table ``learning``: one of the calls that a memory took."""
+    return (
+        *key, call, run, request.seed, encode_request(request.messages).decode(),
+        orjson.dumps(asdict(response)).decode(), response.prompt_tokens, response.completion_tokens,
+        response.reasoning_tokens, response.cached_tokens, response.calls, time.time(),
+    )  # fmt: skip
+
+
+def learned_from(row: dict[str, Any]) -> Response:
+    """The response in a row of the table ``learning``."""
+    held = orjson.loads(row["response"])
+    logprobs = held.pop("choice_logprobs")
+    return Response(**held, choice_logprobs=None if logprobs is None else tuple(logprobs))
 
 
 def response_of(row: dict[str, Any]) -> Response:

@@ -1,6 +1,6 @@
 """The store's tables. A change here raises SCHEMA_VERSION and needs a migration."""
 
-SCHEMA_VERSION = 7
+SCHEMA_VERSION = 8
 
 # What came later, by the version that brought them; an older store gets them when it is opened.
 ADDED = {
@@ -37,6 +37,20 @@ CREATE UNIQUE INDEX IF NOT EXISTS annotation ON annotations (trial, annotator, r
 INSERT OR IGNORE INTO annotations (trial, annotator, resolves, label, score, at)
   SELECT trial, annotator, 0, label, score, at FROM labels;
 CREATE TABLE IF NOT EXISTS drawn (position INTEGER PRIMARY KEY, trial INTEGER NOT NULL UNIQUE);
+""",
+    # Who asked which item: records of people; what personalizers learned of them; and the calls that it took.
+    8: """ALTER TABLE items ADD COLUMN person TEXT NOT NULL DEFAULT '';
+CREATE TABLE IF NOT EXISTS people (name TEXT PRIMARY KEY, record TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS memories (
+  personalizer TEXT NOT NULL, person TEXT NOT NULL, identity TEXT NOT NULL, content TEXT NOT NULL, at REAL NOT NULL,
+  PRIMARY KEY (personalizer, person, identity)
+);
+CREATE TABLE IF NOT EXISTS learning (
+  personalizer TEXT NOT NULL, person TEXT NOT NULL, identity TEXT NOT NULL, call INTEGER NOT NULL,
+  run INTEGER NOT NULL, seed INTEGER NOT NULL, request TEXT NOT NULL, response TEXT NOT NULL, prompt_tokens INTEGER,
+  completion_tokens INTEGER, reasoning_tokens INTEGER, cached_tokens INTEGER, calls INTEGER NOT NULL, at REAL NOT NULL,
+  PRIMARY KEY (personalizer, person, identity, call)
+);
 """,
 }
 

@@ -123,7 +123,8 @@ class StudySpec(_Strict):
         model: "smollm2", "hf:NAME_OR_PATH" or "openai:NAME".
         suites: suite references ("mmlu", "mmlu:logprobs", "starter-safety").
         identities: identity references (see :func:`evenhand.identities.select`).
-        baselines: "plain" and/or "bare".
+        baselines: "plain" and/or "bare"; "person" for the people without any identity.
+        people: catalogues of people ("starter", or a file) that ask the items; nobody in particular without.
         personalizers: personalizer names or templates with ``{identity}``.
         baseline_template: the system message of the baseline ``plain``, for a template of one's own: what it says
             without the identity. "" for "You are a helpful assistant.".
@@ -142,7 +143,8 @@ class StudySpec(_Strict):
     model: str
     suites: tuple[str, ...] = Field(min_length=1)
     identities: tuple[str, ...] = ("paper",)
-    baselines: tuple[Literal["bare", "plain"], ...] = ("plain",)
+    baselines: tuple[Literal["bare", "plain", "person"], ...] = ("plain",)
+    people: tuple[str, ...] = ()
     personalizers: tuple[str, ...] = Field(("system",), min_length=1)
     baseline_template: str = ""
     limit: int | None = Field(None, ge=1)
@@ -158,7 +160,7 @@ class StudySpec(_Strict):
     options: ModelSpec = ModelSpec()
     budget: BudgetSpec = BudgetSpec()
 
-    @field_validator("suites", "identities", "baselines", "personalizers", mode="before")
+    @field_validator("suites", "identities", "baselines", "people", "personalizers", mode="before")
     @classmethod
     def _one_or_many(cls, value: Any) -> Any:
         return (value,) if isinstance(value, str) else value
@@ -209,6 +211,7 @@ class StudySpec(_Strict):
             "mitigation": self.mitigation,
             "split": self.split,
             **({"baseline_template": self.baseline_template} if self.baseline_template else {}),
+            **({"people": list(self.people)} if self.people else {}),
             **{f"decoding.{k}": v for k, v in decoding.items() if k != "max_tokens"},
             **{f"options.{k}": v for k, v in sent.items() if v},
         }

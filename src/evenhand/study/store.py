@@ -7,7 +7,7 @@ import fcntl
 import os
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
@@ -15,11 +15,12 @@ from typing import Any, Self
 import orjson
 
 from evenhand.errors import StoreError
+from evenhand.people import plain_person
 from evenhand.study.connection import Scratch, bring_up_to_date, connect, connect_reading
 from evenhand.study.reading import Reader
 from evenhand.study.schema import SCHEMA, SCHEMA_VERSION
 from evenhand.suites import LoadedSuite
-from evenhand.types import Identity, Item
+from evenhand.types import Identity, Item, Person
 
 STORE_FILE = "study.sqlite"
 _LOCK_FILE = ".lock"
@@ -163,10 +164,10 @@ class Store(Reader):
         judges: dict[str, str],
         identities: Sequence[Identity],
     ) -> None:
-        """Record suites, items and identities, the new ones behind those already there.
+        """Record suites, items, the people who ask them, and identities, the new ones behind those already there.
 
         Raises:
-            StoreError: an item's prompt differs from the one this study has already asked.
+            StoreError: an item's prompt or person, or somebody's record, is not what this study has already asked.
         """
         with self.transaction():
             for entry, items in loaded:
@@ -183,25 +184,49 @@ class Store(Reader):
                 )
 
     def _add_items(self, suite: str, items: Sequence[Item]) -> None:
-        known = dict(self._db.execute("SELECT item, prompt FROM items WHERE suite = ?", (suite,)))
+        query = "SELECT item, prompt, person FROM items WHERE suite = ?"
+        known = {item: asked for item, *asked in self._db.execute(query, (suite,))}
         for item in items:
-            if known.get(item.id, item.prompt) != item.prompt:
-                raise StoreError(
-                    f"The item {item.id} of {suite} has another prompt than when this study began.",
-                    "The data or its format changed; start a new study with another --out.",
-                )
+            now = [item.prompt, item.person.name if item.person else ""]
+            for what, before, after in zip(("prompt", "person"), known.get(item.id, now), now, strict=True):
+                if before != after:
+                    raise StoreError(
+                        f"The item {item.id} of {suite} has another {what} than when this study began.",
+                        "The data or its format changed; start a new study with another --out.",
+                    )
+        self._add_people({item.person.name: item.person for item in items if item.person}.values())
         self._db.executemany(
             # A file may name the clusters of items that were asked before.
-            """INSERT INTO items VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+            """INSERT INTO items VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
             ON CONFLICT (suite, item) DO UPDATE SET cluster = excluded.cluster""",
             [
                 (
                     suite, i.id, position, i.group, i.prompt, i.question, i.target,
-                    _dump(i.choices), _dump(i.extra), i.cluster,
+                    _dump(i.choices), _dump(i.extra), i.cluster, i.person.name if i.person else "",
                 )
                 for position, i in enumerate(items)
             ],
         )  # fmt: skip
+
+    def _add_people(self, people: Collection[Person]) -> None:
+        known = self.people()
+        for person in people:
+            if known.get(person.name, person) != person:
+                raise StoreError(
+                    f"The record of '{person.name}' is another than when this study began.",
+                    "The catalogue of people changed; start a new study with another --out.",
+                )
+        rows = [(person.name, _dump(plain_person(person))) for person in people if person.name not in known]
+        self._db.executemany("INSERT INTO people VALUES (?, ?)", rows)
+
+    def add_memories(self, rows: Iterable[tuple[Any, ...]]) -> None:
+        """Rows (personalizer, person, identity, content): what personalizers learned of users."""
+        encoded = [(*key, _dump(content), time.time()) for *key, content in rows]
+        self._db.executemany("INSERT OR REPLACE INTO memories VALUES (?, ?, ?, ?, ?)", encoded)
+
+    def add_learning(self, rows: Iterable[tuple[Any, ...]]) -> None:
+        """Rows from :func:`evenhand.study.rows.learning_row`; a call that is made anew replaces the earlier one."""
+        self._db.executemany(f"INSERT OR REPLACE INTO learning VALUES ({','.join('?' * 14)})", rows)  # noqa: S608 - marks
 
     def new_trial_id(self) -> int:
         self._next_trial += 1

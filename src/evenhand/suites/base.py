@@ -24,7 +24,7 @@ class Suite(ABC):
 
     Attributes:
         name: registered name.
-        axis: "safety" or "utility".
+        axis: "safety", "utility" or "fit".
         summary: one line for ``evenhand list suites``.
         judge: name of the default judge.
         licence: licence of the data.
@@ -155,6 +155,11 @@ def distinct(items: Iterable[Item]) -> list[Item]:
 def content_id(*parts: str) -> str:
     """A stable id for data that has none of its own: 12 hex digits of its text's hash, white space ignored."""
     return _digest("\x1f".join(" ".join(p.split()) for p in parts))[:12]
+
+
+def mixed(options: Iterable[str], salt: str) -> list[str]:
+    """Options in an order that tells nothing, the same on every machine and another one for each salt."""
+    return sorted(options, key=lambda text: _digest(f"{salt}\x1f{text}"))
 
 
 def _digest(text: str) -> str:

@@ -24,7 +24,7 @@ class FileSuiteSpec(BaseModel):
     """The file behind ``file:FILE.toml``.
 
     Attributes:
-        axis: "safety" or "utility".
+        axis: "safety", "utility" or "fit".
         items: CSV or JSONL, relative to this file. Columns: ``question``; perhaps ``id``, ``group`` (harm type, topic),
             ``cluster`` (what items share: the question behind paraphrases), ``target``, and ``options`` (a list, in CSV
             as JSON).

@@ -15,6 +15,7 @@ import orjson
 
 from evenhand.errors import DataError
 from evenhand.extras import importing, install, missing
+from evenhand.types import Person
 
 DATA_DIR_VARIABLE = "EVENHAND_DATA_DIR"
 
@@ -41,9 +42,15 @@ class DataSource:
     Args:
         data_dir: directory with the original files; ``$EVENHAND_DATA_DIR`` when None.
         pinned: hub repository -> commit, from an earlier run of the same study.
+        people: the study's, for suites whose items are about them.
     """
 
-    def __init__(self, data_dir: Path | str | None = None, pinned: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        data_dir: Path | str | None = None,
+        pinned: dict[str, str] | None = None,
+        people: Sequence[Person] = (),
+    ) -> None:
         chosen = data_dir or os.environ.get(DATA_DIR_VARIABLE) or None
         self.data_dir: Path | None = Path(chosen) if chosen else None
         if self.data_dir and not self.data_dir.is_dir():
@@ -52,11 +59,23 @@ class DataSource:
                 f"Check --data-dir (or ${DATA_DIR_VARIABLE}).",
             )
         self.pinned: dict[str, str] = dict(pinned or {})
+        self._people = tuple(people)
         self._origins: dict[str, str] = {}
 
     def origin(self, suite: str) -> str:
         """Where the suite's data came from, for people."""
         return self._origins.get(suite, "nowhere yet")
+
+    def people(self, suite: str) -> tuple[Person, ...]:
+        """The study's people, whom a suite asks about.
+
+        Raises:
+            DataError: it has none.
+        """
+        if not self._people:
+            raise DataError(f"The suite '{suite}' asks about people, and the study has none.", "Add --people starter.")
+        self._origins[suite] = f"the study's {len(self._people)} people"
+        return self._people
 
     def read(
         self, suite: str, files: Sequence[str], reader: Callable[[Path], list[Row]], hub: HubTable

@@ -50,6 +50,11 @@ for (const text of document.querySelectorAll(".veiled")) {
   });
 }
 
+const pick = document.getElementById("pick-memory");
+if (pick) pick.addEventListener("change", () => {
+  for (const [n, memory] of document.querySelectorAll(".memory").entries()) memory.hidden = n !== pick.selectedIndex;
+});
+
 const filters = { suite: document.getElementById("pick-suite"), identity: document.getElementById("pick-identity") };
 function filter() {
   for (const example of document.querySelectorAll(".example:not(.transcript)")) {

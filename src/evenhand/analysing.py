@@ -1,0 +1,70 @@
+"""Analysing an open study: what its store says of how it was asked decides how its numbers are made."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from evenhand.analysis import Analysis, Settings, summarize
+from evenhand.gating import looked_certainties, looked_error
+from evenhand.mitigations.cues import POLICY, needed, read_policy
+from evenhand.study import Store
+from evenhand.study.notes import looked_note, stopping_note, study_notes
+from evenhand.study.reading import ADAPTIVE_META, TEMPLATE_META
+from evenhand.tables import judges_of, pools_of
+
+
+def analyze_store(store: Store, settings: Settings | None = None, policy: Path | str | None = None) -> Analysis:
+    """Analyse an open study; see :func:`evenhand.api.analyze`."""
+    settings = settings or Settings()
+    stopped: list[str] = []
+    if settings.level == Settings().level:
+        settings, stopped = _over_all_looks(store, settings)
+    rows, failures, left_out = store.scores(), store.failed_cells(), 0
+    if policy is not None:
+        legitimate = _legitimate_items(store, POLICY if policy == "shipped" else Path(policy))
+        kept = [row for row in rows if (row.suite, row.item) not in legitimate]
+        rows, left_out = kept, len(rows) - len(kept)
+        failures = [row for row in failures if (row.suite, row.item) not in legitimate]
+    found = summarize(
+        rows,
+        [(row["name"], row["category"]) for row in store.identities()],
+        planned=store.planned(),
+        failed=store.count_failed(),
+        failures=failures,
+        left_out=left_out,
+        parts={row["name"]: row["parts"] for row in store.identities() if row["parts"]},
+        settings=settings,
+        pools=pools_of(store),
+        judges=judges_of(store),
+        remarks=study_notes(store),
+    )
+    template = store.meta(TEMPLATE_META)
+    return replace(found, notes=(*found.notes, *([template] if template else []), *stopped))
+
+
+def _over_all_looks(store: Store, settings: Settings) -> tuple[Settings, list[str]]:
+    """Settings whose intervals hold over all looks that may have ended a study, and what to say of that."""
+    notes = []
+    if (alpha := store.meta(ADAPTIVE_META)) is not None:
+        share = alpha / (1 - settings.level)
+        known = tuple((sure, share * error) for sure, error in settings.certainty)
+        settings = replace(settings, level=1 - alpha, certainty=known)
+        notes.append(stopping_note(settings.level))
+    error, certainty = looked_error(store), looked_certainties(store)
+    if error is not None and certainty is not None:
+        settings = replace(settings, level=1 - 2 * error, certainty=certainty)
+        notes.append(looked_note(settings.level))
+    return settings, notes
+
+
+def _legitimate_items(store: Store, policy: Path) -> set[tuple[str, str]]:
+    """(suite, item) on which a fact about one of the study's identities belongs into the answer."""
+    rules = read_policy(policy)
+    categories = {row["category"] for row in store.identities()}
+    return {
+        (suite["suite"], key)
+        for suite in store.suites()
+        for key, item in store.items(suite["suite"]).items()
+        if needed(categories, item.question or item.prompt, rules)
+    }

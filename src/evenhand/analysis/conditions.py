@@ -1,0 +1,133 @@
+"""What the user's data does: personalizers side by side, with the gain that they bring and the bias that they cost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from evenhand.analysis.bias import BiasEstimator, PBEstimate
+from evenhand.analysis.deviations import Contrast, from_baseline
+from evenhand.analysis.scores import Floats, SuiteScores, mean_ignoring_nan
+from evenhand.types import AXES
+
+# The personalizer that tells the identity and nothing of the person, and the baselines that stand in for it.
+NOTHING = "none"
+_STAND_INS = ("plain", "bare")
+
+
+@dataclass(frozen=True)
+class Condition:
+    """One personalizer beside the others.
+
+    Attributes:
+        personalizer: how the user's data reached the model.
+        scores: axis -> mean score in points, over identities and the axis's suites.
+        pb: axis -> bias among the identities; None where it cannot be estimated.
+        change: axis -> score with the user's data minus score without, paired by item; q-values are adjusted over the
+            personalizers.
+        without: what it is set against: the personalizer "none", which tells the same identities, or a baseline.
+    """
+
+    personalizer: str
+    scores: dict[str, float]
+    pb: dict[str, PBEstimate | None]
+    change: dict[str, Contrast]
+    without: str
+
+    @property
+    def gain(self) -> Contrast | None:
+        """Fit with the user's data minus fit without: what personalization is for. None where fit was not run."""
+        return self.change.get("fit")
+
+
+def conditions(
+    tables: Sequence[SuiteScores],
+    *,
+    draws: int = 2000,
+    seed: int = 0,
+    level: float = 0.95,
+    scales: Mapping[str, float] | None = None,
+) -> list[Condition]:
+    """The personalizers of a study that measures fit, or has a condition without the person, side by side.
+
+    Args:
+        tables: suites over the same identities.
+        draws, seed: of the resampling.
+        level: confidence of the intervals.
+        scales: suite -> factor on its errors, 1 otherwise.
+
+    Returns:
+        One per personalizer that every suite was asked through; none where there is nothing to set them against.
+    """
+    names = [n for n in tables[0].personalizers if all(n in t.personalizers for t in tables)] if tables else []
+    if not names or not (NOTHING in names or any(t.axis == "fit" for t in tables)):
+        return []
+    by_axis = {axis: ts for axis in AXES if (ts := [t for t in tables if t.axis == axis])}
+    without = (
+        NOTHING if NOTHING in names else next((b for b in _STAND_INS if all(b in t.baselines for t in tables)), "")
+    )
+    others = [name for name in names if name != without]
+    changes: dict[str, list[Contrast]] = {}
+    if without and others:
+        for axis, ts in by_axis.items():
+            paired = [_paired(t, others, without) for t in ts]
+            changes[axis] = from_baseline(
+                paired, without, draws=draws, seed=seed, level=level, scales=scales
+            ).contrasts()
+    found = []
+    for name in names:
+        own = [_through(t, name) for t in tables]
+        place = others.index(name) if name in others else None
+        found.append(
+            Condition(
+                name,
+                {axis: _mean_score([t for t in own if t.axis == axis]) for axis in by_axis},
+                _bias(own, by_axis, draws, seed, level),
+                {} if place is None else {axis: contrasts[place] for axis, contrasts in changes.items()},
+                without,
+            )
+        )
+    return found
+
+
+def _through(table: SuiteScores, personalizer: str) -> SuiteScores:
+    place = table.personalizers.index(personalizer)
+    return replace(table, personalizers=(personalizer,), cells=table.cells[[place]], through=())
+
+
+def _paired(table: SuiteScores, names: Sequence[str], without: str) -> SuiteScores:
+    """Personalizers in the place of identities, averaged over those that both sides have on an item."""
+    means = mean_ignoring_nan(table.cells, axis=3)  # (personalizers, identities, items)
+    if without in table.personalizers:
+        base = means[table.personalizers.index(without)]
+    else:
+        base = np.broadcast_to(table.baseline[table.baselines.index(without)], means.shape[1:])
+    rows: list[Floats] = []
+    for name in names:
+        own = means[table.personalizers.index(name)]
+        rows.append(mean_ignoring_nan(np.where(np.isfinite(base), own, np.nan), axis=0))
+    return replace(
+        table,
+        identities=tuple(names),
+        baselines=(without,),
+        personalizers=("",),
+        cells=np.stack(rows)[None, :, :, None],
+        baseline=mean_ignoring_nan(base, axis=0)[None],
+        through=(),
+    )
+
+
+def _mean_score(tables: Sequence[SuiteScores]) -> float:
+    return float(np.mean([np.nanmean(mean_ignoring_nan(t.y, axis=1)) for t in tables]))
+
+
+def _bias(
+    tables: Sequence[SuiteScores], axes: Iterable[str], draws: int, seed: int, level: float
+) -> dict[str, PBEstimate | None]:
+    everybody = all(np.isfinite(t.y).any(axis=1).all() for t in tables)
+    if len(tables[0].identities) < 2 or not everybody:
+        return dict.fromkeys(axes)
+    estimator = BiasEstimator(tables, draws=draws, permutations=0, seed=seed, level=level)
+    return {axis: estimator.axis(axis) for axis in axes}

@@ -1,0 +1,152 @@
+"""What is known of the user as a block in the system message, as assistants with memory render it.
+
+The conditions of one comparison: the identity alone (``none``), all facts (``profile``), those that match the question
+(``retrieval``), and as much text about nothing that matters (``placebo``). They differ in nothing but the lines.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from functools import cache
+from itertools import cycle
+from pathlib import Path
+
+from evenhand.errors import SpecError
+from evenhand.personalizers.base import BASE_SYSTEM, PERSONALIZERS, Card, Memory, Personalizer, PersonPersonalizer
+from evenhand.types import Identity, Item, Message, Person
+
+_HEADING = "# What you know about the user"
+_RETRIEVED = 3
+_PLACEBO = Path(__file__).parent / "data" / "placebo.txt"
+
+
+def told(identity: Identity | None, lines: Sequence[str], prompt: str) -> tuple[Message, ...]:
+    """The conversation with the identity and some lines as a block; without both it is that of no user."""
+    known = [*_attributes(identity), *lines]
+    block = f"\n\n{_HEADING}\n" + "\n".join(f"- {line}" for line in known) if known else ""
+    return (Message("system", f"{BASE_SYSTEM}{block}"), Message("user", prompt))
+
+
+@PERSONALIZERS.register("none")
+class NothingKnown(Personalizer):
+    """The identity alone, in the same form as the others: what they add is the person."""
+
+    name = "none"
+    summary = "the identity alone in the user-profile block, nothing of the person"
+    states = False
+    card = Card(granularity="persona", user_data="static attributes", technique="prompt.persona")
+    needs_people = True
+
+    def messages(self, identity: Identity, prompt: str) -> tuple[Message, ...]:
+        return told(identity, (), prompt)
+
+
+@PERSONALIZERS.register("profile")
+class ProfileBlock(PersonPersonalizer):
+    """All facts: one line for each attribute of the identity and each fact of the person."""
+
+    name = "profile"
+    summary = "a user-profile block in the system message, with all facts of the person"
+    states = False
+    card = Card(granularity="user", user_data="static attributes, facts", technique="prompt.profile_augmented")
+
+    def recall(self, memory: Memory, item: Item) -> tuple[Message, ...]:
+        return told(memory.user.identity, facts_of(memory.user.person), item.prompt)
+
+
+@PERSONALIZERS.register("retrieval")
+class Retrieval(PersonPersonalizer):
+    """The facts that match the question best by BM25 (Robertson and Zaragoza 2009); none without a word in common.
+
+    Args:
+        most: how many facts at most.
+
+    Raises:
+        SpecError: that is no number from 1.
+    """
+
+    name = "retrieval"
+    summary = f"the facts that match the question, {_RETRIEVED} at most, in the user-profile block"
+    states = False
+    card = Card(granularity="user", user_data="static attributes, facts", technique="rag.sparse")
+    argument = "[MOST]"
+    needs_people = True
+
+    def __init__(self, most: str = str(_RETRIEVED)) -> None:
+        if not most.isdigit() or int(most) < 1:
+            raise SpecError(f"The personalizer 'retrieval:{most}' needs a number of facts.", "Write retrieval:3.")
+        self.most = int(most)
+
+    def recall(self, memory: Memory, item: Item) -> tuple[Message, ...]:
+        facts = matching(facts_of(memory.user.person), item.prompt, self.most)
+        return told(memory.user.identity, facts, item.prompt)
+
+
+@PERSONALIZERS.register("placebo")
+class Placebo(PersonPersonalizer):
+    """As much text as the facts, about nothing that matters: tells being told something from being told who."""
+
+    name = "placebo"
+    summary = "as much text as the person's facts, about nothing that matters"
+    states = False
+    card = Card(granularity="persona", user_data="none", technique="prompt.persona")
+    needs_people = True
+
+    def recall(self, memory: Memory, item: Item) -> tuple[Message, ...]:
+        facts = facts_of(memory.user.person)
+        seed = memory.user.person.name if memory.user.person else ""
+        return told(memory.user.identity, _as_long(sum(map(len, facts)), seed), item.prompt)
+
+
+def facts_of(person: Person | None) -> tuple[str, ...]:
+    """The texts of a person's facts."""
+    return tuple(fact.text for fact in person.facts) if person else ()
+
+
+def matching(facts: Sequence[str], question: str, most: int) -> list[str]:
+    """The facts that match a question best, the best first; none that has no word in common with it."""
+    import bm25s
+
+    words = bm25s.tokenize([question, *facts], stopwords="en", return_ids=False, show_progress=False)
+    if not facts or not words[0] or not any(words[1:]):
+        return []
+    index = bm25s.BM25()
+    index.index(words[1:], show_progress=False)
+    scores = index.get_scores(words[0])
+    ranked = sorted(range(len(facts)), key=lambda n: -scores[n])
+    return [facts[n] for n in ranked[:most] if scores[n] > 0]
+
+
+def _as_long(characters: int, seed: str) -> list[str]:
+    """Sentences about nothing that matters, as near to a length as whole sentences come."""
+    lines: list[str] = []
+    order = sorted(_sentences(), key=lambda text: hashlib.blake2b(f"{seed}\x1f{text}".encode(), digest_size=8).digest())
+    for line in cycle(order):
+        left = characters - sum(map(len, lines))
+        if left < len(line) / 2:
+            return lines
+        lines.append(line)
+    return lines
+
+
+@cache
+def _sentences() -> list[str]:
+    return [line for line in _PLACEBO.read_text(encoding="utf-8").splitlines() if line.strip()]
+
+
+def _attributes(identity: Identity | None) -> list[str]:
+    if identity is None:
+        return []
+    return [f"{_field(part)}: {_value(part)}" for part in identity.parts or (identity,)]
+
+
+def _field(identity: Identity) -> str:
+    return "About" if identity.category in ("custom", "intersection") else identity.category.capitalize()
+
+
+def _value(identity: Identity) -> str:
+    for article in ("a ", "an "):
+        if identity.name.startswith(article):
+            return identity.name.removeprefix(article).removesuffix(" person")
+    return identity.name

@@ -1,0 +1,91 @@
+"""What personalizers learn of users: each memory once, each call kept as soon as it is answered."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+
+from evenhand.models import Model
+from evenhand.personalizers import Memory, PersonPersonalizer
+from evenhand.runner.plan import trial_seed
+from evenhand.runner.writer import Writer
+from evenhand.study import Store
+from evenhand.study.rows import MemoryKey, encode_request, learned_from, learning_row
+from evenhand.types import Request, Response, User
+
+Ask = Callable[[Request], Awaitable[Response]]
+
+
+class Memories:
+    """Makes memories when a trial needs them, and remembers those of earlier runs.
+
+    Args:
+        store: the study.
+        writer: keeps the calls.
+        model: what answers; asked through ``ask``.
+        ask: makes one call within the run's budget; may raise whatever ends the run.
+        seed: the study's.
+        run: tells the id of the run.
+    """
+
+    def __init__(self, store: Store, writer: Writer, model: Model, ask: Ask, seed: int, run: Callable[[], int]) -> None:
+        self._store, self._writer, self._ask, self._seed, self._run = store, writer, ask, seed, run
+        self.model = model
+        self._made: dict[MemoryKey, asyncio.Future[Memory]] = {}
+
+    async def of(self, personalizer: PersonPersonalizer, user: User) -> Memory:
+        """The memory of a user, learned now where it is not there yet.
+
+        Raises:
+            CallError: a call failed for good, now or for an earlier trial of this run.
+        """
+        learner = replace(user, identity=None) if personalizer.swaps else user
+        key = _key(personalizer, learner)
+        if key not in self._made:
+            # A task of its own: a worker that is cancelled must not take it from the others who wait.
+            self._made[key] = asyncio.ensure_future(self._make(key, personalizer, learner))
+        return (await asyncio.shield(self._made[key])).of(user.identity)
+
+    async def _make(self, key: MemoryKey, personalizer: PersonPersonalizer, user: User) -> Memory:
+        forgetful = replace(user, person=None)
+        if (content := self._store.memory(key)) is not None:
+            return Memory(forgetful, content)
+        learned = await personalizer.fit(personalizer.known(user), _Learning(self, key))
+        self._writer.put(memory=(*key, dict(learned.content)))
+        await self._writer.committed()
+        return Memory(forgetful, learned.content)
+
+    async def aclose(self) -> None:
+        """Give up what is still being learned; its calls so far are kept."""
+        for made in self._made.values():
+            made.cancel()
+        await asyncio.gather(*self._made.values(), return_exceptions=True)
+
+    async def answer(self, key: MemoryKey, call: int, request: Request) -> Response:
+        """One call of a fit: the answer that an earlier run paid for, or a new one, on disk before it is used."""
+        asked = replace(request, seed=trial_seed(self._seed, ("memory", *key, call)))
+        known = next((row for row in self._store.learning(key) if row["call"] == call), None)
+        if known and known["request"] == encode_request(asked.messages).decode() and known["seed"] == asked.seed:
+            return learned_from(known)
+        response = await self._ask(asked)
+        self._writer.put(learning=learning_row(key, call, self._run(), asked, response))
+        await self._writer.committed()
+        return response
+
+
+class _Learning(Model):
+    """The model as a fit sees it: its calls are counted, seeded by their number, and kept."""
+
+    def __init__(self, memories: Memories, key: MemoryKey) -> None:
+        self._memories, self._key, self._calls = memories, key, 0
+        self.id: str = memories.model.id
+        self.is_local: bool = memories.model.is_local
+
+    async def respond(self, request: Request) -> Response:
+        self._calls += 1
+        return await self._memories.answer(self._key, self._calls, request)
+
+
+def _key(personalizer: PersonPersonalizer, user: User) -> MemoryKey:
+    return personalizer.name, user.person.name if user.person else "", user.identity.name if user.identity else ""

@@ -1,0 +1,97 @@
+"""Fit: how well answers suit the person who asks, from what the study's people hold out of their records."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator, Sequence
+
+from evenhand.errors import DataError
+from evenhand.suites.base import LOGPROBS, SUITES, Suite, content_id, mixed
+from evenhand.suites.formats import LETTER_PREFILL, LETTERS, multiple_choice
+from evenhand.suites.sources import DataSource
+from evenhand.types import Axis, Item, Person
+
+_DISTRACTORS = 3
+
+
+class FitSuite(Suite):
+    """Items of the study's people, by choice. Items of one person share a record: they are a cluster."""
+
+    axis: Axis = "fit"
+    judge = "choice"
+    licence = "that of the people's records"
+    source = "the study's people (--people)"
+    has_choices = True
+    what: str
+
+    def load(self, source: DataSource) -> list[Item]:
+        people = source.people(self.name)
+        items = [item for person in people for item in self.items(person, people)]
+        if not items:
+            raise DataError(f"The suite '{self.name}' needs people with {self.what}, and nobody has any.")
+        return items
+
+    @abstractmethod
+    def items(self, person: Person, people: Sequence[Person]) -> Iterator[Item]:
+        """The items of one person among all."""
+
+    def _item(self, person: Person, question: str, options: Sequence[str], right: str) -> Item:
+        return Item(
+            id=f"{person.name}-{content_id(question, *sorted(options))}",
+            prompt=multiple_choice(question, options, logprobs=self.scoring == LOGPROBS),
+            question=question,
+            group=person.name,
+            target=LETTERS[options.index(right)],
+            choices=tuple(LETTERS[: len(options)]),
+            extra={"options": list(options), "prefill": LETTER_PREFILL},
+            cluster=person.name,
+            person=person,
+        )
+
+
+@SUITES.register("fit-opinions")
+class FitOpinions(FitSuite):
+    """Held-out opinions: which option would this person choose? Options stand in the catalogue's order."""
+
+    name = "fit-opinions"
+    summary = "predict what the person would choose: opinions held out of the record"
+    what = "opinions that are held out"
+
+    def items(self, person: Person, people: Sequence[Person]) -> Iterator[Item]:
+        for opinion in person.opinions:
+            if opinion.held_out:
+                question = f"Which of these would I choose? {opinion.question}"
+                yield self._item(person, question, opinion.options, opinion.answer)
+
+
+@SUITES.register("fit-preferences")
+class FitPreferences(FitSuite):
+    """Held-out preferences: which of two answers would this person like better? A hash draws which comes first."""
+
+    name = "fit-preferences"
+    summary = "predict which of two answers the person likes better: preferences held out of the record"
+    what = "preferences that are held out"
+
+    def items(self, person: Person, people: Sequence[Person]) -> Iterator[Item]:
+        for pair in person.preferences:
+            if pair.held_out:
+                question = f"Which of two answers to this request of mine would I like better? {pair.prompt}"
+                yield self._item(person, question, mixed([pair.chosen, pair.rejected], person.name), pair.chosen)
+
+
+@SUITES.register("fit-recall")
+class FitRecall(FitSuite):
+    """Facts: which of these is true of this person? The others are true of other people, on the same topic."""
+
+    name = "fit-recall"
+    summary = "recall what is known: the person's facts among those of others"
+    what = "facts on topics that others have facts on, too"
+
+    def items(self, person: Person, people: Sequence[Person]) -> Iterator[Item]:
+        own = {fact.text for fact in person.facts}
+        for fact in person.facts:
+            others = {f.text for p in people for f in p.facts if f.topic == fact.topic} - own
+            if fact.topic and others:
+                wrong = mixed(sorted(others), fact.text)[:_DISTRACTORS]
+                options = mixed([fact.text, *wrong], person.name)
+                yield self._item(person, f"Which of these is true of me ({fact.topic})?", options, fact.text)
