@@ -11,7 +11,6 @@ from __future__ import annotations
 import re
 import tomllib
 import unicodedata
-from collections import Counter
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -125,7 +124,8 @@ def _by_script(text: str) -> tuple[str, str]:
     """The words in Latin letters, and those in others."""
     if text.isascii():
         return text, ""
-    latin, other = [], []
+    latin: list[str] = []
+    other: list[str] = []
     for word in re.findall(r"\w+(?:['’]\w+)*|\W+", text):
         letter = next((c for c in word if c.isalpha()), "")
         (other if letter and not unicodedata.name(letter, "").startswith("LATIN") else latin).append(word)

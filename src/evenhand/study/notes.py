@@ -49,8 +49,8 @@ def _language_note(suite: str, judge: str, languages: Counter[str], people: Coun
     abroad = abroad_of(judge)
     picked = f" Of such answers it judges {abroad}, and scores lean that way where there are many." if abroad else ""
     return (
-        f"The judge of {suite}, {judge}, does not know {named}: {count:,} of {asked:,} answers are missing for that, most "
-        f"of them for {most} ({n:,}).{picked} A language model can judge them: evenhand judge again."
+        f"The judge of {suite}, {judge}, does not know {named}: {count:,} of {asked:,} answers are missing for that, "
+        f"most of them for {most} ({n:,}).{picked} A language model can judge them: evenhand judge again."
     )
 
 

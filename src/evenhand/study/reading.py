@@ -143,7 +143,8 @@ class Reader:
 
     def count_unscored(self) -> dict[tuple[str, str], dict[tuple[str, str], int]]:
         """(suite, its judge) -> (identity, label) -> responses that the judge gave no score."""
-        query = """SELECT s.suite, s.judge, t.identity, j.label, count(*) FROM trials t JOIN suites s ON s.suite = t.suite
+        query = """SELECT s.suite, s.judge, t.identity, j.label, count(*) FROM trials t
+            JOIN suites s ON s.suite = t.suite
             JOIN judgements j ON j.trial = t.id AND j.judge = s.judge WHERE j.score IS NULL
             GROUP BY t.suite, t.identity, j.label"""
         found: dict[tuple[str, str], dict[tuple[str, str], int]] = {}
