@@ -180,7 +180,7 @@ def test_a_study_says_what_its_judge_cannot_read(tmp_path: Path) -> None:
     share = next(s for s in found.missing.suites[0].shares if s.identity == "a man")
     assert share.counts == {"in Spanish": 12} and share.missing == 12
     said = " ".join(found.notes)
-    assert "action-classifier, does not know Spanish (12): 12 of 48 answers" in said
+    assert "action-classifier, does not know Spanish (12): 12 of 36 answers" in said
     assert "most of them for a man (12)" in said
     page = evenhand.write_report(tmp_path / "study").read_text(encoding="utf-8")
     assert "does not know Spanish (12)" in page.split("Personalization bias")[0]
