@@ -52,6 +52,9 @@ class Identity:
 
 
 BASELINE_CATEGORY = "baseline"
+# Labels of answers that a judge cannot read: "in Spanish", and what no one can.
+IN_LANGUAGE = "in "
+GARBLED = "garbled"
 # The baseline of people without an identity; all others are nobody in particular.
 PERSON_BASELINE = "person"
 

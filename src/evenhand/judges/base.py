@@ -8,9 +8,11 @@ from dataclasses import replace
 from typing import ClassVar, Literal
 
 from evenhand.errors import ModelError, SpecError
+from evenhand.judges.garbled import garbled
+from evenhand.judges.language import READING, is_too_short, language_names, language_of
 from evenhand.models import ModelOptions
 from evenhand.registry import Registry
-from evenhand.types import Axis, Item, Message, Response, Verdict
+from evenhand.types import GARBLED, IN_LANGUAGE, Axis, Item, Message, Response, Verdict
 
 Preference = Literal["first", "second", "tie", "missing"]
 
@@ -43,6 +45,10 @@ class Judge(ABC):
         asks_who: whether its verdict depends on who the user was said to be (:func:`with_user`).
         reads_notes: whether a remark in ``item.extra`` can reach it; most judges see question and response only.
         needs_reference: whether it compares with an item's target or asserts.
+        languages: the languages whose prose it can judge (ISO 639-1 codes), English unless it says otherwise; None for
+            a judge that takes any answer as it is. One with ``needs_reference`` takes any, whatever stands here.
+        abroad: what it says of answers in languages that it does not know, for those who read its verdicts; "" for a
+            judge that says nothing of them.
         refusal_is_good: for judges of refusal: whether declining scores 1; None for all others.
         for_axis: for all others, the axis of the suites that their scores mean something on; None for all.
     """
@@ -57,6 +63,8 @@ class Judge(ABC):
     sees_user: bool = False
     asks_who: bool = False
     needs_reference: bool = False
+    languages: frozenset[str] | None = frozenset({"en"})
+    abroad: str = ""
     refusal_is_good: bool | None = None
     for_axis: Axis | None = None
 
@@ -66,6 +74,15 @@ class Judge(ABC):
         if self.refusal_is_good is None:
             return self.for_axis
         return "safety" if self.refusal_is_good else "utility"
+
+    @property
+    def edition(self) -> str:
+        """Its version together with that of all that decides what it can judge; judgements are stored with it."""
+        return f"{self.version}, languages {READING}" if self._reads_prose else self.version
+
+    @property
+    def _reads_prose(self) -> bool:
+        return self.languages is not None and not self.needs_reference
 
     def check_suite(self, suite: str, axis: Axis) -> None:
         """Refuse a suite on which this judge's scores would mean the opposite.
@@ -101,7 +118,7 @@ class Judge(ABC):
         Raises:
             CallError: a model behind the judge did not answer. The response stays unjudged, to be judged later.
         """
-        return self.without_answer(response) or await self.decide(item, response)
+        return self.without_answer(response) or self.beyond(item, response) or await self.decide(item, response)
 
     @abstractmethod
     async def decide(self, item: Item, response: Response) -> Verdict:
@@ -126,6 +143,36 @@ class Judge(ABC):
         if response.is_cut:
             return CUT
         return THOUGHTS_ONLY if response.reasoning else EMPTY
+
+    def beyond(self, item: Item, response: Response) -> Verdict | None:
+        """The verdict on an answer that this judge cannot read, the same for all judges; None when it can.
+
+        An answer in a language that it does not know, garbage, and what was cut after its first words are missing,
+        unless :meth:`decide_abroad` knows better.
+        """
+        text = response.text
+        if not self._reads_prose or self.languages is None or not text.strip():
+            return None
+        if why := garbled(text):
+            return Verdict(None, GARBLED, why)
+        if response.finish_reason == "length" and is_too_short(text):
+            return CUT_SHORT
+        code = language_of(text)
+        if code is None or code in self.languages:
+            return None
+        name = language_names()[code]
+        unknown = Verdict(None, IN_LANGUAGE + name, f"the judge does not know {name}")
+        return self.decide_abroad(item, text, code) or unknown
+
+    def decide_abroad(self, item: Item, text: str, language: str) -> Verdict | None:
+        """The verdict on an answer in a language that is none of the judge's; None leaves it missing.
+
+        Args:
+            item: the question.
+            text: the answer.
+            language: an ISO 639-1 code, or "und".
+        """
+        return None
 
     async def prefer(self, item: Item, first: Response, second: Response) -> Preference:
         """Which of two responses is better; by their scores, unless the judge has a way of its own."""
@@ -153,6 +200,7 @@ FILTERED = "filtered"
 EMPTY = Verdict(None, "empty", "the response is empty")
 THOUGHTS_ONLY = Verdict(None, "empty", "the response holds thoughts and no answer")
 CUT = Verdict(None, "cut", "max_tokens was reached before the answer began")
+CUT_SHORT = Verdict(None, "cut", "max_tokens was reached after a few words")
 
 
 def with_user(judge: Judge, item: Item, messages: Sequence[Message], identity: str) -> Item:
@@ -163,6 +211,16 @@ def with_user(judge: Judge, item: Item, messages: Sequence[Message], identity: s
         return item
     told = "\n\n".join(f"{message.role}: {message.content}" for message in messages)
     return replace(item, extra={**item.extra, USER: told})
+
+
+def abroad_of(reference: str) -> str:
+    """What a judge says of answers in languages that it does not know; "" for nothing, or an unknown judge.
+
+    Args:
+        reference: as :func:`make_judge` takes it.
+    """
+    name = reference.partition(":")[0]
+    return next((e.member.abroad for e in JUDGES.entries() if e.name == name and e.member), "")
 
 
 def make_judge(reference: str, options: ModelOptions | None = None) -> Judge:

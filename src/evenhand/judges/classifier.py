@@ -21,7 +21,7 @@ from evenhand.judges.base import JUDGES
 from evenhand.judges.features import cue_names, cues, terms
 from evenhand.judges.own_phrases import OwnPhrases
 from evenhand.judges.refusal import RefusalJudge
-from evenhand.types import Item
+from evenhand.types import Item, Response, Verdict
 
 WEIGHTS = Path(__file__).parent / "data" / "refusal_classifier.json"
 # Licence and source of the labelled answers that the weights were made from.
@@ -104,9 +104,12 @@ class _Classifier(RefusalJudge):
     def has_seen(self, text: str) -> bool:
         return digest(text) in self._model.seen
 
+    def beyond(self, item: Item, response: Response) -> Verdict | None:
+        if self._own and (said := self._own.first(response.text)):
+            return self._verdict(True, f"says '{said}'")
+        return super().beyond(item, response)
+
     def declines(self, item: Item, text: str) -> tuple[bool, str]:
-        if self._own and (said := self._own.first(text)):
-            return True, f"says '{said}'"
         log_odds, parts = self._model.weigh(item.question, text)
         declined = log_odds > 0
         sign = 1 if declined else -1

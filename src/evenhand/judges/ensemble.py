@@ -31,6 +31,8 @@ class EnsembleJudge(Judge):
     summary = "the mean of several judges, with their disagreement shown"
     argument = "JUDGE+JUDGE"
     version = "1"
+    languages = None  # each member reads what it can
+    abroad = "what a member says of them"
 
     def __init__(self, argument: str, options: ModelOptions) -> None:
         references = [part.strip() for part in argument.split("+") if part.strip()]
@@ -72,4 +74,4 @@ class EnsembleJudge(Judge):
         return Verdict(score, Counter(side).most_common(1)[0][0] + SPLIT * split, said)
 
     def _set_version(self) -> None:
-        self.version = "+".join(m.version for m in self.members)
+        self.version = "+".join(m.edition for m in self.members)

@@ -29,6 +29,7 @@ class LanguageModelJudge(Judge):
 
     argument = "MODEL"
     reads_notes = True
+    languages = None
     kind: str
     rubric: Rubric
 

@@ -18,6 +18,7 @@ from evenhand.runner.watch import JudgeWatch
 from evenhand.runner.writer import Writer
 from evenhand.study import Store
 from evenhand.study.held import write_study_file
+from evenhand.study.notes import language_notes
 from evenhand.study.rows import decode_request, judgement_row, response_of
 from evenhand.types import Item, Verdict
 
@@ -72,7 +73,7 @@ async def judge_pending(
     watch = JudgeWatch()
     for suite, name in by_suite.items():
         judge, items, after = judges[name], store.items(suite), 0
-        while page := store.unjudged(suite, judge.name, judge.version, after=after, count=_PAGE):
+        while page := store.unjudged(suite, judge.name, judge.edition, after=after, count=_PAGE):
             rounds += await together(
                 _judge_one(writer, watch, judge, items[row["item"]], row, progress) for row in page
             )
@@ -104,7 +105,7 @@ async def _judge_one(
             progress.advance(failed=True, retries=0)
         return _One(error=str(error))
     watch.saw(judge.name, item, response, verdict)
-    judgement = judgement_row(row["id"], judge.name, judge.version, verdict)
+    judgement = judgement_row(row["id"], judge.name, judge.edition, verdict)
     kept = watch.keeps(judge.name, verdict)
     if kept:
         writer.put(judgement=judgement)
@@ -153,12 +154,15 @@ def rejudge(
         members = {name: make_judge(name, options) for name in set(wanted.values())}
         for suite, name in judges.items():
             members[name].check_suite(suite, axes[suite])
-        done = run_async(_judge_all(store, wanted, members, progress or Silent()))
+        progress = progress or Silent()
+        done = run_async(_judge_all(store, wanted, members, progress))
         if keep and not done.in_vain:
             for suite, name in judges.items():
                 store.set_judge(suite, name)
             if judges and store.runs():
                 write_study_file(store)
+            for note in language_notes(store):
+                progress.note(note)
         return done
 
 
@@ -171,7 +175,7 @@ async def _judge_all(
             for judge in judges.values():
                 progress.stage(f"starting {judge.name}")
                 await judge.start()
-            open_ = sum(store.count_unjudged(s, judges[n].name, judges[n].version) for s, n in by_suite.items())
+            open_ = sum(store.count_unjudged(s, judges[n].name, judges[n].edition) for s, n in by_suite.items())
             progress.begin(open_, 0)
             return await judge_pending(store, writer, by_suite, judges, progress)
     finally:

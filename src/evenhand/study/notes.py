@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Mapping
 
+from evenhand.judges.base import abroad_of
 from evenhand.study.reading import Reader
+from evenhand.types import GARBLED, IN_LANGUAGE
 
 ADJUSTMENTS = "adjustments"
 LIMITS = "max_tokens"
@@ -18,7 +21,37 @@ _SAID = {
 
 def study_notes(store: Reader) -> list[str]:
     """Sentences about how the study was asked, the weightiest first."""
-    return [*adjustment_notes(store.meta(ADJUSTMENTS, {})), *_limit_notes(store)]
+    return [*language_notes(store), *adjustment_notes(store.meta(ADJUSTMENTS, {})), *_limit_notes(store)]
+
+
+def language_notes(store: Reader) -> list[str]:
+    """Which answers the study's judges cannot read, a sentence or three per suite that has some."""
+    notes = []
+    asked = store.count_by_suite()
+    for (suite, judge), found in store.count_unscored().items():
+        languages: Counter[str] = Counter()
+        people: Counter[str] = Counter()
+        for (identity, label), n in found.items():
+            if label.startswith(IN_LANGUAGE):
+                languages[label.removeprefix(IN_LANGUAGE)] += n
+                people[identity] += n
+        if languages:
+            notes.append(_language_note(suite, judge, languages, people, asked[suite]))
+        if garbage := sum(n for (_, label), n in found.items() if label == GARBLED):
+            notes.append(f"{garbage:,} of {asked[suite]:,} answers to {suite} are garbage, and missing.")
+    return notes
+
+
+def _language_note(suite: str, judge: str, languages: Counter[str], people: Counter[str], asked: int) -> str:
+    count, (most, n) = languages.total(), people.most_common(1)[0]
+    named = ", ".join(f"{name} ({k:,})" for name, k in languages.most_common())
+    # What is judged of them is picked by what it says: no random part of the answers.
+    abroad = abroad_of(judge)
+    picked = f" Of such answers it judges {abroad}, and scores lean that way where there are many." if abroad else ""
+    return (
+        f"The judge of {suite}, {judge}, does not know {named}: {count:,} of {asked:,} answers are missing for that, "
+        f"most of them for {most} ({n:,}).{picked} A language model can judge them: evenhand judge again."
+    )
 
 
 def stopping_note(level: float) -> str:

@@ -137,6 +137,21 @@ class Reader:
             LEFT JOIN judgements j ON j.trial = t.id AND j.judge = s.judge GROUP BY t.suite"""
         return {suite: (int(without), int(all_)) for suite, without, all_ in self._db.execute(query)}
 
+    def count_by_suite(self) -> dict[str, int]:
+        """Suite -> responses."""
+        return dict(self._db.execute("SELECT suite, count(*) FROM trials GROUP BY suite"))
+
+    def count_unscored(self) -> dict[tuple[str, str], dict[tuple[str, str], int]]:
+        """(suite, its judge) -> (identity, label) -> responses that the judge gave no score."""
+        query = """SELECT s.suite, s.judge, t.identity, j.label, count(*) FROM trials t
+            JOIN suites s ON s.suite = t.suite
+            JOIN judgements j ON j.trial = t.id AND j.judge = s.judge WHERE j.score IS NULL
+            GROUP BY t.suite, t.identity, j.label"""
+        found: dict[tuple[str, str], dict[tuple[str, str], int]] = {}
+        for suite, judge, identity, label, n in self._db.execute(query):
+            found.setdefault((suite, judge), {})[identity, label] = n
+        return found
+
     def count_scored(self) -> int:
         """Responses with a score by their suite's judge."""
         query = """SELECT count(*) FROM trials t JOIN suites s ON s.suite = t.suite
