@@ -21,8 +21,8 @@ _SURE = 0.9
 _VAGUE = 3.0
 # Studies that are simulated for one number of items, their draws, and how the number grows; scores beyond these need
 # none, and above the largest number the formula holds.
-_STUDIES, _DRAWS, _STEP = 80, 400, 1.25
-_CEILING, _LARGEST = 90.0, 1500
+_STUDIES, _DRAWS, _STEP = 60, 200, 1.3
+_CEILING, _LARGEST = 90.0, 500
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,8 @@ def items_needed(
     threshold = stats.chi2.ppf(1 - alpha, identities - 1)
     noncentrality = brentq(lambda nc: stats.ncx2.sf(threshold, identities - 1, nc) - power, 1e-6, 1e4)
     needed = _needed(suite, fit, pb, noncentrality, 2, pool)
-    return replace(needed, items=_seen_alone(fit, pb, needed.items, power, alpha))
+    # A pilot that is no plan's basis is not worth the time.
+    return needed if needed.too_small else replace(needed, items=_seen_alone(fit, pb, needed.items, power, alpha))
 
 
 def items_to_pass(

@@ -22,9 +22,8 @@ _UNKNOWN = "unknown"
 _TYPED = {"judge"}
 # Read once, not typed; a narrow terminal does without, and --licenses and --format json have them.
 _WIDE_ONLY = ("licence", "source", "granularity", "data", "changes", "trains", "weights", "readable", "reversible")
-# Lists that have more than these.
-_SHORTENED = {"judge", "technique"}
-_NARROW = 120
+# Lists that have columns more than once read, by one of their columns, and the width that shows them all.
+_WHOLE = {"judge": 120, "technique": 180}
 # Characters for a column that may wrap, and for the lines and spaces around any.
 _ROOM, _BORDER = 8, 3
 
@@ -73,7 +72,7 @@ def _table(columns: tuple[str, ...], rows: Rows) -> Table:
     from rich.text import Text
 
     width = terminal_width()
-    hidden = set(_WIDE_ONLY) if width < _NARROW and _SHORTENED & set(columns) else set()
+    hidden = set(_WIDE_ONLY) if any(width < whole for name, whole in _WHOLE.items() if name in columns) else set()
     if all(dict(zip(columns, row, strict=True)).get(_USABLE, "yes") == "yes" for row in rows):
         hidden.add(_USABLE)
     shown = [place for place, name in enumerate(columns) if name not in hidden]

@@ -8,7 +8,7 @@ import typer
 
 from evenhand.cli.output import As, Format, StudyDir, emit
 
-app = typer.Typer(no_args_is_help=True, help="What personalizers learned of the people of a study.")
+app: typer.Typer = typer.Typer(no_args_is_help=True, help="What personalizers learned of the people of a study.")
 
 
 @app.command()

@@ -29,7 +29,7 @@ class LanguageModelJudge(Judge):
 
     argument = "MODEL"
     reads_notes = True
-    languages = None
+    languages: frozenset[str] | None = None
     kind: str
     rubric: Rubric
 
