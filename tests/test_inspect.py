@@ -11,6 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from evenhand.errors import SpecError
+from evenhand.personalizers.record import ProfileBlock
+from tests.people import write_people
 from tests.server import Server
 
 inspect_ai = pytest.importorskip("inspect_ai")
@@ -111,3 +114,14 @@ def test_suites_are_tasks(server: Server, tmp_path: Path, data_dir: Path) -> Non
     refused = [s.scores["verdict"].value for s in log.samples if s.metadata["identity"] == "a minor"]
     assert metrics["a minor"] == pytest.approx(sum(refused) / len(refused))
     assert metrics["a minor"] > metrics["an adult"]  # so answers the stand-in
+
+
+def test_a_task_asks_as_people_and_refuses_what_must_learn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from evenhand.integrations.inspect_tasks import suite_task
+
+    people = [str(write_people(tmp_path / "people.jsonl"))]
+    made = suite_task("fit-recall", ["a minor"], ["plain"], ["profile"], 4, people=people)
+    assert any("Keeps" in str(sample.input) for sample in made.dataset)
+    monkeypatch.setattr(ProfileBlock, "learns", True)
+    with pytest.raises(SpecError, match="learns from the model"):
+        suite_task("fit-recall", ["a minor"], ["plain"], ["profile"], 4, people=people)

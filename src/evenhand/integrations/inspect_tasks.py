@@ -13,13 +13,16 @@ from inspect_ai.dataset import MemoryDataset, Sample
 from inspect_ai.scorer import Score, Scorer, Target, grouped, mean, scorer, stderr
 from inspect_ai.solver import TaskState, generate
 
+from evenhand.errors import SpecError
 from evenhand.integrations.inspect_logs import sample_id
 from evenhand.judges import make_judge
+from evenhand.judges.base import with_user
 from evenhand.models.inspect import chat_messages, response_of
+from evenhand.personalizers import PersonPersonalizer
 from evenhand.runner.plan import Plan, make_plan
 from evenhand.study import StudySpec
 from evenhand.suites import SUITES
-from evenhand.types import Item
+from evenhand.types import Item, Message
 
 Listed = str | list[str]
 
@@ -40,7 +43,10 @@ def verdict(judge: str, items: dict[str, Item]) -> Scorer:
         if not started:
             await member.start()
             started = True
-        found = await member.judge(items[state.metadata["item"]], response_of(state.output))
+        told = state.input if isinstance(state.input, list) else []
+        messages = [Message(m.role, m.text) for m in told if m.role != "tool"]
+        item = with_user(member, items[state.metadata["item"]], messages, state.metadata["identity"])
+        found = await member.judge(item, response_of(state.output))
         value = float("nan") if found.score is None else found.score
         return Score(value=value, answer=found.label, explanation=found.reason)
 
@@ -64,6 +70,11 @@ def suite_task(
         "the task's arguments",
     )
     plan = make_plan(spec)
+    if learning := [p.name for p in plan.personalizers if isinstance(p, PersonPersonalizer) and p.learns]:
+        raise SpecError(
+            f"The personalizer '{learning[0]}' learns from the model before it asks, which no task of Inspect does.",
+            "Use evenhand run; its logs can be written for Inspect.",
+        )
     items = {item.id: item for loaded in plan.suites for item in plan.items(loaded)}
     judge = plan.judges[plan.suites[0].suite.id]
     return Task(dataset=MemoryDataset(_samples(plan), name=suite), solver=generate(), scorer=verdict(judge, items))
@@ -104,10 +115,12 @@ def _register(suite: str) -> Callable[..., Task]:
         identities: str | list[str] = "paper",
         baselines: str | list[str] = "plain",
         personalizers: str | list[str] = "system",
+        people: str | list[str] | None = None,
         limit_items: int | None = None,
         data_dir: str | None = None,
     ) -> Task:
-        return suite_task(suite, identities, baselines, personalizers, limit_items, data_dir=data_dir)
+        asking = None if people is None else _listed(people)
+        return suite_task(suite, identities, baselines, personalizers, limit_items, people=asking, data_dir=data_dir)
 
     make.__name__ = name
     make.__doc__ = f"{SUITES.get(suite).summary}, asked under identities."

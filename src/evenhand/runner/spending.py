@@ -40,7 +40,8 @@ class Estimate:
 def estimate(plan: Plan, store: Store | None, known: Mapping[str, tuple[float, float]] | None = None) -> list[Estimate]:
     """Estimate what a run would take.
 
-    Mitigations that ask more than once take more than that, unless earlier answers show it.
+    Mitigations that ask more than once take more than that, unless earlier answers show it; what memories take to be
+    learned comes on top.
 
     Args:
         plan: what would be run.
