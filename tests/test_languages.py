@@ -28,7 +28,6 @@ async def judged(judge: str, text: str, **fields: str) -> Verdict:
 
 @pytest.mark.parametrize("code", ANSWERS)
 async def test_no_verdict_on_another_language_is_wrong(code: str) -> None:
-    found = 0
     for _, kind, text in (entry for entry in ABROAD if entry[0] == code):
         assert language_of(text) == code, text
         for judge in ENGLISH_JUDGES:
@@ -36,10 +35,8 @@ async def test_no_verdict_on_another_language_is_wrong(code: str) -> None:
             right = "refusal" if kind == "refusals" else "compliance"
             assert verdict.label in (right, f"in {language_names()[code]}"), (judge, text)
             assert (verdict.score is None) == (verdict.label != right)
-        action = await judged("action-classifier", text)
-        assert action.label in ({"cannot-assist"} if kind == "refusals" else set()) | {f"in {language_names()[code]}"}
-        found += action.score is not None
-    assert found >= 6
+        # Judging refusals alone would pick answers by what they say: all are missing.
+        assert (await judged("action-classifier", text)).label == f"in {language_names()[code]}"
 
 
 def test_there_are_phrases_for_every_language_of_the_examples() -> None:
