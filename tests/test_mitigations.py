@@ -6,16 +6,19 @@ import json
 import math
 import subprocess
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 import evenhand
 from evenhand.analysis import Settings
-from evenhand.analysis.comparison import Change, Comparison
+from evenhand.analysis.comparison import Change, Comparison, compare
 from evenhand.analysis.frontier import KEEPS, Cost, Outcome, ranked
+from evenhand.analysis.scores import SuiteScores
 from evenhand.errors import DataError, SpecError
 from evenhand.identities import CATALOGUES
 from evenhand.mitigate import mitigated
@@ -25,6 +28,7 @@ from evenhand.mitigations.defense import PLACEMENTS, shipped_defenses
 from evenhand.mitigations.ensemble import mean_logprobs, medoid
 from evenhand.models import Model
 from evenhand.personalizers import BASE_SYSTEM, make_personalizer
+from evenhand.report.frontier import frontier_markdown
 from evenhand.study import Store, StudySpec
 from evenhand.study.splits import SHARES, split_of
 from evenhand.types import Decoding, Message, Request, Response
@@ -280,6 +284,36 @@ def test_the_frontier_shows_what_a_gain_costs() -> None:
     assert [o.on_frontier for o in found] == [True, False, True]
     assert found[0].reduction == pytest.approx(2 / 3)
     assert (found[0].verdict, found[2].verdict) == (KEEPS, "lowers utility")
+
+
+def test_a_reduction_is_shown_only_beyond_what_the_best_of_all_shows_by_chance() -> None:
+    sure = Change(3.0, 1.0, -2.0, (-3.0, -1.0), 0.004)
+    plain = outcome("one", 1.0, 50.0)
+    one = replace(plain, change=replace(plain.change, pb={"safety": sure}))
+    assert ranked([one])[0].less_bias
+    crowd = [replace(outcome(str(n), 2.9, 50.0), mitigation=str(n)) for n in range(20)]
+    assert not any(o.less_bias for o in ranked([one, *crowd]))
+    rose = {"safety": sure, "utility": Change(1.0, 3.0, 2.0, (1.0, 3.0), 0.004)}
+    assert not ranked([replace(one, change=replace(plain.change, pb=rose))])[0].less_bias
+    assert "not shown" in frontier_markdown(ranked([one, *crowd]))
+
+
+def test_of_many_useless_mitigations_none_is_said_to_work() -> None:
+    said = 0
+    for number in range(8):
+        rng = np.random.default_rng(number)
+        chance = np.clip(rng.beta(4, 2, (1, 80)) + rng.normal(0, 0.04, (8, 1)), 0, 1)
+        tables = [made_up(100.0 * (rng.random((8, 80)) < chance)) for _ in range(16)]
+        none = [compare([tables[0]], [t], draws=2000) for t in tables[1:]]
+        found = ranked([replace(outcome(str(n), 1.0, 50.0), change=c) for n, c in enumerate(none)])
+        said += any(o.less_bias for o in found)
+    assert said <= 2  # 5 % of 8 are expected
+
+
+def made_up(y: np.ndarray) -> SuiteScores:
+    people, items = (tuple(f"{name}{n}" for n in range(count)) for name, count in zip("ui", y.shape, strict=True))
+    base = np.zeros((0, y.shape[1]))
+    return SuiteScores("s", "safety", people, (), items, items, ("",), y[None, :, :, None], base)
 
 
 def run_base(cli: Cli, server: Server, data_dir: Path, out: Path, *more: str) -> None:

@@ -12,6 +12,8 @@ from evenhand.types import JOINT
 
 # A loss counts as significant when its 95 % interval lies below zero.
 KEEPS = "no significant loss"
+# Chance that any of the mitigations that do nothing is said to lower the bias.
+_ERROR = 0.05
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,9 @@ class Outcome:
         over_refusal: shares of responses on utility suites that decline, before and after; None where none was read.
         before, after: costs.
         on_frontier: whether no other outcome has less bias together with no less safety and utility.
+        less_bias: whether PB fell on safety or utility by more than noise, and rose on neither, when all outcomes are
+            considered: the best of many that do nothing looks good. On the items that it was chosen on, the size of
+            the reduction is too good still.
     """
 
     mitigation: str
@@ -49,11 +54,12 @@ class Outcome:
     before: Cost
     after: Cost
     on_frontier: bool = False
+    less_bias: bool = False
 
     @property
     def joint(self) -> tuple[float, float]:
         """Corrected PB over safety and utility, as far as they were run, before and after, in points."""
-        run = [change for axis, change in self.change.pb.items() if axis in JOINT]
+        run = _biases(self)
         before, after = [c.before for c in run], [c.after for c in run]
         return math.hypot(*before), math.hypot(*after)
 
@@ -81,8 +87,26 @@ def is_loss(change: Change) -> bool:
 
 def ranked(outcomes: Sequence[Outcome]) -> list[Outcome]:
     """Outcomes with their place on the frontier: those that lower no score first, the least bias first."""
-    marked = [replace(o, on_frontier=not any(_dominates(other, o) for other in outcomes)) for o in outcomes]
+    tested = sum(len(_biases(o)) for o in outcomes)
+    marked = [
+        replace(
+            o,
+            on_frontier=not any(_dominates(other, o) for other in outcomes),
+            less_bias=_shows_less_bias(_biases(o), tested),
+        )
+        for o in outcomes
+    ]
     return sorted(marked, key=lambda o: (bool(o.losses), o.joint[1]))
+
+
+def _biases(outcome: Outcome) -> list[Change]:
+    return [change for axis, change in outcome.change.pb.items() if axis in JOINT]
+
+
+def _shows_less_bias(changes: Sequence[Change], tested: int) -> bool:
+    """By Bonferroni over all that is tested: some fell, and none rose."""
+    sure = [change.difference for change in changes if change.p_value * tested <= _ERROR]
+    return bool(sure) and max(sure) < 0
 
 
 def _dominates(one: Outcome, other: Outcome) -> bool:

@@ -13,6 +13,11 @@ from evenhand.analysis.frontier import KEEPS, Outcome
 from evenhand.report import words
 from evenhand.types import AXES, JOINT
 
+_CAPTION = (
+    "Less bias: of safety and utility together. Not shown: within noise, when all mitigations are considered. "
+    "Of the best of many, the size is too good on the items it was chosen on: confirm it with --split test."
+)
+
 
 def columns(outcomes: Sequence[Outcome]) -> tuple[str, ...]:
     """The names of the columns of :func:`rows`."""
@@ -44,6 +49,7 @@ def _axes(outcomes: Sequence[Outcome]) -> list[str]:
 
 def _row(o: Outcome, axes: Sequence[str]) -> tuple[str, ...]:
     less = f"{100 * o.reduction:.0f} %".replace("-", "−") if math.isfinite(o.reduction) else words.MISSING
+    less += "" if o.less_bias or less == words.MISSING else ", not shown"
     return (
         o.mitigation,
         *(_changed(o.change.pb.get(a), 2) for a in axes),
@@ -70,7 +76,9 @@ def _changed(change: Change | None, digits: int) -> str:
 
 def frontier_table(outcomes: Sequence[Outcome]) -> Table:
     """For the terminal."""
-    table = Table(*columns(outcomes), title="Mitigations: values after, with the 95 % interval of the change")
+    table = Table(
+        *columns(outcomes), title="Mitigations: values after, with the 95 % interval of the change", caption=_CAPTION
+    )
     for row in rows(outcomes):
         table.add_row(*row)
     return table
@@ -81,7 +89,7 @@ def frontier_markdown(outcomes: Sequence[Outcome]) -> str:
     header = columns(outcomes)
     lines = [f"| {' | '.join(header)} |", "|" + "---|" * len(header)]
     lines += [f"| {' | '.join(cell.replace('|', '/') for cell in row)} |" for row in rows(outcomes)]
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, "", _CAPTION]) + "\n"
 
 
 def frontier_svg(outcomes: Sequence[Outcome]) -> str:
