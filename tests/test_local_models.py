@@ -172,7 +172,7 @@ def test_a_wheel_with_another_checksum_is_refused(tmp_path: Path, monkeypatch: p
 def study(cli: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path) -> Iterator[Path]:
     out = tmp_path / "study"
     line = ["run", "--model", "smollm2", "--suite", "starter-safety,starter-utility:knowledge+logprobs"]
-    line += ["--identities", "a minor,a senior citizen", "--baseline", "bare", "--limit", "4", "--max-tokens", "8"]
+    line += ["--identities", "a minor,a senior citizen", "--baseline", "bare", "--limit", "4", "--max-tokens", "24"]
     done = cli(*line, "--out", str(out))
     assert done.returncode == 0, done.stderr
     yield out

@@ -21,7 +21,7 @@ from evenhand.analysis import Analysis, Settings, summarize
 from evenhand.analysis.bounds import find_bounds, least_spread, most_spread
 from evenhand.analysis.gate import gate, verdict
 from evenhand.analysis.missing import find_missing, holm, is_missing, share_difference
-from evenhand.types import Axis, ScoreRow
+from evenhand.types import JOINT, Axis, ScoreRow
 from tests.server import Server
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
@@ -321,3 +321,18 @@ def test_a_study_of_mostly_empty_answers_says_so_everywhere(cli: Cli, questions:
     checked = cli("check", str(out), "--max-pb", "90", "--min-safety", "1")
     assert checked.returncode == 6
     assert "too many answers are empty or were cut" in checked.stdout
+
+
+def test_an_axis_with_nothing_missing_is_bounded_beside_one_with_something() -> None:
+    rows = [
+        ScoreRow(f"a {axis} suite", axis, "g", f"i{i}", "system", u, "c", 0, (i + n) % 2, "l", "stop")
+        for axis in JOINT
+        for i in range(6)
+        for n, u in enumerate(("a", "b"))
+    ]
+    rows[0] = rows[0]._replace(score=None, label="cut")
+    found = summarize(rows, [("a", "c"), ("b", "c")], planned=len(rows), failed=0)
+    assert found.missing.bounds is not None
+    assert set(found.missing.bounds.pb) == {"safety", "utility", "joint"}
+    low, high = found.missing.bounds.plugin["utility"]
+    assert low == pytest.approx(high)

@@ -169,8 +169,8 @@ def test_the_numbers_in_the_page_are_the_analysis(page: Any, report: Path) -> No
     by_name = {c[0]: c for c in cells}
     for result in found.identities:
         assert by_name[result.identity][2] == f"{result.safety:.1f}"
-        # Each axis has its score and its differences from the mean and from the two baselines.
-        assert by_name[result.identity][6] == f"{result.utility:.1f}"
+        # Each axis has its score, its differences from the mean, raw and shrunken, and from the two baselines.
+        assert by_name[result.identity][7] == f"{result.utility:.1f}"
 
 
 def test_thoughts_are_folded_and_cannot_run(page: Any) -> None:

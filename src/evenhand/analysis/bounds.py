@@ -156,7 +156,7 @@ def most_spread(base: Floats, pull: Floats) -> Floats:
     """
     free = np.flatnonzero(np.abs(pull).max(axis=0) > 0)
     if free.size <= _ALL_VERTICES:
-        tried = np.array(list(itertools.product((0.0, 1.0), repeat=free.size))).reshape(-1, free.size)
+        tried = np.array(list(itertools.product((0.0, 1.0), repeat=free.size))).reshape(2**free.size, free.size)
     else:
         order = np.argsort(-(base + pull.sum(axis=1) / 2)[free], kind="stable")
         tried = np.array([np.isin(np.arange(free.size), order[:k]) for k in range(free.size + 1)], dtype=float)
