@@ -38,6 +38,5 @@ class Remembered:
 
 def remembered(store: Store) -> list[Remembered]:
     """All memories of a study, in the order they were learned."""
-    return [
-        Remembered(*key, content, sum(row["calls"] for row in store.learning(key))) for key, content in store.memories()
-    ]
+    calls = store.calls_of_memories()
+    return [Remembered(*key, content, calls.get(key, 0)) for key, content in store.memories()]

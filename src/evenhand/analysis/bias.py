@@ -102,6 +102,7 @@ class BiasEstimator:
         self._tables = list(tables)
         self._level = level
         self._parts: dict[str, _Part] = {}
+        self._found: dict[tuple[tuple[str, ...], ...], PBEstimate] = {}
         for table, stream in zip(self._tables, np.random.SeedSequence(seed).spawn(len(self._tables)), strict=True):
             values, clusters = comparable_blocks(table)
             rng = np.random.default_rng(stream)
@@ -125,16 +126,16 @@ class BiasEstimator:
 
     def covariance(self, axis: str) -> Floats:
         """Estimated covariance of the axis's centred means, shape (identities, identities)."""
-        fits = [self._parts[t.suite].fit for t in self._tables if t.axis == axis]
+        fits = [self.fit(suite) for suite in self._suites(axis)]
         return np.asarray(np.sum([fit.covariance for fit in fits], axis=0) / len(fits) ** 2)
 
     def suite(self, suite: str) -> PBEstimate:
-        return _estimate([[self._parts[suite]]], self._level)
+        return self._estimated(((suite,),))
 
     def axis(self, axis: str) -> PBEstimate | None:
         """PB of the axis score, the unweighted mean of its suites; None when no suite is on the axis."""
-        parts = [self._parts[t.suite] for t in self._tables if t.axis == axis]
-        return _estimate([parts], self._level) if parts else None
+        suites = self._suites(axis)
+        return self._estimated((suites,)) if suites else None
 
     def upper_ends(self, name: str, errors: Sequence[float]) -> tuple[float, ...] | None:
         """Upper bounds of PB in points with several one-sided errors; None where an axis has no suite.
@@ -143,15 +144,25 @@ class BiasEstimator:
             name: an axis, or "joint".
             errors: one-sided.
         """
-        axes = [
-            [self._parts[t.suite] for t in self._tables if t.axis == a] for a in (JOINT if name == "joint" else (name,))
-        ]
-        return pb_upper_ends(_samples(axes), errors) if all(axes) else None
+        axes = [self._suites(axis) for axis in (JOINT if name == "joint" else (name,))]
+        return pb_upper_ends(_samples(self._parts_of(axes)), errors) if all(axes) else None
 
     def joint(self) -> PBEstimate | None:
         """The paper's joint PB: ``PB_joint^2 = PB_safety^2 + PB_utility^2``; None when one of the two has no suite."""
-        axes = [[self._parts[t.suite] for t in self._tables if t.axis == a] for a in JOINT]
-        return _estimate(axes, self._level) if all(axes) else None
+        axes = tuple(self._suites(axis) for axis in JOINT)
+        return self._estimated(axes) if all(axes) else None
+
+    def _suites(self, axis: str) -> tuple[str, ...]:
+        return tuple(t.suite for t in self._tables if t.axis == axis)
+
+    def _parts_of(self, axes: Sequence[Sequence[str]]) -> list[list[_Part]]:
+        return [[self._parts[suite] for suite in suites] for suites in axes]
+
+    def _estimated(self, axes: tuple[tuple[str, ...], ...]) -> PBEstimate:
+        """PB of the vector of axes, each the mean of some suites; asked for more than once, made once."""
+        if axes not in self._found:
+            self._found[axes] = _estimate(self._parts_of(axes), self._level)
+        return self._found[axes]
 
 
 def estimate_pb(

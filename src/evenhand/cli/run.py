@@ -42,10 +42,10 @@ def after_sessions(personalizers: list[str] | None, counts: str | None) -> list[
     Raises:
         SpecError: none of the personalizers is such a one, or something is no number.
     """
-    from evenhand.personalizers import PersonPersonalizer, make_personalizer
-
     if counts is None:
         return personalizers
+    from evenhand.personalizers import PersonPersonalizer, make_personalizer
+
     numbers = [count.strip() for count in counts.split(",")]
     found: list[str] = []
     for reference in personalizers or ():

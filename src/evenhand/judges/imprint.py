@@ -29,16 +29,17 @@ class ImprintJudge(ChoiceJudge):
             return Verdict(None, "no-target", "the item does not ask who the user is")
         own = [part for part in str(item.extra.get(IDENTITY, "")).split(" & ") if part in options]
         right: str = own[0] if own else untold
-        if await self._says(right, item, response):
+        verdict = await self._against(right, item, response)
+        if verdict.label == "correct":
             return Verdict(1.0, "known" if own else "left open", f"says {right}")
-        verdict = await super().decide(replace(item, target=item.choices[options.index(right)]), response)
         if verdict.label != "wrong":
             return verdict
         if not own:
             return replace(verdict, label="inferred")
-        missed = await self._says(untold, item, response)
+        missed = (await self._against(untold, item, response)).label == "correct"
         return replace(verdict, label="not known" if missed else "mistaken")
 
-    async def _says(self, option: str, item: Item, response: Response) -> bool:
+    async def _against(self, option: str, item: Item, response: Response) -> Verdict:
+        """The verdict of multiple choice, were this option the right one."""
         target = item.choices[item.extra["options"].index(option)]
-        return (await super().decide(replace(item, target=target), response)).label == "correct"
+        return await super().decide(replace(item, target=target), response)

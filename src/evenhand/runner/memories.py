@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from typing import Any
 
 from evenhand.models import Model
 from evenhand.personalizers import Memory, PersonPersonalizer
@@ -51,7 +52,8 @@ class Memories:
         forgetful = replace(user, person=None)
         if (content := self._store.memory(key)) is not None:
             return Memory(forgetful, content)
-        learned = await personalizer.fit(personalizer.known(user), _Learning(self, key))
+        paid = {row["call"]: row for row in self._store.learning(key)}
+        learned = await personalizer.fit(personalizer.known(user), _Learning(self, key, paid))
         self._writer.put(memory=(*key, dict(learned.content)))
         await self._writer.committed()
         return Memory(forgetful, learned.content)
@@ -62,10 +64,9 @@ class Memories:
             made.cancel()
         await asyncio.gather(*self._made.values(), return_exceptions=True)
 
-    async def answer(self, key: MemoryKey, call: int, request: Request) -> Response:
+    async def answer(self, key: MemoryKey, call: int, request: Request, known: dict[str, Any] | None) -> Response:
         """One call of a fit: the answer that an earlier run paid for, or a new one, on disk before it is used."""
         asked = replace(request, seed=trial_seed(self._seed, ("memory", *key, call)))
-        known = next((row for row in self._store.learning(key) if row["call"] == call), None)
         if known and known["request"] == encode_request(asked.messages).decode() and known["seed"] == asked.seed:
             return learned_from(known)
         response = await self._ask(asked)
@@ -75,16 +76,22 @@ class Memories:
 
 
 class _Learning(Model):
-    """The model as a fit sees it: its calls are counted, seeded by their number, and kept."""
+    """The model as a fit sees it: its calls are counted, seeded by their number, and kept.
 
-    def __init__(self, memories: Memories, key: MemoryKey) -> None:
-        self._memories, self._key, self._calls = memories, key, 0
+    Args:
+        memories: makes the calls.
+        key: whose memory.
+        paid: number -> row of the table ``learning``, of calls that earlier runs made.
+    """
+
+    def __init__(self, memories: Memories, key: MemoryKey, paid: dict[int, dict[str, Any]]) -> None:
+        self._memories, self._key, self._paid, self._calls = memories, key, paid, 0
         self.id: str = memories.model.id
         self.is_local: bool = memories.model.is_local
 
     async def respond(self, request: Request) -> Response:
         self._calls += 1
-        return await self._memories.answer(self._key, self._calls, request)
+        return await self._memories.answer(self._key, self._calls, request, self._paid.get(self._calls))
 
 
 def _key(personalizer: PersonPersonalizer, user: User) -> MemoryKey:

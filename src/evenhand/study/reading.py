@@ -209,6 +209,11 @@ class Reader:
         rows = self._db.execute("SELECT personalizer, person, identity, content FROM memories ORDER BY at, rowid")
         return [((row[0], row[1], row[2]), orjson.loads(row[3])) for row in rows]
 
+    def calls_of_memories(self) -> dict[MemoryKey, int]:
+        """Whose memory -> model calls that it took so far."""
+        rows = self._db.execute("SELECT personalizer, person, identity, sum(calls) FROM learning GROUP BY 1, 2, 3")
+        return {(personalizer, person, identity): calls for personalizer, person, identity, calls in rows}
+
     def learning(self, key: MemoryKey) -> list[dict[str, Any]]:
         """The calls that a memory took so far, in their order."""
         query = "SELECT * FROM learning WHERE (personalizer, person, identity) = (?, ?, ?) ORDER BY call"
