@@ -24,7 +24,7 @@ _PLACEBO = Path(__file__).parent / "data" / "placebo.txt"
 
 def told(identity: Identity | None, lines: Sequence[str], prompt: str) -> tuple[Message, ...]:
     """The conversation with the identity and some lines as a block; without both it is that of no user."""
-    known = [*_attributes(identity), *lines]
+    known = [*attributes(identity), *lines]
     block = f"\n\n{_HEADING}\n" + "\n".join(f"- {line}" for line in known) if known else ""
     return (Message("system", f"{BASE_SYSTEM}{block}"), Message("user", prompt))
 
@@ -136,7 +136,8 @@ def _sentences() -> list[str]:
     return [line for line in _PLACEBO.read_text(encoding="utf-8").splitlines() if line.strip()]
 
 
-def _attributes(identity: Identity | None) -> list[str]:
+def attributes(identity: Identity | None) -> list[str]:
+    """One line for each attribute that an identity is made of; none without an identity."""
     if identity is None:
         return []
     return [f"{_field(part)}: {_value(part)}" for part in identity.parts or (identity,)]
