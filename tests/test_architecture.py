@@ -21,7 +21,7 @@ LAYERS: list[set[str]] = [
     {"extras"},
     {"registry", "specs", "loops", "sandbox"},
     {"identities", "people"},
-    {"suites", "models"},
+    {"suites", "models", "rewards"},
     {"personalizers"},
     {"judges", "mitigations"},
     {"study"},
