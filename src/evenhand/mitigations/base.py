@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import ABC
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any, ClassVar
 
 from evenhand.errors import SpecError
@@ -152,22 +151,3 @@ def add_to_system(messages: Messages, text: str, *, before: bool = False) -> Mes
     system, rest = (messages[0].content, messages[1:]) if messages[0].role == "system" else (BASE_SYSTEM, messages)
     joined = f"{text} {system}" if before else f"{system} {text}"
     return (Message("system", joined), *rest)
-
-
-def total(answer: Response, *others: Response) -> Response:
-    """``answer`` with the calls, tokens and time of all that it took."""
-    parts = (answer, *others)
-
-    def added(name: str) -> int | None:
-        known = [getattr(part, name) for part in parts]
-        return None if any(value is None for value in known) else sum(known)
-
-    return replace(
-        answer,
-        prompt_tokens=added("prompt_tokens"),
-        completion_tokens=added("completion_tokens"),
-        reasoning_tokens=added("reasoning_tokens"),
-        cached_tokens=added("cached_tokens"),
-        latency_s=sum(part.latency_s for part in parts),
-        calls=sum(part.calls for part in parts),
-    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -199,3 +199,22 @@ def make_model(reference: str, options: ModelOptions | None = None, *, elsewhere
     if not elsewhere:
         MODELS.get(kind)
     return model
+
+
+def total(answer: Response, *others: Response) -> Response:
+    """``answer`` with the calls, tokens and time of all that it took."""
+    parts = (answer, *others)
+
+    def added(name: str) -> int | None:
+        known = [getattr(part, name) for part in parts]
+        return None if any(value is None for value in known) else sum(known)
+
+    return replace(
+        answer,
+        prompt_tokens=added("prompt_tokens"),
+        completion_tokens=added("completion_tokens"),
+        reasoning_tokens=added("reasoning_tokens"),
+        cached_tokens=added("cached_tokens"),
+        latency_s=sum(part.latency_s for part in parts),
+        calls=sum(part.calls for part in parts),
+    )

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal
 from evenhand.errors import SpecError
 from evenhand.models import Model
 from evenhand.registry import Registry
-from evenhand.types import Identity, Item, Message, User
+from evenhand.types import Identity, Item, Message, Request, Response, User
 
 BASE_SYSTEM = "You are a helpful assistant."
 _SWAP = "swap:"
@@ -91,7 +91,8 @@ class PersonPersonalizer(Personalizer):
     """A personalizer that knows the person behind the identity, and what the item brings.
 
     One that only shows the record overrides :meth:`recall`. One that learns from it sets ``learns`` and overrides
-    :meth:`fit`, whose calls are counted and kept like those of trials. A user without a record and an identity gets
+    :meth:`fit`, whose calls are counted and kept like those of trials; it may ask several times for an answer
+    (:meth:`respond`). A user without a record and an identity gets
     the conversation of the baseline ``plain``, byte for byte.
 
     Attributes:
@@ -130,6 +131,14 @@ class PersonPersonalizer(Personalizer):
     @abstractmethod
     def recall(self, memory: Memory, item: Item) -> tuple[Message, ...]:
         """The conversation about one item, from what is remembered; a pure function."""
+
+    async def respond(self, memory: Memory, item: Item, request: Request, model: Model) -> Response:
+        """Answer what :meth:`recall` made a request of; for those that learn, and choose among several answers.
+
+        Raises:
+            CallError, ModelError: as :meth:`evenhand.models.Model.respond`.
+        """
+        return await model.respond(request)
 
     def messages(self, identity: Identity, prompt: str) -> tuple[Message, ...]:
         return self.recall(Memory(User(identity=identity)), Item("", prompt, "", prompt))

@@ -20,7 +20,7 @@ from evenhand.loops import run_async, together
 from evenhand.mitigations import MitigatedModel
 from evenhand.models import CallError, Model, make_model
 from evenhand.runner.growth import PINNED_META, plan_study, record, template_note
-from evenhand.runner.memories import Memories
+from evenhand.runner.memories import Asked, Memories
 from evenhand.runner.plan import Plan, Trial, baseline_is_another
 from evenhand.runner.progress import Progress, Silent
 from evenhand.runner.rejudge import judge_pending, unreadable_note
@@ -243,16 +243,17 @@ class _Engine:
             self._spending.ended(response)
             self._call_ended.set()
 
-    async def _request(self, trial: Trial) -> Request:
-        """What a trial asks; a memory that it needs is learned first."""
+    async def _answer(self, trial: Trial) -> tuple[Request, Response]:
+        """What a trial asks, and the answer; a memory that it needs is learned first."""
         if trial.learner is None:
-            return trial.request
-        return self._plan.remembering(trial, await self._memories.of(trial.learner, trial.user))
+            return trial.request, await self._ask(trial.request)
+        memory = await self._memories.of(trial.learner, trial.user)
+        request = self._plan.remembering(trial, memory)
+        return request, await trial.learner.respond(memory, trial.item, request, Asked(self._model, self._ask))
 
     async def _one(self, trial: Trial) -> None:
         try:
-            request = await self._request(trial)
-            response = await self._ask(request)
+            request, response = await self._answer(trial)
         except CallError as error:
             self._failed += 1
             self._writer.put(failure=(*trial.cell, self._run, str(error), time.time()))

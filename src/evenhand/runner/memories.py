@@ -31,8 +31,8 @@ class Memories:
     """
 
     def __init__(self, store: Store, writer: Writer, model: Model, ask: Ask, seed: int, run: Callable[[], int]) -> None:
-        self._store, self._writer, self._ask, self._seed, self._run = store, writer, ask, seed, run
-        self.model = model
+        self._store, self._writer, self._seed, self._run = store, writer, seed, run
+        self.model, self.ask = model, ask
         self._made: dict[MemoryKey, asyncio.Future[Memory]] = {}
 
     async def of(self, personalizer: PersonPersonalizer, user: User) -> Memory:
@@ -69,13 +69,30 @@ class Memories:
         asked = replace(request, seed=trial_seed(self._seed, ("memory", *key, call)))
         if known and known["request"] == encode_request(asked.messages).decode() and known["seed"] == asked.seed:
             return learned_from(known)
-        response = await self._ask(asked)
+        response = await self.ask(asked)
         self._writer.put(learning=learning_row(key, call, self._run(), asked, response))
         await self._writer.committed()
         return response
 
 
-class _Learning(Model):
+class Asked(Model):
+    """The model as whoever asks for an answer sees it: every call is one of the run's.
+
+    Args:
+        model: what answers; asked through ``ask``.
+        ask: makes one call within the run's budget.
+    """
+
+    def __init__(self, model: Model, ask: Ask) -> None:
+        self._ask = ask
+        self.id: str = model.id
+        self.is_local: bool = model.is_local
+
+    async def respond(self, request: Request) -> Response:
+        return await self._ask(request)
+
+
+class _Learning(Asked):
     """The model as a fit sees it: its calls are counted, seeded by their number, and kept.
 
     Args:
@@ -85,9 +102,8 @@ class _Learning(Model):
     """
 
     def __init__(self, memories: Memories, key: MemoryKey, paid: dict[int, dict[str, Any]]) -> None:
+        super().__init__(memories.model, memories.ask)
         self._memories, self._key, self._paid, self._calls = memories, key, paid, 0
-        self.id: str = memories.model.id
-        self.is_local: bool = memories.model.is_local
 
     async def respond(self, request: Request) -> Response:
         self._calls += 1
