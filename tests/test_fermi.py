@@ -14,6 +14,7 @@ from evenhand.errors import SpecError
 from evenhand.models import Model
 from evenhand.personalizers import Memory, make_personalizer
 from evenhand.personalizers.fermi import Fermi, chosen, option_in
+from evenhand.runner.progress import Silent
 from evenhand.types import Item, Opinion, Person, Request, Response, User
 from tests.people import write_people
 from tests.server import Server
@@ -137,10 +138,21 @@ def test_a_study_pays_for_each_user_once(tmp_path: Path) -> None:
             "identities": ["a minor"], "people": [str(write_people(tmp_path / "people.jsonl", 2))],
             "personalizers": ["none", "fermi"],
         }  # fmt: skip
-        evenhand.run(study, tmp_path / "study")
+        progress = Watched()
+        evenhand.run(study, tmp_path / "study", progress=progress)
         asked = server.calls
         evenhand.run(study, tmp_path / "study")
         assert server.calls == asked
     memories = api.memories(tmp_path / "study")
     assert {m.personalizer for m in memories} == {"fermi"}
     assert all(m.calls for m in memories)
+    assert progress.told[-1] == (0, sum(m.calls for m in memories))
+    assert max(under_way for under_way, _ in progress.told) > 0
+
+
+class Watched(Silent):
+    def __init__(self) -> None:
+        self.told: list[tuple[int, int]] = []
+
+    def learning(self, memories: int, calls: int) -> None:
+        self.told.append((memories, calls))

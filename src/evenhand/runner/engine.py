@@ -128,7 +128,9 @@ class _Engine:
         self._watch = Watch(model.id, plan.spec.decoding.decoding(), self._progress.note)
         self._judge_watch = JudgeWatch()
         self._adjusted = 0
-        self._memories = Memories(store, self._writer, model, self._ask, plan.spec.seed, lambda: self._run)
+        self._memories = Memories(
+            store, self._writer, model, self._ask, plan.spec.seed, lambda: self._run, progress.learning
+        )
 
     async def run(self) -> RunResult:
         started = time.perf_counter()

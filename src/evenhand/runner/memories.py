@@ -28,11 +28,22 @@ class Memories:
         ask: makes one call within the run's budget; may raise whatever ends the run.
         seed: the study's.
         run: tells the id of the run.
+        tell: told how many memories are being learned, and how many calls were made for memories.
     """
 
-    def __init__(self, store: Store, writer: Writer, model: Model, ask: Ask, seed: int, run: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        writer: Writer,
+        model: Model,
+        ask: Ask,
+        seed: int,
+        run: Callable[[], int],
+        tell: Callable[[int, int], None],
+    ) -> None:
         self._store, self._writer, self._seed, self._run = store, writer, seed, run
-        self.model, self.ask = model, ask
+        self.model, self.ask, self._tell = model, ask, tell
+        self._under_way = self._calls = 0
         self._made: dict[MemoryKey, asyncio.Future[Memory]] = {}
 
     async def of(self, personalizer: PersonPersonalizer, user: User) -> Memory:
@@ -53,7 +64,12 @@ class Memories:
         if (content := self._store.memory(key)) is not None:
             return Memory(forgetful, content)
         paid = {row["call"]: row for row in self._store.learning(key)}
-        learned = await personalizer.fit(personalizer.known(user), _Learning(self, key, paid))
+        self._under_way += 1
+        try:
+            learned = await personalizer.fit(personalizer.known(user), _Learning(self, key, paid))
+        finally:
+            self._under_way -= 1
+            self._tell(self._under_way, self._calls)
         self._writer.put(memory=(*key, dict(learned.content)))
         await self._writer.committed()
         return Memory(forgetful, learned.content)
@@ -72,6 +88,8 @@ class Memories:
         response = await self.ask(asked)
         self._writer.put(learning=learning_row(key, call, self._run(), asked, response))
         await self._writer.committed()
+        self._calls += 1
+        self._tell(self._under_way, self._calls)
         return response
 
 
