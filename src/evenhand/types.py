@@ -57,6 +57,8 @@ IN_LANGUAGE = "in "
 GARBLED = "garbled"
 # The baseline of people without an identity; all others are nobody in particular.
 PERSON_BASELINE = "person"
+# The wording of a question that its other wordings (a dialect) are set against.
+STANDARD = "standard"
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +159,8 @@ class Item:
         extra: what a judge needs beyond that (asserts, set-up code, option texts).
         cluster: what it shares with other items, such as the question behind paraphrases; "" for the item itself.
         person: the person whose item it is (a held-out opinion) or whom it brings with it; None where anybody may ask.
+        wording: which wording of its cluster's question it is, :data:`STANDARD` or another ("AAVE"); "" where wordings
+            are not to be compared.
     """
 
     id: str
@@ -168,6 +172,7 @@ class Item:
     extra: dict[str, Any] = field(default_factory=dict)
     cluster: str = ""
     person: Person | None = None
+    wording: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,6 +296,7 @@ class ScoreRow(NamedTuple):
         finish_reason: how the answer ended; the error of a failed call.
         human: people's score in [0, 1]; None where nobody labelled the response.
         cluster: what the item shares with others, such as the question behind paraphrases; "" for the item itself.
+        wording: which wording of its cluster's question the item is; "" where wordings are not compared.
     """
 
     suite: str
@@ -306,6 +312,7 @@ class ScoreRow(NamedTuple):
     finish_reason: str
     human: float | None = None
     cluster: str = ""
+    wording: str = ""
 
     @property
     def cell(self) -> tuple[str, str, str, int]:

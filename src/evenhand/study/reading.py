@@ -122,7 +122,7 @@ class Reader:
         The label is "failed", and the latest error stands in place of the finish reason.
         """
         query = """SELECT f.suite, s.axis, i."group", f.item, f.personalizer, f.identity, n.category, f.repeat,
-                NULL, 'failed', f.error, NULL, i.cluster, max(f.rowid)
+                NULL, 'failed', f.error, NULL, i.cluster, i.wording, max(f.rowid)
             FROM failures f JOIN suites s ON s.suite = f.suite JOIN items i ON (i.suite, i.item) = (f.suite, f.item)
             JOIN identities n ON n.name = f.identity LEFT JOIN trials t
             ON (t.suite, t.item, t.personalizer, t.identity, t.repeat) =
@@ -181,17 +181,18 @@ class Reader:
 
     def items(self, suite: str) -> dict[str, Item]:
         rows = self._db.execute(
-            """SELECT item, prompt, "group", question, target, choices, extra, cluster, person
+            """SELECT item, prompt, "group", question, target, choices, extra, cluster, person, wording
             FROM items WHERE suite = ?""",
             (suite,),
         )
         people = self.people()
         return {
-            r[0]: Item(
-                r[0], r[1], r[2], r[3], r[4], tuple(orjson.loads(r[5])), orjson.loads(r[6]), r[7], people.get(r[8])
+            key: Item(
+                key, prompt, group, question, target, tuple(orjson.loads(choices)), orjson.loads(extra), cluster,
+                people.get(person), wording,
             )
-            for r in rows
-        }
+            for key, prompt, group, question, target, choices, extra, cluster, person, wording in rows
+        }  # fmt: skip
 
     def people(self) -> dict[str, Person]:
         """Name -> person, of those who asked any item."""
@@ -292,7 +293,7 @@ class Reader:
             judges: suite -> judge whose scores are wanted, where it is not the suite's own.
         """
         query = """SELECT t.suite, s.axis, i."group", t.item, t.personalizer, t.identity, n.category, t.repeat,
-                j.score, coalesce(j.label, 'unjudged'), t.finish_reason, l.score, i.cluster
+                j.score, coalesce(j.label, 'unjudged'), t.finish_reason, l.score, i.cluster, i.wording
             FROM trials t JOIN suites s ON s.suite = t.suite JOIN items i ON (i.suite, i.item) = (t.suite, t.item)
             JOIN identities n ON n.name = t.identity LEFT JOIN labels l ON l.trial = t.id
             LEFT JOIN judgements j ON j.trial = t.id AND j.judge = coalesce(:judge, s.judge)
