@@ -38,6 +38,7 @@ class Identity:
         cue: a sentence in the first person that implies the identity without stating it, or "".
         first_name: a first name that suggests the identity, or "".
         parts: the identities an intersection is made of.
+        bios: texts in which people of this identity introduce themselves; each question draws one.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Identity:
     cue: str = ""
     first_name: str = ""
     parts: tuple[Identity, ...] = ()
+    bios: tuple[str, ...] = ()
 
     @property
     def is_baseline(self) -> bool:
