@@ -39,7 +39,7 @@ class PersonaMemory(PersonPersonalizer):
     summary = "a profile that the model keeps of the person, changed after every third session (AI PERSONA)"
     states = False
     card = Card("user", "dialogue", "prompt.profile_augmented", "store and prompt")
-    argument = "[rules:every=K:tokens=N:discreet]"
+    argument = "[OPTIONS]"
     needs_people = True
     learns = True
     reads_sessions = True
