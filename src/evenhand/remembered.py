@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
-
+from evenhand.errors import EvenhandError
+from evenhand.personalizers import PersonPersonalizer, make_personalizer
+from evenhand.personalizers.base import lines_of
 from evenhand.study import Store
 
 
@@ -28,12 +29,14 @@ class Remembered:
 
     @property
     def shown(self) -> str:
-        """The content for people: one line for each text, JSON for anything else."""
-        lines = []
-        for name, value in self.content.items():
-            texts = isinstance(value, list) and all(isinstance(text, str) for text in value)
-            lines += [f"{name}: {text}" for text in value] if texts else [f"{name}: {orjson.dumps(value).decode()}"]
-        return "\n".join(lines)
+        """The content for people, as its personalizer shows it."""
+        try:
+            personalizer = make_personalizer(self.personalizer)
+        except EvenhandError:  # it came with a package that is not there any more
+            return "\n".join(lines_of(self.content))
+        if not isinstance(personalizer, PersonPersonalizer):
+            return "\n".join(lines_of(self.content))
+        return "\n".join(personalizer.shown(self.content))
 
 
 def remembered(store: Store) -> list[Remembered]:

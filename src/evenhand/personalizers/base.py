@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal
+
+import orjson
 
 from evenhand.errors import SpecError
 from evenhand.models import Model
@@ -107,6 +109,11 @@ class PersonPersonalizer(Personalizer):
     sessions: int | None = None
     swaps: bool = False
 
+    @property
+    def kept_as(self) -> str:
+        """The reference that its memories are kept under; personalizers that agree in it learn and ask once."""
+        return self.name
+
     def known(self, user: User) -> User:
         """The user as far as this personalizer may know: nothing held out, and no later session."""
         if user.person is None:
@@ -127,12 +134,27 @@ class PersonPersonalizer(Personalizer):
         """
         return Memory(user)
 
+    async def attend(self, memory: Memory, item: Item, model: Model) -> Memory:
+        """What of a memory matters to an item, where the model has to be asked: what :meth:`recall` is given.
+
+        Called only for one that learns. A call is kept by what it asks: the same one, for another identity, repeat or
+        run, is not made again.
+
+        Raises:
+            CallError: a call failed for good; the trial has failed.
+        """
+        return memory
+
     @abstractmethod
     def recall(self, memory: Memory, item: Item) -> tuple[Message, ...]:
         """The conversation about one item, from what is remembered; a pure function."""
 
     def messages(self, identity: Identity, prompt: str) -> tuple[Message, ...]:
         return self.recall(Memory(User(identity=identity)), Item("", prompt, "", prompt))
+
+    def shown(self, content: Mapping[str, Any]) -> Sequence[str]:
+        """A memory for people, line by line: its texts, JSON for anything else, unless overridden."""
+        return lines_of(content)
 
 
 PERSONALIZERS: Registry[type[Personalizer]] = Registry(
@@ -186,6 +208,15 @@ def _swapping(reference: str) -> Personalizer:
         raise SpecError(f"The personalizer '{made.name}' learns nothing that an identity could be put into.")
     made.name, made.swaps = reference, True
     return made
+
+
+def lines_of(content: Mapping[str, Any]) -> list[str]:
+    """Plain data for people: one line for each text of a list, JSON for anything else."""
+    lines = []
+    for name, value in content.items():
+        texts = isinstance(value, list) and all(isinstance(text, str) for text in value)
+        lines += [f"{name}: {text}" for text in value] if texts else [f"{name}: {orjson.dumps(value).decode()}"]
+    return lines
 
 
 def baseline_messages(baseline: Identity, prompt: str, system: str = "") -> tuple[Message, ...]:

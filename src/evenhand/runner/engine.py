@@ -247,7 +247,7 @@ class _Engine:
         """What a trial asks; a memory that it needs is learned first."""
         if trial.learner is None:
             return trial.request
-        return self._plan.remembering(trial, await self._memories.of(trial.learner, trial.user))
+        return self._plan.remembering(trial, await self._memories.of(trial.learner, trial.user, trial.item))
 
     async def _one(self, trial: Trial) -> None:
         try:

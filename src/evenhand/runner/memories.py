@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
@@ -13,7 +14,7 @@ from evenhand.runner.plan import trial_seed
 from evenhand.runner.writer import Writer
 from evenhand.study import Store
 from evenhand.study.rows import MemoryKey, encode_request, learned_from, learning_row
-from evenhand.types import Request, Response, User
+from evenhand.types import Item, Request, Response, User
 
 Ask = Callable[[Request], Awaitable[Response]]
 
@@ -34,9 +35,10 @@ class Memories:
         self._store, self._writer, self._ask, self._seed, self._run = store, writer, ask, seed, run
         self.model = model
         self._made: dict[MemoryKey, asyncio.Future[Memory]] = {}
+        self._attended: dict[tuple[MemoryKey, int], asyncio.Future[Response]] = {}
 
-    async def of(self, personalizer: PersonPersonalizer, user: User) -> Memory:
-        """The memory of a user, learned now where it is not there yet.
+    async def of(self, personalizer: PersonPersonalizer, user: User, item: Item) -> Memory:
+        """The memory of a user, learned now where it is not there yet, as it matters to an item.
 
         Raises:
             CallError: a call failed for good, now or for an earlier trial of this run.
@@ -46,7 +48,8 @@ class Memories:
         if key not in self._made:
             # A task of its own: a worker that is cancelled must not take it from the others who wait.
             self._made[key] = asyncio.ensure_future(self._make(key, personalizer, learner))
-        return (await asyncio.shield(self._made[key])).of(user.identity)
+        memory = (await asyncio.shield(self._made[key])).of(user.identity)
+        return await personalizer.attend(memory, item, _Attending(self, key))
 
     async def _make(self, key: MemoryKey, personalizer: PersonPersonalizer, user: User) -> Memory:
         forgetful = replace(user, person=None)
@@ -60,9 +63,18 @@ class Memories:
 
     async def aclose(self) -> None:
         """Give up what is still being learned; its calls so far are kept."""
-        for made in self._made.values():
-            made.cancel()
-        await asyncio.gather(*self._made.values(), return_exceptions=True)
+        begun: list[asyncio.Future[Any]] = [*self._made.values(), *self._attended.values()]
+        for task in begun:
+            task.cancel()
+        await asyncio.gather(*begun, return_exceptions=True)
+
+    async def attended(self, key: MemoryKey, request: Request) -> Response:
+        """One call about an item: made once, whoever asks it."""
+        call = _number(request)
+        if (key, call) not in self._attended:
+            known = self._store.learned(key, call)
+            self._attended[key, call] = asyncio.ensure_future(self.answer(key, call, request, known))
+        return await asyncio.shield(self._attended[key, call])
 
     async def answer(self, key: MemoryKey, call: int, request: Request, known: dict[str, Any] | None) -> Response:
         """One call of a fit: the answer that an earlier run paid for, or a new one, on disk before it is used."""
@@ -75,24 +87,51 @@ class Memories:
         return response
 
 
-class _Learning(Model):
-    """The model as a fit sees it: its calls are counted, seeded by their number, and kept.
+class _Asked(Model):
+    """The model as personalizers see it.
 
     Args:
         memories: makes the calls.
         key: whose memory.
+    """
+
+    def __init__(self, memories: Memories, key: MemoryKey) -> None:
+        self._memories, self._key = memories, key
+        self.id: str = memories.model.id
+        self.is_local: bool = memories.model.is_local
+        self.scores_texts: bool = memories.model.scores_texts
+
+
+class _Attending(_Asked):
+    """The model as it is asked about an item: calls are kept by what they ask."""
+
+    async def respond(self, request: Request) -> Response:
+        return await self._memories.attended(self._key, request)
+
+
+class _Learning(_Asked):
+    """The model as a fit sees it: its calls are counted, seeded by their number, and kept.
+
+    Args:
+        memories, key: as above.
         paid: number -> row of the table ``learning``, of calls that earlier runs made.
     """
 
     def __init__(self, memories: Memories, key: MemoryKey, paid: dict[int, dict[str, Any]]) -> None:
-        self._memories, self._key, self._paid, self._calls = memories, key, paid, 0
-        self.id: str = memories.model.id
-        self.is_local: bool = memories.model.is_local
+        super().__init__(memories, key)
+        self._paid, self._calls = paid, 0
 
     async def respond(self, request: Request) -> Response:
         self._calls += 1
         return await self._memories.answer(self._key, self._calls, request, self._paid.get(self._calls))
 
 
+def _number(request: Request) -> int:
+    """A number of what a request asks, above those of the calls of any fit."""
+    asked = (encode_request(request.messages).decode(), request.prefill, *request.choices)
+    digest = hashlib.blake2b("\x1f".join(asked).encode(), digest_size=8).digest()
+    return (int.from_bytes(digest, "big") >> 2) + 2**32
+
+
 def _key(personalizer: PersonPersonalizer, user: User) -> MemoryKey:
-    return personalizer.name, user.person.name if user.person else "", user.identity.name if user.identity else ""
+    return personalizer.kept_as, user.person.name if user.person else "", user.identity.name if user.identity else ""
