@@ -206,6 +206,7 @@ class Request:
         decoding: sampling settings.
         seed: this trial's own seed (unsigned 31 bit).
         choices: when not empty, score these one-token answers by log-probability instead of generating.
+        whole: the choices are texts, scored by all their tokens; for models with ``scores_texts``.
         prefill: text that the assistant's turn starts with when choices are scored (local models).
         against, against_weight: a second conversation whose next-token logits are blended in with this weight
             (contrastive decoding, local models).
@@ -218,6 +219,7 @@ class Request:
     prefill: str = ""
     against: tuple[Message, ...] = ()
     against_weight: float = 0.0
+    whole: bool = False
 
 
 def whole_characters(text: str) -> str:
@@ -238,6 +240,7 @@ class Response:
         prompt_tokens, completion_tokens: counts, None where the server does not tell; thoughts are completion tokens.
         latency_s: seconds from sending to receiving, retries included; a batch's rows share its time.
         choice_logprobs: natural log-probability per choice, None where it could not be read.
+        choice_tokens: tokens that a choice was scored by, where it was scored as a whole.
         model: the model name and revision the server reported.
         calls: model calls it took; more than one with some mitigations.
         reasoning: the model's thoughts, "" without any.
@@ -258,6 +261,7 @@ class Response:
     reasoning_tokens: int | None = None
     cached_tokens: int | None = None
     filtered: str = ""
+    choice_tokens: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
         split = split_reasoning(self.text, finished=self.finish_reason != "length")

@@ -114,6 +114,7 @@ class MitigatedModel(Model):
         self.default_top_k: int = model.default_top_k
         self.concurrency: int = model.concurrency
         self.is_local: bool = model.is_local
+        self.scores_texts: bool = model.scores_texts
 
     @property
     def revision(self) -> str:  # type: ignore[override]
@@ -128,6 +129,8 @@ class MitigatedModel(Model):
         await self._mitigation.start()
 
     async def respond(self, request: Request) -> Response:
+        if request.whole:  # how likely a text is: no answer, which could be mitigated
+            return await self._model.respond(request)
         return await self._mitigation.respond(self._model, request)
 
     async def aclose(self) -> None:

@@ -77,6 +77,7 @@ class Model(ABC):
         concurrency: how many requests the runner should keep in flight.
         retries: attempts beyond the first so far, for the progress display.
         is_local: whether it runs in this process and gives its logits.
+        scores_texts: whether it gives the log-probabilities of whole texts (``Request.whole``).
         counts_tokens: whether its responses say how many tokens they took, so that a budget can hold.
         takes_engine_args: whether ``ModelOptions.engine_args`` means something to it.
         default_top_k: what ``top_k`` is when a study does not say; 0 where the server may not know the setting.
@@ -88,6 +89,7 @@ class Model(ABC):
     retries: int = 0
     default_top_k: int = 0
     is_local: bool = False
+    scores_texts: bool = False
     counts_tokens: bool = True
     takes_engine_args: bool = False
 

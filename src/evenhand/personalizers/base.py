@@ -111,6 +111,11 @@ class PersonPersonalizer(Personalizer):
     sessions: int | None = None
     swaps: bool = False
 
+    @property
+    def kept_as(self) -> str:
+        """The reference that its memories are kept under; personalizers that agree in it learn and ask once."""
+        return self.name
+
     def known(self, user: User) -> User:
         """The user as far as this personalizer may know: nothing held out, and no later session."""
         if user.person is None:
@@ -130,6 +135,17 @@ class PersonPersonalizer(Personalizer):
             CallError: a call failed for good; the fit is tried again by the next run.
         """
         return Memory(user)
+
+    async def attend(self, memory: Memory, item: Item, model: Model) -> Memory:
+        """What of a memory matters to an item, where the model has to be asked: what :meth:`recall` is given.
+
+        Called only for one that learns. A call is kept by what it asks: the same one, for another identity, repeat or
+        run, is not made again.
+
+        Raises:
+            CallError: a call failed for good; the trial has failed.
+        """
+        return memory
 
     @abstractmethod
     def recall(self, memory: Memory, item: Item) -> tuple[Message, ...]:

@@ -100,23 +100,35 @@ class Placebo(PersonPersonalizer):
         return told(memory.user.identity, _as_long(sum(map(len, facts)), seed), item.prompt)
 
 
+def lines_in(messages: Sequence[Message]) -> list[str]:
+    """What a conversation that :func:`told` made tells of the user, line by line."""
+    system = messages[0].content if messages and messages[0].role == "system" else ""
+    _, found, block = system.partition(f"\n\n{_HEADING}\n")
+    return [line.removeprefix("- ") for line in block.split("\n") if line.startswith("- ")] if found else []
+
+
 def facts_of(person: Person | None) -> tuple[str, ...]:
     """The texts of a person's facts."""
     return tuple(fact.text for fact in person.facts) if person else ()
 
 
 def matching(facts: Sequence[str], question: str, most: int) -> list[str]:
-    """The facts that match a question best, the best first; none that has no word in common with it."""
+    """The facts that match a question best by BM25, the best first; none that has no word in common with it."""
+    scores = word_scores(facts, question)
+    ranked = sorted(range(len(facts)), key=lambda n: -scores[n])
+    return [facts[n] for n in ranked[:most] if scores[n] > 0]
+
+
+def word_scores(facts: Sequence[str], question: str) -> list[float]:
+    """How well each fact matches a question by BM25 (Robertson and Zaragoza 2009); 0 without a word in common."""
     import bm25s
 
     words = bm25s.tokenize([question, *facts], stopwords="en", return_ids=False, show_progress=False)
     if not facts or not words[0] or not any(words[1:]):
-        return []
+        return [0.0] * len(facts)
     index = bm25s.BM25()
     index.index(words[1:], show_progress=False)
-    scores = index.get_scores(words[0])
-    ranked = sorted(range(len(facts)), key=lambda n: -scores[n])
-    return [facts[n] for n in ranked[:most] if scores[n] > 0]
+    return [float(score) for score in index.get_scores(words[0])]
 
 
 def _as_long(characters: int, seed: str) -> list[str]:
@@ -137,10 +149,13 @@ def _sentences() -> list[str]:
 
 
 def attributes(identity: Identity | None) -> list[str]:
-    """One line for each attribute that an identity is made of; none without an identity."""
-    if identity is None:
-        return []
-    return [f"{_field(part)}: {_value(part)}" for part in identity.parts or (identity,)]
+    """One line for each attribute of an identity."""
+    return [f"{_field(part)}: {_value(part)}" for part in parts_of(identity)]
+
+
+def parts_of(identity: Identity | None) -> tuple[Identity, ...]:
+    """The identities that an identity is made of; itself where it is no intersection, none where there is none."""
+    return (identity.parts or (identity,)) if identity else ()
 
 
 def _field(identity: Identity) -> str:

@@ -249,7 +249,7 @@ class _Engine:
         """What a trial asks, and the answer; a memory that it needs is learned first."""
         if trial.learner is None:
             return trial.request, await self._ask(trial.request)
-        memory = await self._memories.of(trial.learner, trial.user)
+        memory = await self._memories.of(trial.learner, trial.user, trial.item)
         request = self._plan.remembering(trial, memory)
         return request, await trial.learner.respond(memory, trial.item, request, Asked(self._model, self._ask))
 

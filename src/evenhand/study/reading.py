@@ -220,6 +220,12 @@ class Reader:
         query = "SELECT * FROM learning WHERE (personalizer, person, identity) = (?, ?, ?) ORDER BY call"
         return _dicts(self._db.execute(query, key))
 
+    def learned(self, key: MemoryKey, call: int) -> dict[str, Any] | None:
+        """One call that a memory took; None where it has not."""
+        query = "SELECT * FROM learning WHERE (personalizer, person, identity, call) = (?, ?, ?, ?)"
+        found = _dicts(self._db.execute(query, (*key, call)))
+        return found[0] if found else None
+
     def item_order(self, suite: str) -> list[str]:
         """Ids of the suite's items in drawing order."""
         return [
