@@ -86,6 +86,16 @@ def told(content: dict[str, Any], reference: str = "persona-memory", identity: s
     return learner(reference).recall(Memory(User(identity=who), content), ASKED)[0].content
 
 
+def counted(updates: int, edits: int, made_up: int = 0, refused: int = 0, kept: int = 0) -> dict[str, int]:
+    return {
+        "updates": updates,
+        "edits": edits,
+        "without a word of their source": made_up,
+        "patches refused": refused,
+        "kept as was": kept,
+    }
+
+
 # Patches
 
 
@@ -173,6 +183,27 @@ def test_patches_are_read_from_what_models_write(text: str, count: int | None) -
 # Learning
 
 
+def test_the_history_alone_gives_the_profile() -> None:
+    sold = {"op": "remove", "path": "/demographics/work/0", "source": "2.1"}
+    age = {"op": "add", "path": "/demographics/age", "value": "67", "source": "2.1"}
+    answers = [
+        patch(WORK, {**WORK, "value": "bakes"}),
+        patch(sold, age),
+        patch({**age, "value": "68", "source": "3.1"}),
+    ]
+    content = learned(Scripted(*answers), [talk("a"), talk("b"), talk("c")], "persona-memory:every=1")
+    state: dict[str, list[str]] = {}
+    for edit in (edit for update in content["updates"] for edit in update["edits"]):
+        there = state.setdefault(edit["path"], [])
+        if edit["op"] == "add":
+            there.append(edit["value"])
+        else:
+            at = there.index(edit["was"])
+            there[at : at + 1] = [edit["value"]] if edit["op"] == "replace" else []
+    assert state == {"demographics/work": ["bakes"], "demographics/age": ["68"]}
+    assert state == {path: [e["value"] for e in entries] for path, entries in content["fields"].items()}
+
+
 def test_every_third_session_brings_one_update_and_the_rest_is_read_too() -> None:
     model = Scripted('{"changes": []}')
     learned(model, [talk(f"I say {n}") for n in range(7)])
@@ -196,7 +227,7 @@ def test_what_was_learned_is_shown_to_the_next_update_and_told_with_every_questi
     shown = "\n".join(learner().shown(content))
     assert "demographics/work: keeps goats [from 2.1]" in shown
     assert "replace demographics/work: keeps goats (was: keeps bees) [from 2.1]" in shown
-    assert learner().counts(content) == {"updates": 2, "edits": 2, "patches refused": 0, "kept as was": 0}
+    assert learner().counts(content) == counted(updates=2, edits=2)
     assert learner().remembered(content) == ["Work: keeps goats"]
 
 
@@ -205,8 +236,23 @@ def test_a_refused_patch_is_asked_for_again_with_the_reason() -> None:
     content = learned(model, [talk("I keep bees")])
     assert "9.9 is no turn" in model.asked[1].messages[-1].content
     assert "Work: keeps bees" in told(content)
-    assert learner().counts(content) == {"updates": 1, "edits": 1, "patches refused": 1, "kept as was": 0}
+    assert learner().counts(content) == counted(updates=1, edits=1, refused=1)
     assert learner().notes([content]) == ()
+
+
+def test_what_has_no_word_of_its_source_is_counted_and_shown() -> None:
+    baker = {**WORK, "value": "a baker"}
+    sailor = {**WORK, "value": "a sailor", "source": "1.2"}
+    content = learned(Scripted(patch(baker, sailor)), [talk("I bake at night", "Is rye better?")])
+    assert learner().counts(content) == counted(updates=1, edits=2, made_up=1)
+    assert "  add demographics/work: a sailor [from 1.2, which has no word of it]" in learner().shown(content)
+
+
+def test_a_model_that_copies_the_example_has_learned_nothing() -> None:
+    model = Scripted("{}")
+    learned(model, [talk("I bake")])
+    example = next(v for v in model.asked[0].messages[1].content.splitlines() if v.startswith('{"changes": [{'))
+    assert learned(Scripted(example), [talk("I bake")])["fields"] == {}
 
 
 def test_two_refused_patches_leave_the_profile_as_it_was_and_that_is_counted_and_said() -> None:
@@ -214,7 +260,7 @@ def test_two_refused_patches_leave_the_profile_as_it_was_and_that_is_counted_and
     content = learned(model, [talk("I keep bees"), talk("I sold them")], "persona-memory:every=1")
     assert len(model.asked) == 3
     assert "Work: keeps bees" in told(content)
-    assert learner().counts(content) == {"updates": 2, "edits": 1, "patches refused": 2, "kept as was": 1}
+    assert learner().counts(content) == counted(updates=2, edits=1, refused=2, kept=1)
     assert "update 2 (sessions 2; by model): kept as it was" in learner().shown(content)
     (note,) = learner().notes([content, content])
     assert "2 of 4 updates" in note
@@ -366,13 +412,15 @@ def test_a_study_shows_and_audits_what_was_learned(tmp_path: Path, monkeypatch: 
     assert (own.memories, own.inferred.n, own.calls) == (9, 3, 12)
     assert own.words == {"gender: he": 6}
     assert own.inferred.value == pytest.approx(2 / 3)
-    assert own.counts == {"updates": 9, "edits": 9, "patches refused": 3, "kept as was": 0}
+    assert own.counts == counted(updates=9, edits=9, refused=3)
     assert (swapped.memories, swapped.inferred.value) == (3, 1.0)
     by_identity = {m.identity: m.inferred for m in api.memories(out) if m.personalizer == "persona-memory"}
     assert by_identity == {"a man": (), "a senior citizen": ("gender: he",), "a night-shift nurse": ("gender: he",)}
     shown = CliRunner().invoke(app, ["memory", "show", str(out), "--person", "p0", "--personalizer", "persona-memory"])
     assert "memory/lasting: He keeps [bold]pets[/] [from 1.1; sensitive]" in shown.stdout
     assert "refused: there is no JSON object" in shown.stdout
+    nobody = CliRunner().invoke(app, ["memory", "show", str(out), "--person", "p9"])
+    assert "Nothing is remembered of 'p9'" in str(nobody.exception)
     audited = CliRunner().invoke(app, ["memory", "audit", str(out)])
     assert "67 % (" in audited.stdout
     assert "gender: he (6)" in audited.stdout

@@ -29,12 +29,20 @@ def show(
     from rich.text import Text
 
     from evenhand import api
+    from evenhand.errors import SpecError, did_you_mean
 
+    everything = api.memories(study)
     found = [
         memory
-        for memory in api.memories(study)
+        for memory in everything
         if person in (None, memory.person) and personalizer in (None, memory.personalizer)
     ]
+    if everything and not found:
+        people, personalizers = ({getattr(m, name) for m in everything} for name in ("person", "personalizer"))
+        for asked, known, by in ((person, people, "of"), (personalizer, personalizers, "by")):
+            if asked and asked not in known:
+                raise SpecError(f"Nothing is remembered {by} '{asked}'.", did_you_mean(asked, sorted(known)))
+        raise SpecError(f"'{personalizer}' remembers nothing of '{person}'.")
     table = Table("personalizer", "person", "identity", "calls", "what is remembered")
     for memory in found:
         # Text, not markup: the model wrote it.
@@ -61,7 +69,7 @@ def audit(study: StudyDir, format: As = Format.table) -> None:
 def _row(audit: MemoryAudit) -> tuple[str, ...]:
     from evenhand.report.words import percent
 
-    counts = ", ".join(f"{n:,} {what}" for what, n in audit.counts.items())
+    counts = ", ".join(f"{n:,} {what}" for what, n in audit.counts.items() if n)
     words = ", ".join(f"{word} ({n:,})" for word, n in [*audit.words.items()][:_WORDS_SHOWN])
     return (
         audit.personalizer, str(audit.inferred.n), f"{audit.memories:,}", f"{audit.calls:,}", counts or "–",

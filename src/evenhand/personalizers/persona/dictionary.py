@@ -99,6 +99,7 @@ class Edit:
         value: what stands there now, "" for nothing.
         was: what stood there before, "" for nothing.
         source: the turn it rests on.
+        echoes: whether that turn has a word of the value; where it has none, the value may be made up.
     """
 
     op: str
@@ -106,6 +107,7 @@ class Edit:
     value: str
     was: str
     source: str
+    echoes: bool = True
 
 
 @dataclass(frozen=True)

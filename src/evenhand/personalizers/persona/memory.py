@@ -97,6 +97,7 @@ class PersonaMemory(PersonPersonalizer):
         return {
             "updates": len(updates),
             "edits": sum(len(update.edits) for update in updates),
+            "without a word of their source": sum(not edit.echoes for update in updates for edit in update.edits),
             "patches refused": sum(len(update.refused) for update in updates if update.by == "model"),
             "kept as was": sum(update.kept for update in updates),
         }
@@ -125,5 +126,6 @@ def _history(number: int, update: Update) -> list[str]:
     lines += [f"  refused: {reason}" for reason in update.refused]
     for edit in update.edits:
         was = f" (was: {edit.was})" if edit.op == "replace" else ""
-        lines.append(f"  {edit.op} {edit.path}: {edit.value or edit.was}{was} [from {edit.source}]")
+        source = edit.source if edit.echoes else f"{edit.source}, which has no word of it"
+        lines.append(f"  {edit.op} {edit.path}: {edit.value or edit.was}{was} [from {source}]")
     return lines

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import orjson
@@ -30,11 +31,13 @@ _TASK = (
     "as you can. Note what the user says of themselves and what will still matter in later conversations, each in a "
     "few words; not what this one question was about. Replace what is no longer true; remove what is taken back."
 )
+# The example's sources are none, so that a model which copies it has learned nothing.
 _FORM = (
     'Reply with {{"changes": []}} when nothing is to change, else with at most {most} operations of a JSON patch, each '
     "with the turn of the user that it rests on as its source. For example:\n"
-    '{{"changes": [{{"op": "add", "path": "/demographics/work/-", "value": "lays tiles", "source": "{place}"}}, '
-    '{{"op": "replace", "path": "/preference/format/0", "value": "short lists", "source": "{place}"}}]}}\n'
+    '{{"changes": [{{"op": "add", "path": "/demographics/work/-", "value": "<a few words>", '
+    '"source": "<SESSION.TURN>"}}, {{"op": "replace", "path": "/preference/format/0", "value": "<a few words>", '
+    '"source": "<SESSION.TURN>"}}]}}\n'
     '"op" is "add", "replace" or "remove"; a number in a path counts the entries of a field from 0; '
     '"sensitive": true marks what the user would not want shown to others.'
 )
@@ -94,7 +97,7 @@ async def by_model(
             again = f"This cannot be used: {error}. None of it was made. Reply with one JSON object and nothing else."
             messages = (*messages[:2], said, Message("user", again))
         else:
-            return changed, Update(batch.numbers, "model", tuple(edits), tuple(refused))
+            return changed, Update(batch.numbers, "model", _compared(edits, batch), tuple(refused))
     return dictionary, Update(batch.numbers, "model", (), tuple(refused), kept=True)
 
 
@@ -110,6 +113,20 @@ def by_rules(dictionary: Dictionary, batch: Batch) -> tuple[Dictionary, Update]:
         except PatchError as error:
             refused.append(str(error))
     return dictionary, Update(batch.numbers, "rules", tuple(edits), tuple(dict.fromkeys(refused)))
+
+
+def _compared(edits: Sequence[Edit], batch: Batch) -> tuple[Edit, ...]:
+    """The edits, each with whether the turn that it names has any word of it."""
+    said = {str(turn.place): _stems(turn.text) for turn in batch.turns}
+    return tuple(
+        replace(edit, echoes=not (stems := _stems(edit.value)) or not stems.isdisjoint(said[edit.source]))
+        for edit in edits
+    )
+
+
+def _stems(text: str) -> set[str]:
+    """The beginnings of a text's longer words: enough to find "baker" in "I bake"."""
+    return {word[:4] for word in re.findall(r"\w{4,}", text.casefold())}
 
 
 def _whole(response: Response) -> str:
@@ -135,8 +152,7 @@ def _question(dictionary: Dictionary, batch: Batch, identity: Identity | None) -
     account = (
         f"The user's account says: {identity.name}. This is kept elsewhere; do not note it.\n\n" if identity else ""
     )
-    place = batch.turns[0].place if batch.turns else "1.1"
     return (
         f"{_TASK}\n\nThe fields:\n{fields}\n\n{account}{fenced('profile', profile)}\n\n{batch.text}\n\n"
-        f"{_FORM.format(most=MOST_CHANGES, place=place)}"
+        f"{_FORM.format(most=MOST_CHANGES)}"
     )
