@@ -354,7 +354,7 @@ def test_the_gap_is_told_in_the_terminal_and_in_the_report(redial: Path, tmp_pat
     console = Console(width=500, file=io.StringIO(), record=True)
     console.print(analysis_tables(found))
     text = console.export_text()
-    assert "redial-math: questions in AAVE score 50.0 points lower than the same ones in the standard wording" in text
+    assert "redial-math: questions in AAVE score 50.0 points lower than those in the standard wording" in text
     assert "paired over 4 questions" in text
     assert "The same questions in other words" in text
     with Store.open(out) as store:

@@ -13,6 +13,7 @@ from evenhand.analysis.marginals import cluster_codes, summed_by
 from evenhand.analysis.scores import Floats, SuiteScores, mean_ignoring_nan
 from evenhand.types import AXES, STANDARD
 
+_TOP = 100.0
 # Who stands for nobody in particular, the first of them that was asked.
 _NOBODY = ("plain", "bare")
 
@@ -161,8 +162,8 @@ def _gaps(groups: Sequence[Sequence[_Pair]], against: _Against) -> list[WordingG
     """One gap per group of suites, adjusted over the groups."""
     if not groups:
         return []
-    overall = judged([against([pair.of(pair.group) for pair in group], STANDARD) for group in groups])
-    return [_gap(group, difference, against) for group, (difference,) in zip(groups, overall, strict=True)]
+    overall = judged([_apart(against([pair.of(pair.group) for pair in group], STANDARD)) for group in groups])
+    return [_gap(group, _within(found, _TOP), against) for group, (found,) in zip(groups, overall, strict=True)]
 
 
 def _gap(group: Sequence[_Pair], difference: Contrast, against: _Against) -> WordingGap:
@@ -171,12 +172,12 @@ def _gap(group: Sequence[_Pair], difference: Contrast, against: _Against) -> Wor
     nobody, changes = None, dict[str, Contrast]()
     if baseline:
         alone = [pair.of(slice(pair.row(baseline), pair.row(baseline) + 1)) for pair in group]
-        (nobody,) = against(alone, STANDARD).contrasts()
+        nobody = _within(_apart(against(alone, STANDARD)).contrasts()[0], _TOP)
     if baseline and people:
         found = against([pair.changes(people, baseline) for pair in group], STANDARD)
         # Differences of differences reach twice as far as scores do, and have no middle that they are drawn to.
         found = replace(found.unbounded(), unseen=2 * found.unseen)
-        changes = dict(zip(people, found.contrasts(), strict=True))
+        changes = dict(zip(people, (_within(c, 2 * _TOP) for c in found.contrasts()), strict=True))
     return WordingGap(
         group[0].table.suite if len(group) == 1 else "",
         group[0].table.axis,
@@ -188,6 +189,17 @@ def _gap(group: Sequence[_Pair], difference: Contrast, against: _Against) -> Wor
         nobody,
         changes,
     )
+
+
+def _apart(found: Differences) -> Differences:
+    """Near the ends of the scale either wording may fail where that was not seen: no side is the safer one."""
+    return replace(found, either=True)
+
+
+def _within(contrast: Contrast, most: float) -> Contrast:
+    """The contrast with an interval no longer than the scale is."""
+    low, high = contrast.ci
+    return replace(contrast, ci=(max(low, -most), min(high, most)))
 
 
 def _mean(rows: Floats) -> Floats:

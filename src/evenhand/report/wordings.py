@@ -59,9 +59,10 @@ def lines(analysis: Analysis) -> list[str]:
 
 def _costs(gap: WordingGap) -> str:
     value, ends = gap.difference.value, interval(gap.difference.ci)
-    told = f"{_where(gap)}: questions in {gap.wording} score {points(abs(value))} points"
-    told = f"{told} {'lower' if value < 0 else 'higher'} than the same ones in the standard wording"
+    more = "lower" if value < 0 else "higher"
+    than = f"{points(abs(value))} points {more} than" if points(abs(value)) != points(0.0) else "the same as"
     sure = "" if gap.difference.q_value < _CLEAR else "; within noise"
+    told = f"{_where(gap)}: questions in {gap.wording} score {than} those in the standard wording"
     return f"{told} ({ends}, paired over {gap.questions} questions{sure})."
 
 
