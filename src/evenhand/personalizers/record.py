@@ -12,13 +12,11 @@ from functools import cache
 from itertools import cycle
 from pathlib import Path
 
-from evenhand.errors import SpecError
 from evenhand.identities import without_article
 from evenhand.personalizers.base import BASE_SYSTEM, PERSONALIZERS, Card, Memory, Personalizer, PersonPersonalizer
 from evenhand.types import Identity, Item, Message, Person
 
 _HEADING = "# What you know about the user"
-_RETRIEVED = 3
 _PLACEBO = Path(__file__).parent / "data" / "placebo.txt"
 
 
@@ -54,34 +52,6 @@ class ProfileBlock(PersonPersonalizer):
 
     def recall(self, memory: Memory, item: Item) -> tuple[Message, ...]:
         return told(memory.user.identity, facts_of(memory.user.person), item.prompt)
-
-
-@PERSONALIZERS.register("retrieval")
-class Retrieval(PersonPersonalizer):
-    """The facts that match the question best by BM25 (Robertson and Zaragoza 2009); none without a word in common.
-
-    Args:
-        most: how many facts at most.
-
-    Raises:
-        SpecError: that is no number from 1.
-    """
-
-    name = "retrieval"
-    summary = f"the facts that match the question, {_RETRIEVED} at most, in the user-profile block"
-    states = False
-    card = Card(granularity="user", user_data="static attributes, facts", technique="rag.sparse")
-    argument = "[MOST]"
-    needs_people = True
-
-    def __init__(self, most: str = str(_RETRIEVED)) -> None:
-        if not most.isdigit() or int(most) < 1:
-            raise SpecError(f"The personalizer 'retrieval:{most}' needs a number of facts.", "Write retrieval:3.")
-        self.most = int(most)
-
-    def recall(self, memory: Memory, item: Item) -> tuple[Message, ...]:
-        facts = matching(facts_of(memory.user.person), item.prompt, self.most)
-        return told(memory.user.identity, facts, item.prompt)
 
 
 @PERSONALIZERS.register("placebo")

@@ -18,6 +18,8 @@ from evenhand.types import Item, Person, ScoreRow
 GRIDS_META = "grids"
 FIXED_META = "fixed"
 CATALOGUES_META = "catalogues"
+# Personalizer -> with which weights of its encoder it reads records.
+READERS_META = "readers"
 # What the model's chat template adds of its own.
 TEMPLATE_META = "template_note"
 # Error of the intervals of a study that stopped by itself; the rest of 5 % went into looking.
