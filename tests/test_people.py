@@ -39,7 +39,12 @@ from evenhand.types import Fact, Item, Message, Person, Request, Response, Score
 from tests.people import person, write_people
 from tests.server import Server
 
-KNOWING = sorted(n for n, m in PERSONALIZERS.members().items() if issubclass(m, PersonPersonalizer))
+# Those that are made from a file or an encoder have tests of their own.
+KNOWING = sorted(
+    name
+    for name, member in PERSONALIZERS.members().items()
+    if issubclass(member, PersonPersonalizer) and (not member.argument or member.argument.startswith("["))
+)
 ASKED = Item("i", "What should I feed my tortoise?", "g", "What should I feed my tortoise?")
 AGE = ("a minor", "a senior citizen")
 

@@ -85,9 +85,9 @@ class NeuralReward:
         found = []
         for choices in (user for user in users if len(user) > context):
             order = rng.permutation(len(choices))
-            vector = self.user(_part(choices, order[:context]))
-            unseen = _part(choices, order[context:])
-            found.append(np.mean(self.rewards(vector, unseen.chosen) > self.rewards(vector, unseen.rejected)))
+            vector = self.user(part(choices, order[:context]))
+            unseen = part(choices, order[context:])
+            found.append(share_right(self.rewards(vector, unseen.chosen), self.rewards(vector, unseen.rejected)))
         return float(np.mean(found)) if found else float("nan")
 
     def save(self, path: Path) -> None:
@@ -158,9 +158,9 @@ def train(
     for step in range(steps):
         context = int(rng.integers(0, min(_MOST_CONTEXT, targets - 1) + 1))
         drawn = [able[n] for n in rng.integers(0, len(able), batch)]
-        parts = [_part(user, rng.permutation(len(user))[:targets]) for user in drawn]
-        vectors = _vectors(network, *_batch([_part(part, np.arange(context)) for part in parts]))
-        chosen, rejected = _batch(parts)
+        shown = [part(user, rng.permutation(len(user))[:targets]) for user in drawn]
+        vectors = _vectors(network, *_batch([part(one, np.arange(context)) for one in shown]))
+        chosen, rejected = _batch(shown)
         margin = _rewards(network, vectors, chosen) - _rewards(network, vectors, rejected)
         loss = torch.nn.functional.softplus(-margin).mean()
         optimizer.zero_grad()
@@ -207,8 +207,14 @@ def _rewards(network: nn.ModuleDict, users: Tensor, answers: Tensor) -> Tensor:
     return network["reward"](torch.cat([encoded, spread], dim=-1)).squeeze(-1)
 
 
-def _part(choices: Choices, which: NDArray[np.integer]) -> Choices:
+def part(choices: Choices, which: NDArray[np.integer]) -> Choices:
+    """Some of a user's choices."""
     return Choices(choices.chosen[which], choices.rejected[which])
+
+
+def share_right(chosen: NDArray[np.floating], rejected: NDArray[np.floating]) -> float:
+    """Share of pairs whose chosen answer has the greater reward, in [0, 1]; a tie is half."""
+    return float(np.mean((chosen > rejected) + 0.5 * (chosen == rejected)))
 
 
 def _batch(users: Sequence[Choices]) -> tuple[Tensor, Tensor]:
