@@ -29,7 +29,7 @@ from evenhand.judges import make_judge
 from evenhand.judges.labels import read_labels
 from evenhand.loops import run_async
 from evenhand.models import Model, ModelOptions, make_model
-from evenhand.remembered import Remembered, remembered
+from evenhand.remembered import Remembered, Used, remembered, used
 from evenhand.report.export import Format, Frames, export, frames
 from evenhand.report.html import render_report
 from evenhand.runner import Estimate, RunResult, rejudge, run_study
@@ -338,6 +338,16 @@ def memories(path: Path | str) -> list[Remembered]:
     """
     with Store.open(Path(path)) as store:
         return remembered(store)
+
+
+def facts_used(path: Path | str) -> list[Used]:
+    """What each answer of a study was told of its user.
+
+    Raises:
+        StoreError: there is no study, or it cannot be read.
+    """
+    with Store.open(Path(path)) as store:
+        return used(store)
 
 
 def load(path: Path | str) -> Frames:
