@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from evenhand.errors import EvenhandError
@@ -41,6 +42,26 @@ class Remembered:
         if not isinstance(personalizer, PersonPersonalizer):
             return "\n".join(lines_of(self.content))
         return "\n".join(personalizer.shown(self.content))
+
+
+def memories(path: Path | str) -> list[Remembered]:
+    """What the personalizers of a study learned of its people, in the order they did.
+
+    Raises:
+        StoreError: there is no study, or it cannot be read.
+    """
+    with Store.open(Path(path)) as store:
+        return remembered(store)
+
+
+def facts_used(path: Path | str) -> list[Used]:
+    """What each answer of a study was told of its user.
+
+    Raises:
+        StoreError: there is no study, or it cannot be read.
+    """
+    with Store.open(Path(path)) as store:
+        return used(store)
 
 
 def remembered(store: Store) -> list[Remembered]:
