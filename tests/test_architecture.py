@@ -29,7 +29,7 @@ LAYERS: list[set[str]] = [
     {"study"},
     {"runner"},
     {"analysis"},
-    {"tables", "arguments", "wording", "remembered", "showing"},
+    {"tables", "arguments", "wording", "remembered", "showing", "used"},
     {"audit"},
     {"report", "mitigate", "adaptive", "tuning", "integrations", "gating", "labelling"},
     {"analysing"},

@@ -29,7 +29,7 @@ from evenhand.judges import make_judge
 from evenhand.judges.labels import read_labels
 from evenhand.loops import run_async
 from evenhand.models import Model, ModelOptions, make_model
-from evenhand.remembered import Remembered, remembered
+from evenhand.remembered import memories as memories
 from evenhand.report.export import Format, Frames, export, frames
 from evenhand.report.html import render_report
 from evenhand.runner import Estimate, RunResult, rejudge, run_study
@@ -42,6 +42,7 @@ from evenhand.showing import identities_shown
 from evenhand.study import Store
 from evenhand.study.store import STORE_FILE
 from evenhand.tables import compare_stores, tables_of
+from evenhand.used import facts_used as facts_used
 from evenhand.wording import open_answers
 
 REPORT_FILE = "report.html"
@@ -328,16 +329,6 @@ def plan_items(path: Path | str, pb: float = 1.0, power: float = 0.8, *, to_pass
     if not needed:
         raise SpecError(f"{path} has too few scores to plan from.", "Run a pilot with at least 20 items per suite.")
     return needed
-
-
-def memories(path: Path | str) -> list[Remembered]:
-    """What the personalizers of a study learned of its people, in the order they did.
-
-    Raises:
-        StoreError: there is no study, or it cannot be read.
-    """
-    with Store.open(Path(path)) as store:
-        return remembered(store)
 
 
 def load(path: Path | str) -> Frames:

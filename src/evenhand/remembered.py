@@ -66,6 +66,16 @@ class MemoryAudit:
     words: dict[str, int]
 
 
+def memories(path: Path | str) -> list[Remembered]:
+    """What the personalizers of a study learned of its people, in the order they did.
+
+    Raises:
+        StoreError: there is no study, or it cannot be read.
+    """
+    with Store.open(Path(path)) as store:
+        return remembered(store)
+
+
 def remembered(store: Store) -> list[Remembered]:
     """All memories of a study, in the order they were learned."""
     calls, people = store.calls_of_memories(), store.people()

@@ -12,10 +12,10 @@ from evenhand.errors import SpecError
 from evenhand.models import Model
 from evenhand.personalizers.base import PERSONALIZERS, Card, Memory, PersonPersonalizer
 from evenhand.personalizers.record import attributes, parts_of, told
-from evenhand.personalizers.relevance import SCORING, clause, shares, sums, weights, word_weights
+from evenhand.personalizers.relevance import SCORING, Relevance, chance, clause, sums, word_log_odds
 from evenhand.types import Identity, Item, Message, Opinion, Request, User
 
-_TAU = "0.2"
+_TAU = "0.5"
 _CHOOSING = "I think you would choose:"
 _OPINIONS = 6
 
@@ -24,10 +24,10 @@ _OPINIONS = 6
 class RelevanceGate(PersonPersonalizer):
     """All facts that are not sensitive; a sensitive one, and the identity, where they matter to the question.
 
-    Something matters where its probability P(z | question) among all that is known and *nothing* is tau at least. A
-    fact must besides have helped: on the person's known opinions that it would be shown for, it must have made the
-    right answer likelier on average. Whether an identity is shown depends on its category and the question, never on
-    which one it is. At 0 everything is shown, as by ``profile``; at 1 nothing that is sensitive.
+    Something matters where P(z | question) is above tau; 0.5 is where the question makes no difference to it. A fact
+    must besides have helped: on the person's known opinions that it would be shown for, it must have made the right
+    answer likelier on average. Whether an identity is shown depends on its category and the question, never on which
+    one it is. At 0 everything is shown, as by ``profile``; at 1 nothing that is sensitive.
 
     Args:
         tau: from 0 to 1.
@@ -37,7 +37,7 @@ class RelevanceGate(PersonPersonalizer):
     """
 
     name = "relevance-gate"
-    summary = "all facts, but sensitive ones and the identity only where they matter: P(fact | question) >= TAU"
+    summary = "all facts, but sensitive ones and the identity only where they matter: P(fact | question) > TAU"
     states = False
     card = Card("user", "static attributes, facts", "rag.gate", "store and prompt")
     argument = "[TAU]"
@@ -51,7 +51,7 @@ class RelevanceGate(PersonPersonalizer):
             self.tau = math.nan
         if not 0 <= self.tau <= 1:
             raise SpecError(
-                f"The personalizer 'relevance-gate:{tau}' needs a threshold from 0 to 1.", "Write relevance-gate:0.2."
+                f"The personalizer 'relevance-gate:{tau}' needs a threshold from 0 to 1.", "Write relevance-gate:0.5."
             )
 
     @property
@@ -79,28 +79,30 @@ class RelevanceGate(PersonPersonalizer):
         lines = attributes(memory.user.identity)
         if self.tau == 0 or not (facts or lines):
             return memory
+        parts = parts_of(memory.user.identity)
         if model.scores_texts:
             # Category by category, so that all identities of one share their call.
-            asked = [[clause(text) for text in facts], *([_about(part)] for part in parts_of(memory.user.identity))]
-            rows = await asyncio.gather(*(weights(model, [item.prompt], clauses) for clauses in asked))
-            weighed = [weight for ((*found,),) in rows for weight in found]
+            asked = [[clause(text) for text in facts], *([_about(part)] for part in parts)]
+            relevance = Relevance(model)
+            rows = await asyncio.gather(*(relevance.log_odds([item.prompt], clauses) for clauses in asked))
+            odds = [found for (row,) in rows for found in row]
         else:
-            subjects = [part.category for part in parts_of(memory.user.identity)]
-            weighed = word_weights([*facts, *subjects], item.prompt)
-        return replace(memory, content={**memory.content, "shares": shares(weighed)})
+            odds = word_log_odds([*facts, *(part.category for part in parts)], item.prompt)
+        return replace(memory, content={**memory.content, "chances": list(map(chance, odds))})
 
     def recall(self, memory: Memory, item: Item) -> tuple[Message, ...]:
         facts, lines = memory.content.get("facts", ()), attributes(memory.user.identity)
-        share = memory.content.get("shares", [0.0] * (len(facts) + len(lines)))
-        shown = [fact["text"] for fact, p in zip(facts, share, strict=False) if self._is_shown(fact, p)]
-        who = [line for line, p in zip(lines, share[len(facts) :], strict=True) if p >= self.tau]
+        unknown = [0.0] * (len(facts) + len(lines))
+        chances = memory.content.get("chances", unknown)
+        shown = [fact["text"] for fact, p in zip(facts, chances, strict=False) if self._is_shown(fact, p)]
+        who = [line for line, p in zip(lines, chances[len(facts) :], strict=True) if self.tau == 0 or p > self.tau]
         return told(None, [*who, *shown], item.prompt)
 
-    def _is_shown(self, fact: Mapping[str, Any], share: float) -> bool:
+    def _is_shown(self, fact: Mapping[str, Any], p: float) -> bool:
         if not fact["sensitive"] or self.tau == 0:
             return True
-        helped = [gain for p, gain in fact["tried"] if p >= self.tau]
-        return share >= self.tau and (not helped or math.fsum(helped) > 0)
+        helped = [gain for tried, gain in fact["tried"] if tried > self.tau]
+        return p > self.tau and (not helped or math.fsum(helped) > 0)
 
     def shown(self, content: Mapping[str, Any]) -> Sequence[str]:
         """Each fact, and for sensitive ones what they changed where they were tried."""
@@ -111,12 +113,11 @@ async def _tried(
     model: Model, texts: Sequence[str], sensitive: Sequence[int], opinions: Sequence[Opinion]
 ) -> dict[int, list[list[float]]]:
     """Each sensitive fact on each opinion: P(fact | question), and how much likelier it makes the person's answer."""
-    rows = await weights(model, [o.question for o in opinions], [clause(text) for text in texts])
-    share = [shares(row) for row in rows]
+    rows = await Relevance(model).log_odds([o.question for o in opinions], [clause(text) for text in texts])
     asked = [(n, k) for n in (None, *sensitive) for k in range(len(opinions))]
     found = await asyncio.gather(*(_chosen(model, opinions[k], [] if n is None else [texts[n]]) for n, k in asked))
     right = dict(zip(asked, found, strict=True))
-    return {n: [[share[k][n], right[n, k] - right[None, k]] for k in range(len(opinions))] for n in sensitive}
+    return {n: [[chance(rows[k][n]), right[n, k] - right[None, k]] for k in range(len(opinions))] for n in sensitive}
 
 
 async def _chosen(model: Model, opinion: Opinion, shown: Sequence[str]) -> float:

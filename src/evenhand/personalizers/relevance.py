@@ -1,9 +1,9 @@
 """How much what is known of a user matters to a question: P(z | q), as in knowledge graph tuning (arXiv 2405.19686).
 
 The paper takes the probability of a relation behind "to answer this I need ...", which ranks common words first. Here
-it is divided by the probability of the same words behind questions that ask for nothing, so that each fact counts for
-what the *question* adds. That is the posterior of the facts, each as likely as any other before the question is read,
-and of *nothing*, whose weight is 1.
+it is set against the probability of the same words behind questions that ask for nothing, so that a fact counts for
+what the *question* adds: log-odds, 0 where the question makes no difference. Each fact has its own, whatever else is
+known: two may matter to one question, and one that matters is not hidden by another.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from evenhand.types import Decoding, Message, Request, Response
 SCORING = Decoding(temperature=0, max_tokens=1)
 _OPENING = "To answer this, it matters that the user"
 _NEUTRAL = ("N/A", "Can you help me with something?")
-_MOST_BITS = 50.0
 
 
 def clause(text: str) -> str:
@@ -29,37 +28,50 @@ def clause(text: str) -> str:
     return f" {small}{text[len(first) :]}"
 
 
-async def weights(model: Model, questions: Sequence[str], clauses: Sequence[str]) -> list[list[float]]:
-    """How much each clause matters to each question, (questions, clauses), by what the model finds likely.
-
-    1 is as likely as behind any question; what is less likely than that matters nothing: 0. Takes a call for each
-    question, and two besides.
+class Relevance:
+    """How much more likely clauses are behind a question than behind any, by what a model finds likely.
 
     Args:
         model: one with ``scores_texts``.
-        questions: what is asked.
-        clauses: what continues "it matters that the user", each with the blank in front.
-
-    Raises:
-        CallError: a call failed for good.
     """
-    if not clauses or not questions:
-        return [[] for _ in questions]
-    asked = [_request(text, clauses) for text in (*_NEUTRAL, *questions)]
-    first, second, *rows = [sums(r) for r in await asyncio.gather(*map(model.respond, asked))]
-    before = [(a + b) / 2 for a, b in zip(first, second, strict=True)]
-    return [[_lift(now - was) for now, was in zip(row, before, strict=True)] for row in rows]
+
+    def __init__(self, model: Model) -> None:
+        self._model = model
+        self._before: dict[str, float] = {}
+
+    async def log_odds(self, questions: Sequence[str], clauses: Sequence[str]) -> list[list[float]]:
+        """For each question those of each clause, (questions, clauses), in nats.
+
+        Takes a call for each question, and two where a clause was not there before.
+
+        Args:
+            questions: what is asked.
+            clauses: what continues "it matters that the user", each with the blank in front.
+
+        Raises:
+            CallError: a call failed for good.
+        """
+        if not clauses or not questions:
+            return [[] for _ in questions]
+        fresh = [text for text in dict.fromkeys(clauses) if text not in self._before]
+        asked = [_request(text, fresh) for text in _NEUTRAL] if fresh else []
+        asked += [_request(text, clauses) for text in questions]
+        rows = [sums(r) for r in await asyncio.gather(*map(self._model.respond, asked))]
+        if fresh:
+            first, second, *rows = rows
+            self._before |= {text: (a + b) / 2 for text, a, b in zip(fresh, first, second, strict=True)}
+        return [[now - self._before[text] for text, now in zip(clauses, row, strict=True)] for row in rows]
 
 
-def word_weights(texts: Sequence[str], question: str) -> list[float]:
-    """How much each text matters to a question by the words in common, where a model does not say it: BM25."""
+def word_log_odds(texts: Sequence[str], question: str) -> list[float]:
+    """The same by the words in common, where a model gives no probabilities: BM25, which is derived as log-odds of
+    relevance; 0 without a word in common."""
     return word_scores(texts, question)
 
 
-def shares(weighed: Sequence[float]) -> list[float]:
-    """Weights as probabilities, beside that of nothing: they sum to less than 1."""
-    whole = 1 + math.fsum(weighed)
-    return [weight / whole for weight in weighed]
+def chance(odds: float) -> float:
+    """Log-odds as a probability."""
+    return (1 + math.tanh(odds / 2)) / 2
 
 
 def sums(response: Response) -> list[float]:
@@ -86,7 +98,3 @@ def means(response: Response) -> list[float]:
 
 def _request(question: str, clauses: Sequence[str]) -> Request:
     return Request((Message("user", question),), SCORING, 0, tuple(clauses), prefill=_OPENING, whole=True)
-
-
-def _lift(difference: float) -> float:
-    return math.exp(min(difference, _MOST_BITS)) if difference > 0 else 0.0

@@ -10,7 +10,7 @@ from evenhand.errors import SpecError
 from evenhand.models import Model
 from evenhand.personalizers.base import PERSONALIZERS, Card, Memory, PersonPersonalizer
 from evenhand.personalizers.knowledge.graph import Graph, Triple, read_graph
-from evenhand.personalizers.knowledge.tuning import Tuner, best, weighed
+from evenhand.personalizers.knowledge.tuning import Finder, Tuner, best
 from evenhand.personalizers.record import told
 from evenhand.types import Item, Message, User
 
@@ -61,12 +61,12 @@ class KnowledgeGraph(PersonPersonalizer):
 
     async def attend(self, memory: Memory, item: Item, model: Model) -> Memory:
         triples = read_graph(memory.content).triples
-        weight = await weighed(model, item.prompt, triples)
-        return replace(memory, content={**memory.content, "weights": weight})
+        odds = await Finder(model).odds(item.prompt, triples)
+        return replace(memory, content={**memory.content, "odds": odds})
 
     def recall(self, memory: Memory, item: Item) -> tuple[Message, ...]:
         triples = read_graph(memory.content).triples
-        found = best(triples, memory.content.get("weights", [0.0] * len(triples)), self.most)
+        found = best(triples, memory.content.get("odds", [0.0] * len(triples)), self.most)
         return told(memory.user.identity, [triple.line for triple in found], item.prompt)
 
     def shown(self, content: Mapping[str, Any]) -> Sequence[str]:

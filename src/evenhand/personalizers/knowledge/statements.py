@@ -14,45 +14,44 @@ _ASKING = re.compile(
     r"which|when|where|who|tell|give|show|help|explain|write|list|name|suggest|recommend|need|find)\b",
     re.IGNORECASE,
 )
-# What was so before is so no longer.
-_CHANGE = re.compile(
+# What was so before is so no longer ...
+_TAKEN_BACK = re.compile(
     r"\b(?:no longer|not (?:\w+ ){1,4}any ?more|any ?more|stopped|used to|quit|gave up|given up|sold|retired|"
-    r"moved (?:to|out|away|from|into)|switched (?:to|from|over))\b",
+    r"left (?:the|my|our)|moved (?:to|out|in|away|from|into)|switched (?:to|from|over))\b",
     re.IGNORECASE,
 )
-_CLAUSE = re.compile(r"[,:;()]|\b(?:but|and|so|because)\b")
-# Of the words that mark a change, those long enough to count as content.
-_MARKERS = frozenset({"longe", "anymo", "stopp", "given", "switc", "retir", "moved"})
-_WORD = re.compile(r"[^\W\d_]{4,}")
-_STEM = 5
+# ... or may be: "I'll ring her now" takes nothing back.
+_CHANGE = re.compile(r"\b(?:now|these days|instead|from (?:today|now)|was never|changed)\b", re.IGNORECASE)
+_CLAUSE = re.compile(r"[.,:;()]|\b(?:but|and|so|because)\b")
+# Beginnings of the words that mark a change.
+_MARKERS = frozenset(
+    {"long", "anym", "stop", "used", "quit", "gave", "give", "sold", "reti", "left", "move", "swit", "now", "any"}
+)
+_WORD = re.compile(r"[^\W\d_]{3,}")
+_STEM = 4
 _FEWEST, _MOST_WORDS = 4, 30
 _FROM_TURNS = 2
 
 
 def statements(session: Session) -> Iterator[str]:
-    """The feedback, and the two sentences about the user that say most; in the order they were said."""
-    said = [
-        sentence
-        for message in session.messages
-        if message.role == "user"
-        for sentence in _sentences(message.content)
-        if _OF_ONESELF.search(sentence) and not sentence.endswith("?") and not _ASKING.match(sentence)
-    ]
-    longest = sorted(said, key=lambda sentence: -len(content_words(sentence)))[:_FROM_TURNS]
-    yield from (sentence for sentence in dict.fromkeys(said) if sentence in longest)
+    """What the user said of himself in the two turns that say most, and the feedback; in the order they were said."""
+    turns = [_of_oneself(message.content) for message in session.messages if message.role == "user"]
+    said = list(dict.fromkeys(turn for turn in turns if turn))
+    longest = sorted(said, key=lambda turn: -len(content_words(turn)))[:_FROM_TURNS]
+    yield from (turn for turn in said if turn in longest)
     if len(session.feedback.split()) >= _FEWEST:
         yield " ".join(session.feedback.split())
 
 
 def takes_back(statement: str, earlier: str) -> bool:
-    """Whether a statement says that something earlier is so no longer: part of it marks a change in the same thing."""
-    parts = [part for part in _CLAUSE.split(statement) if _CHANGE.search(part)]
+    """Whether a statement says that something earlier is so no longer: a part of it ends that very thing."""
+    parts = [part for part in _CLAUSE.split(statement) if _TAKEN_BACK.search(part)]
     return any(content_words(part) & content_words(earlier) for part in parts)
 
 
 def marks_change(statement: str) -> bool:
-    """Whether a statement says that anything is so no longer."""
-    return bool(_CHANGE.search(statement))
+    """Whether a statement may say that something is so no longer."""
+    return bool(_TAKEN_BACK.search(statement) or _CHANGE.search(statement))
 
 
 def content_words(text: str) -> set[str]:
@@ -63,8 +62,16 @@ def content_words(text: str) -> set[str]:
     return {word[:_STEM] for word in words} - _MARKERS
 
 
-def _sentences(text: str) -> Iterator[str]:
-    for match in _SENTENCE.finditer(text):
-        sentence = match.group().strip(" ,-")
-        if _FEWEST <= len(sentence.split()) <= _MOST_WORDS:
-            yield sentence
+def _of_oneself(turn: str) -> str:
+    """The part of a turn that speaks of the user: its sentences that ask nothing, or if those are long, the longest
+    that speaks of him; "" where none does."""
+    told = [s for s in _sentences(turn) if not s.endswith("?") and not _ASKING.match(s)]
+    own = [s for s in told if _OF_ONESELF.search(s) and _FEWEST <= len(s.split()) <= _MOST_WORDS]
+    whole = " ".join(told)
+    if not own or len(whole.split()) <= _MOST_WORDS:
+        return whole if own else ""
+    return max(own, key=lambda s: len(content_words(s)))
+
+
+def _sentences(text: str) -> list[str]:
+    return [s for match in _SENTENCE.finditer(text) if (s := match.group().strip(" ,-"))]

@@ -15,7 +15,7 @@ from evenhand.models import Model
 from evenhand.personalizers.knowledge.graph import Graph, Triple, known_as, normal, relations_of
 from evenhand.personalizers.knowledge.statements import content_words, marks_change, statements, takes_back
 from evenhand.personalizers.record import told
-from evenhand.personalizers.relevance import SCORING, means, sums, weights, word_weights
+from evenhand.personalizers.relevance import SCORING, Relevance, means, sums, word_log_odds
 from evenhand.types import Decoding, Message, Request, Response, Session
 
 CANDIDATES = 5
@@ -33,7 +33,43 @@ _QUOTING = 'You told me: "'
 _ENOUGH = 0.5
 
 
-@dataclass
+@dataclass(frozen=True)
+class _Asked:
+    """What is tried to be made right.
+
+    Attributes:
+        question, statement: what the user asked, and let know of himself.
+        odds: what each triple matters to the question.
+        without: how likely the statement is as the answer with nothing known, where the model says it.
+    """
+
+    question: str
+    statement: str
+    odds: Mapping[Triple, float]
+    without: float
+
+
+class Finder:
+    """Finds what matters to a question: by the model where it scores texts, else by words.
+
+    Args:
+        model: asked, where it can be.
+    """
+
+    def __init__(self, model: Model) -> None:
+        self._relevance = Relevance(model) if model.scores_texts else None
+
+    async def odds(self, question: str, triples: Sequence[Triple]) -> list[float]:
+        """How much each triple matters to a question, as log-odds.
+
+        Raises:
+            CallError: a call failed for good.
+        """
+        if self._relevance is None:
+            return word_log_odds([triple.line for triple in triples], question)
+        return (await self._relevance.log_odds([question], [triple.clause for triple in triples]))[0]
+
+
 class Tuner:
     """Edits one user's graph.
 
@@ -43,9 +79,9 @@ class Tuner:
         most: how many triples a question is answered with.
     """
 
-    graph: Graph
-    model: Model
-    most: int
+    def __init__(self, graph: Graph, model: Model, most: int) -> None:
+        self.graph, self.model, self.most = graph, model, most
+        self.finder = Finder(model)
 
     async def learn(self, session: Session, number: int) -> None:
         """Edit the graph by what one session tells.
@@ -67,26 +103,28 @@ class Tuner:
             if takes_back(statement, old.object):
                 self.graph.remove(old, number, "taken back")
         candidates = await self._by_help(question, statement, await self._relations(question, statement))
-        # Each triple's weight is its own, whatever else is known: once is enough for all attempts.
+        # What a triple matters is its own, whatever else is known: once is enough for all attempts.
         triples = [*self.graph.triples, *candidates]
-        weight = dict(zip(triples, await weighed(self.model, question, triples), strict=True))
+        odds = dict(zip(triples, await self.finder.odds(question, triples), strict=True))
+        without = (await self._likely(question, [], [statement]))[0] if self.model.scores_texts else 0.0
+        asked = _Asked(question, statement, odds, without)
         begun = len(self.graph.journal)
         for triple in candidates:
-            if await self._settles(question, triple, number, weight):
+            if await self._settles(asked, triple, number):
                 return
         # None of them made the answer right: what was said is known all the same, and nothing else is lost for it.
         self.graph.undo(begun)
         self.graph.add(candidates[0], number, "said; the model does not answer by it")
 
-    async def _settles(self, question: str, triple: Triple, number: int, weight: Mapping[Triple, float]) -> bool:
+    async def _settles(self, asked: _Asked, triple: Triple, number: int) -> bool:
         """Add a triple, and remove what stands against it; whether the answer is right then."""
         begun = len(self.graph.journal)
         self.graph.add(triple, number, "said; the answer is right with it")
-        if await self._is_right(question, triple, weight):
+        if await self._is_right(asked, triple):
             return True
-        for rival in await self._rivals(question, triple):
+        for rival in await self._rivals(asked, triple):
             self.graph.remove(rival, number, "the model answered by it, not by what was said")
-            if await self._is_right(question, triple, weight):
+            if await self._is_right(asked, triple):
                 return True
         self.graph.undo(begun)
         return False
@@ -122,27 +160,25 @@ class Tuner:
         likely = await asyncio.gather(*(self._likely(question, [t], [statement]) for t in triples))
         return [triple for _, triple in sorted(zip(likely, triples, strict=True), key=lambda pair: -pair[0][0])]
 
-    async def _is_right(self, question: str, triple: Triple, weight: Mapping[Triple, float]) -> bool:
+    async def _is_right(self, asked: _Asked, triple: Triple) -> bool:
         """Whether the triple is among those found for the question, and the model answers by them."""
         triples = self.graph.triples
-        found = best(triples, [weight[t] for t in triples], self.most)
+        found = best(triples, [asked.odds[t] for t in triples], self.most)
         if triple not in found:
             return False
         if not self.model.scores_texts:
-            answer = await self.model.respond(Request(_asking(question, found), _ANSWERING, 0))
-            return _covers(answer.text, triple.object)
+            answer = await self.model.respond(Request(_asking(asked.question, found), _ANSWERING, 0))
+            return _covers(answer.text, asked.statement)
         rivals = [t.object for t in self._against(triple)]
-        (own, *others), (without,) = await asyncio.gather(
-            self._likely(question, found, [triple.object, *rivals]), self._likely(question, [], [triple.object])
-        )
-        return own > without and own > max(others, default=own - 1)
+        own, *others = await self._likely(asked.question, found, [asked.statement, *rivals])
+        return own > asked.without and all(own > other for other in others)
 
-    async def _rivals(self, question: str, triple: Triple) -> list[Triple]:
+    async def _rivals(self, asked: _Asked, triple: Triple) -> list[Triple]:
         """What stands against a triple, the least helpful first."""
         rivals = self._against(triple)
         if not self.model.scores_texts or len(rivals) < 2:
             return rivals
-        help_ = await asyncio.gather(*(self._likely(question, [t], [triple.object]) for t in rivals))
+        help_ = await asyncio.gather(*(self._likely(asked.question, [t], [asked.statement]) for t in rivals))
         return [rival for _, rival in sorted(zip(help_, rivals, strict=True), key=lambda pair: pair[0][0])]
 
     def _against(self, triple: Triple) -> list[Triple]:
@@ -161,21 +197,10 @@ class Tuner:
         return means(response)
 
 
-async def weighed(model: Model, question: str, triples: Sequence[Triple]) -> list[float]:
-    """How much each triple matters to a question: by the model where it scores texts, else by words.
-
-    Raises:
-        CallError: a call failed for good.
-    """
-    if not model.scores_texts:
-        return word_weights([triple.line for triple in triples], question)
-    return (await weights(model, [question], [triple.clause for triple in triples]))[0]
-
-
-def best(triples: Sequence[Triple], weight: Sequence[float], most: int) -> list[Triple]:
-    """The triples of most weight, the best first; none without any."""
-    order = sorted(range(len(triples)), key=lambda n: -weight[n])
-    return [triples[n] for n in order[:most] if weight[n] > 0]
+def best(triples: Sequence[Triple], odds: Sequence[float], most: int) -> list[Triple]:
+    """The triples that matter most, the best first; none to which the question makes no difference."""
+    order = sorted(range(len(triples)), key=lambda n: -odds[n])
+    return [triples[n] for n in order[:most] if odds[n] > 0]
 
 
 def _asking(question: str, shown: Sequence[Triple]) -> tuple[Message, ...]:
