@@ -133,7 +133,7 @@ def test_redial_is_four_suites_whose_problems_come_in_pairs(redial: Path) -> Non
 
 def test_the_tests_of_programs_come_from_their_data_sets(redial: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("evenhand.suites.sources.missing", lambda extra: True)
-    with pytest.raises(DataError, match=r"HumanEval\.jsonl.* or take redial-algorithm:mbpp\."):
+    with pytest.raises(DataError, match=r"HumanEval\.jsonl.* or take redial-algorithm:mbpp beside"):
         load("redial-algorithm", redial)
     tests = {item.prompt: item.extra["tests"] for item in load("redial-algorithm:mbpp", redial)}
     both = ["assert python_function(1, 2) == 3", "assert python_function(0, 0) == 0"]
