@@ -19,6 +19,7 @@ from evenhand.models import ModelOptions
 from evenhand.personalizers import PersonPersonalizer, make_personalizer
 from evenhand.personalizers.base import Memory
 from evenhand.personalizers.retrieval import nearest
+from evenhand.remembered import told_in
 from evenhand.study import Store
 from evenhand.types import Fact, Item, Person, User
 from tests.people import write_people
@@ -216,8 +217,9 @@ def test_a_study_embeds_once_beforehand_and_goes_on_with_no_other_weights(
         assert len(made[0].asked) == 1
         with Store.open(out) as store:
             assert store.meta("readers") == {"retrieval:1:topics": "1"}
-        told = {tuple(line for line in p["messages"][0]["content"].splitlines()[3:]) for p in server.payloads}
-        assert all(len(lines) == 2 for lines in told if lines)
+        told = told_in(out)
+        assert len(told) == 4
+        assert all(f"- {one.facts[0]}" in str(server.payloads) and len(one.facts) == 1 for one in told)
         original = Topics.__init__
 
         def newer(self: Topics, *arguments: Any) -> None:

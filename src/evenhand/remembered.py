@@ -1,12 +1,14 @@
-"""What a study's personalizers remember, to be shown."""
+"""What a study's personalizers remember of people, and what they told of them, to be shown."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import orjson
 
+from evenhand.personalizers.record import told_lines
 from evenhand.study import Store
 
 
@@ -40,3 +42,40 @@ def remembered(store: Store) -> list[Remembered]:
     """All memories of a study, in the order they were learned."""
     calls = store.calls_of_memories()
     return [Remembered(*key, content, calls.get(key, 0)) for key, content in store.memories()]
+
+
+@dataclass(frozen=True)
+class Told:
+    """What of a person's facts reached the model with one question; the same under every identity.
+
+    Attributes:
+        personalizer, person: by whom, and whose.
+        suite, item, question: with which question.
+        facts: as they stood in the user-profile block, in its order.
+        sensitive: how many of them the person would not want shown where they do not help.
+    """
+
+    personalizer: str
+    person: str
+    suite: str
+    item: str
+    question: str
+    facts: tuple[str, ...]
+    sensitive: int
+
+
+def told_in(study: Path | str) -> list[Told]:
+    """Which facts the personalizers of a study picked for which question, read from what was sent.
+
+    Raises:
+        StoreError: there is no study, or it cannot be read.
+    """
+    with Store.open(Path(study)) as store:
+        people, items = store.people(), {s["suite"]: store.items(s["suite"]) for s in store.suites()}
+        found = []
+        for personalizer, name, suite, item, system in store.system_texts():
+            facts = {fact.text: fact.sensitive for fact in people[name].facts}
+            lines = tuple(line for line in told_lines(system) if line in facts)
+            asked = items[suite][item].question
+            found.append(Told(personalizer, name, suite, item, asked, lines, sum(facts[line] for line in lines)))
+        return found

@@ -26,6 +26,12 @@ def told(identity: Identity | None, lines: Sequence[str], prompt: str) -> tuple[
     return (Message("system", f"{BASE_SYSTEM}{block}"), Message("user", prompt))
 
 
+def told_lines(system: str) -> list[str]:
+    """The lines of the block in a system message, attributes of the identity among them."""
+    _, _, block = system.partition(f"{_HEADING}\n")
+    return [line.removeprefix("- ") for line in block.splitlines() if line.startswith("- ")]
+
+
 @PERSONALIZERS.register("none")
 class NothingKnown(Personalizer):
     """The identity alone, in the same form as the others: what they add is the person."""

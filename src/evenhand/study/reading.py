@@ -221,6 +221,15 @@ class Reader:
         query = "SELECT * FROM learning WHERE (personalizer, person, identity) = (?, ?, ?) ORDER BY call"
         return _dicts(self._db.execute(query, key))
 
+    def system_texts(self) -> list[tuple[str, str, str, str, str]]:
+        """(personalizer, person, suite, item, system text) of items that people asked, as first sent to the model."""
+        query = """SELECT t.personalizer, i.person, t.suite, t.item,
+            coalesce(json_extract(t.request, '$[0].content'), ''), min(t.id)
+            FROM trials t JOIN items i ON (i.suite, i.item) = (t.suite, t.item)
+            WHERE i.person != '' AND json_extract(t.request, '$[0].role') = 'system' AND t.personalizer != 'none'
+            GROUP BY 1, 3, 4 ORDER BY 1, 6"""
+        return [row[:5] for row in self._db.execute(query)]
+
     def item_order(self, suite: str) -> list[str]:
         """Ids of the suite's items in drawing order."""
         return [
