@@ -21,6 +21,7 @@ from evenhand.personalizers.base import Memory
 from evenhand.personalizers.retrieval import nearest
 from evenhand.study import Store
 from evenhand.types import Fact, Item, Person, User
+from evenhand.used import facts_used
 from tests.people import write_people
 from tests.server import Server
 
@@ -216,8 +217,9 @@ def test_a_study_embeds_once_beforehand_and_goes_on_with_no_other_weights(
         assert len(made[0].asked) == 1
         with Store.open(out) as store:
             assert store.meta("readers") == {"retrieval:1:topics": "1"}
-        told = {tuple(line for line in p["messages"][0]["content"].splitlines()[3:]) for p in server.payloads}
-        assert all(len(lines) == 2 for lines in told if lines)
+        told = [one for one in facts_used(out) if one.identity == "a minor"]
+        assert len(told) == 4
+        assert all(f"- {one.facts[-1]}" in str(server.payloads) and len(one.facts) == 2 for one in told)
         original = Topics.__init__
 
         def newer(self: Topics, *arguments: Any) -> None:
