@@ -176,7 +176,8 @@ class ReDialAlgorithm(ReDialSuite):
         except DataError as error:
             without = f"{self.name}:{'+'.join([_MBPP, *({_STEPS} & set(self.chosen))])}"
             raise DataError(
-                error.problem, f"Put HumanEval.jsonl (github.com/openai/human-eval) there, or take {without} beside the others."
+                error.problem,
+                f"Put HumanEval.jsonl (github.com/openai/human-eval) there, or take {without} beside the others.",
             ) from None
         return [row for _, row in rows]
 
