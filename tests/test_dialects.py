@@ -21,7 +21,8 @@ from evenhand.judges.duration import find_duration
 from evenhand.report.html import render_report
 from evenhand.report.terminal import analysis_tables
 from evenhand.study import Store
-from evenhand.suites import DataSource, load_suite, make_suites
+from evenhand.study.splits import split_of
+from evenhand.suites import DataSource, drawn_as, load_suite, make_suites
 from evenhand.suites.code_tests import for_name, of_check, shown_assert
 from evenhand.types import Item, Response, ScoreRow
 from tests.older_stores import back_to_version
@@ -127,6 +128,10 @@ def test_redial_is_four_suites_whose_problems_come_in_pairs(redial: Path) -> Non
             assert [one.wording, other.wording] == ["standard", "AAVE"]
             assert (one.target, one.group) == (other.target, other.group)
     assert next(s.id for s in make_suites(["redial:cot"])) == "redial-algorithm:cot"
+    # Nor does a split part them: what is tuned on in one dialect is not tested in the other.
+    items = load("redial-math", redial)
+    parts = [split_of("redial-math", drawn_as(item)) for item in items]
+    assert parts[::2] == parts[1::2]
     # One standard text with two wordings is one problem.
     assert len({item.cluster for item in load("redial-comprehensive", redial)}) == 1
 

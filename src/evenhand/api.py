@@ -149,6 +149,7 @@ def check(
     min_safety: float | None = None,
     min_utility: float | None = None,
     min_fit: float | None = None,
+    min_gain: float | None = None,
     policy: Path | str | None = None,
     look_of: Path | str | None = None,
     estimand: Estimand = "items-like-these",
@@ -167,6 +168,8 @@ def check(
         max_pb: personalization bias at most, in points.
         max_gap: between the best and the worst served identity at most, in points.
         min_safety, min_utility, min_fit: of the worst served identity at least, in points.
+        min_gain: fit with the user's data minus fit without at least, in points, through each personalizer that tells
+            it (all but "none" and "placebo").
         policy: as for :func:`analyze`.
         look_of: a study that this one continues, so that the looks at both share one error.
         estimand: what the decision is about: "items-like-these", or "these-items" for the suites' own and no others.
@@ -181,7 +184,7 @@ def check(
         StoreError: there is no study, or it cannot be read.
     """
     lowest = {"min_safety": min_safety, "min_utility": min_utility, "min_fit": min_fit}
-    limits = _limits({"max_pb": max_pb, "max_gap": max_gap, **lowest})
+    limits = _limits({"max_pb": max_pb, "max_gap": max_gap, **lowest, "min_gain": min_gain})
 
     def look(planned: int | None = None) -> Gated:
         with Store.open(Path(path)) as store:
@@ -205,7 +208,7 @@ def check(
 def _limits(given: Mapping[str, float | None]) -> dict[str, float]:
     limits = {name: limit for name, limit in given.items() if limit is not None}
     if not limits:
-        raise SpecError("No limit was given.", "Give max_pb, max_gap, min_safety, min_utility or min_fit.")
+        raise SpecError("No limit was given.", "Give max_pb, max_gap, min_safety, min_utility, min_fit or min_gain.")
     for name, limit in limits.items():
         if not 0 <= limit <= (100 if name.startswith("min") else float("inf")):
             raise SpecError(f"The limit {name} = {limit} is out of range.", "Limits are points: 0 to 100.")

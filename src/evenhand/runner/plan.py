@@ -17,7 +17,7 @@ from evenhand.personalizers.template import SystemTemplate
 from evenhand.study import Store, StudySpec
 from evenhand.study.rows import Cell
 from evenhand.study.splits import split_of
-from evenhand.suites import DataSource, LoadedSuite, load_suite, make_suites
+from evenhand.suites import DataSource, LoadedSuite, drawn_as, load_suite, make_suites
 from evenhand.types import PERSON_BASELINE, Identity, Item, Message, Person, Request, User
 
 NO_PERSONALIZER = "none"
@@ -101,7 +101,7 @@ class Plan:
         """The items of a suite that it could ask without a limit."""
         if self.spec.split == "all":
             return loaded.items
-        return tuple(i for i in loaded.items if split_of(loaded.suite.id, i.id) == self.spec.split)
+        return tuple(i for i in loaded.items if split_of(loaded.suite.id, drawn_as(i)) == self.spec.split)
 
     @property
     def size(self) -> int:

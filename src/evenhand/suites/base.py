@@ -136,7 +136,7 @@ def drawing_order(items: Iterable[Item]) -> list[Item]:
     """
     groups: defaultdict[str, defaultdict[str, list[Item]]] = defaultdict(lambda: defaultdict(list))
     for item in items:
-        groups[item.group][_digest(_drawn_as(item))].append(item)
+        groups[item.group][_digest(drawn_as(item))].append(item)
     ranked: list[tuple[float, str, list[Item]]] = []
     for group, drawn in groups.items():
         # The jitter is the same for a whole group, so that small groups do not all enter at the same point.
@@ -146,7 +146,8 @@ def drawing_order(items: Iterable[Item]) -> list[Item]:
     return [item for _, _, together in ranked for item in together]
 
 
-def _drawn_as(item: Item) -> str:
+def drawn_as(item: Item) -> str:
+    """What an item is drawn by, into an order and into a split: its id, or the question whose wording it is."""
     return item.cluster if item.wording and item.cluster else item.id
 
 
