@@ -21,7 +21,7 @@ from evenhand.mitigations import MitigatedModel
 from evenhand.models import CallError, Model, make_model
 from evenhand.runner.growth import PINNED_META, plan_study, record, template_note
 from evenhand.runner.memories import Memories
-from evenhand.runner.plan import Plan, Trial, baseline_is_another
+from evenhand.runner.plan import Plan, Trial, baseline_is_another, check_texts
 from evenhand.runner.progress import Progress, Silent
 from evenhand.runner.rejudge import judge_pending, unreadable_note
 from evenhand.runner.spending import Spending, check_countable
@@ -94,6 +94,7 @@ def run_study(
     plan = plan_study(spec, directory)
     chosen.keep_state_in(directory)
     chosen = MitigatedModel(chosen, plan.mitigation)
+    check_texts(plan, chosen)
     _check_kept_apart(plan, spec.options.adapter)
     with Store.create(directory) as store:
         _check_fixed(store, spec)
@@ -252,7 +253,7 @@ class _Engine:
     async def _one(self, trial: Trial) -> None:
         try:
             request = await self._request(trial)
-            response = await self._ask(request)
+            response = (await self._ask(request)).per_token
         except CallError as error:
             self._failed += 1
             self._writer.put(failure=(*trial.cell, self._run, str(error), time.time()))
