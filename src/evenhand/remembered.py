@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from evenhand.analysis.editing import Editing, editings
 from evenhand.errors import EvenhandError
 from evenhand.personalizers import PersonPersonalizer, make_personalizer
 from evenhand.personalizers.base import lines_of
 from evenhand.personalizers.record import lines_in
 from evenhand.study import Store
 from evenhand.study.rows import decode_request
+from evenhand.suites.edits import Edits
 from evenhand.types import BASELINE_CATEGORY, PERSON_BASELINE
 
 
@@ -62,6 +64,16 @@ def facts_used(path: Path | str) -> list[Used]:
     """
     with Store.open(Path(path)) as store:
         return used(store)
+
+
+def edits_learned(path: Path | str) -> list[Editing]:
+    """What the personalizers of a study learned of the facts that people took back, where it has the suite ``edits``.
+
+    Raises:
+        StoreError: there is no study, or it cannot be read.
+    """
+    with Store.open(Path(path)) as store:
+        return editings((row for row in store.scores() if row.suite.partition(":")[0] == Edits.name), Edits.kinds)
 
 
 def remembered(store: Store) -> list[Remembered]:

@@ -16,7 +16,6 @@ from evenhand.suites.formats import LETTER_PREFILL, LETTERS, multiple_choice
 from evenhand.suites.sources import DataSource, Row, read_jsonl
 from evenhand.types import Axis, Fact, Item, Message, Person, Scoring, Session
 
-_KINDS = ("efficacy", "paraphrase", "specificity")
 _QUOTING = 'You told me: "'
 _DATA = Path(__file__).parent / "data" / "edits.jsonl"
 _FIELDS = ("id", "topic", "fact", "opening", "said", "reply", "question", "now", "before")
@@ -37,7 +36,8 @@ class Edits(Suite):
     judge = "choice"
     licence = "Apache-2.0"
     source = "written for evenhand"
-    variants = (*_KINDS, TEXTS)
+    kinds = ("efficacy", "paraphrase", "specificity")
+    variants = (*kinds, TEXTS)
     has_choices = True
 
     @property
@@ -46,7 +46,7 @@ class Edits(Suite):
 
     def load(self, source: DataSource) -> list[Item]:
         rows = source.packaged(self.name, _DATA, read_jsonl(*_FIELDS, rephrased=list, others=list, kept=dict))
-        kinds = [kind for kind in _KINDS if kind in self.chosen] or _KINDS
+        kinds = [kind for kind in self.kinds if kind in self.chosen] or self.kinds
         return [item for row in rows for item in self._items(row) if item.group in kinds]
 
     def _items(self, row: Row) -> Iterator[Item]:
