@@ -15,9 +15,11 @@ import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 
 import evenhand
 from evenhand import api
+from evenhand.analysis.editing import editings
 from evenhand.errors import EvenhandError, SpecError
 from evenhand.identities import select
 from evenhand.models import Model
@@ -29,7 +31,20 @@ from evenhand.personalizers.record import lines_in
 from evenhand.personalizers.relevance import Relevance, chance, clause
 from evenhand.report.graphs import drawing
 from evenhand.study import Store
-from evenhand.types import Fact, Identity, Item, Message, Opinion, Person, Request, Response, Session, User
+from evenhand.suites.edits import Edits
+from evenhand.types import (
+    Fact,
+    Identity,
+    Item,
+    Message,
+    Opinion,
+    Person,
+    Request,
+    Response,
+    ScoreRow,
+    Session,
+    User,
+)
 from tests.scoring import Scorer
 
 FACTS = (
@@ -347,3 +362,28 @@ def test_graphs_and_facts_are_shown(tmp_path: Path, people: Path, cli: Callable[
     assert "relevance-gate:0.9" in cli("memory", "used", str(out)).stdout
     assert "Keeps a grey parrot." in cli("memory", "used", str(out), "--each").stdout
     assert api.facts_used(out)[0].facts
+
+
+# What was learned of edits
+
+
+def test_edits_are_counted_by_kind_and_an_edit_is_one_observation() -> None:
+    def row(edit: int, kind: str, who: str, score: float | None, how: str = "g") -> ScoreRow:
+        return ScoreRow("edits", "fit", kind, f"{edit}-{kind}", how, who, "age", 0, score, "l", "stop", None, str(edit))
+
+    rows = [row(n, "efficacy", who, float(n < 9)) for n in range(10) for who in ("a", "b", "c")]
+    rows += [row(n, "specificity", "a", 1.0) for n in range(10)] + [row(10, "specificity", "a", None)]
+    efficacy, specificity = editings(rows, Edits.kinds)
+    assert (efficacy.kind, efficacy.score, efficacy.edits) == ("efficacy", 90, 10)
+    wilson = stats.binomtest(9, 10).proportion_ci(method="wilson")
+    assert efficacy.ci == pytest.approx((100 * wilson.low, 100 * wilson.high))
+    assert specificity.score == 100
+    assert specificity.ci[0] < 75, "all right on ten edits is not right for certain"
+
+
+def test_a_study_of_edits_is_shown_kind_by_kind(tmp_path: Path, cli: Callable[..., Any]) -> None:
+    spec = {"model": "python:f.py:f", "suites": ["edits:texts"], "identities": ["a man"], "limit": 8}
+    run({**spec, "personalizers": ["none", "dialogue", "knowledge-graph"]}, tmp_path / "s", Scorer())
+    found = {(e.personalizer, e.kind): e.score for e in api.edits_learned(tmp_path / "s")}
+    assert found["knowledge-graph", "efficacy"] >= found["none", "efficacy"]
+    assert "paraphrase" in cli("memory", "edits", str(tmp_path / "s")).stdout

@@ -29,6 +29,7 @@ from evenhand.judges import make_judge
 from evenhand.judges.labels import read_labels
 from evenhand.loops import run_async
 from evenhand.models import Model, ModelOptions, make_model
+from evenhand.remembered import edits_learned as edits_learned
 from evenhand.remembered import memories as memories
 from evenhand.report.export import Format, Frames, export, frames
 from evenhand.report.html import render_report

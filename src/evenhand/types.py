@@ -271,6 +271,14 @@ class Response:
                 object.__setattr__(self, name, whole_characters(text))
 
     @property
+    def per_token(self) -> Response:
+        """The same with whole choices scored by the mean over their tokens: long ones are not unlikely for it."""
+        if self.choice_logprobs is None or self.choice_tokens is None:
+            return self
+        pairs = zip(self.choice_logprobs, self.choice_tokens, strict=True)
+        return replace(self, choice_logprobs=tuple(None if lp is None else lp / max(1, n) for lp, n in pairs))
+
+    @property
     def is_cut(self) -> bool:
         """Whether the token limit left no answer."""
         return self.finish_reason == "length" and not self.text.strip() and self.choice_logprobs is None

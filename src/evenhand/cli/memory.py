@@ -112,3 +112,20 @@ def used(
 
     nobody = Text("No answer of this study was told of a user by a personalizer.")
     emit(found, format, lambda: nobody if not found else every() if each else sums())
+
+
+@app.command()
+def edits(study: StudyDir, format: As = Format.table) -> None:
+    """Show what was learned of facts that people took back: the suite edits, kind by kind."""
+    from rich.table import Table
+    from rich.text import Text
+
+    from evenhand import api
+
+    found = api.edits_learned(study)
+    title = "Right answers (percent), with 95 % intervals over edits"
+    table = Table("suite", "personalizer", "kind", "right", "interval", "edits", title=title, title_justify="left")
+    for e in found:
+        ends = f"{e.ci[0]:.0f} to {e.ci[1]:.0f}"
+        table.add_row(*map(Text, (e.suite, e.personalizer, e.kind, f"{e.score:.0f}", ends, str(e.edits))))
+    emit(found, format, lambda: table if found else Text("This study has no scores of the suite edits."))

@@ -177,7 +177,7 @@ class HFModel(Model):
             return [
                 Response(
                     "",
-                    prompt_tokens=len(w.tokens),
+                    prompt_tokens=len(w.tokens) + sum(map(len, w.texts)),
                     completion_tokens=0,
                     latency_s=elapsed,
                     choice_logprobs=tuple(row),

@@ -86,15 +86,5 @@ def sums(response: Response) -> list[float]:
     return found
 
 
-def means(response: Response) -> list[float]:
-    """The log-probability of each choice per token: long texts are not unlikely for being long.
-
-    Raises:
-        CallError: one of them is missing.
-    """
-    tokens = response.choice_tokens or (1,) * len(response.choice_logprobs or ())
-    return [value / max(1, count) for value, count in zip(sums(response), tokens, strict=True)]
-
-
 def _request(question: str, clauses: Sequence[str]) -> Request:
     return Request((Message("user", question),), SCORING, 0, tuple(clauses), prefill=_OPENING, whole=True)

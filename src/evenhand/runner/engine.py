@@ -21,7 +21,7 @@ from evenhand.mitigations import MitigatedModel
 from evenhand.models import CallError, Model, make_model
 from evenhand.runner.growth import PINNED_META, hold_readers, plan_study, record, template_note
 from evenhand.runner.memories import Asked, Memories
-from evenhand.runner.plan import Plan, Trial, baseline_is_another
+from evenhand.runner.plan import Plan, Trial, baseline_is_another, check_texts
 from evenhand.runner.progress import Progress, Silent
 from evenhand.runner.rejudge import judge_pending, unreadable_note
 from evenhand.runner.spending import Spending, check_countable
@@ -94,6 +94,7 @@ def run_study(
     plan = plan_study(spec, directory)
     chosen.keep_state_in(directory)
     chosen = MitigatedModel(chosen, plan.mitigation)
+    check_texts(plan, chosen)
     _check_kept_apart(plan, spec.options.adapter)
     with Store.create(directory) as store:
         _check_fixed(store, spec)
@@ -250,10 +251,11 @@ class _Engine:
     async def _answer(self, trial: Trial) -> tuple[Request, Response]:
         """What a trial asks, and the answer; a memory that it needs is learned first."""
         if trial.learner is None:
-            return trial.request, await self._ask(trial.request)
+            return trial.request, (await self._ask(trial.request)).per_token
         memory = await self._memories.of(trial.learner, trial.user, trial.item)
         request = self._plan.remembering(trial, memory)
-        return request, await trial.learner.respond(memory, trial.item, request, Asked(self._model, self._ask))
+        response = await trial.learner.respond(memory, trial.item, request, Asked(self._model, self._ask))
+        return request, response.per_token
 
     async def _one(self, trial: Trial) -> None:
         try:

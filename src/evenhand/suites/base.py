@@ -14,6 +14,8 @@ from evenhand.suites.sources import DataSource
 from evenhand.types import Axis, Fact, Item, Person, Scoring
 
 LOGPROBS = "logprobs"
+# What items bring that are scored by whole texts: one for each choice, in ``extra``.
+TEXTS = "texts"
 
 
 class Suite(ABC):

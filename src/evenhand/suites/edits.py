@@ -9,14 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
-from evenhand.suites.base import LOGPROBS, SUITES, Suite, mixed
+from evenhand.suites.base import LOGPROBS, SUITES, TEXTS, Suite, mixed
 from evenhand.suites.formats import LETTER_PREFILL, LETTERS, multiple_choice
 from evenhand.suites.sources import DataSource, Row, read_jsonl
-from evenhand.types import Axis, Fact, Item, Message, Person, Session
+from evenhand.types import Axis, Fact, Item, Message, Person, Scoring, Session
 
+_QUOTING = 'You told me: "'
 _DATA = Path(__file__).parent / "data" / "edits.jsonl"
-_TEXTS = ("id", "topic", "fact", "opening", "said", "reply", "question", "now", "before")
+_FIELDS = ("id", "topic", "fact", "opening", "said", "reply", "question", "now", "before")
 
 
 @SUITES.register("edits")
@@ -24,7 +26,8 @@ class Edits(Suite):
     """20 people whose record has a fact that they take back in a session; four questions about each, one cluster.
 
     ``efficacy`` asks for what is so now, ``paraphrase`` (two) asks it in other words, ``specificity`` asks for another
-    fact of the record, which must not suffer. The kinds are variants: ``edits:efficacy``.
+    fact of the record, which must not suffer. The kinds are variants: ``edits:efficacy``. ``edits:texts`` asks which
+    of the two answers is more likely, per token, as in the paper; the model must say how likely whole texts are.
     """
 
     name = "edits"
@@ -33,12 +36,17 @@ class Edits(Suite):
     judge = "choice"
     licence = "Apache-2.0"
     source = "written for evenhand"
-    variants = ("efficacy", "paraphrase", "specificity")
+    kinds = ("efficacy", "paraphrase", "specificity")
+    variants = (*kinds, TEXTS)
     has_choices = True
 
+    @property
+    def scoring(self) -> Scoring:
+        return "logprobs" if TEXTS in self.chosen else super().scoring
+
     def load(self, source: DataSource) -> list[Item]:
-        rows = source.packaged(self.name, _DATA, read_jsonl(*_TEXTS, rephrased=list, others=list, kept=dict))
-        kinds = [kind for kind in self.variants if kind in self.chosen] or self.variants
+        rows = source.packaged(self.name, _DATA, read_jsonl(*_FIELDS, rephrased=list, others=list, kept=dict))
+        kinds = [kind for kind in self.kinds if kind in self.chosen] or self.kinds
         return [item for row in rows for item in self._items(row) if item.group in kinds]
 
     def _items(self, row: Row) -> Iterator[Item]:
@@ -53,14 +61,18 @@ class Edits(Suite):
         self, row: Row, kind: str, question: str, options: Sequence[str], person: Person, number: str = ""
     ) -> Item:
         shown = mixed(options, question)
+        lettered = multiple_choice(question, shown, logprobs=LOGPROBS in self.chosen)
+        asked: dict[str, Any] = {"prefill": LETTER_PREFILL}
+        if TEXTS in self.chosen:
+            asked = {TEXTS: [f'{option}"' for option in shown], "prefill": _QUOTING}
         return Item(
             id=f"{row['id']}-{kind}{number}",
-            prompt=multiple_choice(question, shown, logprobs=LOGPROBS in self.chosen),
+            prompt=question if TEXTS in self.chosen else lettered,
             question=question,
             group=kind,
             target=LETTERS[shown.index(options[0])],
             choices=tuple(LETTERS[: len(shown)]),
-            extra={"options": shown, "prefill": LETTER_PREFILL},
+            extra={"options": shown, **asked},
             cluster=row["id"],
             person=person,
         )

@@ -15,7 +15,7 @@ from evenhand.models import Model
 from evenhand.personalizers.knowledge.graph import Graph, Triple, known_as, normal, relations_of
 from evenhand.personalizers.knowledge.statements import content_words, marks_change, statements, takes_back
 from evenhand.personalizers.record import told
-from evenhand.personalizers.relevance import SCORING, Relevance, means, sums, word_log_odds
+from evenhand.personalizers.relevance import SCORING, Relevance, sums, word_log_odds
 from evenhand.types import Decoding, Message, Request, Response, Session
 
 CANDIDATES = 5
@@ -102,7 +102,8 @@ class Tuner:
         for old in self.graph.triples:
             if takes_back(statement, old.object):
                 self.graph.remove(old, number, "taken back")
-        candidates = await self._by_help(question, statement, await self._relations(question, statement))
+        relations = await self._relations(question, statement)
+        candidates = [Triple(relation, statement, said=True) for relation in relations]
         # What a triple matters is its own, whatever else is known: once is enough for all attempts.
         triples = [*self.graph.triples, *candidates]
         odds = dict(zip(triples, await self.finder.odds(question, triples), strict=True))
@@ -130,7 +131,11 @@ class Tuner:
         return False
 
     async def _relations(self, question: str, statement: str) -> list[str]:
-        """The K relations that the model finds in a statement, those that the graph has called as there."""
+        """The K relations that the model finds in a statement, those that the graph has called as there.
+
+        They are tried in the order of their likelihood. The paper tries them by how much each helps the answer, which
+        tells little: they share the object, and so nearly all of the text.
+        """
         asked = (
             f"A user asked: {question}\nThe user said: {statement}\n\nWhat is this about? Name {CANDIDATES} kinds of "
             "personal information that it tells, one to three words each (as in: job, diet), separated by <sep>."
@@ -151,14 +156,6 @@ class Tuner:
         ]
         now, before = [sums(r) for r in await asyncio.gather(*map(self.model.respond, asked))]
         return sorted(relations, key=lambda r: before[relations.index(r)] - now[relations.index(r)])
-
-    async def _by_help(self, question: str, statement: str, relations: Sequence[str]) -> list[Triple]:
-        """A triple for each relation, the one first with which the answer is most likely."""
-        triples = [Triple(relation, statement, said=True) for relation in relations]
-        if not self.model.scores_texts:
-            return triples
-        likely = await asyncio.gather(*(self._likely(question, [t], [statement]) for t in triples))
-        return [triple for _, triple in sorted(zip(likely, triples, strict=True), key=lambda pair: -pair[0][0])]
 
     async def _is_right(self, asked: _Asked, triple: Triple) -> bool:
         """Whether the triple is among those found for the question, and the model answers by them."""
@@ -194,7 +191,7 @@ class Tuner:
         choices = tuple(f'{text}"' for text in texts)
         asked = Request(_asking(question, shown), SCORING, 0, choices, prefill=_QUOTING, whole=True)
         response: Response = await self.model.respond(asked)
-        return means(response)
+        return sums(response.per_token)
 
 
 def best(triples: Sequence[Triple], odds: Sequence[float], most: int) -> list[Triple]:
