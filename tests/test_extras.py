@@ -75,6 +75,7 @@ def test_everything_is_listed_with_the_extra_that_brings_it() -> None:
         ("suites", "lm-eval"): "pip install 'evenhand[lm-eval]'",
         ("judges", "lm-eval"): "pip install 'evenhand[lm-eval]'",
         ("judges", "hf"): "pip install 'evenhand[local]'",
+        ("personalizers", "mem0"): "pip install 'evenhand[mem0]'",
         ("encoders", "hf"): "pip install 'evenhand[local]'",
         ("encoders", "use"): "pip install 'evenhand[embed]'",
     }
@@ -99,6 +100,7 @@ def test_what_needs_an_extra_says_so_in_one_line(tmp_path: Path) -> None:
         ("google", 4): [run("--model", "gemini:m")],
         ("bedrock", 4): [run("--model", "bedrock:m")],
         ("embed", 4): [run("--model", *local, "--people", "starter", "--personalizer", "retrieval:3:use")],
+        ("mem0", 2): [run("--model", *local, "--people", "starter", "--personalizer", "mem0")],
         ("ray", 4): [run("--model", *local, "--executor", "ray")],
         ("lm-eval", 3): [run("--model", *local, "--suite", "lm-eval:arc_easy")],
         ("hub", 3): [run("--model", *local, "--suite", "gsm8k")],

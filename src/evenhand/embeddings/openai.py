@@ -37,32 +37,38 @@ class ServedEncoder(Encoder):
         self.base_url: str = (options.base_url or os.environ.get("OPENAI_BASE_URL") or DEFAULT_BASE_URL).rstrip("/")
         if not is_http(self.base_url):
             raise SpecError(f"base_url '{self.base_url}' is not an http(s) address.", "Write http://HOST:PORT/v1.")
-        self._client = HttpClient(options, options.concurrency or _CONCURRENCY)
 
-    async def start(self) -> None:
+    async def embed(self, texts: Sequence[str]) -> Rows:
+        # A client for each call: they may be made in several event loops.
+        client = HttpClient(self.options, self.options.concurrency or _CONCURRENCY)
+        client.open({"Authorization": f"Bearer {key}"} if (key := self._key()) else {})
+        try:
+            parts = await together(self._batch(client, texts[n : n + _BATCH]) for n in range(0, len(texts), _BATCH))
+        except CallError as error:
+            raise ModelError(f"The encoder {self.name} does not answer: {error}.") from None
+        finally:
+            await client.aclose()
+        return np.concatenate(parts)
+
+    def _key(self) -> str:
+        """The key, from the environment; "" without one.
+
+        Raises:
+            ModelError: there is none, and OpenAI itself would be asked.
+        """
         key = os.environ.get(self.options.api_key_env, "").strip()
         if not key and self.base_url == DEFAULT_BASE_URL:
             raise ModelError(
                 f"No API key: the environment variable {self.options.api_key_env} is not set.",
                 f"Export it, or write {self.name}?base_url=http://HOST:PORT/v1.",
             )
-        self._client.open({"Authorization": f"Bearer {key}"} if key else {})
+        return key
 
-    async def aclose(self) -> None:
-        await self._client.aclose()
-
-    async def embed(self, texts: Sequence[str]) -> Rows:
-        try:
-            parts = await together(self._batch(texts[n : n + _BATCH]) for n in range(0, len(texts), _BATCH))
-        except CallError as error:
-            raise ModelError(f"The encoder {self.name} does not answer: {error}.") from None
-        return np.concatenate(parts)
-
-    async def _batch(self, texts: Sequence[str]) -> Rows:
+    async def _batch(self, client: HttpClient, texts: Sequence[str]) -> Rows:
         payload = orjson.dumps({"model": self.model, "input": list(texts)})
 
         async def attempt() -> Rows:
-            reply = await self._client.post(f"{self.base_url}/embeddings", payload)
+            reply = await client.post(f"{self.base_url}/embeddings", payload)
             if reply.status != 200:
                 raise ModelError(
                     f"{self.base_url} refuses {self.name}: HTTP {reply.status}: {error_message(reply.raw)}.",
@@ -70,7 +76,7 @@ class ServedEncoder(Encoder):
                 )
             return unit_length(self._read(decoded(reply.raw), len(texts)), self.name)
 
-        return await self._client.retrying(attempt)
+        return await client.retrying(attempt)
 
     def _read(self, body: object, wanted: int) -> list[Any]:
         """The vectors of an answer, in the order in which they were asked for.
