@@ -6,6 +6,7 @@ import io
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -211,6 +212,31 @@ def test_a_file_on_the_hub_is_read_like_one_in_a_folder(redial: Path, monkeypatc
     assert loaded.origin == f"hub {redial / 'redial'}@local (math.json)"
 
 
+def test_a_file_on_the_hub_is_fetched_at_the_commit_that_the_study_began_with(
+    redial: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub = pytest.importorskip("huggingface_hub")
+    pytest.importorskip("datasets")
+    asked = []
+
+    class Api:
+        def dataset_info(self, repo: str, revision: str) -> SimpleNamespace:
+            return SimpleNamespace(sha=f"newest of {revision}")
+
+    def download(repo: str, path: str, *, repo_type: str, revision: str) -> str:
+        asked.append((repo, path, repo_type, revision))
+        return str(redial / "redial" / path)
+
+    monkeypatch.setattr(hub, "HfApi", Api)
+    monkeypatch.setattr(hub, "hf_hub_download", download)
+    (suite,) = make_suites(["redial-logic"])
+    source = DataSource()
+    assert load_suite(suite, source).origin == "hub fangrulin/redial@newest of main (logic.json)"
+    assert source.pinned == {"fangrulin/redial": "newest of main"}
+    load_suite(suite, DataSource(pinned={"fangrulin/redial": "then"}))
+    assert asked == [("fangrulin/redial", "logic.json", "dataset", revision) for revision in ("newest of main", "then")]
+
+
 # Durations
 
 
@@ -353,7 +379,7 @@ def test_the_gap_is_told_in_the_terminal_and_in_the_report(redial: Path, tmp_pat
             "data_dir": str(redial), "identities": ["a minor", "a man"],
         }  # fmt: skip
         evenhand.run(spec, out)
-    found = evenhand.analyze(out)
+    found = evenhand.analyze(out, settings={"draws": 200, "permutations": 100})
     (gap,) = found.to_dict()["wordings"]
     assert (gap["changes"]["a minor"]["value"], gap["changes"]["a man"]["value"]) == (-100, 0)
     console = Console(width=500, file=io.StringIO(), record=True)
