@@ -22,6 +22,7 @@ LAYERS: list[set[str]] = [
     {"registry", "specs", "loops", "sandbox"},
     {"identities", "people"},
     {"suites", "models"},
+    {"embeddings"},
     {"personalizers"},
     {"judges", "mitigations"},
     {"study"},

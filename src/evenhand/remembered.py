@@ -1,4 +1,4 @@
-"""What a study's personalizers remember, to be shown."""
+"""What a study's personalizers remember of people, and what they told of them, to be shown."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from evenhand.analysis.editing import Editing, editings
 from evenhand.errors import EvenhandError
 from evenhand.personalizers import PersonPersonalizer, make_personalizer
 from evenhand.personalizers.base import lines_of
-from evenhand.personalizers.record import lines_in
+from evenhand.personalizers.record import lines_in, told_lines
 from evenhand.study import Store
 from evenhand.study.rows import decode_request
 from evenhand.suites.edits import Edits
@@ -123,3 +123,40 @@ def _is_attribute(line: str, fields: Collection[str]) -> bool:
     """Whether a line is an attribute of the identity; what a user said has quotes behind its relation."""
     field, colon, value = line.partition(": ")
     return bool(colon) and field.lower() in fields and not value.startswith('"')
+
+
+@dataclass(frozen=True)
+class Told:
+    """What of a person's facts reached the model with one question; the same under every identity.
+
+    Attributes:
+        personalizer, person: by whom, and whose.
+        suite, item, question: with which question.
+        facts: as they stood in the user-profile block, in its order.
+        sensitive: how many of them the person would not want shown where they do not help.
+    """
+
+    personalizer: str
+    person: str
+    suite: str
+    item: str
+    question: str
+    facts: tuple[str, ...]
+    sensitive: int
+
+
+def told_in(study: Path | str) -> list[Told]:
+    """Which facts the personalizers of a study picked for which question, read from what was sent.
+
+    Raises:
+        StoreError: there is no study, or it cannot be read.
+    """
+    with Store.open(Path(study)) as store:
+        people, items = store.people(), {s["suite"]: store.items(s["suite"]) for s in store.suites()}
+        found = []
+        for personalizer, name, suite, item, system in store.system_texts():
+            facts = {fact.text: fact.sensitive for fact in people[name].facts}
+            lines = tuple(line for line in told_lines(system) if line in facts)
+            asked = items[suite][item].question
+            found.append(Told(personalizer, name, suite, item, asked, lines, sum(facts[line] for line in lines)))
+        return found

@@ -89,3 +89,24 @@ def edits(study: StudyDir, format: As = Format.table) -> None:
         ends = f"{e.ci[0]:.0f} to {e.ci[1]:.0f}"
         table.add_row(*map(Text, (e.suite, e.personalizer, e.kind, f"{e.score:.0f}", ends, str(e.edits))))
     emit(found, format, lambda: table if found else Text("This study has no scores of the suite edits."))
+
+
+@app.command()
+def told(
+    study: StudyDir,
+    person: Annotated[str | None, typer.Option(help="Only of this person.")] = None,
+    personalizer: Annotated[str | None, typer.Option(help="Only by this personalizer.")] = None,
+    format: As = Format.table,
+) -> None:
+    """Show which facts of a person reached the model with which question."""
+    from rich.table import Table
+    from rich.text import Text
+
+    from evenhand.remembered import told_in
+
+    found = [one for one in told_in(study) if person in (None, one.person) and personalizer in (None, one.personalizer)]
+    table = Table("personalizer", "person", "suite", "question", "sensitive", "facts")
+    for one in found:
+        shown = "\n".join(one.facts) or "–"
+        table.add_row(*map(Text, (one.personalizer, one.person, one.suite, one.question, str(one.sensitive), shown)))
+    emit(found, format, lambda: table if found else Text("No person of this study was told of."))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal
 
@@ -100,6 +100,8 @@ class PersonPersonalizer(Personalizer):
         learns: whether :meth:`fit` makes a memory that is kept in the store.
         reads_sessions: whether earlier sessions matter to it, so that it can be asked what it is like after a few.
         sessions: after how many sessions; None for all that there are.
+        revision: what identifies what it reads records with, such as an encoder's weights; "" where nothing does. A
+            study goes on with no other.
         swaps: whether it learns from the person without an identity, which is put into the finished memory: what then
             differs between identities is how the mechanism reacts to them, not what it learned of them.
     """
@@ -107,12 +109,22 @@ class PersonPersonalizer(Personalizer):
     learns: ClassVar[bool] = False
     reads_sessions: ClassVar[bool] = False
     sessions: int | None = None
+    revision: str = ""
     swaps: bool = False
 
     @property
     def kept_as(self) -> str:
         """The reference that its memories are kept under; personalizers that agree in it learn and ask once."""
         return self.name
+
+    async def prepare(self, items: Iterable[Item]) -> None:
+        """Told before a run what will be asked, and of whom: what :meth:`recall` would compute one by one can be
+        computed here, together.
+
+        Raises:
+            ModelError: it cannot be.
+        """
+        return
 
     def known(self, user: User) -> User:
         """The user as far as this personalizer may know: nothing held out, and no later session."""

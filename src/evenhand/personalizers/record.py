@@ -12,12 +12,10 @@ from functools import cache
 from itertools import cycle
 from pathlib import Path
 
-from evenhand.errors import SpecError
 from evenhand.personalizers.base import BASE_SYSTEM, PERSONALIZERS, Card, Memory, Personalizer, PersonPersonalizer
 from evenhand.types import Identity, Item, Message, Person
 
 _HEADING = "# What you know about the user"
-_RETRIEVED = 3
 _PLACEBO = Path(__file__).parent / "data" / "placebo.txt"
 
 
@@ -26,6 +24,12 @@ def told(identity: Identity | None, lines: Sequence[str], prompt: str) -> tuple[
     known = [*attributes(identity), *lines]
     block = f"\n\n{_HEADING}\n" + "\n".join(f"- {line}" for line in known) if known else ""
     return (Message("system", f"{BASE_SYSTEM}{block}"), Message("user", prompt))
+
+
+def told_lines(system: str) -> list[str]:
+    """The lines of the block in a system message, attributes of the identity among them."""
+    _, _, block = system.partition(f"{_HEADING}\n")
+    return [line.removeprefix("- ") for line in block.splitlines() if line.startswith("- ")]
 
 
 @PERSONALIZERS.register("none")
@@ -55,34 +59,6 @@ class ProfileBlock(PersonPersonalizer):
         return told(memory.user.identity, facts_of(memory.user.person), item.prompt)
 
 
-@PERSONALIZERS.register("retrieval")
-class Retrieval(PersonPersonalizer):
-    """The facts that match the question best by BM25 (Robertson and Zaragoza 2009); none without a word in common.
-
-    Args:
-        most: how many facts at most.
-
-    Raises:
-        SpecError: that is no number from 1.
-    """
-
-    name = "retrieval"
-    summary = f"the facts that match the question, {_RETRIEVED} at most, in the user-profile block"
-    states = False
-    card = Card(granularity="user", user_data="static attributes, facts", technique="rag.sparse")
-    argument = "[MOST]"
-    needs_people = True
-
-    def __init__(self, most: str = str(_RETRIEVED)) -> None:
-        if not most.isdigit() or int(most) < 1:
-            raise SpecError(f"The personalizer 'retrieval:{most}' needs a number of facts.", "Write retrieval:3.")
-        self.most = int(most)
-
-    def recall(self, memory: Memory, item: Item) -> tuple[Message, ...]:
-        facts = matching(facts_of(memory.user.person), item.prompt, self.most)
-        return told(memory.user.identity, facts, item.prompt)
-
-
 @PERSONALIZERS.register("placebo")
 class Placebo(PersonPersonalizer):
     """As much text as the facts, about nothing that matters: tells being told something from being told who."""
@@ -101,9 +77,7 @@ class Placebo(PersonPersonalizer):
 
 def lines_in(messages: Sequence[Message]) -> list[str]:
     """What a conversation that :func:`told` made tells of the user, line by line."""
-    system = messages[0].content if messages and messages[0].role == "system" else ""
-    _, found, block = system.partition(f"\n\n{_HEADING}\n")
-    return [line.removeprefix("- ") for line in block.split("\n") if line.startswith("- ")] if found else []
+    return told_lines(messages[0].content) if messages and messages[0].role == "system" else []
 
 
 def facts_of(person: Person | None) -> tuple[str, ...]:

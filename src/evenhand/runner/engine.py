@@ -19,7 +19,7 @@ from evenhand.judges.base import with_user
 from evenhand.loops import run_async, together
 from evenhand.mitigations import MitigatedModel
 from evenhand.models import CallError, Model, make_model
-from evenhand.runner.growth import PINNED_META, plan_study, record, template_note
+from evenhand.runner.growth import PINNED_META, hold_readers, plan_study, record, template_note
 from evenhand.runner.memories import Memories
 from evenhand.runner.plan import Plan, Trial, baseline_is_another, check_texts
 from evenhand.runner.progress import Progress, Silent
@@ -147,6 +147,7 @@ class _Engine:
                 self._model.adjust(self._store.meta(ADJUSTMENTS, {}))
                 self._adjusted = len(self._model.adjustments())
                 await self._model.start()
+                await self._plan.prepare()
                 for judge in self._judges.values():
                     await judge.start()
                 self._begin()
@@ -193,6 +194,7 @@ class _Engine:
             _versions(),
             self._model.settings(),
         )
+        hold_readers(self._store, self._plan)
         record(self._store, self._plan, self._run)
         if note := template_note(self._plan, self._model.settings()):
             self._store.set_meta(TEMPLATE_META, note)

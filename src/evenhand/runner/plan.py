@@ -121,6 +121,17 @@ class Plan:
             for name, identity, repeat in store.done_cells(loaded.suite.id, item.id)
         )
 
+    async def prepare(self) -> None:
+        """Let personalizers compute together what :meth:`trials` would have them compute one by one.
+
+        Raises:
+            ModelError: an encoder cannot be used.
+        """
+        items = [item for loaded in self.suites for item in self.items(loaded)]
+        for personalizer in self.personalizers:
+            if isinstance(personalizer, PersonPersonalizer):
+                await personalizer.prepare(items)
+
     def trials(self, store: Store | None) -> Iterator[Trial]:
         """The trials that have no response yet, item by item, suites in step, all identities on an item together.
 

@@ -18,6 +18,8 @@ from evenhand.types import Item, Person, ScoreRow
 GRIDS_META = "grids"
 FIXED_META = "fixed"
 CATALOGUES_META = "catalogues"
+# Personalizer -> with which weights of its encoder it reads records.
+READERS_META = "readers"
 # What the model's chat template adds of its own.
 TEMPLATE_META = "template_note"
 # Error of the intervals of a study that stopped by itself; the rest of 5 % went into looking.
@@ -224,6 +226,15 @@ class Reader:
         query = "SELECT * FROM learning WHERE (personalizer, person, identity, call) = (?, ?, ?, ?)"
         found = _dicts(self._db.execute(query, (*key, call)))
         return found[0] if found else None
+
+    def system_texts(self) -> list[tuple[str, str, str, str, str]]:
+        """(personalizer, person, suite, item, system text) of items that people asked, as first sent to the model."""
+        query = """SELECT t.personalizer, i.person, t.suite, t.item,
+            coalesce(json_extract(t.request, '$[0].content'), ''), min(t.id)
+            FROM trials t JOIN items i ON (i.suite, i.item) = (t.suite, t.item)
+            WHERE i.person != '' AND json_extract(t.request, '$[0].role') = 'system' AND t.personalizer != 'none'
+            GROUP BY 1, 3, 4 ORDER BY 1, 6"""
+        return [row[:5] for row in self._db.execute(query)]
 
     def item_order(self, suite: str) -> list[str]:
         """Ids of the suite's items in drawing order."""
