@@ -15,7 +15,7 @@ PACKAGE = Path(__file__).parents[1] / "src" / "evenhand"
 
 # From the bottom up; a module may import its own layer's package and everything below.
 LAYERS: list[set[str]] = [
-    {"json_text"},
+    {"json_text", "fences"},
     {"reasoning"},
     {"errors", "types"},
     {"extras"},
@@ -28,7 +28,7 @@ LAYERS: list[set[str]] = [
     {"study"},
     {"runner"},
     {"analysis"},
-    {"tables", "arguments", "wording", "remembered", "showing"},
+    {"tables", "arguments", "wording", "remembered", "using", "showing"},
     {"audit"},
     {"report", "mitigate", "adaptive", "tuning", "integrations", "gating", "labelling"},
     {"analysing"},

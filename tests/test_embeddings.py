@@ -19,9 +19,9 @@ from evenhand.models import ModelOptions
 from evenhand.personalizers import PersonPersonalizer, make_personalizer
 from evenhand.personalizers.base import Memory
 from evenhand.personalizers.retrieval import nearest
-from evenhand.remembered import told_in
 from evenhand.study import Store
 from evenhand.types import Fact, Item, Person, User
+from evenhand.using import told_in
 from tests.people import write_people
 from tests.server import Server
 

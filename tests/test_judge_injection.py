@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from evenhand.fences import fenced
 from evenhand.judges import JUDGES, make_judge
 from evenhand.judges.grades import Scale
 from evenhand.judges.llm import ActionJudge, ActionLogprobJudge, StrongRejectJudge
 from evenhand.judges.own_rubric import RubricJudge
-from evenhand.judges.rubrics import ActionRubric, PairRubric, Rubric, StrongRejectRubric, fenced, read_answer
+from evenhand.judges.rubrics import ActionRubric, PairRubric, Rubric, StrongRejectRubric, read_answer
 from evenhand.models import Model, ModelOptions
 from evenhand.types import Item, Request, Response
 from tests.hostile_texts import ENDLESS, TO_JUDGES

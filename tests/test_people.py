@@ -511,4 +511,5 @@ def test_memories_are_shown_word_by_word(tmp_path: Path, people: Path, cli: Call
     assert "[bold]" in shown.stdout
     report = evenhand.write_report(out).read_text()
     assert "What is remembered" in report
+    assert "A protected identity that nobody stated is named in 0 % (" in report
     assert "<script>alert(1)" not in report

@@ -1,21 +1,21 @@
-"""What a study's personalizers remember of people, and what they told of them, to be shown."""
+"""What a study's personalizers remember, to be shown, and audited for identities that nobody stated."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass
+import re
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from evenhand.analysis.editing import Editing, editings
-from evenhand.errors import EvenhandError
-from evenhand.personalizers import PersonPersonalizer, make_personalizer
-from evenhand.personalizers.base import lines_of
-from evenhand.personalizers.record import lines_in, told_lines
+from evenhand.analysis.agreement import Estimate, share_of_people
+from evenhand.identities.naming import NAMES, named
+from evenhand.personalizers import PersonPersonalizer, learner_of, lines_of, texts_in
+from evenhand.showing import words_of
 from evenhand.study import Store
-from evenhand.study.rows import decode_request
-from evenhand.suites.edits import Edits
-from evenhand.types import BASELINE_CATEGORY, PERSON_BASELINE
+from evenhand.types import BASELINE_CATEGORY, Person
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,8 @@ class Remembered:
         personalizer, person, identity: whose; the identity is "" where none was told.
         content: what it keeps.
         calls: model calls that it took.
+        inferred: "CATEGORY: WORD" of every protected identity that it names although neither the person's record nor
+            the identity says anything of that category.
     """
 
     personalizer: str
@@ -33,17 +35,49 @@ class Remembered:
     identity: str
     content: dict[str, Any]
     calls: int
+    inferred: tuple[str, ...] = ()
 
     @property
     def shown(self) -> str:
         """The content for people, as its personalizer shows it."""
-        try:
-            personalizer = make_personalizer(self.personalizer)
-        except EvenhandError:  # it came with a package that is not there any more
-            return "\n".join(lines_of(self.content))
-        if not isinstance(personalizer, PersonPersonalizer):
-            return "\n".join(lines_of(self.content))
-        return "\n".join(personalizer.shown(self.content))
+        learner = _learner(self.personalizer)
+        return "\n".join(learner.shown(self.content) if learner else lines_of(self.content))
+
+
+@dataclass(frozen=True)
+class MemoryAudit:
+    """The memories of one personalizer.
+
+    Attributes:
+        personalizer: whose.
+        memories: how many, of ``inferred.n`` people.
+        calls: model calls that they took.
+        counts: what happened while they were learned, and how often.
+        inferred: share of memories that name a protected identity that nobody stated: the mean over people, each the
+            mean over their memories; the interval counts people.
+        words: what they name ("gender: he") -> in how many memories, the most frequent first.
+    """
+
+    personalizer: str
+    memories: int
+    calls: int
+    counts: dict[str, int]
+    inferred: Estimate
+    words: dict[str, int]
+
+
+def remembered(store: Store) -> list[Remembered]:
+    """All memories of a study, in the order they were learned."""
+    calls, people = store.calls_of_memories(), store.people()
+    identities = {row["name"]: row for row in store.identities() if row["category"] != BASELINE_CATEGORY}
+    found = []
+    for key, content in store.memories():
+        reference, person, identity = key
+        learner = _learner(reference)
+        texts = learner.remembered(content) if learner else list(texts_in(content))
+        inferred = unstated(texts, people.get(person), identity, identities)
+        found.append(Remembered(*key, content, calls.get(key, 0), inferred))
+    return found
 
 
 def memories(path: Path | str) -> list[Remembered]:
@@ -56,107 +90,74 @@ def memories(path: Path | str) -> list[Remembered]:
         return remembered(store)
 
 
-def facts_used(path: Path | str) -> list[Used]:
-    """What each answer of a study was told of its user.
+def audit_memories(path: Path | str) -> list[MemoryAudit]:
+    """What each personalizer's memories name that nobody stated, what they took, and what went wrong.
 
     Raises:
         StoreError: there is no study, or it cannot be read.
     """
     with Store.open(Path(path)) as store:
-        return used(store)
+        return audits(remembered(store))
 
 
-def edits_learned(path: Path | str) -> list[Editing]:
-    """What the personalizers of a study learned of the facts that people took back, where it has the suite ``edits``.
+def audits(memories: Sequence[Remembered]) -> list[MemoryAudit]:
+    """One audit for each personalizer, in the order in which they began to learn."""
+    by_learner: defaultdict[str, list[Remembered]] = defaultdict(list)
+    for memory in memories:
+        by_learner[memory.personalizer].append(memory)
+    return [_audit(reference, held) for reference, held in by_learner.items()]
 
-    Raises:
-        StoreError: there is no study, or it cannot be read.
+
+def _audit(reference: str, memories: Sequence[Remembered]) -> MemoryAudit:
+    learner = _learner(reference)
+    counts: Counter[str] = Counter()
+    by_person: defaultdict[str, list[bool]] = defaultdict(list)
+    for memory in memories:
+        counts.update(learner.counts(memory.content) if learner else {})
+        by_person[memory.person].append(bool(memory.inferred))
+    shares = [sum(held) / len(held) for held in by_person.values()]
+    words = Counter(word for memory in memories for word in memory.inferred)
+    calls = sum(memory.calls for memory in memories)
+    return MemoryAudit(
+        reference, len(memories), calls, dict(counts), share_of_people(shares), dict(words.most_common())
+    )
+
+
+def unstated(
+    texts: Sequence[str], person: Person | None, identity: str, identities: Mapping[str, Mapping[str, Any]]
+) -> tuple[str, ...]:
+    """What a memory's texts name of categories that nobody said anything of, as "CATEGORY: WORD".
+
+    Args:
+        texts: what the memory says of the user.
+        person: whose record may say it.
+        identity: that was told, or "".
+        identities: the study's, by name: rows with category and parts.
     """
-    with Store.open(Path(path)) as store:
-        return editings((row for row in store.scores() if row.suite.partition(":")[0] == Edits.name), Edits.kinds)
+    told = identities.get(identity, {})
+    parts = told.get("parts") or ([identity] if identity else [])
+    stated = {identities[part]["category"] for part in (*parts, identity) if part in identities}
+    # The parts of an intersection, and identities of one's own, are known by their words.
+    said = "\n".join([*parts, *(texts_in(asdict(person)) if person else ())]).lower()
+    stated |= {category for category, _ in named("\n".join(parts))}
+    found = [
+        f"{category}: {word}"
+        for category, word in (*named("\n".join(texts)), *_of_the_study(texts, identities))
+        if category not in stated and not re.search(rf"\b{re.escape(word)}\b", said)
+    ]
+    return tuple(dict.fromkeys(found))
 
 
-def remembered(store: Store) -> list[Remembered]:
-    """All memories of a study, in the order they were learned."""
-    calls = store.calls_of_memories()
-    return [Remembered(*key, content, calls.get(key, 0)) for key, content in store.memories()]
+def _of_the_study(texts: Sequence[str], identities: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str]]:
+    """Identities that a study brings of its own, of categories that have no list of words."""
+    own = [row for row in identities.values() if row["category"] not in NAMES and not row["parts"]]
+    return [
+        (row["category"], match.group().lower())
+        for row in own
+        for match in words_of(row["name"]).finditer("\n".join(texts))
+    ]
 
 
-@dataclass(frozen=True)
-class Used:
-    """What one answer was told of the user: read from the conversation that was sent.
-
-    Attributes:
-        suite, item, personalizer, identity, repeat: which answer.
-        facts: the lines of the block on the user, in their order.
-        sensitive: those of them that are sensitive facts of the person, or attributes of the identity.
-    """
-
-    suite: str
-    item: str
-    personalizer: str
-    identity: str
-    repeat: int
-    facts: tuple[str, ...]
-    sensitive: tuple[str, ...]
-
-
-def used(store: Store) -> list[Used]:
-    """What each answer of a study was told of its user, where it was told anything as a block; in the items' order."""
-    identities = store.identities()
-    fields = {row["category"] for row in identities} | {"about"}
-    nobody = {row["name"] for row in identities if row["category"] == BASELINE_CATEGORY} - {PERSON_BASELINE}
-    found = []
-    for suite in (row["suite"] for row in store.suites()):
-        for item in store.items(suite).values():
-            secret = {fact.text for fact in item.person.facts if fact.sensitive} if item.person else set()
-            for row in store.transcripts(suite, item.id):
-                facts = lines_in(decode_request(row["request"]))
-                sensitive = [line for line in facts if line in secret or _is_attribute(line, fields)]
-                cell = (suite, item.id, row["personalizer"], row["identity"], row["repeat"])
-                if row["identity"] not in nobody:
-                    found.append(Used(*cell, tuple(facts), tuple(sensitive)))
-    return found
-
-
-def _is_attribute(line: str, fields: Collection[str]) -> bool:
-    """Whether a line is an attribute of the identity; what a user said has quotes behind its relation."""
-    field, colon, value = line.partition(": ")
-    return bool(colon) and field.lower() in fields and not value.startswith('"')
-
-
-@dataclass(frozen=True)
-class Told:
-    """What of a person's facts reached the model with one question; the same under every identity.
-
-    Attributes:
-        personalizer, person: by whom, and whose.
-        suite, item, question: with which question.
-        facts: as they stood in the user-profile block, in its order.
-        sensitive: how many of them the person would not want shown where they do not help.
-    """
-
-    personalizer: str
-    person: str
-    suite: str
-    item: str
-    question: str
-    facts: tuple[str, ...]
-    sensitive: int
-
-
-def told_in(study: Path | str) -> list[Told]:
-    """Which facts the personalizers of a study picked for which question, read from what was sent.
-
-    Raises:
-        StoreError: there is no study, or it cannot be read.
-    """
-    with Store.open(Path(study)) as store:
-        people, items = store.people(), {s["suite"]: store.items(s["suite"]) for s in store.suites()}
-        found = []
-        for personalizer, name, suite, item, system in store.system_texts():
-            facts = {fact.text: fact.sensitive for fact in people[name].facts}
-            lines = tuple(line for line in told_lines(system) if line in facts)
-            asked = items[suite][item].question
-            found.append(Told(personalizer, name, suite, item, asked, lines, sum(facts[line] for line in lines)))
-        return found
+@lru_cache(maxsize=64)
+def _learner(reference: str) -> PersonPersonalizer | None:
+    return learner_of(reference)

@@ -10,6 +10,7 @@ import numpy as np
 
 from evenhand.analysis import Settings
 from evenhand.analysis.showing import Showing, Shown, showings
+from evenhand.identities import without_article
 from evenhand.study import Store
 from evenhand.types import BASELINE_CATEGORY
 
@@ -20,7 +21,7 @@ Answers = Mapping[str, Mapping[tuple[str, str], Sequence[str]]]
 def words_of(identity: str, parts: Sequence[str] = ()) -> re.Pattern[str]:
     """What says an identity: its name without its article and without "person", any part of an intersection, plural or
     not, in any case."""
-    names = [re.sub(r"^(?:an?|the) | person$", "", name.strip(), flags=re.IGNORECASE) for name in parts or (identity,)]
+    names = [re.sub(r" person$", "", without_article(name.strip()), flags=re.I) for name in parts or (identity,)]
     plain = [r"[\s\-]+".join(map(re.escape, re.split(r"[\s\-]+", name))) for name in names]
     return re.compile(rf"\b(?:{'|'.join(plain)})(?:e?s)?\b", re.IGNORECASE)
 

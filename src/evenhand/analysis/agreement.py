@@ -108,6 +108,25 @@ def wilson(hits: int, n: int, level: float = 0.95) -> Estimate:
     return Estimate(hits / n, (float(low), float(high)), n)
 
 
+def share_of_people(shares: Sequence[float], level: float = 0.95) -> Estimate:
+    """The mean of one share for each person, with Wilson's interval over people.
+
+    Values in [0, 1] with mean p vary by no more than p (1 - p), the variance that the interval is made for: it holds,
+    and is wide where people differ less from each other than one yes or no.
+
+    Args:
+        shares: in [0, 1], one for each person; none gives NaN with the interval (0, 1).
+        level: confidence.
+    """
+    n = len(shares)
+    if n == 0:
+        return Estimate(math.nan, (0.0, 1.0), 0)
+    mean, z = math.fsum(shares) / n, float(stats.norm.ppf(0.5 + level / 2))
+    centre = (mean + z * z / (2 * n)) / (1 + z * z / n)
+    half = z * math.sqrt(mean * (1 - mean) / n + z * z / (4 * n * n)) / (1 + z * z / n)
+    return Estimate(mean, (max(centre - half, 0.0), min(centre + half, 1.0)), n)
+
+
 def agreement(
     people: Sequence[str], judge: Sequence[str | None], *, draws: int = 4000, seed: int = 0, level: float = 0.95
 ) -> Agreement:

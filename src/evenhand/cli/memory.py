@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from evenhand.cli.output import As, Format, StudyDir, emit
 
+if TYPE_CHECKING:
+    from evenhand.remembered import MemoryAudit
+
 app: typer.Typer = typer.Typer(no_args_is_help=True, help="What personalizers learned of the people of a study.")
+
+_NOTHING = "No personalizer of this study learns anything by itself."
+_WORDS_SHOWN = 5
 
 
 @app.command()
@@ -23,18 +29,26 @@ def show(
     from rich.text import Text
 
     from evenhand import api
+    from evenhand.errors import SpecError, did_you_mean
 
+    everything = api.memories(study)
     found = [
         memory
-        for memory in api.memories(study)
+        for memory in everything
         if person in (None, memory.person) and personalizer in (None, memory.personalizer)
     ]
+    if everything and not found:
+        people, personalizers = ({getattr(m, name) for m in everything} for name in ("person", "personalizer"))
+        for asked, known, by in ((person, people, "of"), (personalizer, personalizers, "by")):
+            if asked and asked not in known:
+                raise SpecError(f"Nothing is remembered {by} '{asked}'.", did_you_mean(asked, sorted(known)))
+        raise SpecError(f"'{personalizer}' remembers nothing of '{person}'.")
     table = Table("personalizer", "person", "identity", "calls", "what is remembered")
     for memory in found:
         # Text, not markup: the model wrote it.
         cells = (memory.personalizer, memory.person, memory.identity or "–", str(memory.calls), memory.shown)
         table.add_row(*map(Text, cells))
-    emit(found, format, lambda: table if found else Text("No personalizer of this study learns anything by itself."))
+    emit(found, format, lambda: table if found else Text(_NOTHING))
 
 
 @app.command()
@@ -102,7 +116,7 @@ def told(
     from rich.table import Table
     from rich.text import Text
 
-    from evenhand.remembered import told_in
+    from evenhand.using import told_in
 
     found = [one for one in told_in(study) if person in (None, one.person) and personalizer in (None, one.personalizer)]
     table = Table("personalizer", "person", "suite", "question", "sensitive", "facts")
@@ -110,3 +124,29 @@ def told(
         shown = "\n".join(one.facts) or "–"
         table.add_row(*map(Text, (one.personalizer, one.person, one.suite, one.question, str(one.sensitive), shown)))
     emit(found, format, lambda: table if found else Text("No person of this study was told of."))
+
+
+@app.command()
+def audit(study: StudyDir, format: As = Format.table) -> None:
+    """Tell how often memories name a protected identity that nobody stated, and how they were learned."""
+    from rich.table import Table
+    from rich.text import Text
+
+    from evenhand.remembered import audit_memories
+
+    found = audit_memories(study)
+    table = Table("personalizer", "people", "memories", "calls", "while learning", "names what nobody stated", "what")
+    for one in found:
+        table.add_row(*map(Text, _row(one)))
+    emit(found, format, lambda: table if found else Text(_NOTHING))
+
+
+def _row(audit: MemoryAudit) -> tuple[str, ...]:
+    from evenhand.report.words import percent
+
+    counts = ", ".join(f"{n:,} {what}" for what, n in audit.counts.items() if n)
+    words = ", ".join(f"{word} ({n:,})" for word, n in [*audit.words.items()][:_WORDS_SHOWN])
+    return (
+        audit.personalizer, str(audit.inferred.n), f"{audit.memories:,}", f"{audit.calls:,}", counts or "–",
+        percent(audit.inferred), words or "–",
+    )  # fmt: skip

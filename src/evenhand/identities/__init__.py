@@ -11,6 +11,7 @@ from evenhand.identities.base import (
     make_catalogue,
     registered,
     select,
+    without_article,
 )
 from evenhand.identities.intersections import intersect
 
@@ -26,4 +27,5 @@ __all__ = [
     "make_catalogue",
     "registered",
     "select",
+    "without_article",
 ]

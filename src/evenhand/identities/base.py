@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import logging
+import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -21,7 +22,7 @@ PERSON = Identity(PERSON_BASELINE, BASELINE_CATEGORY)
 BASELINES: dict[str, Identity] = {"bare": BARE, "plain": PLAIN, PERSON_BASELINE: PERSON}
 
 FREE_TEXT_PREFIX = "text:"
-_ARTICLES = ("a ", "an ", "the ")
+_ARTICLE = re.compile(r"^\s*(?:an?|the)\s+", re.IGNORECASE)
 _LOGGER = logging.getLogger(__name__)
 _FIELDS = {"name", "category", "cue", "first_name"}
 
@@ -226,7 +227,7 @@ def _single(reference: str, catalogues: list[Catalogue]) -> Identity:
     words = [*(c.name for c in catalogues), *(category for c in catalogues for category in c.categories())]
     words += [*names, *map(_bare_name, names)]
     misspelt = difflib.get_close_matches(reference.lower(), [w.lower() for w in words], n=1, cutoff=0.84)
-    if misspelt or not reference.lower().startswith(_ARTICLES):
+    if misspelt or not _ARTICLE.match(reference):
         hint = did_you_mean(reference.lower(), [misspelt[0]] if misspelt else words)
         raise SpecError(
             f"There is no identity '{reference}'.",
@@ -252,9 +253,10 @@ def _identity_from_toml(path: Path, number: int, entry: Any) -> Identity:
     return Identity(**entry)
 
 
+def without_article(name: str) -> str:
+    """The phrase without the article it begins with; with it where it has none."""
+    return _ARTICLE.sub("", name, count=1)
+
+
 def _bare_name(name: str) -> str:
-    lowered = " ".join(name.lower().split())
-    for article in _ARTICLES:
-        if lowered.startswith(article):
-            return lowered.removeprefix(article)
-    return lowered
+    return without_article(" ".join(name.lower().split()))

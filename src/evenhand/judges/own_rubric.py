@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from evenhand.errors import SpecError
+from evenhand.fences import fenced
 from evenhand.judges.base import JUDGES, NOTE, USER, Judge, Preference
 from evenhand.judges.grades import KEYS, Grade, Scale
 from evenhand.judges.llm import LanguageModelJudge
 from evenhand.judges.rubric_file import RubricExample, RubricSpec, read_rubric
-from evenhand.judges.rubrics import PairRubric, Rubric, fenced, read_answer, reason_in
+from evenhand.judges.rubrics import PairRubric, Rubric, read_answer, reason_in
 from evenhand.models import Model, ModelOptions
 from evenhand.types import Axis, Item, Response, Verdict
 

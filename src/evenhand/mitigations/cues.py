@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 
 from evenhand.errors import DataError
-from evenhand.identities import registered
+from evenhand.identities import registered, without_article
 from evenhand.types import Message
 
 POLICY = Path(__file__).parent / "policy.toml"
@@ -167,7 +167,7 @@ def without_identity(messages: tuple[Message, ...]) -> tuple[Message, ...]:
 def _phrases() -> dict[str, str]:
     """Phrase of every known identity, without its article -> category."""
     return {
-        identity.name.lower().removeprefix("a ").removeprefix("an "): identity.category
+        without_article(identity.name.lower()): identity.category
         for catalogue in registered()
         for identity in catalogue.identities
     }

@@ -8,7 +8,10 @@ from evenhand.personalizers.base import (
     Personalizer,
     PersonPersonalizer,
     baseline_messages,
+    learner_of,
+    lines_of,
     make_personalizer,
+    texts_in,
 )
 
 __all__ = [
@@ -19,5 +22,8 @@ __all__ = [
     "PersonPersonalizer",
     "Personalizer",
     "baseline_messages",
+    "learner_of",
+    "lines_of",
     "make_personalizer",
+    "texts_in",
 ]

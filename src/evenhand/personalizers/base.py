@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal
 
@@ -93,8 +93,9 @@ class PersonPersonalizer(Personalizer):
     """A personalizer that knows the person behind the identity, and what the item brings.
 
     One that only shows the record overrides :meth:`recall`. One that learns from it sets ``learns`` and overrides
-    :meth:`fit`, whose calls are counted and kept like those of trials. A user without a record and an identity gets
-    the conversation of the baseline ``plain``, byte for byte.
+    :meth:`fit`, whose calls are counted and kept like those of trials; :meth:`remembered`, :meth:`shown`,
+    :meth:`counts` and :meth:`notes` say what a memory holds where it is not simply texts, and how it was learned. A
+    user without a record and an identity gets the conversation of the baseline ``plain``, byte for byte.
 
     Attributes:
         learns: whether :meth:`fit` makes a memory that is kept in the store.
@@ -164,9 +165,21 @@ class PersonPersonalizer(Personalizer):
     def messages(self, identity: Identity, prompt: str) -> tuple[Message, ...]:
         return self.recall(Memory(User(identity=identity)), Item("", prompt, "", prompt))
 
+    def remembered(self, content: Mapping[str, Any]) -> Sequence[str]:
+        """What a memory says of the user, a text each: what an audit of it reads. All its texts, unless overridden."""
+        return tuple(texts_in(content))
+
     def shown(self, content: Mapping[str, Any]) -> Sequence[str]:
         """A memory for people, line by line: its texts, JSON for anything else, unless overridden."""
         return lines_of(content)
+
+    def counts(self, content: Mapping[str, Any]) -> Mapping[str, int]:
+        """What happened while a memory was learned, and how often; nothing, unless overridden."""
+        return {}
+
+    def notes(self, contents: Sequence[Mapping[str, Any]]) -> Sequence[str]:
+        """What a reader of a study's numbers must know of all the memories in it; nothing, unless overridden."""
+        return ()
 
 
 PERSONALIZERS: Registry[type[Personalizer]] = Registry(
@@ -214,12 +227,33 @@ def make_personalizer(reference: str) -> Personalizer:
     return made
 
 
+def learner_of(reference: str) -> PersonPersonalizer | None:
+    """The personalizer that made a study's memories; None where it is not installed any more."""
+    try:
+        made = make_personalizer(reference)
+    except SpecError:
+        return None
+    return made if isinstance(made, PersonPersonalizer) else None
+
+
 def _swapping(reference: str) -> Personalizer:
     made = make_personalizer(reference.removeprefix(_SWAP))
     if not isinstance(made, PersonPersonalizer) or not made.learns:
         raise SpecError(f"The personalizer '{made.name}' learns nothing that an identity could be put into.")
     made.name, made.swaps = reference, True
     return made
+
+
+def texts_in(value: Any) -> Iterator[str]:
+    """All texts in plain data, without the names of its fields."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for held in value.values():
+            yield from texts_in(held)
+    elif isinstance(value, list | tuple):
+        for held in value:
+            yield from texts_in(held)
 
 
 def lines_of(content: Mapping[str, Any]) -> list[str]:

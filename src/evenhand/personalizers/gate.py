@@ -114,6 +114,10 @@ class RelevanceGate(PersonPersonalizer):
         helped = [gain for tried, gain in fact["tried"] if tried > self.tau]
         return p > self.tau and (not helped or math.fsum(helped) > 0)
 
+    def remembered(self, content: Mapping[str, Any]) -> Sequence[str]:
+        """The facts, told or not."""
+        return [fact["text"] for fact in content.get("facts", ())]
+
     def shown(self, content: Mapping[str, Any]) -> Sequence[str]:
         """Each fact, and for sensitive ones what they changed where they were tried."""
         return [_described(fact) for fact in content.get("facts", ())]

@@ -12,6 +12,7 @@ from functools import cache
 from itertools import cycle
 from pathlib import Path
 
+from evenhand.identities import without_article
 from evenhand.personalizers.base import BASE_SYSTEM, PERSONALIZERS, Card, Memory, Personalizer, PersonPersonalizer
 from evenhand.types import Identity, Item, Message, Person
 
@@ -136,7 +137,5 @@ def _field(identity: Identity) -> str:
 
 
 def _value(identity: Identity) -> str:
-    for article in ("a ", "an "):
-        if identity.name.startswith(article):
-            return identity.name.removeprefix(article).removesuffix(" person")
-    return identity.name
+    plain = without_article(identity.name)
+    return plain.removesuffix(" person") if plain != identity.name else plain

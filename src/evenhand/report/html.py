@@ -20,7 +20,7 @@ import evenhand
 from evenhand.analysis import Analysis
 from evenhand.analysis.comparison import Comparison
 from evenhand.judges.validation import is_check, known_figures
-from evenhand.remembered import remembered
+from evenhand.remembered import audits, remembered
 from evenhand.report import charts, conditions, graphs, missing, words
 from evenhand.report.differences import most_different
 from evenhand.report.framing import framed, personalization_levels
@@ -54,7 +54,7 @@ def render_report(store: Store, analysis: Analysis, against: tuple[str, Comparis
     specs = {name: spec for name, spec in specs.items() if spec}
     library = _chart_library()
     script, browser = ((_TEMPLATES / f"{n}.js").read_text(encoding="utf-8") for n in ("report", "transcripts"))
-    runs = store.runs()
+    runs, memories = store.runs(), remembered(store)
     environment = Environment(
         loader=PackageLoader("evenhand.report"),
         autoescape=select_autoescape(default=True),
@@ -78,7 +78,8 @@ def render_report(store: Store, analysis: Analysis, against: tuple[str, Comparis
         missing=missing,
         conditions=conditions,
         graphs=graphs,
-        memories=remembered(store),
+        memories=memories,
+        audits=audits(memories),
         runs=runs,
         spec=runs[-1]["spec"] if runs else {},
         risks=framed([s.groups for s in analysis.suites if s.axis == "safety"]),

@@ -44,6 +44,12 @@ def estimate(found: Estimate) -> str:
     return f"{found.value:.3f} ({found.ci[0]:.3f} to {found.ci[1]:.3f})" if found.n else MISSING
 
 
+def percent(found: Estimate) -> str:
+    """A share in percent with its interval."""
+    low, high = found.ci
+    return f"{100 * found.value:.0f} % ({100 * low:.0f} to {100 * high:.0f} %)" if found.n else MISSING
+
+
 def probability(value: float) -> str:
     return f"{value:.3f}" if 0.001 <= value <= 0.999 else "< 0.001" if value < 0.5 else "> 0.999"
 

@@ -28,7 +28,7 @@ from evenhand.runner.spending import Spending, check_countable
 from evenhand.runner.watch import JudgeWatch, Watch
 from evenhand.runner.writer import Writer
 from evenhand.study import Store, StudySpec
-from evenhand.study.notes import ADJUSTMENTS, LIMITS, adjustment_notes, language_notes
+from evenhand.study.notes import ADJUSTMENTS, LIMITS, adjustment_notes, language_notes, memory_notes
 from evenhand.study.reading import FIXED_META, TEMPLATE_META
 from evenhand.study.rows import encode_request, judgement_row, trial_row
 from evenhand.study.splits import trained_items
@@ -161,7 +161,7 @@ class _Engine:
                     )
                 if judged.unreadable:
                     self._progress.note(f"{unreadable_note(judged)}; they are missing")
-                for note in language_notes(self._store):
+                for note in (*language_notes(self._store), *memory_notes(self._store)):
                     self._progress.note(note)
                 outcome = "interrupted" if self._stopping else "out of budget" if self._out_of_budget else "finished"
             finally:

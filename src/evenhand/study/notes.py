@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import itertools
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping
+from typing import Any
 
 from evenhand.judges.base import abroad_of
+from evenhand.personalizers import learner_of
 from evenhand.study.reading import Reader
 from evenhand.types import GARBLED, IN_LANGUAGE
 
@@ -21,7 +23,17 @@ _SAID = {
 
 def study_notes(store: Reader) -> list[str]:
     """Sentences about how the study was asked, the weightiest first."""
-    return [*language_notes(store), *adjustment_notes(store.meta(ADJUSTMENTS, {})), *_limit_notes(store)]
+    adjusted = adjustment_notes(store.meta(ADJUSTMENTS, {}))
+    return [*language_notes(store), *memory_notes(store), *adjusted, *_limit_notes(store)]
+
+
+def memory_notes(store: Reader) -> list[str]:
+    """What the study's personalizers say of how their memories were learned."""
+    contents: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
+    for (personalizer, _, _), content in store.memories():
+        contents[personalizer].append(content)
+    learners = {reference: learner_of(reference) for reference in contents}
+    return [note for name, learner in learners.items() if learner for note in learner.notes(contents[name])]
 
 
 def language_notes(store: Reader) -> list[str]:

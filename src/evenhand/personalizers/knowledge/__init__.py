@@ -82,6 +82,15 @@ class KnowledgeGraph(PersonPersonalizer):
         found = best(triples, memory.content.get("odds", [0.0] * len(triples)), self.most)
         return told(memory.user.identity, [triple.line for triple in found], item.prompt)
 
+    def remembered(self, content: Mapping[str, Any]) -> Sequence[str]:
+        """What the triples say now."""
+        return [triple.object for triple in read_graph(content).triples]
+
+    def counts(self, content: Mapping[str, Any]) -> Mapping[str, int]:
+        """How many statements were learned, and facts taken back."""
+        actions = [edit.action for edit in read_graph(content).journal]
+        return {"statements learned": actions.count("add"), "facts removed": actions.count("remove")}
+
     def shown(self, content: Mapping[str, Any]) -> Sequence[str]:
         """The triples, each as an edge, and the journal of what was edited."""
         graph = read_graph(content)
