@@ -18,6 +18,8 @@ from evenhand.types import Item, Person, ScoreRow
 GRIDS_META = "grids"
 FIXED_META = "fixed"
 CATALOGUES_META = "catalogues"
+# Personalizer -> the ways in which it tells an identity: how many, and a fingerprint of what they say.
+WAYS_META = "ways"
 # What the model's chat template adds of its own.
 TEMPLATE_META = "template_note"
 # Error of the intervals of a study that stopped by itself; the rest of 5 % went into looking.
@@ -83,6 +85,10 @@ class Reader:
         known: dict[str, str] | None = self.meta(CATALOGUES_META)
         # Versions are kept since the second one of the paper's catalogue.
         return known if known is not None else {"paper": "1"} if self.count_trials() else {}
+
+    def ways(self) -> dict[str, tuple[int, str]]:
+        """Personalizer with several ways to tell an identity -> how many, and a fingerprint of what they say."""
+        return {name: (count, fingerprint) for name, (count, fingerprint) in self.meta(WAYS_META, {}).items()}
 
     def personalizers(self) -> list[str]:
         """Personalizers with answers, the oldest first."""
