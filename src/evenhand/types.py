@@ -291,6 +291,7 @@ class ScoreRow(NamedTuple):
         finish_reason: how the answer ended; the error of a failed call.
         human: people's score in [0, 1]; None where nobody labelled the response.
         cluster: what the item shares with others, such as the question behind paraphrases; "" for the item itself.
+        way: how the identity was told on this item, where its personalizer has several ways and drew one of them.
     """
 
     suite: str
@@ -306,6 +307,7 @@ class ScoreRow(NamedTuple):
     finish_reason: str
     human: float | None = None
     cluster: str = ""
+    way: str = ""
 
     @property
     def cell(self) -> tuple[str, str, str, int]:

@@ -32,16 +32,14 @@ class Realised(Personalizer):
     @property
     @abstractmethod
     def ways(self) -> tuple[str, ...]:
-        """The ways, as a reader should see them, in an order that stays; at least two."""
+        """The ways, as a reader should see them, in an order that stays; at least two, and all different.
+
+        They hold all that the ways say, so that a study can keep to those that it began with.
+        """
 
     @abstractmethod
     def told(self, identity: Identity, prompt: str, way: int) -> tuple[Message, ...]:
         """The conversation in one of the ways, from 0."""
-
-    @property
-    def fingerprint(self) -> str:
-        """Changes with everything that the ways say: a study keeps to those that it began with."""
-        return hashlib.blake2b("\x1f".join(self.ways).encode(), digest_size=8).hexdigest()
 
     def messages(self, identity: Identity, prompt: str) -> tuple[Message, ...]:
         if not identity.name:
@@ -130,8 +128,10 @@ class Named(Realised):
 
     @property
     def ways(self) -> tuple[str, ...]:
-        lists = [names for _, names in self._names.values()]
-        return tuple(", ".join(names[place] for names in lists) for place in range(self._count))
+        return tuple(
+            "; ".join(f"{who}: {names[place]}" for who, (_, names) in self._names.items())
+            for place in range(self._count)
+        )
 
     def supports(self, identity: Identity) -> bool:
         parts = identity.parts or (identity,)

@@ -86,9 +86,9 @@ def _check_personalizers(store: Store, plan: Plan) -> None:
     raise SpecError(f"The personalizer {problem}" if added else problem, fix)
 
 
-def _ways(plan: Plan) -> dict[str, tuple[int, str]]:
-    """Personalizer -> how many ways it has to tell an identity, and what they say."""
-    return {p.name: (len(p.ways), p.fingerprint) for p in plan.personalizers if isinstance(p, Realised)}
+def _ways(plan: Plan) -> dict[str, list[str]]:
+    """Personalizer -> the ways it has to tell an identity, where it has several."""
+    return {p.name: list(p.ways) for p in plan.personalizers if isinstance(p, Realised)}
 
 
 def _check_ways(store: Store, plan: Plan) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 
 from evenhand.people import read_person
+from evenhand.personalizers.realised import way_of
 from evenhand.study.rows import MemoryKey
 from evenhand.study.schema import TABLES
 from evenhand.types import Item, Person, ScoreRow
@@ -18,7 +19,7 @@ from evenhand.types import Item, Person, ScoreRow
 GRIDS_META = "grids"
 FIXED_META = "fixed"
 CATALOGUES_META = "catalogues"
-# Personalizer -> the ways in which it tells an identity: how many, and a fingerprint of what they say.
+# Personalizer -> the ways in which it tells an identity, of which each question gets one.
 WAYS_META = "ways"
 # What the model's chat template adds of its own.
 TEMPLATE_META = "template_note"
@@ -86,9 +87,10 @@ class Reader:
         # Versions are kept since the second one of the paper's catalogue.
         return known if known is not None else {"paper": "1"} if self.count_trials() else {}
 
-    def ways(self) -> dict[str, tuple[int, str]]:
-        """Personalizer with several ways to tell an identity -> how many, and a fingerprint of what they say."""
-        return {name: (count, fingerprint) for name, (count, fingerprint) in self.meta(WAYS_META, {}).items()}
+    def ways(self) -> dict[str, list[str]]:
+        """Personalizer with several ways to tell an identity -> the ways."""
+        known: dict[str, list[str]] = self.meta(WAYS_META, {})
+        return known
 
     def personalizers(self) -> list[str]:
         """Personalizers with answers, the oldest first."""
@@ -304,11 +306,24 @@ class Reader:
             LEFT JOIN judgements j ON j.trial = t.id AND j.judge = coalesce(:judge, s.judge)
             WHERE :suite IS NULL OR t.suite = :suite"""
         wanted = [(None, None)] if judges is None else list(judges.items())
+        told = self._ways_of_items()
         return [
-            ScoreRow(*row)
+            ScoreRow._make((*row, told.get((row[4], row[0], row[3]), "")))
             for suite, judge in wanted
             for row in self._db.execute(query, {"judge": judge, "suite": suite})
         ]
+
+    def _ways_of_items(self) -> dict[tuple[str, str, str], str]:
+        """(personalizer, suite, item) -> how identities were told on it, of personalizers with several ways."""
+        ways = self.ways()
+        if not ways:
+            return {}
+        items = self._db.execute("SELECT suite, item, prompt FROM items").fetchall()
+        return {
+            (name, suite, item): texts[way_of(prompt, len(texts))]
+            for name, texts in ways.items()
+            for suite, item, prompt in items
+        }
 
     def transcripts(self, suite: str, item: str) -> list[dict[str, Any]]:
         """All responses to one item, with the judgement of the suite's judge."""
