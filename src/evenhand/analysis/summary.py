@@ -32,6 +32,7 @@ from evenhand.analysis.scores import SuiteScores, score_rows, tabulate
 from evenhand.analysis.sensitivity import JudgeFigures, Sensitivity, sensitivity
 from evenhand.analysis.showing import Showing
 from evenhand.analysis.tradeoff import TradeOff, trade_off
+from evenhand.analysis.ways import WaysResult, by_way
 from evenhand.analysis.whom import IdentityResult, identity_results
 from evenhand.analysis.wordings import WordingGap, wording_gaps
 from evenhand.types import AXES, JOINT, ScoreRow
@@ -62,8 +63,8 @@ class Settings:
 @dataclass(frozen=True)
 class SuiteResult:
     """One suite: items and their clusters, PB, mean over identities, labels of the responses, groups of items, variance
-    components, PB by how the identity was conveyed (where there are several ways), and labels of each identity's and
-    baseline's responses."""
+    components, PB by how the identity was conveyed (where there are several personalizers), labels of each identity's
+    and baseline's responses, and what is the identity's and what the wording's (where a personalizer has several)."""
 
     suite: str
     axis: str
@@ -76,6 +77,7 @@ class SuiteResult:
     cues: list[CueResult]
     clusters: int
     identity_labels: dict[str, dict[str, int]] = field(default_factory=dict)
+    ways: list[WaysResult] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -359,4 +361,5 @@ def _suite_result(
         ),
         fit.clusters,
         {who: {label: n for label in ordered if (n := pairs[who, label])} for who in people},
+        by_way(table, permutations=settings.permutations // 2, seed=settings.seed),
     )

@@ -18,6 +18,7 @@ from evenhand.analysis.summary import AxisResult
 from evenhand.analysis.tradeoff import TradeOff
 from evenhand.report.conditions import conditions_table
 from evenhand.report.missing import missing_tables, unanswered_lines
+from evenhand.report.ways import ways_lines, ways_tables
 from evenhand.report.wordings import lines as wording_lines
 from evenhand.report.wordings import wordings_table
 from evenhand.report.words import (
@@ -44,7 +45,7 @@ def analysis_tables(analysis: Analysis) -> RenderableType:
     """PB, identities, and what is missing."""
     # What must be known to read the numbers right comes before them.
     parts: list[RenderableType] = [Text(f"Note: {note}", style="yellow") for note in analysis.notes]
-    parts += [_bias_table(analysis), *conditions_table(analysis), *wordings_table(analysis)]
+    parts += [_bias_table(analysis), *ways_tables(analysis), *conditions_table(analysis), *wordings_table(analysis)]
     parts += [_identity_table(analysis), _forest(analysis), *missing_tables(analysis)]
     lines = [analysis.estimand, *certainty_sentences(analysis.certainty), *reading(analysis)]
     parts += [Text(line) for line in lines]
@@ -77,6 +78,7 @@ def reading(analysis: Analysis) -> list[str]:
                 for name, c in contrasts.items()
                 if c.q_value < 0.05
             ]
+    lines += ways_lines(analysis)
     if (trade := analysis.trade_off) is not None:
         lines.append(_trade_off_line(trade))
     return lines
