@@ -28,7 +28,7 @@ LAYERS: list[set[str]] = [
     {"study"},
     {"runner"},
     {"analysis"},
-    {"tables", "arguments", "wording", "remembered", "showing"},
+    {"tables", "arguments", "wording", "remembered", "showing", "leaking"},
     {"audit"},
     {"report", "mitigate", "adaptive", "tuning", "integrations", "gating", "labelling"},
     {"analysing"},

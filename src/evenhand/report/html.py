@@ -21,7 +21,7 @@ from evenhand.analysis import Analysis
 from evenhand.analysis.comparison import Comparison
 from evenhand.judges.validation import is_check, known_figures
 from evenhand.remembered import remembered
-from evenhand.report import charts, conditions, missing, words
+from evenhand.report import charts, conditions, missing, telling, words
 from evenhand.report.differences import most_different
 from evenhand.report.framing import framed, personalization_levels
 from evenhand.report.terminal import reading
@@ -76,6 +76,7 @@ def render_report(store: Store, analysis: Analysis, against: tuple[str, Comparis
         words=words,
         missing=missing,
         conditions=conditions,
+        telling=telling,
         memories=remembered(store),
         runs=runs,
         spec=runs[-1]["spec"] if runs else {},

@@ -18,6 +18,7 @@ from evenhand.analysis.summary import AxisResult
 from evenhand.analysis.tradeoff import TradeOff
 from evenhand.report.conditions import conditions_table
 from evenhand.report.missing import missing_tables, unanswered_lines
+from evenhand.report.telling import leak_table
 from evenhand.report.words import (
     axes_of,
     certainty_sentences,
@@ -42,7 +43,7 @@ def analysis_tables(analysis: Analysis) -> RenderableType:
     """PB, identities, and what is missing."""
     # What must be known to read the numbers right comes before them.
     parts: list[RenderableType] = [Text(f"Note: {note}", style="yellow") for note in analysis.notes]
-    parts += [_bias_table(analysis), *conditions_table(analysis)]
+    parts += [_bias_table(analysis), *conditions_table(analysis), *leak_table(analysis)]
     parts += [_identity_table(analysis), _forest(analysis), *missing_tables(analysis)]
     lines = [analysis.estimand, *certainty_sentences(analysis.certainty), *reading(analysis)]
     parts += [Text(line) for line in lines]
