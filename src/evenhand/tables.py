@@ -9,6 +9,7 @@ from evenhand.analysis.comparison import Comparison, compare
 from evenhand.analysis.estimand import Pool
 from evenhand.analysis.sensitivity import JudgeFigures
 from evenhand.errors import SpecError
+from evenhand.judges import JUDGES
 from evenhand.judges.validation import is_check, known_recalls
 from evenhand.study import Store
 from evenhand.study.notes import ADJUSTMENTS
@@ -35,6 +36,13 @@ def judges_of(store: Store) -> dict[str, JudgeFigures]:
     """What is known of each suite's judge."""
     names = {s["suite"]: s["judge"] for s in store.suites()}
     return {suite: JudgeFigures(judge, is_check(judge), tuple(known_recalls(judge))) for suite, judge in names.items()}
+
+
+def families_of(store: Store) -> dict[str, tuple[tuple[str, ...], ...]]:
+    """Suite -> its judge's families of labels, where they tell more than the scores."""
+    members = {entry.name: entry.member for entry in JUDGES.entries() if entry.member}
+    judges = {s["suite"]: members.get(s["judge"].partition(":")[0]) for s in store.suites()}
+    return {suite: judge.families for suite, judge in judges.items() if judge and judge.families}
 
 
 def compare_stores(before: Store, after: Store, *, draws: int = 2000, seed: int = 0) -> Comparison:

@@ -22,6 +22,7 @@ from evenhand.analysis.design_notes import cluster_notes, conveying_notes
 from evenhand.analysis.deviations import Contrast
 from evenhand.analysis.estimand import Estimand, Pool, estimand_sentence, noise_scales
 from evenhand.analysis.impact import ImpactRatio, impact_ratio
+from evenhand.analysis.label_rates import LabelRate
 from evenhand.analysis.missing import Missing, find_missing, is_missing
 from evenhand.analysis.missing_notes import missing_notes
 from evenhand.analysis.open_answers import OpenMeasure
@@ -117,6 +118,8 @@ class Analysis:
         estimand: what intervals and tests are about, in a sentence.
         open_answers: judge-free contrasts of the answers' wording, where they were asked for.
         showings: how often identities show in answers, where that was asked for.
+        label_rates: how often answers got the labels that tell more than their scores, with intervals.
+        leaks: how often answers give away sensitive facts, beside how often they do untold.
         conditions: the personalizers side by side, where the study tells of people.
         wordings: what other wordings of the same questions (a dialect) change, where suites have several.
         certainty: axis, and "joint" -> how certain it is that PB is below which limit, by the answers
@@ -139,6 +142,8 @@ class Analysis:
     estimand: str
     open_answers: tuple[OpenMeasure, ...] = ()
     showings: tuple[Showing, ...] = ()
+    label_rates: tuple[LabelRate, ...] = ()
+    leaks: tuple[Showing, ...] = ()
     conditions: tuple[Condition, ...] = ()
     wordings: tuple[WordingGap, ...] = ()
     certainty: dict[str, Certainty] = field(default_factory=dict)

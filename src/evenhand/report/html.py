@@ -21,7 +21,7 @@ from evenhand.analysis import Analysis
 from evenhand.analysis.comparison import Comparison
 from evenhand.judges.validation import is_check, known_figures
 from evenhand.remembered import audits, remembered
-from evenhand.report import charts, conditions, graphs, missing, ways, wordings, words
+from evenhand.report import charts, conditions, graphs, missing, telling, ways, wordings, words
 from evenhand.report.differences import most_different
 from evenhand.report.framing import framed, personalization_levels
 from evenhand.report.terminal import reading
@@ -79,6 +79,7 @@ def render_report(store: Store, analysis: Analysis, against: tuple[str, Comparis
         conditions=conditions,
         wordings=wordings,
         ways=ways,
+        telling=telling,
         graphs=graphs,
         memories=memories,
         audits=audits(memories),
