@@ -48,7 +48,7 @@ docs: $(VENV)/.dev
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet --site-dir site
 
 lock: $(VENV)/.dev
-	$(LOCK) --extra local --extra hub --extra tune --extra inspect --extra lm-eval --extra ray --extra docs --extra dev -o locks/dev.txt
+	$(LOCK) --extra local --extra embed --extra mem0 --extra hub --extra tune --extra inspect --extra lm-eval --extra ray --extra docs --extra dev -o locks/dev.txt
 	$(LOCK) --extra local -c locks/dev.txt --no-annotate -o locks/local.txt
 
 audit: $(VENV)/.dev

@@ -17,6 +17,7 @@ _ADDED: dict[int, tuple[tuple[tuple[str, str], ...], tuple[str, ...]]] = {
     6: ((), ("looks",)),
     7: ((), ("annotations", "drawn")),
     8: ((("items", "person"),), ("people", "memories", "learning")),
+    9: ((("items", "wording"),), ()),
 }
 
 

@@ -54,7 +54,7 @@ def without_extras(*commands: list[str]) -> list[tuple[int, str, str]]:
 
 
 def test_everything_is_listed_with_the_extra_that_brings_it() -> None:
-    kinds = ("models", "suites", "judges", "mitigations", "personalizers", "identities")
+    kinds = ("models", "suites", "judges", "mitigations", "personalizers", "identities", "encoders")
     shown = without_extras(*(["list", kind, "--format", "json"] for kind in kinds), ["list", "models"])
     tables = {kind: json.loads(out) for kind, (_, out, _) in zip(kinds, shown, strict=False)}
     needs = {
@@ -75,6 +75,9 @@ def test_everything_is_listed_with_the_extra_that_brings_it() -> None:
         ("suites", "lm-eval"): "pip install 'evenhand[lm-eval]'",
         ("judges", "lm-eval"): "pip install 'evenhand[lm-eval]'",
         ("judges", "hf"): "pip install 'evenhand[local]'",
+        ("personalizers", "mem0"): "pip install 'evenhand[mem0]'",
+        ("encoders", "hf"): "pip install 'evenhand[local]'",
+        ("encoders", "use"): "pip install 'evenhand[embed]'",
     }
     assert "needs the extra: pip install 'evenhand[inspect]'" in shown[-1][1]
 
@@ -96,6 +99,8 @@ def test_what_needs_an_extra_says_so_in_one_line(tmp_path: Path) -> None:
         ("anthropic", 4): [run("--model", "anthropic:m"), run("--model", "anthropic-batch:m")],
         ("google", 4): [run("--model", "gemini:m")],
         ("bedrock", 4): [run("--model", "bedrock:m")],
+        ("embed", 4): [run("--model", *local, "--people", "starter", "--personalizer", "retrieval:3:use")],
+        ("mem0", 2): [run("--model", *local, "--people", "starter", "--personalizer", "mem0")],
         ("ray", 4): [run("--model", *local, "--executor", "ray")],
         ("lm-eval", 3): [run("--model", *local, "--suite", "lm-eval:arc_easy")],
         ("hub", 3): [run("--model", *local, "--suite", "gsm8k")],

@@ -32,6 +32,46 @@ def load(reference: str, folder: Path | None = None) -> dict[str, Item]:
     return {item.id: item for item in load_suite(suite, DataSource(folder)).items}
 
 
+# Facts that their person takes back
+
+
+def test_an_edit_is_asked_for_in_three_ways_and_only_the_session_tells_it() -> None:
+    items = load("edits")
+    assert Counter(item.group for item in items.values()) == {"efficacy": 20, "paraphrase": 40, "specificity": 20}
+    assert 30 <= sum(item.target == "A" for item in items.values()) <= 50
+    for item in items.values():
+        assert item.person
+        right = item.extra["options"]["AB".index(item.target or "")]
+        told = " ".join(fact.text for fact in item.person.facts)
+        (session,) = item.person.sessions
+        assert right not in told
+        assert session.messages[2].role == "user"
+        assert item.question not in " ".join(message.content for message in session.messages)
+        assert len({item.person, items[f"{item.cluster}-efficacy"].person}) == 1
+    assert len(load("edits:specificity")) == 20
+
+
+def test_edits_can_be_scored_by_whole_texts_where_the_model_does(tmp_path: Path) -> None:
+    from evenhand.runner import run_study
+    from evenhand.study import StudySpec
+    from tests.scoring import Scorer
+
+    items = load("edits:texts")
+    texts = {item.id: item.extra["texts"] for item in items.values()}
+    spec = {"model": "python:f.py:f", "suites": ["edits:texts"], "identities": ["a man"], "limit": 6}
+    study = StudySpec.model_validate({**spec, "personalizers": ["profile", "dialogue"]})
+    done = run_study(study, tmp_path / "s", model=Scorer())
+    assert done.answered == 6 * 3
+    with Store.open(tmp_path / "s") as store:
+        columns, rows = store.table("trials")
+        for row in (dict(zip(columns, values, strict=True)) for values in rows):
+            scored = json.loads(row["choice_logprobs"])
+            assert all(-1 <= lp <= -0.1 for lp in scored), "per token, as the stub scores them"
+            assert len(scored) == len(texts[row["item"]]) == 2
+    with pytest.raises(SpecError, match="which scorer does not say"):
+        run_study(study, tmp_path / "t", model=Scorer(scores=False))
+
+
 # A fact that an answer should depend on
 
 

@@ -95,8 +95,10 @@ async def test_judges_that_are_no_models_get_through_every_text() -> None:
     }
     for judge in judges:
         await judge.start()
+        # What a judge of prose finds does not depend on what a right answer would be.
+        asked = items if judge.needs_reference else (ITEM,)
         for text in (*TO_JUDGES, *ENDLESS):
-            for item in items:
+            for item in asked:
                 found = await judge.judge(item, Response(text))
                 assert found.score is None or 0 <= found.score <= 1, (judge.name, text)
         await judge.aclose()

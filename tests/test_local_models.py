@@ -67,6 +67,38 @@ async def test_greedy_and_stop(smollm2_folder: Path) -> None:
     assert stopped.finish_reason == "stop"
 
 
+async def test_texts_are_scored_by_all_their_tokens() -> None:
+    from evenhand.models import sampling
+
+    torch.manual_seed(0)
+    config = transformers.LlamaConfig(
+        vocab_size=64, hidden_size=32, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2
+    )
+    model = transformers.LlamaForCausalLM(config).eval()
+    prompts = [[1, 5, 9], [2] * 20]
+    texts = [[[3], [4, 7, 8, 9]], [[6, 6]]]
+    found = sampling.text_logprobs(model, prompts, texts)
+    for prompt, held, row in zip(prompts, texts, found, strict=True):
+        for text, scored in zip(held, row, strict=True):
+            with torch.inference_mode():
+                logprobs = model(torch.tensor([[*prompt, *text]])).logits.log_softmax(-1)[0]
+            wanted = sum(float(logprobs[len(prompt) + n - 1, token]) for n, token in enumerate(text))
+            assert scored == pytest.approx(wanted, abs=1e-4)
+
+
+async def test_a_whole_choice_costs_what_its_tokens_cost(smollm2_folder: Path) -> None:
+    question = (Message("user", "What is the capital of France?"),)
+    asked = [
+        Request(question, Decoding(), 1, choices=texts, prefill="The capital of", whole=True)
+        for texts in ((" France is Paris.", " France is Rome."), (" France is Rome.",))
+    ]
+    two, one = await answers(asked)
+    assert two.choice_logprobs[0] > two.choice_logprobs[1]
+    assert two.choice_logprobs[1] == pytest.approx(one.choice_logprobs[0], abs=0.2)
+    assert two.choice_tokens == (4, 4)
+    assert two.completion_tokens == 0
+
+
 async def test_choices_are_scored_in_one_pass(smollm2_folder: Path) -> None:
     question = "What is the capital of France?\n\n(A) Rome\n(B) Paris\n\nAnswer with the letter only."
     messages = (Message("user", question),)

@@ -29,7 +29,8 @@ from evenhand.judges import make_judge
 from evenhand.judges.labels import read_labels
 from evenhand.loops import run_async
 from evenhand.models import Model, ModelOptions, make_model
-from evenhand.remembered import Remembered, remembered
+from evenhand.remembered import edits_learned as edits_learned
+from evenhand.remembered import memories as memories
 from evenhand.report.export import Format, Frames, export, frames
 from evenhand.report.html import render_report
 from evenhand.runner import Estimate, RunResult, rejudge, run_study
@@ -42,6 +43,7 @@ from evenhand.showing import identities_shown
 from evenhand.study import Store
 from evenhand.study.store import STORE_FILE
 from evenhand.tables import compare_stores, tables_of
+from evenhand.used import facts_used as facts_used
 from evenhand.wording import open_answers
 
 REPORT_FILE = "report.html"
@@ -148,6 +150,7 @@ def check(
     min_safety: float | None = None,
     min_utility: float | None = None,
     min_fit: float | None = None,
+    min_gain: float | None = None,
     policy: Path | str | None = None,
     look_of: Path | str | None = None,
     estimand: Estimand = "items-like-these",
@@ -166,6 +169,8 @@ def check(
         max_pb: personalization bias at most, in points.
         max_gap: between the best and the worst served identity at most, in points.
         min_safety, min_utility, min_fit: of the worst served identity at least, in points.
+        min_gain: fit with the user's data minus fit without at least, in points, through each personalizer that tells
+            it (all but "none" and "placebo").
         policy: as for :func:`analyze`.
         look_of: a study that this one continues, so that the looks at both share one error.
         estimand: what the decision is about: "items-like-these", or "these-items" for the suites' own and no others.
@@ -180,7 +185,7 @@ def check(
         StoreError: there is no study, or it cannot be read.
     """
     lowest = {"min_safety": min_safety, "min_utility": min_utility, "min_fit": min_fit}
-    limits = _limits({"max_pb": max_pb, "max_gap": max_gap, **lowest})
+    limits = _limits({"max_pb": max_pb, "max_gap": max_gap, **lowest, "min_gain": min_gain})
 
     def look(planned: int | None = None) -> Gated:
         with Store.open(Path(path)) as store:
@@ -204,7 +209,7 @@ def check(
 def _limits(given: Mapping[str, float | None]) -> dict[str, float]:
     limits = {name: limit for name, limit in given.items() if limit is not None}
     if not limits:
-        raise SpecError("No limit was given.", "Give max_pb, max_gap, min_safety, min_utility or min_fit.")
+        raise SpecError("No limit was given.", "Give max_pb, max_gap, min_safety, min_utility, min_fit or min_gain.")
     for name, limit in limits.items():
         if not 0 <= limit <= (100 if name.startswith("min") else float("inf")):
             raise SpecError(f"The limit {name} = {limit} is out of range.", "Limits are points: 0 to 100.")
@@ -328,16 +333,6 @@ def plan_items(path: Path | str, pb: float = 1.0, power: float = 0.8, *, to_pass
     if not needed:
         raise SpecError(f"{path} has too few scores to plan from.", "Run a pilot with at least 20 items per suite.")
     return needed
-
-
-def memories(path: Path | str) -> list[Remembered]:
-    """What the personalizers of a study learned of its people, in the order they did.
-
-    Raises:
-        StoreError: there is no study, or it cannot be read.
-    """
-    with Store.open(Path(path)) as store:
-        return remembered(store)
 
 
 def load(path: Path | str) -> Frames:

@@ -182,7 +182,7 @@ def _check_axes(plan: Plan, limits: Mapping[str, float]) -> None:
     """
     axes = {loaded.suite.axis for loaded in plan.suites}
     for name in limits:
-        axis = name.removeprefix("min_")
+        axis = "fit" if name == "min_gain" else name.removeprefix("min_")
         if axis != name and axis not in axes:
             raise SpecError(
                 f"No suite of the study measures {axis}.", f"Leave the limit on {axis} out, or add a suite."

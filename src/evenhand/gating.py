@@ -16,6 +16,7 @@ from typing import Any
 
 from evenhand.analysis import Analysis, Settings
 from evenhand.analysis.certainty import CERTAINTIES
+from evenhand.analysis.conditions import telling
 from evenhand.analysis.gate import Gated, failing_level, gate, verdict
 from evenhand.analysis.looks import DECIDING_RATE, ERROR, SAME, Spent, repeated_error, spend
 from evenhand.analysis.minimum import bias_room, least_items
@@ -107,29 +108,34 @@ def take_look(
     information = float(store.count_scored())
     # Looking at its width has cost an adaptive study some of its error already.
     error = store.meta(ADAPTIVE_META, 2 * ERROR) / 2
-    axes = {row["axis"] for row in store.suites()}
+    axes, told = {row["axis"] for row in store.suites()}, len(telling(store.personalizers()))
     passing, failing = (
-        spend(_side(rows, name, axes), information, plan, error=error, before=earlier, checks=checks, rate=_rate(store))
-        for name, plan, earlier, checks in zip(
-            ("pass", "fail"), (max(grid, least), grid), before, (1, count_checks(limits, axes)), strict=True
+        spend(
+            _side(rows, name, axes, told), information, plan,
+            error=error, before=earlier, checks=checks, rate=_rate(store),
         )
-    )
-    known = bool(rows) and [_side(rows, name, axes)[-1] for name in ("pass", "fail")] == [passing, failing]
+        for name, plan, earlier, checks in zip(
+            ("pass", "fail"), (max(grid, least), grid), before, (1, count_checks(limits, axes, told)), strict=True
+        )
+    )  # fmt: skip
+    known = bool(rows) and [_side(rows, name, axes, told)[-1] for name in ("pass", "fail")] == [passing, failing]
     seen = _history(rows, passing.information)
     return Look(passing, failing, len(rows) + (not known), known, seen, before[0])
 
 
-def count_checks(limits: Mapping[str, float], axes: Iterable[str]) -> int:
+def count_checks(limits: Mapping[str, float], axes: Iterable[str], told: int = 0) -> int:
     """How many checks there are at most, each of which may wrongly fail; at least 1.
 
     Args:
         limits: as for :func:`evenhand.analysis.gate.gate`.
         axes: those that were run.
+        told: personalizers that tell the user's data.
     """
     run = set(axes)
     of_bias = len(run) + (run >= set(JOINT)) if "max_pb" in limits else 0
     of_gap = len(run) if "max_gap" in limits else 0
-    return max(1, of_bias + of_gap + sum(f"min_{axis}" in limits for axis in run))
+    of_gain = told if "min_gain" in limits else 0
+    return max(1, of_bias + of_gap + of_gain + sum(f"min_{axis}" in limits for axis in run))
 
 
 def looked_error(store: Store) -> float | None:
@@ -194,6 +200,7 @@ def _least_share(store: Store, limits: Mapping[str, float]) -> float:
             bias_room(limits["max_pb"], people) if "max_pb" in limits else None,
             limits.get("max_gap"),
             100 - limits[f"min_{axis}"] if f"min_{axis}" in limits else None,
+            100 - limits["min_gain"] if axis == "fit" and "min_gain" in limits else None,
         ]
         needs = [least_items(room * len(asked), ERROR) for room in rooms if room is not None]
         shares += [need / min(asked) for need in needs if need is not None and asked]
@@ -213,9 +220,9 @@ def _last(directory: Path) -> tuple[Spent, Spent]:
     return _side(rows, "pass")[-1], _side(rows, "fail")[-1]
 
 
-def _side(rows: Sequence[Mapping[str, Any]], name: str, axes: Iterable[str] = ()) -> list[Spent]:
+def _side(rows: Sequence[Mapping[str, Any]], name: str, axes: Iterable[str] = (), told: int = 0) -> list[Spent]:
     def checks(row: Mapping[str, Any]) -> int:
-        return count_checks(json.loads(row["limits"]), axes) if name == "fail" else 1
+        return count_checks(json.loads(row["limits"]), axes, told) if name == "fail" else 1
 
     return [
         Spent(row["information"], row[f"{name}_planned"], row[f"{name}_total"], row[f"{name}_error"], checks(row))

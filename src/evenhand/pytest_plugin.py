@@ -20,7 +20,7 @@ import pytest
 if TYPE_CHECKING:
     from evenhand.analysis.gate import Check, Decision
 
-_LIMITS = ("max_pb", "max_gap", "min_safety", "min_utility", "min_fit")
+_LIMITS = ("max_pb", "max_gap", "min_safety", "min_utility", "min_fit", "min_gain")
 _KNOWN = {"study", "out", "model", "look_of", "decide", "max_calls", *_LIMITS}
 
 
@@ -49,8 +49,8 @@ class Gate:
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers",
-        "evenhand(study, out, model, max_pb, max_gap, min_safety, min_utility, min_fit, look_of, decide, max_calls): "
-        "a study and its limits",
+        "evenhand(study, out, model, max_pb, max_gap, min_safety, min_utility, min_fit, min_gain, look_of, decide, "
+        "max_calls): a study and its limits",
     )
 
 

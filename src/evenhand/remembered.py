@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from evenhand.analysis.agreement import Estimate, share_of_people
+from evenhand.analysis.editing import Editing, editings
 from evenhand.identities.naming import NAMES, named
 from evenhand.personalizers import PersonPersonalizer, learner_of, lines_of, texts_in
 from evenhand.showing import words_of
 from evenhand.study import Store
+from evenhand.suites.edits import Edits
 from evenhand.types import BASELINE_CATEGORY, Person
 
 
@@ -66,6 +68,16 @@ class MemoryAudit:
     words: dict[str, int]
 
 
+def memories(path: Path | str) -> list[Remembered]:
+    """What the personalizers of a study learned of its people, in the order they did.
+
+    Raises:
+        StoreError: there is no study, or it cannot be read.
+    """
+    with Store.open(Path(path)) as store:
+        return remembered(store)
+
+
 def remembered(store: Store) -> list[Remembered]:
     """All memories of a study, in the order they were learned."""
     calls, people = store.calls_of_memories(), store.people()
@@ -88,6 +100,16 @@ def audit_memories(path: Path | str) -> list[MemoryAudit]:
     """
     with Store.open(Path(path)) as store:
         return audits(remembered(store))
+
+
+def edits_learned(path: Path | str) -> list[Editing]:
+    """What the personalizers of a study learned of the facts that people took back, where it has the suite ``edits``.
+
+    Raises:
+        StoreError: there is no study, or it cannot be read.
+    """
+    with Store.open(Path(path)) as store:
+        return editings((row for row in store.scores() if row.suite.partition(":")[0] == Edits.name), Edits.kinds)
 
 
 def audits(memories: Sequence[Remembered]) -> list[MemoryAudit]:

@@ -38,6 +38,7 @@ class Identity:
         cue: a sentence in the first person that implies the identity without stating it, or "".
         first_name: a first name that suggests the identity, or "".
         parts: the identities an intersection is made of.
+        bios: texts in which people of this identity introduce themselves; each question draws one.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Identity:
     cue: str = ""
     first_name: str = ""
     parts: tuple[Identity, ...] = ()
+    bios: tuple[str, ...] = ()
 
     @property
     def is_baseline(self) -> bool:
@@ -57,6 +59,8 @@ IN_LANGUAGE = "in "
 GARBLED = "garbled"
 # The baseline of people without an identity; all others are nobody in particular.
 PERSON_BASELINE = "person"
+# The wording of a question that its other wordings (a dialect) are set against.
+STANDARD = "standard"
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +161,8 @@ class Item:
         extra: what a judge needs beyond that (asserts, set-up code, option texts).
         cluster: what it shares with other items, such as the question behind paraphrases; "" for the item itself.
         person: the person whose item it is (a held-out opinion) or whom it brings with it; None where anybody may ask.
+        wording: which wording of its cluster's question it is, :data:`STANDARD` or another ("AAVE"); "" where wordings
+            are not to be compared.
     """
 
     id: str
@@ -168,6 +174,7 @@ class Item:
     extra: dict[str, Any] = field(default_factory=dict)
     cluster: str = ""
     person: Person | None = None
+    wording: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +206,7 @@ class Request:
         decoding: sampling settings.
         seed: this trial's own seed (unsigned 31 bit).
         choices: when not empty, score these one-token answers by log-probability instead of generating.
+        whole: the choices are texts, scored by all their tokens; for models with ``scores_texts``.
         prefill: text that the assistant's turn starts with when choices are scored (local models).
         against, against_weight: a second conversation whose next-token logits are blended in with this weight
             (contrastive decoding, local models).
@@ -211,6 +219,7 @@ class Request:
     prefill: str = ""
     against: tuple[Message, ...] = ()
     against_weight: float = 0.0
+    whole: bool = False
 
 
 def whole_characters(text: str) -> str:
@@ -231,6 +240,7 @@ class Response:
         prompt_tokens, completion_tokens: counts, None where the server does not tell; thoughts are completion tokens.
         latency_s: seconds from sending to receiving, retries included; a batch's rows share its time.
         choice_logprobs: natural log-probability per choice, None where it could not be read.
+        choice_tokens: tokens that a choice was scored by, where it was scored as a whole.
         model: the model name and revision the server reported.
         calls: model calls it took; more than one with some mitigations.
         reasoning: the model's thoughts, "" without any.
@@ -251,6 +261,7 @@ class Response:
     reasoning_tokens: int | None = None
     cached_tokens: int | None = None
     filtered: str = ""
+    choice_tokens: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
         split = split_reasoning(self.text, finished=self.finish_reason != "length")
@@ -258,6 +269,14 @@ class Response:
         for name, text in (("text", split.answer), ("reasoning", apart)):
             if text is not getattr(self, name) or not text.isascii():
                 object.__setattr__(self, name, whole_characters(text))
+
+    @property
+    def per_token(self) -> Response:
+        """The same with whole choices scored by the mean over their tokens: long ones are not unlikely for it."""
+        if self.choice_logprobs is None or self.choice_tokens is None:
+            return self
+        pairs = zip(self.choice_logprobs, self.choice_tokens, strict=True)
+        return replace(self, choice_logprobs=tuple(None if lp is None else lp / max(1, n) for lp, n in pairs))
 
     @property
     def is_cut(self) -> bool:
@@ -291,6 +310,7 @@ class ScoreRow(NamedTuple):
         finish_reason: how the answer ended; the error of a failed call.
         human: people's score in [0, 1]; None where nobody labelled the response.
         cluster: what the item shares with others, such as the question behind paraphrases; "" for the item itself.
+        wording: which wording of its cluster's question the item is; "" where wordings are not compared.
     """
 
     suite: str
@@ -306,6 +326,7 @@ class ScoreRow(NamedTuple):
     finish_reason: str
     human: float | None = None
     cluster: str = ""
+    wording: str = ""
 
     @property
     def cell(self) -> tuple[str, str, str, int]:

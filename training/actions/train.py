@@ -12,16 +12,14 @@ from __future__ import annotations
 import argparse
 import csv
 import random
-import re
-import tomllib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import orjson
+from action_asides import surrounded, train_asides
+from action_texts import Example, written_examples
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, hstack
 from sklearn.feature_extraction.text import TfidfVectorizer
@@ -35,90 +33,17 @@ from evenhand.judges.actions import ACTIONS, FOLLOWS
 from evenhand.judges.classifier import shipped_model
 from evenhand.judges.validation import ACTION_FIGURES, Figure
 
-VERSION = "1"
+VERSION = "2"
 HOW = {
     "refusal-classifier": "trained without it; 'does it decline' against people's 'is it safe'",
     "action-classifier": "trained without it; its errors were looked at by kind",
 }
-HERE = Path(__file__).parent
-PER_FAMILY = 150
 CUE_SCALE = 0.25  # cues are few and strong; scaled down they are penalised more. Chosen on families left out
 FOLLOWING = 0.15  # expected share of answers that follow: few do, and the written ones hold many more
-PARAGRAPHS = (1, 1, 1, 2, 3)  # texts of one family that say the same make a long answer
 PENALTY = 1.0
 FAMILIES = 3  # a term must occur in as many families: what fewer share is their wording, not what they do
 FOLDS = 5
-LONGEST_LIST = 7
-_SLOT = re.compile(r"\{(list:)?([A-Za-z0-9_]+)\}")
-
-
-@dataclass(frozen=True)
-class Example:
-    """One answer with its question, what it does (0 to 5), and the family it was drawn from."""
-
-    question: str
-    answer: str
-    action: int
-    family: str
-
-
-class Writer:
-    """Draws texts from templates: ``{name}`` is an entry of a bank, ``{list:name}`` a list of several."""
-
-    def __init__(self, banks: dict[str, list[str]], rng: random.Random) -> None:
-        self._banks, self._rng = banks, rng
-
-    def topic(self, template: str) -> dict[str, str]:
-        """The forms of one topic: "forge|forging a visa" has {x} and {xing}; each also with a capital."""
-        words = self.fill(template, {})
-        plain, _, rest = words.partition("|")
-        ing, _, tail = rest.partition(" ")
-        forms = {"x": f"{plain} {tail}", "xing": f"{ing} {tail}"} if rest else {"x": plain}
-        return forms | {name.capitalize(): _capital(text) for name, text in forms.items()}
-
-    def fill(self, template: str, topic: dict[str, str]) -> str:
-        """The template with all its slots filled, those of the parts too."""
-        while match := _SLOT.search(template):
-            is_list, name = match.groups()
-            part = self._list(name) if is_list else topic.get(name) or self._rng.choice(self._banks[name])
-            template = template[: match.start()] + part + template[match.end() :]
-        return template
-
-    def _list(self, name: str) -> str:
-        entries = self._banks[name]
-        mark = self._rng.choice(("{n}. ", "{n}. ", "{n}) ", "- ", "* "))
-        chosen = self._rng.sample(entries, min(len(entries), self._rng.randint(3, LONGEST_LIST)))
-        return "\n" + "".join(f"\n{mark.format(n=n)}{entry}" for n, entry in enumerate(chosen, 1))
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]
-
-
-def _sentences(text: str) -> str:
-    """Text with single spaces, and a capital at the beginning of each sentence."""
-    text = re.sub(r" +([.,])", r"\1", re.sub(r" +", " ", text)).strip()
-    return _capital(re.sub(r"([.!?]\s+)([a-z])", lambda m: m[1] + m[2].upper(), text))
-
-
-def written_examples(seed: int = 0, per_family: int = PER_FAMILY) -> list[Example]:
-    """Examples drawn from the families of all the files, each once."""
-    files = [tomllib.loads(path.read_text(encoding="utf-8")) for path in sorted(HERE.glob("*.toml"))]
-    banks: dict[str, list[str]] = {}
-    for file in files:
-        banks |= file.get("bank", {})
-    rng = random.Random(seed)
-    writer = Writer(banks, rng)
-    families: list[dict[str, Any]] = [family for file in files for family in file.get("family", [])]
-    found: dict[tuple[str, str], Example] = {}
-    for family in families:
-        for _ in range(per_family):
-            topic = writer.topic(rng.choice(family["x"]))
-            question = _sentences(writer.fill(rng.choice(family["questions"]), topic))
-            texts = [writer.fill(rng.choice(family["answers"]), topic) for _ in range(rng.choice(PARAGRAPHS))]
-            answer = "\n\n".join(_sentences(text) for text in texts)
-            found.setdefault((question, answer), Example(question, answer, family["action"], family["name"]))
-    return list(found.values())
+SURROUNDED = 0.5  # share of the examples that are learned from with asides, because not all will be told
 
 
 def labelled_files(data_dir: Path) -> dict[str, list[Example]]:
@@ -140,21 +65,22 @@ def _weights(examples: Sequence[Example]) -> NDArray[np.float64]:
     return np.array([len(examples) * share[follows[e.family]] / size[e.family] for e in examples])
 
 
-def _shared_terms(examples: Sequence[Example]) -> list[str]:
-    """Terms that occur in several families."""
+def _shared_terms(examples: Sequence[Example], found: Sequence[Sequence[str]]) -> list[str]:
+    """Terms, of those found in each example, that occur in several families."""
     seen: dict[str, set[str]] = defaultdict(set)
-    for e in examples:
-        for term in terms(e.question, e.answer):
+    for e, its in zip(examples, found, strict=True):
+        for term in its:
             seen[term].add(e.family)
     return sorted(term for term, families in seen.items() if len(families) >= FAMILIES)
 
 
 def train(examples: Sequence[Example], version: str = VERSION) -> ActionModel:
-    """Fit a model on the examples."""
-    vectorizer = TfidfVectorizer(
-        analyzer=lambda e: terms(e.question, e.answer), sublinear_tf=True, vocabulary=_shared_terms(examples)
-    )
-    words = vectorizer.fit_transform(examples)
+    """Fit a model on the examples, some of them with asides."""
+    asides = train_asides(examples)
+    examples = surrounded(examples, SURROUNDED)
+    found = [terms(e.question, e.answer) for e in examples]
+    vectorizer = TfidfVectorizer(analyzer=list, sublinear_tf=True, vocabulary=_shared_terms(examples, found))
+    words = vectorizer.fit_transform(found)
     seen = csr_matrix(np.array([cues(e.question, e.answer) for e in examples]) * CUE_SCALE)
     fit = LogisticRegression(C=PENALTY, max_iter=500, tol=1e-3).fit(
         hstack([words, seen]).tocsr(), np.array([e.action for e in examples]), sample_weight=_weights(examples)
@@ -166,6 +92,7 @@ def train(examples: Sequence[Example], version: str = VERSION) -> ActionModel:
         fit.coef_[:, : len(names)].T.round(3),
         (fit.coef_[:, len(names) :].T * CUE_SCALE).round(3),
         fit.intercept_.round(3),
+        asides,
     )
 
 
@@ -238,6 +165,7 @@ def _write(model: ActionModel, figures: dict[str, list[Figure]]) -> None:
     data = {
         "version": model.version,
         "cue_names": cue_names(),
+        "asides": model.asides.data(),
         "intercepts": model.intercepts.tolist(),
         "cues": model.cue_weights.tolist(),
         "terms": [[t, model.terms[t][0], *model.term_weights[model.terms[t][1]].tolist()] for t in order],

@@ -209,4 +209,5 @@ def _aligned(table: SuiteScores, people: Sequence[str], items: Sequence[str]) ->
         cells=table.cells[:, rows][:, :, columns],
         baseline=table.baseline[:, columns],
         clusters=tuple(table.clusters[c] for c in columns),
+        wordings=(),
     )

@@ -14,6 +14,8 @@ from evenhand.types import AXES
 
 # The personalizer that tells the identity and nothing of the person, and the baselines that stand in for it.
 NOTHING = "none"
+# The one that tells as much text about nothing that matters.
+PLACEBO = "placebo"
 _STAND_INS = ("plain", "bare")
 
 
@@ -90,6 +92,11 @@ def conditions(
             )
         )
     return found
+
+
+def telling(personalizers: Iterable[str]) -> list[str]:
+    """Those whose gain is that of the user's data: all but the ones that tell none of it on purpose."""
+    return [name for name in personalizers if name not in (NOTHING, PLACEBO)]
 
 
 def _through(table: SuiteScores, personalizer: str) -> SuiteScores:

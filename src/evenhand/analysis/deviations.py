@@ -60,6 +60,7 @@ class Differences:
         unseen: least half-width where nothing varies, in points, shape (K,).
         least_p: p-values below which none may fall, shape (K,), where an exact test is at hand.
         level: confidence of the intervals.
+        either: whether what was not seen may lie on either side, so that the interval reaches further on both.
     """
 
     values: Floats
@@ -69,6 +70,7 @@ class Differences:
     unseen: Floats
     least_p: Floats
     level: float
+    either: bool = False
 
     def unbounded(self) -> Differences:
         """The same for values that are no scores in [0, 100]: only what was seen tells how they vary."""
@@ -213,7 +215,7 @@ def _inward(mean: float, items: int, level: float) -> float:
 def _tested(found: Differences) -> Floats:
     """Values as far from 0 as they count in a test that agrees with the interval."""
     size = np.abs(found.values)
-    faces_zero = found.values * found.inward < 0
+    faces_zero = (found.values * found.inward < 0) | found.either
     return np.where(faces_zero, np.sqrt((size**2 - 2 * size * np.abs(found.inward)).clip(min=0)), size)
 
 
@@ -223,7 +225,8 @@ def _intervals(found: Differences, longer: Floats | float) -> Floats:
     half = np.where(half > 0, half, longer**2 * found.unseen)
     inward = longer**2 * np.abs(found.inward)
     further = inward + np.hypot(half, inward)
-    down, up = np.where(found.inward < 0, further, half), np.where(found.inward > 0, further, half)
+    down = np.where((found.inward < 0) | found.either, further, half)
+    up = np.where((found.inward > 0) | found.either, further, half)
     low, high = found.values - down, found.values + up
     within = found.least_p > 1 - found.level
     return np.stack([np.where(within, np.minimum(low, 0), low), np.where(within, np.maximum(high, 0), high)], axis=1)

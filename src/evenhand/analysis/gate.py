@@ -11,10 +11,12 @@ import numpy as np
 
 from evenhand.analysis.bounds import Bound as Filled
 from evenhand.analysis.certainty import Certainty
+from evenhand.analysis.conditions import NOTHING, Condition, telling
+from evenhand.analysis.deviations import Contrast
 from evenhand.analysis.minimum import bias_room, least_items
 from evenhand.analysis.operating import Operating, at_least, at_most, bias_at_most
 from evenhand.analysis.summary import Analysis
-from evenhand.types import AXES, JOINT
+from evenhand.types import AXES, BASELINE_CATEGORY, JOINT
 
 Decision = Literal["pass", "fail", "not enough data"]
 Bound = Literal["at most", "at least"]
@@ -28,7 +30,7 @@ class Check:
     """One limit and what the study says about it.
 
     Attributes:
-        name: what is limited ("safety PB", "lowest utility").
+        name: what is limited ("safety PB", "lowest utility", "gain of profile").
         bound, limit: "at most" or "at least" so many points.
         value, ci: estimate and interval; each end has at most the error that the look may spend on passing or failing
             there.
@@ -97,7 +99,8 @@ def gate(
     Args:
         analysis: the study's.
         limits: in points: "max_pb" for each axis and both together, "max_gap" for each axis, "min_safety",
-            "min_utility" and "min_fit" for the worst served identity.
+            "min_utility" and "min_fit" for the worst served identity, "min_gain" for what each personalizer that tells
+            the user's data brings.
         failing: the analysis at the level of failing (:func:`failing_level`), where it differs from that of passing.
         can_pass, can_fail: whether any error is left for passing and for failing.
         unfinished: whether it may pass while much of what was asked for is not answered.
@@ -200,9 +203,46 @@ def _decided(analysis: Analysis, limits: Mapping[str, float]) -> list[Check]:
         check = _check(f"lowest {axis}", "at least", limit, low.value, low.ci, trials, low.identity, filled)
         known = at_least(low.value, low.ci, limit, tail)
         checks.append(_with_minimum(replace(check, operating=known), suites, {axis: 100 - limit}, tail))
+    if (limit := limits.get("min_gain")) is not None:
+        checks += [_with_minimum(c, suites, {"fit": 100 - limit}, tail) for c in _gains(analysis, limit)]
     if "max_pb" in limits and not any(c.name.endswith("PB") for c in checks):
         checks.append(Check("PB", "at most", limits["max_pb"], math.nan, (0, 100), "not enough data", None))
     return checks
+
+
+def _gains(analysis: Analysis, limit: float) -> list[Check]:
+    """One check per personalizer that tells the user's data."""
+    names = telling(c.personalizer for c in analysis.conditions)
+    found = [(c, c.gain) for c in analysis.conditions if c.personalizer in names and c.gain is not None]
+    if not found:
+        return [Check("gain", "at least", limit, math.nan, (-100, 100), "not enough data", None)]
+    trials = analysis.trials["done"]
+    return [
+        _check(
+            f"gain of {c.personalizer}", "at least", limit, gain.value, gain.ci, trials, f"against {c.without}",
+            _filled_gain(analysis, c, gain),
+        )
+        for c, gain in found
+    ]  # fmt: skip
+
+
+def _filled_gain(analysis: Analysis, condition: Condition, gain: Contrast) -> Filled | None:
+    """A gain under the worst and the best that missing answers could be, all of them in what is compared."""
+    shares = []
+    for suite in (s for s in analysis.missing.suites if s.axis == "fit"):
+        own = sum(s.asked for s in suite.shares if s.category != BASELINE_CATEGORY) / len(analysis.conditions)
+        base = own
+        if condition.without != NOTHING:
+            base = sum(s.asked for s in suite.shares if s.identity == condition.without)
+        shares.append(min(sum(s.missing for s in suite.shares) / max(min(own, base), 1.0), 1.0))
+    share = sum(shares) / max(len(shares), 1)
+    if not share:
+        return None
+
+    def between(low: float, high: float) -> tuple[float, float]:
+        return (1 - share) * low - 100 * share, (1 - share) * high + 100 * share
+
+    return Filled(between(gain.value, gain.value), between(*gain.ci))
 
 
 def _with_minimum(check: Check, suites: Mapping[str, list[int]], rooms: Mapping[str, float], tail: float) -> Check:

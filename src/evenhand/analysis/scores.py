@@ -31,6 +31,8 @@ class SuiteScores:
             compared with all of them.
         clusters: per item what it shares with others; items of one cluster are no independent evidence. Each item is a
             cluster of its own by default.
+        wordings: per item which wording of its cluster's question it is; "" where wordings are not compared, and empty
+            where none are.
     """
 
     suite: str
@@ -44,6 +46,7 @@ class SuiteScores:
     baseline: Floats
     clusters: tuple[str, ...] = ()
     through: tuple[tuple[int, ...], ...] = ()
+    wordings: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.clusters:
@@ -86,6 +89,7 @@ class SuiteScores:
             cells=self.cells[:, :, keep],
             baseline=self.baseline[:, keep],
             clusters=tuple(self.clusters[k] for k in keep),
+            wordings=tuple(self.wordings[k] for k in keep) if self.wordings else (),
         )
 
     def select_identities(self, rows: Sequence[int]) -> SuiteScores:
@@ -119,6 +123,7 @@ def _suite_scores(suite: str, rows: list[ScoreRow], order: dict[str, int]) -> Su
     baselines = [n for n in present if category[n] == BASELINE_CATEGORY]
     group_of = {row.item: row.group for row in rows}
     cluster_of = {row.item: row.cluster or row.item for row in rows}
+    wording_of = {row.item: row.wording for row in rows}
     items = sorted(group_of)
     item_code, person_code, baseline_code = _codes(items), _codes(people), _codes(baselines)
     senders = sorted({row.personalizer for row in rows if row.identity in person_code})
@@ -147,6 +152,7 @@ def _suite_scores(suite: str, rows: list[ScoreRow], order: dict[str, int]) -> Su
         mean_ignoring_nan(base, axis=(1, 3)),
         tuple(cluster_of[i] for i in items),
         tuple(_places(name, senders, through) for name in baselines),
+        tuple(wording_of[i] for i in items) if any(wording_of.values()) else (),
     )
 
 

@@ -33,6 +33,7 @@ from evenhand.analysis.sensitivity import JudgeFigures, Sensitivity, sensitivity
 from evenhand.analysis.showing import Showing
 from evenhand.analysis.tradeoff import TradeOff, trade_off
 from evenhand.analysis.whom import IdentityResult, identity_results
+from evenhand.analysis.wordings import WordingGap, wording_gaps
 from evenhand.types import AXES, JOINT, ScoreRow
 
 
@@ -115,6 +116,7 @@ class Analysis:
         open_answers: judge-free contrasts of the answers' wording, where they were asked for.
         showings: how often identities show in answers, where that was asked for.
         conditions: the personalizers side by side, where the study tells of people.
+        wordings: what other wordings of the same questions (a dialect) change, where suites have several.
         certainty: axis, and "joint" -> how certain it is that PB is below which limit, by the answers
             that are there; only what was run.
         sensitivity: where the suites' judges stand, and what their errors could make of PB; None when not asked for.
@@ -136,6 +138,7 @@ class Analysis:
     open_answers: tuple[OpenMeasure, ...] = ()
     showings: tuple[Showing, ...] = ()
     conditions: tuple[Condition, ...] = ()
+    wordings: tuple[WordingGap, ...] = ()
     certainty: dict[str, Certainty] = field(default_factory=dict)
     sensitivity: Sensitivity | None = None
 
@@ -180,8 +183,8 @@ def summarize(
     as_judged = rows
     rows, corrections = correct(rows) if settings.correct else (rows, [])
     corrected = {c.suite for c in corrections}
-    tables = tabulate(rows, [name for name, _ in identities])
-    tables, notes = comparable(tables)
+    everything = tabulate(rows, [name for name, _ in identities])
+    tables, notes = comparable(everything)
     notes = [
         *remarks,
         *notes,
@@ -231,6 +234,9 @@ def summarize(
         estimand=estimand_sentence(settings.estimand, tables, scales),
         conditions=tuple(
             conditions(tables, draws=settings.draws, seed=settings.seed, level=settings.level, scales=scales)
+        ),
+        wordings=tuple(
+            wording_gaps(everything, draws=settings.draws, seed=settings.seed, level=settings.level, scales=scales)
         ),
         certainty=_certainty(estimator, settings) if estimator else {},
         sensitivity=sensitivity(means, judges, corrected, pb) if judges is not None else None,

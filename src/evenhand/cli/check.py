@@ -20,6 +20,9 @@ def check(
     min_safety: Annotated[float | None, typer.Option(min=0, max=100, help="Safety of the worst served.")] = None,
     min_utility: Annotated[float | None, typer.Option(min=0, max=100, help="Utility of the worst served.")] = None,
     min_fit: Annotated[float | None, typer.Option(min=0, max=100, help="Fit of the worst served.")] = None,
+    min_gain: Annotated[
+        float | None, typer.Option(min=0, max=100, help="Fit with the user's data minus fit without, in points.")
+    ] = None,
     policy: Annotated[str | None, typer.Option(help="Leave out legitimate differences: a file, or 'shipped'.")] = None,
     look_of: Annotated[
         Path | None, typer.Option(help="A study that this one continues: the looks at both share one error.")
@@ -48,14 +51,16 @@ def check(
     from evenhand.report import gate as shown
     from evenhand.report import words
 
-    limits = (max_pb, max_gap, min_safety, min_utility, min_fit)
+    limits = (max_pb, max_gap, min_safety, min_utility, min_fit, min_gain)
     if all(limit is None for limit in limits):
-        raise SpecError("No limit was given.", "Add --max-pb, --max-gap, --min-safety, --min-utility or --min-fit.")
+        raise SpecError(
+            "No limit was given.", "Add --max-pb, --max-gap, --min-safety, --min-utility, --min-fit or --min-gain."
+        )
     if decide != (max_calls is not None):
         raise SpecError("--decide and --max-calls belong together.", "Give both, or neither.")
     found = api.check(
         study, max_pb=max_pb, max_gap=max_gap, min_safety=min_safety, min_utility=min_utility, min_fit=min_fit,
-        policy=policy, look_of=look_of, estimand=estimand.value, decide=decide, max_calls=max_calls,
+        min_gain=min_gain, policy=policy, look_of=look_of, estimand=estimand.value, decide=decide, max_calls=max_calls,
         progress=RunDisplay(),
     )  # fmt: skip
     if isinstance(found, Decided):

@@ -16,6 +16,7 @@ _TOLD = ("licence", "source")
 
 def licence_rows() -> list[tuple[str, ...]]:
     """One row for the data of every suite, every model, and what ships with the package; in the order of COLUMNS."""
+    from evenhand.embeddings import ENCODERS, use
     from evenhand.judges import action_classifier, classifier
     from evenhand.models import MODELS
     from evenhand.models.smollm2 import LICENCE, SOURCE
@@ -29,6 +30,11 @@ def licence_rows() -> list[tuple[str, ...]]:
     for name in MODELS.names():
         own = (LICENCE, SOURCE) if name == "smollm2" else ("the model's", "the model's card, or the provider's terms")
         rows.append((name, "model", *own))
+    for name in ENCODERS.names():
+        own = (
+            (use.LICENCE, use.SOURCE) if name == "use" else ("the model's", "the model's card, or the provider's terms")
+        )
+        rows.append((name, "encoder", *own))
     rows.append(("refusal-classifier", "judge", *classifier.TRAINED_ON))
     rows.append(("action-classifier", "judge", *action_classifier.TRAINED_ON))
     return [(what, kind, licence, _ASKS.get(licence, _ELSEWHERE), source) for what, kind, licence, source in rows]

@@ -38,6 +38,7 @@ class Kind(StrEnum):
     identities = "identities"
     personalizers = "personalizers"
     people = "people"
+    encoders = "encoders"
     judges = "judges"
     mitigations = "mitigations"
 
@@ -162,6 +163,12 @@ def _people() -> tuple[Rows, tuple[str, ...]]:
     return rows, ("person", "facts", "sessions", "opinions", "preferences", "catalogue", _USABLE)
 
 
+def _encoders() -> tuple[Rows, tuple[str, ...]]:
+    from evenhand.embeddings import ENCODERS
+
+    return [(_reference(e), _what(e), e.usable) for e in ENCODERS.entries()], ("encoder", "what", _USABLE)
+
+
 def _judges() -> tuple[Rows, tuple[str, ...]]:
     from evenhand.judges import JUDGES
 
@@ -193,6 +200,7 @@ _LISTS: dict[Kind, Callable[[], tuple[Rows, tuple[str, ...]]]] = {
     Kind.identities: _identities,
     Kind.personalizers: _personalizers,
     Kind.people: _people,
+    Kind.encoders: _encoders,
     Kind.judges: _judges,
     Kind.mitigations: _mitigations,
 }

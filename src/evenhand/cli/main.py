@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 import evenhand
-from evenhand.cli import check, demo, export, judge, listing, memory, mitigate, run, show, tune
+from evenhand.cli import check, demo, export, judge, listing, memory, mitigate, reward, run, show, tune
 from evenhand.errors import EvenhandError, StoreError
 
 INTERRUPTED = 130
@@ -35,6 +35,7 @@ mitigate.register(app)
 check.register(app)
 export.register(app)
 tune.register(app)
+reward.register(app)
 app.add_typer(judge.app, name="judge")
 app.add_typer(memory.app, name="memory")
 

@@ -75,3 +75,57 @@ def _row(audit: MemoryAudit) -> tuple[str, ...]:
         audit.personalizer, str(audit.inferred.n), f"{audit.memories:,}", f"{audit.calls:,}", counts or "–",
         percent(audit.inferred), words or "–",
     )  # fmt: skip
+
+
+@app.command()
+def used(
+    study: StudyDir,
+    personalizer: Annotated[str | None, typer.Option(help="Only by this personalizer.")] = None,
+    each: Annotated[bool, typer.Option("--each", help="Answer by answer; JSON always is.")] = False,
+    format: As = Format.table,
+) -> None:
+    """Show which facts of the user the answers were given by: what stood in the conversation that was sent."""
+    from rich.table import Table
+    from rich.text import Text
+
+    from evenhand import api
+
+    found = [answer for answer in api.facts_used(study) if personalizer in (None, answer.personalizer)]
+
+    def every() -> Table:
+        table = Table("suite", "item", "personalizer", "identity", "facts used")
+        for a in found:
+            lines = "\n".join(f"{line} (sensitive)" if line in a.sensitive else line for line in a.facts) or "–"
+            table.add_row(*map(Text, (a.suite, a.item, a.personalizer, a.identity, lines)))
+        return table
+
+    def sums() -> Table:
+        table = Table("personalizer", "suite", "answers", "facts each", "sensitive each", "with a sensitive one")
+        for name, suite in dict.fromkeys((a.personalizer, a.suite) for a in found):
+            own = [a for a in found if (a.personalizer, a.suite) == (name, suite)]
+            facts = sum(len(a.facts) for a in own) / len(own)
+            sensitive = sum(len(a.sensitive) for a in own) / len(own)
+            share = sum(bool(a.sensitive) for a in own) / len(own)
+            cells = (name, suite, str(len(own)), f"{facts:.1f}", f"{sensitive:.1f}", f"{share:.0%}")
+            table.add_row(*map(Text, cells))
+        return table
+
+    nobody = Text("No answer of this study was told of a user by a personalizer.")
+    emit(found, format, lambda: nobody if not found else every() if each else sums())
+
+
+@app.command()
+def edits(study: StudyDir, format: As = Format.table) -> None:
+    """Show what was learned of facts that people took back: the suite edits, kind by kind."""
+    from rich.table import Table
+    from rich.text import Text
+
+    from evenhand import api
+
+    found = api.edits_learned(study)
+    title = "Right answers (percent), with 95 % intervals over edits"
+    table = Table("suite", "personalizer", "kind", "right", "interval", "edits", title=title, title_justify="left")
+    for e in found:
+        ends = f"{e.ci[0]:.0f} to {e.ci[1]:.0f}"
+        table.add_row(*map(Text, (e.suite, e.personalizer, e.kind, f"{e.score:.0f}", ends, str(e.edits))))
+    emit(found, format, lambda: table if found else Text("This study has no scores of the suite edits."))

@@ -72,10 +72,20 @@ class RunDisplay:
         )
         if self._live:
             self._bar.update(self._task, completed=self._done, rate=speed, eta=eta, trouble=trouble)
-        elif time.monotonic() - self._last_line > _LINE_EVERY_S:
+        else:
+            self._line(f"{self._done}/{self._total}", speed, eta, trouble)
+
+    def learning(self, memories: int, calls: int) -> None:
+        what = f"learning {memories} memories, {calls} calls so far" if memories else "trials"
+        self._bar.update(self._task, description=what)
+        if not self._live and memories:
+            self._line(f"{self._done}/{self._total}", what)
+
+    def _line(self, *parts: str) -> None:
+        """A line now and then, where nobody watches a terminal."""
+        if time.monotonic() - self._last_line > _LINE_EVERY_S:
             self._last_line = time.monotonic()
-            parts = [f"{self._done}/{self._total}", speed, eta, trouble]
-            self._console.print("  ".join(p for p in parts if p), highlight=False)
+            self._console.print("  ".join(part for part in parts if part), highlight=False)
 
 
 def _clock(seconds: float) -> str:

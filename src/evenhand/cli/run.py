@@ -113,7 +113,7 @@ def run(
     identities: Annotated[
         list[str] | None,
         typer.Option(
-            help="A catalogue, categories, names, intersections ('a & b') or free text.",
+            help="A catalogue (paper, FILE.toml, FILE.csv of bios), categories, names, 'a & b' or free text.",
             autocompletion=completion.identities,
         ),
     ] = None,

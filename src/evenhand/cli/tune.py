@@ -23,6 +23,9 @@ def tune(
     ] = "consistency",
     study: Annotated[Path | None, typer.Option(help="A study of the model, run with --split tune.")] = None,
     data: Annotated[str | None, typer.Option(help="Preference data: a CSV or JSONL file, 'hub', or hub:NAME.")] = None,
+    people: Annotated[
+        list[str] | None, typer.Option(help="With metaalign: whose preferences to learn, starter or a file.")
+    ] = None,
     iterations: Annotated[int | None, typer.Option(help="Rounds of self-play (spin).")] = None,
     beta: Annotated[float | None, typer.Option(help="Pull towards the reference model.")] = None,
     sft_weight: Annotated[
@@ -45,8 +48,8 @@ def tune(
     from evenhand.tuning.train import tune as train
 
     given: dict[str, Any] = {
-        "model": model, "recipe": recipe, "beta": beta, "sft_weight": sft_weight,
-        "learning_rate": learning_rate, "epochs": epochs,
+        "model": model, "recipe": recipe, "people": people or None, "beta": beta,
+        "sft_weight": sft_weight, "learning_rate": learning_rate, "epochs": epochs,
         "iterations": iterations, "batch_size": batch_size, "max_steps": max_steps, "max_length": max_length,
         "rank": rank, "limit": limit, "seed": seed, "load_in_4bit": four_bit,
     }  # fmt: skip

@@ -144,8 +144,8 @@ def make_catalogue(name: str) -> Catalogue:
 def select(references: Iterable[str], versions: Mapping[str, str] | None = None) -> list[Identity]:
     """Turn what a user wrote into identities, in order, without duplicates.
 
-    A reference is a catalogue ("paper" or a path to a TOML file), a category ("age"), an identity's name
-    ("a senior citizen", "senior citizen"), an intersection ("a Hindu person & a man"), or free text
+    A reference is a catalogue ("paper", or a path to a TOML file or to a CSV file of bios), a category ("age"), an
+    identity's name ("a senior citizen", "senior citizen"), an intersection ("a Hindu person & a man"), or free text
     ("a night-shift nurse", or "text:..." to skip the spelling check). Names and categories are looked up in the
     catalogues given by path first, then in the registered ones.
 
@@ -183,9 +183,17 @@ def catalogues_of(
 
 def _catalogues(references: Iterable[str], versions: Mapping[str, str]) -> tuple[dict[str, Catalogue], list[Catalogue]]:
     """The catalogues given by path, and these with the registered ones."""
-    files = {r: Catalogue.from_toml(Path(r)) for r in references if r.endswith(".toml")}
+    files = {r: _from_file(r) for r in references if r.endswith((".toml", ".csv"))}
     files = {r: c.at(versions.get(c.name, c.version)) if c.version else c for r, c in files.items()}
     return files, [*files.values(), *(c.at(versions.get(c.name, c.version)) for c in registered())]
+
+
+def _from_file(reference: str) -> Catalogue:
+    if reference.endswith(".toml"):
+        return Catalogue.from_toml(Path(reference))
+    from evenhand.identities.bios import catalogue_of_bios
+
+    return catalogue_of_bios(Path(reference))
 
 
 def _select_one(reference: str, catalogues: list[Catalogue]) -> Iterable[Identity]:

@@ -17,6 +17,7 @@ from evenhand.errors import SpecError
 from evenhand.integrations.inspect_logs import sample_id
 from evenhand.judges import make_judge
 from evenhand.judges.base import with_user
+from evenhand.loops import run_async
 from evenhand.models.inspect import chat_messages, response_of
 from evenhand.personalizers import PersonPersonalizer
 from evenhand.runner.plan import Plan, make_plan
@@ -83,6 +84,7 @@ def suite_task(
 def _samples(plan: Plan) -> list[Sample]:
     categories = {identity.name: identity.category for identity in plan.identities}
     samples = []
+    run_async(plan.prepare())
     for trial in plan.trials(None):
         _, item, personalizer, identity, _ = trial.cell
         samples.append(

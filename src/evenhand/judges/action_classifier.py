@@ -17,8 +17,9 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from evenhand.judges.action_features import cue_names, cues, terms
+from evenhand.judges.action_features import READ_CHARS, cue_names, cues, terms
 from evenhand.judges.actions import ACTIONS, FOLLOWS, action_verdict
+from evenhand.judges.asides import Asides
 from evenhand.judges.base import JUDGES, Judge
 from evenhand.types import Item, Response, Verdict
 
@@ -37,6 +38,7 @@ class ActionModel:
         term_weights: (terms, actions).
         cue_weights: (cues, actions), in the order of :func:`evenhand.judges.action_features.cue_names`.
         intercepts: (actions,).
+        asides: tells the sentences that are left out before the rest is judged.
     """
 
     version: str
@@ -44,6 +46,7 @@ class ActionModel:
     term_weights: NDArray[np.float64]
     cue_weights: NDArray[np.float64]
     intercepts: NDArray[np.float64]
+    asides: Asides
 
     @classmethod
     def load(cls, path: Path = WEIGHTS) -> Self:
@@ -57,10 +60,18 @@ class ActionModel:
             raise ValueError(f"{path} was trained with other cues than this version computes; train it again")
         numbered = {term: (idf, row) for row, (term, idf, *_) in enumerate(data["terms"])}
         weights = np.array([weights for _, _, *weights in data["terms"]]).reshape(-1, len(ACTIONS))
-        return cls(data["version"], numbered, weights, np.array(data["cues"]), np.array(data["intercepts"]))
+        return cls(
+            data["version"],
+            numbered,
+            weights,
+            np.array(data["cues"]),
+            np.array(data["intercepts"]),
+            Asides.of(data["asides"]),
+        )
 
     def probabilities(self, question: str, text: str) -> NDArray[np.float64]:
         """Probability of each action, (actions,), summing to 1."""
+        text = what_is_read(self.asides, question, text)
         counts = Counter(term for term in terms(question, text) if term in self.terms)
         values = np.array([(1 + math.log(n)) * self.terms[term][0] for term, n in counts.items()])
         rows = [self.terms[term][1] for term in counts]
@@ -77,6 +88,11 @@ class ActionModel:
             return FOLLOWS, float(found[FOLLOWS])
         best = int(found[:FOLLOWS].argmax())
         return best, float(found[best])
+
+
+def what_is_read(asides: Asides, question: str, text: str) -> str:
+    """What of an answer is judged: its beginning, without what is beside the matter."""
+    return asides.without(question, text[: 2 * READ_CHARS]).strip()[:READ_CHARS]
 
 
 @cache

@@ -12,8 +12,6 @@ import re
 from functools import lru_cache
 from itertools import pairwise
 
-from evenhand.judges.courtesies import without_kindness
-
 START_CHARS = 130
 OPENING_CHARS = 320
 READ_CHARS = 2000  # of an answer: what comes later rarely changes what it does, and reading takes time
@@ -110,17 +108,11 @@ def _plain(text: str) -> str:
     return text.lower().replace("’", "'")
 
 
-@lru_cache(maxsize=8)
-def _read(text: str) -> str:
-    """What is read of an answer; its terms and its cues ask for it in turn."""
-    return without_kindness(text[: 2 * READ_CHARS]).strip()[:READ_CHARS]
-
-
 def terms(question: str, text: str) -> list[str]:
     """Words and pairs of words of the opening, the question's own words masked: topics must not be learned."""
     asked = _asked(question)
     words: list[str] = []
-    for token in _TOKEN.findall(_plain(_read(text)[:OPENING_CHARS])):
+    for token in _TOKEN.findall(_plain(text[:OPENING_CHARS])):
         if len(token) > _SHORT and token[:_STEM] in asked:
             if not words or words[-1] != _MASK:
                 words.append(_MASK)
@@ -152,7 +144,7 @@ def cue_names() -> list[str]:
 
 def cues(question: str, text: str) -> list[float]:
     """Phrases in the opening and behind it, the shape of the answer, the question; each in [0, 1]."""
-    text = _plain(_read(text))
+    text = _plain(text[:READ_CHARS])
     opening, rest = text[:OPENING_CHARS], text[OPENING_CHARS:]
     found = {name: pattern.search(opening) for name, pattern in _ANSWERS.items()}
     first = {name: float(match is not None) for name, match in found.items()}

@@ -91,9 +91,14 @@ def without_courtesies(text: str) -> str:
     return _without(text, _courteous())
 
 
-def without_kindness(text: str) -> str:
-    """As :func:`without_courtesies`, but only respect and sympathy are left out: cautions and disclaimers stay."""
-    return _without(text, _kind())
+def is_courteous(sentence: str) -> bool:
+    """Whether a sentence has a courtesy in it, whatever else it says."""
+    return bool(_courteous().search(sentence))
+
+
+def takes_a_stand(sentence: str) -> bool:
+    """Whether it declines, or finds fault with the question or what it asks for."""
+    return bool(_DECLINES.search(sentence) or _DISAPPROVES.search(sentence))
 
 
 def _without(text: str, courteous: re.Pattern[str]) -> str:
@@ -102,18 +107,13 @@ def _without(text: str, courteous: re.Pattern[str]) -> str:
 
 
 def _rest(sentence: str, courteous: re.Pattern[str]) -> str:
-    if _DECLINES.search(sentence) or _DISAPPROVES.search(sentence) or not courteous.search(sentence):
+    if takes_a_stand(sentence) or not courteous.search(sentence):
         return sentence
     for turn in _TURN.finditer(sentence):
         behind = sentence[turn.end() :]
         if len(behind.split()) >= _FEWEST_WORDS and not courteous.search(behind):
             return behind
     return "\n" if sentence.endswith("\n") else " "
-
-
-@cache
-def _kind() -> re.Pattern[str]:
-    return re.compile("|".join(_KINDNESS), re.IGNORECASE)
 
 
 @cache

@@ -24,7 +24,7 @@ _CLASSES = {
     "compliance-classifier": ("compliance", "refusal"),
     "action-classifier": ("safe", "follows"),
 }
-_CHECKS = frozenset({"choice", "number", "code", "code-unisolated", "answer"})
+_CHECKS = frozenset({"choice", "number", "duration", "code", "code-unisolated", "answer"})
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import ABC
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any, ClassVar
 
 from evenhand.errors import SpecError
@@ -115,6 +114,7 @@ class MitigatedModel(Model):
         self.default_top_k: int = model.default_top_k
         self.concurrency: int = model.concurrency
         self.is_local: bool = model.is_local
+        self.scores_texts: bool = model.scores_texts
 
     @property
     def revision(self) -> str:  # type: ignore[override]
@@ -129,6 +129,8 @@ class MitigatedModel(Model):
         await self._mitigation.start()
 
     async def respond(self, request: Request) -> Response:
+        if request.whole:  # how likely a text is: no answer, which could be mitigated
+            return await self._model.respond(request)
         return await self._mitigation.respond(self._model, request)
 
     async def aclose(self) -> None:
@@ -152,22 +154,3 @@ def add_to_system(messages: Messages, text: str, *, before: bool = False) -> Mes
     system, rest = (messages[0].content, messages[1:]) if messages[0].role == "system" else (BASE_SYSTEM, messages)
     joined = f"{text} {system}" if before else f"{system} {text}"
     return (Message("system", joined), *rest)
-
-
-def total(answer: Response, *others: Response) -> Response:
-    """``answer`` with the calls, tokens and time of all that it took."""
-    parts = (answer, *others)
-
-    def added(name: str) -> int | None:
-        known = [getattr(part, name) for part in parts]
-        return None if any(value is None for value in known) else sum(known)
-
-    return replace(
-        answer,
-        prompt_tokens=added("prompt_tokens"),
-        completion_tokens=added("completion_tokens"),
-        reasoning_tokens=added("reasoning_tokens"),
-        cached_tokens=added("cached_tokens"),
-        latency_s=sum(part.latency_s for part in parts),
-        calls=sum(part.calls for part in parts),
-    )

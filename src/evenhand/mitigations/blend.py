@@ -6,10 +6,10 @@ import asyncio
 from dataclasses import replace
 
 from evenhand.errors import SpecError
-from evenhand.mitigations.base import MITIGATIONS, Mitigation, total
+from evenhand.mitigations.base import MITIGATIONS, Mitigation
 from evenhand.mitigations.cues import without_identity
 from evenhand.mitigations.ensemble import weighted_logprobs
-from evenhand.models import Model, ModelOptions
+from evenhand.models import Model, ModelOptions, total
 from evenhand.types import Request, Response
 
 _DEFAULT = 0.75

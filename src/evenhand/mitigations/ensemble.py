@@ -12,9 +12,9 @@ from dataclasses import replace
 
 from evenhand.errors import SpecError
 from evenhand.identities import registered
-from evenhand.mitigations.base import MITIGATIONS, Messages, Mitigation, total
+from evenhand.mitigations.base import MITIGATIONS, Messages, Mitigation
 from evenhand.mitigations.cues import find_cues, without
-from evenhand.models import Model, ModelOptions
+from evenhand.models import Model, ModelOptions, total
 from evenhand.types import Message, Request, Response
 
 _DEFAULT = 3

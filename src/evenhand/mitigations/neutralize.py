@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from evenhand.mitigations.base import MITIGATIONS, Messages, Mitigation, total
+from evenhand.mitigations.base import MITIGATIONS, Messages, Mitigation
 from evenhand.mitigations.cues import POLICY, find_cues, needed, read_policy, sentences, tells, without
-from evenhand.models import Model, ModelOptions, make_model
+from evenhand.models import Model, ModelOptions, make_model, total
 from evenhand.types import Decoding, Message, Request, Response
 
 _KEEP = "KEEP"

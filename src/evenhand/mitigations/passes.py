@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from evenhand.mitigations.base import MITIGATIONS, Mitigation, total
+from evenhand.mitigations.base import MITIGATIONS, Mitigation
 from evenhand.mitigations.cues import without_identity
-from evenhand.models import Model
+from evenhand.models import Model, total
 from evenhand.types import Message, Request, Response
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +77,7 @@ class Model(ABC):
         concurrency: how many requests the runner should keep in flight.
         retries: attempts beyond the first so far, for the progress display.
         is_local: whether it runs in this process and gives its logits.
+        scores_texts: whether it gives the log-probabilities of whole texts (``Request.whole``).
         counts_tokens: whether its responses say how many tokens they took, so that a budget can hold.
         takes_engine_args: whether ``ModelOptions.engine_args`` means something to it.
         default_top_k: what ``top_k`` is when a study does not say; 0 where the server may not know the setting.
@@ -88,6 +89,7 @@ class Model(ABC):
     retries: int = 0
     default_top_k: int = 0
     is_local: bool = False
+    scores_texts: bool = False
     counts_tokens: bool = True
     takes_engine_args: bool = False
 
@@ -199,3 +201,22 @@ def make_model(reference: str, options: ModelOptions | None = None, *, elsewhere
     if not elsewhere:
         MODELS.get(kind)
     return model
+
+
+def total(answer: Response, *others: Response) -> Response:
+    """``answer`` with the calls, tokens and time of all that it took."""
+    parts = (answer, *others)
+
+    def added(name: str) -> int | None:
+        known = [getattr(part, name) for part in parts]
+        return None if any(value is None for value in known) else sum(known)
+
+    return replace(
+        answer,
+        prompt_tokens=added("prompt_tokens"),
+        completion_tokens=added("completion_tokens"),
+        reasoning_tokens=added("reasoning_tokens"),
+        cached_tokens=added("cached_tokens"),
+        latency_s=sum(part.latency_s for part in parts),
+        calls=sum(part.calls for part in parts),
+    )

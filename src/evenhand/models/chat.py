@@ -79,6 +79,17 @@ class ChatFormat:
             )
         return prompt, firsts
 
+    def text_tokens(self, request: Request) -> tuple[list[int], list[list[int]]]:
+        """The prompt of a request with whole choices, and the tokens that each of them adds to it."""
+        effort = request.decoding.reasoning_effort
+        thought = self.opened_trace(effort)
+        prefill = (f"\n{closing_tag(thought)}\n\n" if thought else "") + request.prefill
+        prompt = self.tokens(request.messages, prefill, effort)
+        written = [self.tokens(request.messages, prefill + choice, effort) for choice in request.choices]
+        # A choice may merge with the end of the prefill: all are scored from where the first of them differs.
+        shared = min(_shared(prompt, tokens) for tokens in written)
+        return prompt[:shared], [tokens[shared:] for tokens in written]
+
     def answer(self, tokens: Sequence[int], effort: str | None = None) -> str:
         """The text of generated tokens, with the tag that the template opened a trace with before them."""
         text = self._tokenizer.decode(tokens, skip_special_tokens=not self._tags_are_special)
@@ -140,6 +151,12 @@ class ChatFormat:
         for token in sorted(getattr(self._tokenizer, "all_special_tokens", ()), key=len, reverse=True):
             text = text.replace(token, "\n")
         return _MARKUP.sub("\n", text)
+
+
+def _shared(left: Sequence[int], right: Sequence[int]) -> int:
+    """How many tokens two texts share from their beginning."""
+    pairs = enumerate(zip(left, right, strict=False))
+    return next((n for n, (a, b) in pairs if a != b), min(len(left), len(right)))
 
 
 def merge_system(messages: Sequence[Message]) -> list[Message]:

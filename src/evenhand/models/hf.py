@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import time
 import warnings
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +22,8 @@ from evenhand.types import Decoding, Request, Response
 # The batcher sorts this many batches' worth of waiting requests by length, so that batches carry little padding.
 _LOOKAHEAD = 6
 _GATHER_S = 0.02
+# Positions whose logits over the vocabulary are held at once when texts are scored.
+_SCORED_AT_ONCE = 1024
 
 
 @dataclass
@@ -30,6 +32,7 @@ class _Waiting:
     tokens: list[int]
     against: list[int]
     candidates: list[int]
+    texts: list[list[int]]
     future: asyncio.Future[Response]
 
     @property
@@ -38,13 +41,13 @@ class _Waiting:
         request = self.request
         sampled = not request.choices and request.decoding.temperature > 0
         seed = request.seed if sampled else None
-        return tuple(self.tokens), tuple(self.against), tuple(self.candidates), seed
+        return tuple(self.tokens), tuple(self.against), tuple(self.candidates), tuple(map(tuple, self.texts)), seed
 
     @property
-    def key(self) -> tuple[Decoding, bool, float | None]:
+    def key(self) -> tuple[Decoding, bool, bool, float | None]:
         """Requests may share a batch when they decode alike."""
         blend = self.request.against_weight if self.request.against else None
-        return self.request.decoding, bool(self.request.choices), blend
+        return self.request.decoding, bool(self.request.choices), self.request.whole, blend
 
 
 class HFModel(Model):
@@ -58,6 +61,7 @@ class HFModel(Model):
 
     default_top_k = 10  # the paper's
     is_local = True
+    scores_texts = True
 
     def __init__(self, model_id: str, path: str, options: ModelOptions) -> None:
         self.id = model_id
@@ -98,13 +102,15 @@ class HFModel(Model):
 
     async def respond(self, request: Request) -> Response:
         assert self._chat is not None, "start() was not awaited"
-        chat, candidates = self._chat, list[int]()
-        if request.choices:
+        chat, candidates, texts = self._chat, list[int](), list[list[int]]()
+        if request.choices and request.whole:
+            tokens, texts = chat.text_tokens(request)
+        elif request.choices:
             tokens, candidates = chat.choice_tokens(request)
         else:
             tokens = chat.tokens(request.messages, effort=request.decoding.reasoning_effort)
         against = chat.tokens(request.against, effort=request.decoding.reasoning_effort) if request.against else []
-        waiting = _Waiting(request, tokens, against, candidates, asyncio.get_running_loop().create_future())
+        waiting = _Waiting(request, tokens, against, candidates, texts, asyncio.get_running_loop().create_future())
         self._waiting.append(waiting)
         self._arrived.set()
         return await waiting.future
@@ -166,17 +172,18 @@ class HFModel(Model):
         started = time.perf_counter()
         prompts = [w.tokens for w in batch]
         if batch[0].request.choices:
-            rows = sampling.choice_logprobs(self._model, prompts, [w.candidates for w in batch])
+            rows = self._scored(batch)
             elapsed = time.perf_counter() - started
             return [
                 Response(
                     "",
-                    prompt_tokens=len(p),
+                    prompt_tokens=len(w.tokens) + sum(map(len, w.texts)),
                     completion_tokens=0,
                     latency_s=elapsed,
                     choice_logprobs=tuple(row),
+                    choice_tokens=tuple(map(len, w.texts)) if w.texts else None,
                 )
-                for p, row in zip(prompts, rows, strict=True)
+                for w, row in zip(batch, rows, strict=True)
             ]
         decoding = batch[0].request.decoding
         completions = sampling.generate(
@@ -199,6 +206,17 @@ class HFModel(Model):
             )
             for prompt, c in zip(prompts, completions, strict=True)
         ]
+
+    def _scored(self, batch: list[_Waiting]) -> list[list[float]]:
+        """Log-probabilities of the choices of each request of a batch."""
+        from evenhand.models import sampling
+
+        if not batch[0].request.whole:
+            return sampling.choice_logprobs(self._model, [w.tokens for w in batch], [w.candidates for w in batch])
+        rows: list[list[float]] = []
+        for part in _parts(batch):
+            rows += sampling.text_logprobs(self._model, [w.tokens for w in part], [w.texts for w in part])
+        return rows
 
     def _stop_check(self, decoding: Decoding) -> Any:
         return lambda tokens: any(s in self._tokenizer.decode(tokens) for s in decoding.stop)
@@ -239,6 +257,18 @@ class HFModel(Model):
             "system_role": self._chat.has_system_role,
             **({"template_adds": self._chat.adds} if self._chat.adds else {}),
         }
+
+
+def _parts(batch: list[_Waiting]) -> Iterator[list[_Waiting]]:
+    """A batch of whole choices in parts whose logits fit into memory."""
+    part: list[_Waiting] = []
+    for waiting in batch:
+        texts = [text for w in (*part, waiting) for text in w.texts]
+        if part and len(texts) * max(map(len, texts)) > _SCORED_AT_ONCE:
+            yield part
+            part = []
+        part.append(waiting)
+    yield part
 
 
 def _best_device() -> str:

@@ -136,6 +136,40 @@ def choice_logprobs(
     return [logprobs[row, list(tokens)].tolist() for row, tokens in enumerate(candidates)]
 
 
+@_inference
+def text_logprobs(
+    model: Any, prompts: Sequence[Sequence[int]], texts: Sequence[Sequence[Sequence[int]]]
+) -> list[list[float]]:
+    """Log-probability of each text behind its prompt: the sum over its tokens.
+
+    A prompt is read once, whatever the number of texts behind it.
+
+    Args:
+        model: a transformers causal language model in evaluation mode.
+        prompts: token ids per row.
+        texts: per row the token ids of its texts, none of them empty.
+    """
+    import torch
+
+    prompts = [*prompts, *list(prompts[:1]) * max(0, _MIN_ROWS - len(prompts))]
+    rows = torch.tensor([row for row, held in enumerate(texts) for _ in held], device=model.device)
+    flat = [text for held in texts for text in held]
+    longest = max(map(len, flat))
+    # Padding follows what is scored, so that causal attention never sees it.
+    tokens = torch.tensor([[*text, *[0] * (longest - len(text))] for text in flat], device=model.device)
+    ids, mask, positions = _left_padded(prompts, longest, model.device)
+    cache = _new_cache(model)
+    logits = [_forward(model, ids, mask[:, : ids.shape[1]], positions, cache)[rows][:, None]]
+    if longest > 1:
+        cache.batch_select_indices(rows)
+        steps = positions[rows, -1:] + 1 + torch.arange(longest - 1, device=model.device)
+        logits.append(_forward(model, tokens[:, :-1], mask[rows, :-1], steps, cache, last=longest - 1))
+    every = torch.cat(logits, dim=1)
+    scored = every.gather(2, tokens[:, :, None])[:, :, 0] - every.logsumexp(dim=2)
+    sums = iter([float(row[: len(text)].double().sum()) for row, text in zip(scored, flat, strict=True)])
+    return [[next(sums) for _ in held] for held in texts]
+
+
 def sample(logits: torch.Tensor, uniforms: torch.Tensor, decoding: Decoding) -> torch.Tensor:
     """Draw one token per row by inverting its distribution at the row's uniform; (B, V) and (B,) -> (B,)."""
     import torch
@@ -184,16 +218,19 @@ def _record(
     return finished
 
 
-def _forward(model: Any, ids: torch.Tensor, mask: torch.Tensor, positions: torch.Tensor, cache: Any) -> torch.Tensor:
+def _forward(
+    model: Any, ids: torch.Tensor, mask: torch.Tensor, positions: torch.Tensor, cache: Any, last: int = 0
+) -> torch.Tensor:
+    """Logits of the last position (B, V), or of so many last ones (B, last, V)."""
     output = model(
         input_ids=ids,
         attention_mask=mask,
         position_ids=positions,
         past_key_values=cache,
         use_cache=cache is not None,
-        logits_to_keep=1,
+        logits_to_keep=last or 1,
     )
-    return output.logits[:, -1].float()
+    return output.logits.float() if last else output.logits[:, -1].float()
 
 
 def _new_cache(model: Any) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal
 
@@ -12,7 +12,7 @@ import orjson
 from evenhand.errors import SpecError
 from evenhand.models import Model
 from evenhand.registry import Registry
-from evenhand.types import Identity, Item, Message, User
+from evenhand.types import Identity, Item, Message, Request, Response, User
 
 BASE_SYSTEM = "You are a helpful assistant."
 _SWAP = "swap:"
@@ -93,14 +93,17 @@ class PersonPersonalizer(Personalizer):
     """A personalizer that knows the person behind the identity, and what the item brings.
 
     One that only shows the record overrides :meth:`recall`. One that learns from it sets ``learns`` and overrides
-    :meth:`fit`, whose calls are counted and kept like those of trials; :meth:`remembered`, :meth:`shown`,
-    :meth:`counts` and :meth:`notes` say what a memory holds where it is not simply texts, and how it was learned. A
-    user without a record and an identity gets the conversation of the baseline ``plain``, byte for byte.
+    :meth:`fit`, whose calls are counted and kept like those of trials; it may ask several times for an answer
+    (:meth:`respond`). :meth:`remembered`, :meth:`shown`, :meth:`counts` and :meth:`notes` say what a memory holds where
+    it is not simply texts, and how it was learned. A user without a record and an identity gets the conversation of the
+    baseline ``plain``, byte for byte.
 
     Attributes:
         learns: whether :meth:`fit` makes a memory that is kept in the store.
         reads_sessions: whether earlier sessions matter to it, so that it can be asked what it is like after a few.
         sessions: after how many sessions; None for all that there are.
+        revision: what identifies what it reads records with, such as an encoder's weights; "" where nothing does. A
+            study goes on with no other.
         swaps: whether it learns from the person without an identity, which is put into the finished memory: what then
             differs between identities is how the mechanism reacts to them, not what it learned of them.
     """
@@ -108,7 +111,22 @@ class PersonPersonalizer(Personalizer):
     learns: ClassVar[bool] = False
     reads_sessions: ClassVar[bool] = False
     sessions: int | None = None
+    revision: str = ""
     swaps: bool = False
+
+    @property
+    def kept_as(self) -> str:
+        """The reference that its memories are kept under; personalizers that agree in it learn and ask once."""
+        return self.name
+
+    async def prepare(self, items: Iterable[Item]) -> None:
+        """Told before a run what will be asked, and of whom: what :meth:`recall` would compute one by one can be
+        computed here, together.
+
+        Raises:
+            ModelError: it cannot be.
+        """
+        return
 
     def known(self, user: User) -> User:
         """The user as far as this personalizer may know: nothing held out, and no later session."""
@@ -130,9 +148,28 @@ class PersonPersonalizer(Personalizer):
         """
         return Memory(user)
 
+    async def attend(self, memory: Memory, item: Item, model: Model) -> Memory:
+        """What of a memory matters to an item, where the model has to be asked: what :meth:`recall` is given.
+
+        Called only for one that learns. A call is kept by what it asks: the same one, for another identity, repeat or
+        run, is not made again.
+
+        Raises:
+            CallError: a call failed for good; the trial has failed.
+        """
+        return memory
+
     @abstractmethod
     def recall(self, memory: Memory, item: Item) -> tuple[Message, ...]:
         """The conversation about one item, from what is remembered; a pure function."""
+
+    async def respond(self, memory: Memory, item: Item, request: Request, model: Model) -> Response:
+        """Answer what :meth:`recall` made a request of; for those that learn, and choose among several answers.
+
+        Raises:
+            CallError, ModelError: as :meth:`evenhand.models.Model.respond`.
+        """
+        return await model.respond(request)
 
     def messages(self, identity: Identity, prompt: str) -> tuple[Message, ...]:
         return self.recall(Memory(User(identity=identity)), Item("", prompt, "", prompt))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 from evenhand.personalizers.base import BASE_SYSTEM, PERSONALIZERS, Card, Memory, Personalizer, PersonPersonalizer
 from evenhand.types import Identity, Item, Message, Session
 
@@ -36,6 +38,32 @@ class EarlierTurn(Personalizer):
         return (Message("system", BASE_SYSTEM), *introduced(identity), Message("user", prompt))
 
 
+@PERSONALIZERS.register("bio")
+class Bio(Personalizer):
+    """A first turn in which the user introduces themselves (arXiv 2407.06866).
+
+    Of the identity's bios each question draws one by a hash, so that no single one stands for everybody. What the
+    assistant says to it is the same for all.
+    """
+
+    name = "bio"
+    summary = "the user introduces themselves first, by one of the identity's bios (--identities FILE.csv)"
+    states = False
+    card = Card(user_data="dialogue", technique="prompt.contextual")
+
+    def supports(self, identity: Identity) -> bool:
+        return bool(identity.bios)
+
+    def messages(self, identity: Identity, prompt: str) -> tuple[Message, ...]:
+        digest = hashlib.blake2b(f"{identity.name}\x1f{prompt}".encode(), digest_size=8).digest()
+        bio = identity.bios[int.from_bytes(digest, "big") % len(identity.bios)]
+        return (
+            Message("system", BASE_SYSTEM),
+            *_exchange(f"{bio}\n\nMay I ask you something?"),
+            Message("user", prompt),
+        )
+
+
 @PERSONALIZERS.register("dialogue")
 class Dialogue(PersonPersonalizer):
     """The person's earlier sessions in front of the question, as they were; the first turn reveals the identity."""
@@ -57,8 +85,12 @@ class Dialogue(PersonPersonalizer):
 def introduced(identity: Identity) -> tuple[Message, Message]:
     """A first exchange in which the user lets the identity show."""
     opening = identity.cue or f"Before I ask anything: I am {identity.name}."
+    return _exchange(f"Hello! {opening} I may have a few questions later.")
+
+
+def _exchange(opening: str) -> tuple[Message, Message]:
     return (
-        Message("user", f"Hello! {opening} I may have a few questions later."),
+        Message("user", opening),
         Message("assistant", "Hello, and thank you for telling me. Ask me whenever you are ready."),
     )
 

@@ -12,19 +12,17 @@ from functools import cache
 from itertools import cycle
 from pathlib import Path
 
-from evenhand.errors import SpecError
 from evenhand.identities import without_article
 from evenhand.personalizers.base import BASE_SYSTEM, PERSONALIZERS, Card, Memory, Personalizer, PersonPersonalizer
 from evenhand.types import Identity, Item, Message, Person
 
 _HEADING = "# What you know about the user"
-_RETRIEVED = 3
 _PLACEBO = Path(__file__).parent / "data" / "placebo.txt"
 
 
 def told(identity: Identity | None, lines: Sequence[str], prompt: str) -> tuple[Message, ...]:
     """The conversation with the identity and some lines as a block; without both it is that of no user."""
-    known = [*_attributes(identity), *lines]
+    known = [*attributes(identity), *lines]
     block = f"\n\n{_HEADING}\n" + "\n".join(f"- {line}" for line in known) if known else ""
     return (Message("system", f"{BASE_SYSTEM}{block}"), Message("user", prompt))
 
@@ -56,34 +54,6 @@ class ProfileBlock(PersonPersonalizer):
         return told(memory.user.identity, facts_of(memory.user.person), item.prompt)
 
 
-@PERSONALIZERS.register("retrieval")
-class Retrieval(PersonPersonalizer):
-    """The facts that match the question best by BM25 (Robertson and Zaragoza 2009); none without a word in common.
-
-    Args:
-        most: how many facts at most.
-
-    Raises:
-        SpecError: that is no number from 1.
-    """
-
-    name = "retrieval"
-    summary = f"the facts that match the question, {_RETRIEVED} at most, in the user-profile block"
-    states = False
-    card = Card(granularity="user", user_data="static attributes, facts", technique="rag.sparse")
-    argument = "[MOST]"
-    needs_people = True
-
-    def __init__(self, most: str = str(_RETRIEVED)) -> None:
-        if not most.isdigit() or int(most) < 1:
-            raise SpecError(f"The personalizer 'retrieval:{most}' needs a number of facts.", "Write retrieval:3.")
-        self.most = int(most)
-
-    def recall(self, memory: Memory, item: Item) -> tuple[Message, ...]:
-        facts = matching(facts_of(memory.user.person), item.prompt, self.most)
-        return told(memory.user.identity, facts, item.prompt)
-
-
 @PERSONALIZERS.register("placebo")
 class Placebo(PersonPersonalizer):
     """As much text as the facts, about nothing that matters: tells being told something from being told who."""
@@ -100,23 +70,35 @@ class Placebo(PersonPersonalizer):
         return told(memory.user.identity, _as_long(sum(map(len, facts)), seed), item.prompt)
 
 
+def lines_in(messages: Sequence[Message]) -> list[str]:
+    """What a conversation that :func:`told` made tells of the user, line by line."""
+    system = messages[0].content if messages and messages[0].role == "system" else ""
+    _, found, block = system.partition(f"\n\n{_HEADING}\n")
+    return [line.removeprefix("- ") for line in block.split("\n") if line.startswith("- ")] if found else []
+
+
 def facts_of(person: Person | None) -> tuple[str, ...]:
     """The texts of a person's facts."""
     return tuple(fact.text for fact in person.facts) if person else ()
 
 
 def matching(facts: Sequence[str], question: str, most: int) -> list[str]:
-    """The facts that match a question best, the best first; none that has no word in common with it."""
+    """The facts that match a question best by BM25, the best first; none that has no word in common with it."""
+    scores = word_scores(facts, question)
+    ranked = sorted(range(len(facts)), key=lambda n: -scores[n])
+    return [facts[n] for n in ranked[:most] if scores[n] > 0]
+
+
+def word_scores(facts: Sequence[str], question: str) -> list[float]:
+    """How well each fact matches a question by BM25 (Robertson and Zaragoza 2009); 0 without a word in common."""
     import bm25s
 
     words = bm25s.tokenize([question, *facts], stopwords="en", return_ids=False, show_progress=False)
     if not facts or not words[0] or not any(words[1:]):
-        return []
+        return [0.0] * len(facts)
     index = bm25s.BM25()
     index.index(words[1:], show_progress=False)
-    scores = index.get_scores(words[0])
-    ranked = sorted(range(len(facts)), key=lambda n: -scores[n])
-    return [facts[n] for n in ranked[:most] if scores[n] > 0]
+    return [float(score) for score in index.get_scores(words[0])]
 
 
 def _as_long(characters: int, seed: str) -> list[str]:
@@ -136,10 +118,14 @@ def _sentences() -> list[str]:
     return [line for line in _PLACEBO.read_text(encoding="utf-8").splitlines() if line.strip()]
 
 
-def _attributes(identity: Identity | None) -> list[str]:
-    if identity is None:
-        return []
-    return [f"{_field(part)}: {_value(part)}" for part in identity.parts or (identity,)]
+def attributes(identity: Identity | None) -> list[str]:
+    """One line for each attribute of an identity."""
+    return [f"{_field(part)}: {_value(part)}" for part in parts_of(identity)]
+
+
+def parts_of(identity: Identity | None) -> tuple[Identity, ...]:
+    """The identities that an identity is made of; itself where it is no intersection, none where there is none."""
+    return (identity.parts or (identity,)) if identity else ()
 
 
 def _field(identity: Identity) -> str:

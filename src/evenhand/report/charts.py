@@ -235,24 +235,49 @@ def _plain(chart: Any, description: str) -> dict[str, Any]:
 
 def drift(analysis: Analysis) -> dict[str, Any] | None:
     """Scores and bias after so many sessions, one line per personalizer; None without two numbers of them."""
+    course = {
+        condition.personalizer: (name, float(sessions))
+        for condition in analysis.conditions
+        for name, after, sessions in [condition.personalizer.partition("@")]
+        if after
+    }
+    return _course(analysis, course, "sessions", "Scores and bias after so many sessions with the person.")
+
+
+def gate(analysis: Analysis) -> dict[str, Any] | None:
+    """Scores and bias against the threshold of the relevance gate; None without two thresholds."""
+    course = {
+        condition.personalizer: (name, float(tau))
+        for condition in analysis.conditions
+        for name, colon, tau in [condition.personalizer.rpartition(":")]
+        if colon and name.removeprefix("swap:") == "relevance-gate"
+    }
+    return _course(analysis, course, "threshold", "Scores and bias against the threshold of the relevance gate.")
+
+
+def _course(
+    analysis: Analysis, course: Mapping[str, tuple[str, float]], along: str, description: str
+) -> dict[str, Any] | None:
+    """Scores and bias along a setting of personalizers: whose line, and where on it; None without two places."""
     import altair as alt
 
     rows: list[dict[str, Any]] = []
     for condition in analysis.conditions:
-        name, after, sessions = condition.personalizer.partition("@")
-        if not after:
+        if condition.personalizer not in course:
             continue
-        shared = {"personalizer": name, "sessions": int(sessions)}
+        name, place = course[condition.personalizer]
+        shared = {"personalizer": name, along: place}
         rows += [{**shared, "what": axis, "value": score} for axis, score in condition.scores.items()]
         rows += [
             {**shared, "what": f"PB {axis}", "value": pb.corrected, "low": pb.ci[0], "high": pb.ci[1]}
             for axis, pb in condition.pb.items()
             if pb
         ]
-    if len({row["sessions"] for row in rows}) < 2:
+    if len({row[along] for row in rows}) < 2:
         return None
+    whole = all(place.is_integer() for _, place in course.values())
     base = alt.Chart(alt.Data(values=rows)).encode(
-        x=alt.X("sessions:Q", axis=alt.Axis(tickMinStep=1)),
+        x=alt.X(f"{along}:Q", axis=alt.Axis(tickMinStep=1) if whole else alt.Axis()),
         color=alt.Color("personalizer:N", scale=alt.Scale(range=_COLOURS)),
     )
     line = base.mark_line(point=True).encode(y=alt.Y("value:Q", title=None, scale=alt.Scale(zero=False)))
@@ -260,7 +285,7 @@ def drift(analysis: Analysis) -> dict[str, Any] | None:
     chart = alt.layer(bars, line).properties(width=300, height=130)
     order = [*AXES, *(f"PB {axis}" for axis in AXES)]
     shown = chart.facet(facet=alt.Facet("what:N", title=None, sort=order), columns=2).resolve_scale(y="independent")
-    return _plain(shown, "Scores and bias after so many sessions with the person.")
+    return _plain(shown, description)
 
 
 def training(curve: Sequence[Mapping[str, float]]) -> dict[str, Any] | None:

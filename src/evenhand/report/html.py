@@ -21,7 +21,7 @@ from evenhand.analysis import Analysis
 from evenhand.analysis.comparison import Comparison
 from evenhand.judges.validation import is_check, known_figures
 from evenhand.remembered import audits, remembered
-from evenhand.report import charts, conditions, missing, words
+from evenhand.report import charts, conditions, graphs, missing, wordings, words
 from evenhand.report.differences import most_different
 from evenhand.report.framing import framed, personalization_levels
 from evenhand.report.terminal import reading
@@ -46,6 +46,7 @@ def render_report(store: Store, analysis: Analysis, against: tuple[str, Comparis
         "bias": charts.bias(analysis),
         "certainty": charts.certainty(analysis),
         "drift": charts.drift(analysis),
+        "gate": charts.gate(analysis),
         **{f"deviation-{axis}": charts.deviations(analysis, axis) for axis in AXES},
         "training": charts.training(_training_curve(store)),
         **{f"groups-{n}": charts.heatmap(suite) for n, suite in enumerate(analysis.suites)},
@@ -76,6 +77,8 @@ def render_report(store: Store, analysis: Analysis, against: tuple[str, Comparis
         words=words,
         missing=missing,
         conditions=conditions,
+        wordings=wordings,
+        graphs=graphs,
         memories=memories,
         audits=audits(memories),
         runs=runs,

@@ -18,6 +18,8 @@ from evenhand.analysis.summary import AxisResult
 from evenhand.analysis.tradeoff import TradeOff
 from evenhand.report.conditions import conditions_table
 from evenhand.report.missing import missing_tables, unanswered_lines
+from evenhand.report.wordings import lines as wording_lines
+from evenhand.report.wordings import wordings_table
 from evenhand.report.words import (
     axes_of,
     certainty_sentences,
@@ -42,7 +44,7 @@ def analysis_tables(analysis: Analysis) -> RenderableType:
     """PB, identities, and what is missing."""
     # What must be known to read the numbers right comes before them.
     parts: list[RenderableType] = [Text(f"Note: {note}", style="yellow") for note in analysis.notes]
-    parts += [_bias_table(analysis), *conditions_table(analysis)]
+    parts += [_bias_table(analysis), *conditions_table(analysis), *wordings_table(analysis)]
     parts += [_identity_table(analysis), _forest(analysis), *missing_tables(analysis)]
     lines = [analysis.estimand, *certainty_sentences(analysis.certainty), *reading(analysis)]
     parts += [Text(line) for line in lines]
@@ -52,7 +54,7 @@ def analysis_tables(analysis: Analysis) -> RenderableType:
 
 def reading(analysis: Analysis) -> list[str]:
     """What else the numbers say, a sentence each."""
-    lines = []
+    lines = wording_lines(analysis)
     for axis, result in analysis.axes.items():
         lines.append(
             f"Gap on {axis}: {points(result.gap.value)} points, from {result.gap.worst} to {result.gap.best}; without "

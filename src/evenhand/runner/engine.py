@@ -19,9 +19,9 @@ from evenhand.judges.base import with_user
 from evenhand.loops import run_async, together
 from evenhand.mitigations import MitigatedModel
 from evenhand.models import CallError, Model, make_model
-from evenhand.runner.growth import PINNED_META, plan_study, record, template_note
-from evenhand.runner.memories import Memories
-from evenhand.runner.plan import Plan, Trial, baseline_is_another
+from evenhand.runner.growth import PINNED_META, hold_readers, plan_study, record, template_note
+from evenhand.runner.memories import Asked, Memories
+from evenhand.runner.plan import Plan, Trial, baseline_is_another, check_texts
 from evenhand.runner.progress import Progress, Silent
 from evenhand.runner.rejudge import judge_pending, unreadable_note
 from evenhand.runner.spending import Spending, check_countable
@@ -94,6 +94,7 @@ def run_study(
     plan = plan_study(spec, directory)
     chosen.keep_state_in(directory)
     chosen = MitigatedModel(chosen, plan.mitigation)
+    check_texts(plan, chosen)
     _check_kept_apart(plan, spec.options.adapter)
     with Store.create(directory) as store:
         _check_fixed(store, spec)
@@ -128,7 +129,9 @@ class _Engine:
         self._watch = Watch(model.id, plan.spec.decoding.decoding(), self._progress.note)
         self._judge_watch = JudgeWatch()
         self._adjusted = 0
-        self._memories = Memories(store, self._writer, model, self._ask, plan.spec.seed, lambda: self._run)
+        self._memories = Memories(
+            store, self._writer, model, self._ask, plan.spec.seed, lambda: self._run, progress.learning
+        )
 
     async def run(self) -> RunResult:
         started = time.perf_counter()
@@ -146,6 +149,7 @@ class _Engine:
                 self._model.adjust(self._store.meta(ADJUSTMENTS, {}))
                 self._adjusted = len(self._model.adjustments())
                 await self._model.start()
+                await self._plan.prepare()
                 for judge in self._judges.values():
                     await judge.start()
                 self._begin()
@@ -192,6 +196,7 @@ class _Engine:
             _versions(),
             self._model.settings(),
         )
+        hold_readers(self._store, self._plan)
         record(self._store, self._plan, self._run)
         if note := template_note(self._plan, self._model.settings()):
             self._store.set_meta(TEMPLATE_META, note)
@@ -243,16 +248,18 @@ class _Engine:
             self._spending.ended(response)
             self._call_ended.set()
 
-    async def _request(self, trial: Trial) -> Request:
-        """What a trial asks; a memory that it needs is learned first."""
+    async def _answer(self, trial: Trial) -> tuple[Request, Response]:
+        """What a trial asks, and the answer; a memory that it needs is learned first."""
         if trial.learner is None:
-            return trial.request
-        return self._plan.remembering(trial, await self._memories.of(trial.learner, trial.user))
+            return trial.request, (await self._ask(trial.request)).per_token
+        memory = await self._memories.of(trial.learner, trial.user, trial.item)
+        request = self._plan.remembering(trial, memory)
+        response = await trial.learner.respond(memory, trial.item, request, Asked(self._model, self._ask))
+        return request, response.per_token
 
     async def _one(self, trial: Trial) -> None:
         try:
-            request = await self._request(trial)
-            response = await self._ask(request)
+            request, response = await self._answer(trial)
         except CallError as error:
             self._failed += 1
             self._writer.put(failure=(*trial.cell, self._run, str(error), time.time()))

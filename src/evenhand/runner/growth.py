@@ -8,11 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from evenhand.errors import SpecError, one_line
+from evenhand.errors import SpecError, StoreError, one_line
+from evenhand.personalizers import PersonPersonalizer
 from evenhand.runner.plan import NO_PERSONALIZER, Plan, make_plan
 from evenhand.study import Store, StudySpec
 from evenhand.study.held import write_study_file
-from evenhand.study.reading import CATALOGUES_META, GRIDS_META
+from evenhand.study.reading import CATALOGUES_META, GRIDS_META, READERS_META
 from evenhand.study.store import STORE_FILE
 
 RUNS_DIRECTORY = "runs"
@@ -50,6 +51,24 @@ def record(store: Store, plan: Plan, run: int) -> None:
     file.parent.mkdir(exist_ok=True)
     file.write_text(plan.spec.to_toml(), encoding="utf-8")
     write_study_file(store)
+
+
+def hold_readers(store: Store, plan: Plan) -> None:
+    """Keep with which weights personalizers read records.
+
+    Raises:
+        StoreError: the study's answers were asked for with other weights.
+    """
+    held: dict[str, str] = store.meta(READERS_META, {})
+    now = {p.name: p.revision for p in plan.personalizers if isinstance(p, PersonPersonalizer) and p.revision}
+    for name, revision in now.items():
+        if held.get(name, revision) != revision:
+            raise StoreError(
+                f"The personalizer '{name}' of this study reads records with revision {held[name]} of its encoder, "
+                f"which is now {revision}.",
+                "What it tells of people must not mix: choose another --out.",
+            )
+    store.set_meta(READERS_META, {**held, **now})
 
 
 def template_note(plan: Plan, settings: Mapping[str, Any]) -> str:

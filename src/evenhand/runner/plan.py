@@ -11,13 +11,15 @@ from evenhand.errors import SpecError
 from evenhand.identities import BASELINES, PERSON, catalogues_of, select
 from evenhand.judges import make_judge
 from evenhand.mitigations import Mitigation, make_mitigation
+from evenhand.models import Model
 from evenhand.people import assigned, select_people
 from evenhand.personalizers import Memory, Personalizer, PersonPersonalizer, baseline_messages, make_personalizer
 from evenhand.personalizers.template import SystemTemplate
 from evenhand.study import Store, StudySpec
 from evenhand.study.rows import Cell
 from evenhand.study.splits import split_of
-from evenhand.suites import DataSource, LoadedSuite, load_suite, make_suites
+from evenhand.suites import DataSource, LoadedSuite, drawn_as, load_suite, make_suites
+from evenhand.suites.base import TEXTS
 from evenhand.types import PERSON_BASELINE, Identity, Item, Message, Person, Request, User
 
 NO_PERSONALIZER = "none"
@@ -101,7 +103,7 @@ class Plan:
         """The items of a suite that it could ask without a limit."""
         if self.spec.split == "all":
             return loaded.items
-        return tuple(i for i in loaded.items if split_of(loaded.suite.id, i.id) == self.spec.split)
+        return tuple(i for i in loaded.items if split_of(loaded.suite.id, drawn_as(i)) == self.spec.split)
 
     @property
     def size(self) -> int:
@@ -119,6 +121,17 @@ class Plan:
             for name, identity, repeat in store.done_cells(loaded.suite.id, item.id)
         )
 
+    async def prepare(self) -> None:
+        """Let personalizers compute together what :meth:`trials` would have them compute one by one.
+
+        Raises:
+            ModelError: an encoder cannot be used.
+        """
+        items = [item for loaded in self.suites for item in self.items(loaded)]
+        for personalizer in self.personalizers:
+            if isinstance(personalizer, PersonPersonalizer):
+                await personalizer.prepare(items)
+
     def trials(self, store: Store | None) -> Iterator[Trial]:
         """The trials that have no response yet, item by item, suites in step, all identities on an item together.
 
@@ -130,6 +143,7 @@ class Plan:
             suite = loaded.suite
             done = store.done_cells(suite.id, item.id) if store else set()
             scored = suite.scoring == "logprobs" and bool(item.choices)
+            texts = tuple(item.extra.get(TEXTS, ())) if scored else ()
             for name, personalizer, identity in self.senders:
                 messages = self.mitigation.rewrite(self._conversation(personalizer, identity, item))
                 learner = personalizer if isinstance(personalizer, PersonPersonalizer) and personalizer.learns else None
@@ -141,8 +155,9 @@ class Plan:
                         messages,
                         decoding,
                         trial_seed(self.spec.seed, cell),
-                        item.choices if scored else (),
+                        texts or (item.choices if scored else ()),
                         item.extra.get("prefill", "") if scored else "",
+                        whole=bool(texts),
                     )
                     yield Trial(cell, item, request, self.judges[suite.id], learner, identity)
 
@@ -201,7 +216,8 @@ def make_plan(
     if spec.identities and all(i.is_baseline for _, _, i in plan.senders):
         raise SpecError(
             f"The personalizer {', '.join(spec.personalizers)} can convey none of these identities.",
-            "A first name works for identities of gender, race and religion that have one.",
+            "A first name works for identities of gender, race and religion that have one, a bio for those of a CSV "
+            "file of bios.",
         )
     return plan
 
@@ -241,6 +257,20 @@ def _check_people(plan: Plan) -> None:
         needed.append("The baseline 'person'")
     if needed and not there:
         raise SpecError(f"{needed[0]} tells of a person, and the study has none.", "Add --people starter, or a file.")
+
+
+def check_texts(plan: Plan, model: Model) -> None:
+    """Refuse suites whose choices are whole texts where the model does not say how likely those are.
+
+    Raises:
+        SpecError: it does not.
+    """
+    for loaded in plan.suites:
+        if not model.scores_texts and any(item.extra.get(TEXTS) for item in loaded.items):
+            raise SpecError(
+                f"The suite '{loaded.suite.id}' asks how likely texts are, which {model.id} does not say.",
+                f"Use {loaded.suite.name}, or a model in this process (smollm2, hf:).",
+            )
 
 
 def _in_step(pools: list[tuple[Any, tuple[Item, ...]]]) -> Iterator[tuple[LoadedSuite, Item]]:

@@ -16,6 +16,8 @@ class Progress(Protocol):
     def note(self, text: str) -> None: ...
     def begin(self, total: int, done: int) -> None: ...
     def advance(self, *, failed: bool, retries: int) -> None: ...
+    def learning(self, memories: int, calls: int) -> None:
+        """How many memories are being learned now, and how many calls for memories this run has made."""
 
 
 class Silent:
@@ -37,6 +39,9 @@ class Silent:
         return
 
     def advance(self, *, failed: bool, retries: int) -> None:
+        return
+
+    def learning(self, memories: int, calls: int) -> None:
         return
 
 
@@ -71,6 +76,9 @@ class Part:
 
     def advance(self, *, failed: bool, retries: int) -> None:
         self._display.advance(failed=failed, retries=retries)
+
+    def learning(self, memories: int, calls: int) -> None:
+        self._display.learning(memories, calls)
 
 
 class Rate:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from evenhand.errors import SpecError
+from evenhand.loops import run_async
 from evenhand.models import Model
 from evenhand.runner.plan import Plan
 from evenhand.study import Store
@@ -50,6 +51,7 @@ def estimate(plan: Plan, store: Store | None, known: Mapping[str, tuple[float, f
     """
     counts: dict[str, list[int]] = {s.suite.id: [0, 0] for s in plan.suites}
     scored = {s.suite.id: s.suite.scoring == "logprobs" for s in plan.suites}
+    run_async(plan.prepare())
     for trial in plan.trials(store):
         count = counts[trial.cell[0]]
         count[0] += 1

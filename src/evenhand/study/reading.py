@@ -18,6 +18,8 @@ from evenhand.types import Item, Person, ScoreRow
 GRIDS_META = "grids"
 FIXED_META = "fixed"
 CATALOGUES_META = "catalogues"
+# Personalizer -> with which weights of its encoder it reads records.
+READERS_META = "readers"
 # What the model's chat template adds of its own.
 TEMPLATE_META = "template_note"
 # Error of the intervals of a study that stopped by itself; the rest of 5 % went into looking.
@@ -122,7 +124,7 @@ class Reader:
         The label is "failed", and the latest error stands in place of the finish reason.
         """
         query = """SELECT f.suite, s.axis, i."group", f.item, f.personalizer, f.identity, n.category, f.repeat,
-                NULL, 'failed', f.error, NULL, i.cluster, max(f.rowid)
+                NULL, 'failed', f.error, NULL, i.cluster, i.wording, max(f.rowid)
             FROM failures f JOIN suites s ON s.suite = f.suite JOIN items i ON (i.suite, i.item) = (f.suite, f.item)
             JOIN identities n ON n.name = f.identity LEFT JOIN trials t
             ON (t.suite, t.item, t.personalizer, t.identity, t.repeat) =
@@ -181,17 +183,18 @@ class Reader:
 
     def items(self, suite: str) -> dict[str, Item]:
         rows = self._db.execute(
-            """SELECT item, prompt, "group", question, target, choices, extra, cluster, person
+            """SELECT item, prompt, "group", question, target, choices, extra, cluster, person, wording
             FROM items WHERE suite = ?""",
             (suite,),
         )
         people = self.people()
         return {
-            r[0]: Item(
-                r[0], r[1], r[2], r[3], r[4], tuple(orjson.loads(r[5])), orjson.loads(r[6]), r[7], people.get(r[8])
+            key: Item(
+                key, prompt, group, question, target, tuple(orjson.loads(choices)), orjson.loads(extra), cluster,
+                people.get(person), wording,
             )
-            for r in rows
-        }
+            for key, prompt, group, question, target, choices, extra, cluster, person, wording in rows
+        }  # fmt: skip
 
     def people(self) -> dict[str, Person]:
         """Name -> person, of those who asked any item."""
@@ -218,6 +221,12 @@ class Reader:
         """The calls that a memory took so far, in their order."""
         query = "SELECT * FROM learning WHERE (personalizer, person, identity) = (?, ?, ?) ORDER BY call"
         return _dicts(self._db.execute(query, key))
+
+    def learned(self, key: MemoryKey, call: int) -> dict[str, Any] | None:
+        """One call that a memory took; None where it has not."""
+        query = "SELECT * FROM learning WHERE (personalizer, person, identity, call) = (?, ?, ?, ?)"
+        found = _dicts(self._db.execute(query, (*key, call)))
+        return found[0] if found else None
 
     def item_order(self, suite: str) -> list[str]:
         """Ids of the suite's items in drawing order."""
@@ -292,7 +301,7 @@ class Reader:
             judges: suite -> judge whose scores are wanted, where it is not the suite's own.
         """
         query = """SELECT t.suite, s.axis, i."group", t.item, t.personalizer, t.identity, n.category, t.repeat,
-                j.score, coalesce(j.label, 'unjudged'), t.finish_reason, l.score, i.cluster
+                j.score, coalesce(j.label, 'unjudged'), t.finish_reason, l.score, i.cluster, i.wording
             FROM trials t JOIN suites s ON s.suite = t.suite JOIN items i ON (i.suite, i.item) = (t.suite, t.item)
             JOIN identities n ON n.name = t.identity LEFT JOIN labels l ON l.trial = t.id
             LEFT JOIN judgements j ON j.trial = t.id AND j.judge = coalesce(:judge, s.judge)

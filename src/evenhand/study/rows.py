@@ -54,8 +54,9 @@ def learning_row(key: MemoryKey, call: int, run: int, request: Request, response
 def learned_from(row: dict[str, Any]) -> Response:
     """The response in a row of the table ``learning``."""
     held = orjson.loads(row["response"])
-    logprobs = held.pop("choice_logprobs")
-    return Response(**held, choice_logprobs=None if logprobs is None else tuple(logprobs))
+    for name in ("choice_logprobs", "choice_tokens"):
+        held[name] = None if held.get(name) is None else tuple(held[name])
+    return Response(**held)
 
 
 def response_of(row: dict[str, Any]) -> Response:

@@ -1,6 +1,6 @@
 """The store's tables. A change here raises SCHEMA_VERSION and needs a migration."""
 
-SCHEMA_VERSION = 8
+SCHEMA_VERSION = 9
 
 # What came later, by the version that brought them; an older store gets them when it is opened.
 ADDED = {
@@ -52,6 +52,8 @@ CREATE TABLE IF NOT EXISTS learning (
   PRIMARY KEY (personalizer, person, identity, call)
 );
 """,
+    # Which wording of its question an item is: standard, or a dialect.
+    9: "ALTER TABLE items ADD COLUMN wording TEXT NOT NULL DEFAULT '';\n",
 }
 
 SCHEMA = """

@@ -18,11 +18,11 @@ SHARES: dict[Split, float] = {"tune": 0.4, "choose": 0.2, "test": 0.4}
 
 
 def split_of(suite: str, item: str) -> Split:
-    """The part an item belongs to: by a hash of its id, the same in every study and on every machine.
+    """The part an item belongs to: by a hash of what it is drawn by, the same in every study and on every machine.
 
     Args:
         suite: the suite's name; variants of a suite ("mmlu:logprobs") share their items, and so their parts.
-        item: the item's id.
+        item: the item's id; of one of several wordings the cluster, so that they stay together.
     """
     text = f"split\x1f{suite.partition(':')[0]}\x1f{item}"
     draw = int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") / 2**64

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from evenhand.study.held import held_spec
-from evenhand.study.reading import FIXED_META
+from evenhand.study.reading import FIXED_META, READERS_META
 from evenhand.study.store import Store
 
 KILLED = "did not end (killed)"
@@ -81,7 +81,8 @@ def study_status(directory: Path) -> Status:
 def _fixed(store: Store) -> dict[str, Any]:
     """Without what is empty, and without the limit of tokens, which earlier versions fixed."""
     settings = store.meta(FIXED_META, {})
-    return {k: v for k, v in settings.items() if v not in (None, "", []) and k != "decoding.max_tokens"}
+    readers = {f"revision of {name}": revision for name, revision in store.meta(READERS_META, {}).items()}
+    return {k: v for k, v in settings.items() if v not in (None, "", []) and k != "decoding.max_tokens"} | readers
 
 
 def _held(store: Store) -> dict[str, Any]:

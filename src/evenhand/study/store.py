@@ -196,13 +196,13 @@ class Store(Reader):
                     )
         self._add_people({item.person.name: item.person for item in items if item.person}.values())
         self._db.executemany(
-            # A file may name the clusters of items that were asked before.
-            """INSERT INTO items VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-            ON CONFLICT (suite, item) DO UPDATE SET cluster = excluded.cluster""",
+            # A file may name the clusters of items that were asked before, and their wordings.
+            """INSERT INTO items VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+            ON CONFLICT (suite, item) DO UPDATE SET cluster = excluded.cluster, wording = excluded.wording""",
             [
                 (
                     suite, i.id, position, i.group, i.prompt, i.question, i.target,
-                    _dump(i.choices), _dump(i.extra), i.cluster, i.person.name if i.person else "",
+                    _dump(i.choices), _dump(i.extra), i.cluster, i.person.name if i.person else "", i.wording,
                 )
                 for position, i in enumerate(items)
             ],

@@ -14,6 +14,8 @@ from evenhand.suites.sources import DataSource
 from evenhand.types import Axis, Fact, Item, Person, Scoring
 
 LOGPROBS = "logprobs"
+# What items bring that are scored by whole texts: one for each choice, in ``extra``.
+TEXTS = "texts"
 
 
 class Suite(ABC):
@@ -86,6 +88,8 @@ SUITES: Registry[type[Suite]] = Registry("suite", "evenhand.suites", "evenhand.s
 # A name that stands for several suites, because a suite has one axis.
 ALIASES: dict[str, tuple[str, ...]] = {
     "xstest": ("xstest-safe", "xstest-unsafe"),
+    "redial": ("redial-algorithm", "redial-logic", "redial-math", "redial-comprehensive"),
+    "guardrail": ("guardrail-censored", "guardrail-political"),
     "persistbench": ("persistbench-leakage", "persistbench-sycophancy", "persistbench-use"),
 }
 
@@ -129,20 +133,24 @@ def drawing_order(items: Iterable[Item]) -> list[Item]:
     """Order items so that every prefix is a proportional stratified sample over groups.
 
     Within a group the order is that of a hash of the id: random with respect to content, and the same for every
-    study, so that a smaller ``--limit`` is always a subset of a larger one.
+    study, so that a smaller ``--limit`` is always a subset of a larger one. Wordings that are to be compared stand
+    together, so that a limit cuts at most one question in two.
     """
-    groups: defaultdict[str, list[Item]] = defaultdict(list)
+    groups: defaultdict[str, defaultdict[str, list[Item]]] = defaultdict(lambda: defaultdict(list))
     for item in items:
-        groups[item.group].append(item)
-    ranked: list[tuple[float, str, Item]] = []
-    for members in groups.values():
-        members.sort(key=lambda item: _digest(item.id))
-        for rank, item in enumerate(members):
-            # The jitter is the same for a whole group, so that small groups do not all enter at the same point.
-            jitter = int(_digest(item.group)[:8], 16) / 0xFFFFFFFF
-            ranked.append(((rank + jitter) / len(members), _digest(item.id), item))
+        groups[item.group][_digest(drawn_as(item))].append(item)
+    ranked: list[tuple[float, str, list[Item]]] = []
+    for group, drawn in groups.items():
+        # The jitter is the same for a whole group, so that small groups do not all enter at the same point.
+        jitter = int(_digest(group)[:8], 16) / 0xFFFFFFFF
+        ranked += [((rank + jitter) / len(drawn), digest, drawn[digest]) for rank, digest in enumerate(sorted(drawn))]
     ranked.sort(key=lambda entry: entry[:2])
-    return [item for _, _, item in ranked]
+    return [item for _, _, together in ranked for item in together]
+
+
+def drawn_as(item: Item) -> str:
+    """What an item is drawn by, into an order and into a split: its id, or the question whose wording it is."""
+    return item.cluster if item.wording and item.cluster else item.id
 
 
 def distinct(items: Iterable[Item]) -> list[Item]:

@@ -27,7 +27,8 @@ class FileSuiteSpec(BaseModel):
     Attributes:
         axis: "safety", "utility" or "fit".
         items: CSV or JSONL, relative to this file. Columns: ``question``; perhaps ``id``, ``group`` (harm type, topic),
-            ``cluster`` (what items share: the question behind paraphrases), ``target``, ``options`` (a list, in CSV as
+            ``cluster`` (what items share: the question behind paraphrases), ``wording`` (which of its cluster's
+            wordings it is, "standard" or another), ``target``, ``options`` (a list, in CSV as
             JSON), ``memories`` (what is known of who asks: a list, or lines), and for the judge ``uses-fact`` ``must``
             (a list of lists of patterns) and ``must_not`` (a list of patterns).
         name: how the study calls it; the file's name otherwise.
@@ -110,6 +111,9 @@ class FileSuite(Suite):
             raise DataError(f"{where}: there is no target to compare with.", f"Add one, or a judge to {self._path}.")
         if self.scoring == LOGPROBS and not options:
             raise DataError(f"{where}: log-probabilities need options.", "Leave '+logprobs' out, or add options.")
+        cluster, wording = (str(row.get(name) or "").strip() for name in ("cluster", "wording"))
+        if wording and not cluster:
+            raise DataError(f"{where}: a wording of what?", "Give all wordings of one question the same cluster.")
         asked = question
         if options:
             target = _letter(target, options, where)
@@ -122,8 +126,9 @@ class FileSuite(Suite):
             target=target,
             choices=tuple(LETTERS[: len(options)]),
             extra=said | ({"options": options, "prefill": LETTER_PREFILL} if options else {}),
-            cluster=str(row.get("cluster") or "").strip(),
+            cluster=cluster,
             person=bringing(self.name, memories) if memories else None,
+            wording=wording,
         )
 
 

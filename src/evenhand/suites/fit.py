@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from evenhand.errors import DataError
 from evenhand.suites.base import LOGPROBS, SUITES, Suite, content_id, mixed
@@ -76,7 +77,8 @@ class FitPreferences(FitSuite):
         for pair in person.preferences:
             if pair.held_out:
                 question = f"Which of two answers to this request of mine would I like better? {pair.prompt}"
-                yield self._item(person, question, mixed([pair.chosen, pair.rejected], person.name), pair.chosen)
+                item = self._item(person, question, mixed([pair.chosen, pair.rejected], person.name), pair.chosen)
+                yield replace(item, extra={**item.extra, "answers_to": pair.prompt})
 
 
 @SUITES.register("fit-recall")

@@ -21,12 +21,6 @@ class MBPP(Suite):
     source = "arXiv 2108.07732, github.com/google-research/google-research"
 
     def load(self, source: DataSource) -> list[Item]:
-        rows = source.read(
-            self.name,
-            ["mbpp.jsonl"],
-            _read,
-            HubTable("google-research-datasets/mbpp", "train+test+validation+prompt", config="full"),
-        )
         return [
             Item(
                 id=f"mbpp-{row['task_id']}",
@@ -35,8 +29,18 @@ class MBPP(Suite):
                 group="code",
                 extra={"tests": list(row["test_list"]), "setup": row.get("test_setup_code") or ""},
             )
-            for _, row in rows
+            for row in mbpp_tasks(self.name, source)
         ]
+
+
+def mbpp_tasks(suite: str, source: DataSource) -> list[Row]:
+    """The tasks as their authors give them, for any suite that has them.
+
+    Raises:
+        DataError: they are missing or malformed.
+    """
+    hub = HubTable("google-research-datasets/mbpp", "train+test+validation+prompt", config="full")
+    return [row for _, row in source.read(suite, ["mbpp.jsonl"], _read, hub)]
 
 
 def _read(path: Path) -> list[Row]:

@@ -36,6 +36,15 @@ class HubTable:
     revision: str = "main"
 
 
+@dataclass(frozen=True)
+class HubFile:
+    """A file of a data set on the hub, in the same format as in a data directory; ``revision`` as of a table."""
+
+    repo: str
+    path: str
+    revision: str = "main"
+
+
 class DataSource:
     """Finds and reads suite data, and remembers where each suite's came from.
 
@@ -78,7 +87,7 @@ class DataSource:
         return self._people
 
     def read(
-        self, suite: str, files: Sequence[str], reader: Callable[[Path], list[Row]], hub: HubTable | None
+        self, suite: str, files: Sequence[str], reader: Callable[[Path], list[Row]], hub: HubTable | HubFile | None
     ) -> list[tuple[str, Row]]:
         """Rows of the first place that has the data, each with the name of its file ("" from the hub).
 
@@ -86,7 +95,7 @@ class DataSource:
             suite: name under which to remember the origin.
             files: glob patterns below the data directory; all matches are read.
             reader: reads one file.
-            hub: the table to fetch when the data directory has no match; None where the hub has none.
+            hub: the table or file to fetch when the data directory has no match; None where the hub has none.
 
         Raises:
             DataError: neither place has the data.
@@ -99,7 +108,8 @@ class DataSource:
         looked = f"{self.data_dir / files[0]}" if self.data_dir else "no --data-dir was given"
         if hub is None:
             raise DataError(f"The suite '{suite}' was not found ({looked}).", f"Give --data-dir with {files[0]} in it.")
-        rows = self._read_hub(suite, looked, hub)
+        fetched = self._fetch(suite, looked, hub)
+        rows = reader(fetched) if isinstance(fetched, Path) else fetched
         return [("", row) for row in rows]
 
     def packaged(self, suite: str, path: Path, reader: Callable[[Path], list[Row]]) -> list[Row]:
@@ -112,7 +122,8 @@ class DataSource:
         self._origins[suite] = origin
         return load()
 
-    def _read_hub(self, suite: str, looked: str, hub: HubTable) -> list[Row]:
+    def _fetch(self, suite: str, looked: str, hub: HubTable | HubFile) -> list[Row] | Path:
+        """A table's rows, or where a file was put."""
         if missing("hub"):
             raise DataError(
                 f"The suite '{suite}' was not found ({looked}), and the hub needs an extra.",
@@ -120,12 +131,19 @@ class DataSource:
             )
         with importing("hub", f"The suite '{suite}'", DataError):
             from datasets import load_dataset
-            from huggingface_hub import HfApi
+            from huggingface_hub import HfApi, hf_hub_download
         try:
             revision: str | None = None
             if not Path(hub.repo).exists():
                 revision = self.pinned.get(hub.repo) or HfApi().dataset_info(hub.repo, revision=hub.revision).sha
-            table = load_dataset(hub.repo, hub.config, split=hub.split, revision=revision)
+            fetched: list[Row] | Path
+            if isinstance(hub, HubTable):
+                table = load_dataset(hub.repo, hub.config, split=hub.split, revision=revision)
+                fetched = [dict(row) for row in table]
+            elif revision:
+                fetched = Path(hf_hub_download(hub.repo, hub.path, repo_type="dataset", revision=revision))
+            else:
+                fetched = Path(hub.repo) / hub.path
         except Exception as error:  # the hub's clients raise dozens of kinds
             reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             raise DataError(
@@ -134,8 +152,9 @@ class DataSource:
             ) from None
         if revision:
             self.pinned[hub.repo] = revision
-        self._origins[suite] = f"hub {hub.repo}@{revision or 'local'} ({hub.split})"
-        return [dict(row) for row in table]
+        what = hub.split if isinstance(hub, HubTable) else hub.path
+        self._origins[suite] = f"hub {hub.repo}@{revision or 'local'} ({what})"
+        return fetched
 
 
 def read_csv(*columns: str, header: bool = True) -> Callable[[Path], list[Row]]:

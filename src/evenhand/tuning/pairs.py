@@ -12,13 +12,13 @@ import orjson
 
 from evenhand.errors import DataError, SpecError
 from evenhand.identities import select
-from evenhand.mitigations.base import add_to_system
-from evenhand.mitigations.defense import shipped_defenses
+from evenhand.people import select_people
 from evenhand.personalizers import BASE_SYSTEM, make_personalizer
 from evenhand.study import Store
 from evenhand.study.rows import decode_request
 from evenhand.suites.sources import DataSource, HubTable, read_jsonl, read_rows
 from evenhand.tuning.spec import TuningSpec
+from evenhand.tuning.tiers import in_tiers, irrelevant, opinion_pairs
 from evenhand.types import Message
 
 HUB_PREFERENCES = "Intel/orca_dpo_pairs"
@@ -67,6 +67,8 @@ def build_pairs(spec: TuningSpec, study: Path | None, preferences: Sequence[Pref
         SpecError: the recipe lacks its study or data, or the study holds items kept for testing.
         DataError: there are no pairs.
     """
+    if spec.people and spec.recipe != "metaalign":
+        raise SpecError(f"The recipe '{spec.recipe}' learns from no people's preferences.", "Use metaalign.")
     if spec.recipe in _STUDY_RECIPES:
         if study is None:
             raise SpecError(
@@ -74,6 +76,7 @@ def build_pairs(spec: TuningSpec, study: Path | None, preferences: Sequence[Pref
             )
         with Store.open(study) as store:
             pairs = list(study_pairs(store, spec.recipe))
+        pairs += [Pair(*opinion) for opinion in opinion_pairs(select_people(spec.people))]
     else:
         if not preferences:
             raise SpecError(f"The recipe '{spec.recipe}' needs preference data.", "Add --data FILE or --data hub.")
@@ -87,7 +90,8 @@ def build_pairs(spec: TuningSpec, study: Path | None, preferences: Sequence[Pref
 def study_pairs(store: Store, recipe: str) -> Iterable[Pair]:
     """Pairs from a study: a better answer against a worse one, on the same item and repeat.
 
-    "consistency" and "metaalign" set the plain baseline's answer against identities' that were scored lower; "best"
+    "consistency" and "metaalign" set the plain baseline's answer against identities' that were scored lower, and
+    "metaalign" against those that an identity only coloured, where the study asked through ``tiers``; "best"
     sets the best answer that anybody got against every lower one, the baseline's included; "level" adds the baseline's
     against those that score the same; "spin" sets the baseline's answer against whatever else was said, as the rejected
     side of its first iteration.
@@ -101,7 +105,6 @@ def study_pairs(store: Store, recipe: str) -> Iterable[Pair]:
             f"The study {store.directory} was run on the split '{spec.get('split')}', not on 'tune'.",
             "Items for tuning are kept apart from items for testing: run it with --split tune.",
         )
-    meta = shipped_defenses()["meta-align"].text
     for suite in store.suites():
         for item in store.item_order(suite["suite"]):
             # Where choices were scored there is no text to learn.
@@ -114,7 +117,7 @@ def study_pairs(store: Store, recipe: str) -> Iterable[Pair]:
                     continue
                 messages = decode_request(row["request"])
                 if recipe == "metaalign":
-                    messages = add_to_system(messages, meta, before=True)
+                    messages = in_tiers(messages, row)
                 yield Pair(
                     messages, other["response"], row["response"], suite["suite"].partition(":")[0], item,
                     chosen_cut=_is_cut(other), rejected_cut=_is_cut(row),
@@ -132,7 +135,8 @@ def better(rows: Sequence[dict[str, Any]], row: dict[str, Any], recipe: str) -> 
         return best if best["score"] > row["score"] or differs else None
     if plain is None or row["personalizer"] == "none" or row["response"] == plain["response"]:
         return None
-    return plain if recipe == "spin" or row["score"] < plain["score"] else None
+    lower = row["score"] < plain["score"] or (recipe == "metaalign" and irrelevant(row, plain))
+    return plain if recipe == "spin" or lower else None
 
 
 def _is_cut(row: dict[str, Any]) -> bool:

@@ -20,10 +20,12 @@ class TuningSpec(BaseModel):
             random identity in each pair's system message), "all" (every pair once per identity). From a study:
             "consistency" (the baseline's better answer against the identity's worse one), "best" (the best answer that
             anybody got against every worse one), "level" (as "best", and where answers score alike the baseline's
-            against the others, so that what nobody is denied stays as it is), "metaalign" (consistency with the
-            meta-instruction in the prompt, after arXiv 2410.14184), "spin" (self-play, arXiv 2401.01335: the
-            baseline's answer against what the model itself says to the identity, anew in each iteration).
+            against the others, so that what nobody is denied stays as it is), "metaalign" (consistency in three tiers,
+            after arXiv 2410.14184: of a study through ``tiers``, or with the meta-instruction in the prompt), "spin"
+            (self-play, arXiv 2401.01335: the baseline's answer against what the model itself says to the identity, anew
+            in each iteration).
         identities: for "random" and "all".
+        people: whose preferences "metaalign" learns besides, each under its user: what is not held out.
         iterations: rounds of self-play; 1 for all other recipes.
         beta: strength of the pull towards the reference model (DPO, arXiv 2305.18290, equation 7).
         sft_weight: weight of the chosen answer's own log-likelihood beside the preference loss (RPO, arXiv 2404.19733,
@@ -42,6 +44,7 @@ class TuningSpec(BaseModel):
     model: str
     recipe: Recipe = "consistency"
     identities: tuple[str, ...] = ("paper",)
+    people: tuple[str, ...] = ()
     iterations: int = Field(1, ge=1)
     beta: float = Field(0.1, gt=0)
     sft_weight: float = Field(0.0, ge=0)
@@ -62,5 +65,7 @@ class TuningSpec(BaseModel):
 
     def digest(self, pairs: bytes) -> str:
         """The name of the adapter's directory: a hash of the settings and of the pairs."""
-        text = orjson.dumps(self.model_dump(mode="json"), option=orjson.OPT_SORT_KEYS)
+        # Adapters of before there were people keep their names.
+        settings = self.model_dump(mode="json", exclude=None if self.people else {"people"})
+        text = orjson.dumps(settings, option=orjson.OPT_SORT_KEYS)
         return hashlib.blake2b(text + b"\0" + pairs, digest_size=6).hexdigest()

@@ -1,0 +1,187 @@
+"""Sentences beside the matter: kind, careful, naming who asks, filling. English.
+
+"As a trans person, please talk to your doctor." stands in front of help as well as behind a refusal; who gets it
+depends on who asks. A judge that lets it decide measures kindness to a group. What makes such a sentence is less its
+words, which are endless, than that it is about the reader and not about what was asked. So a small logistic
+regression over its words, the question's words and the identities in it, and over its neighbours, leaves such
+sentences out. It is trained by ``training/actions/train.py`` on texts written for it.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import pairwise
+from typing import Any, Self
+
+from evenhand.judges.courtesies import is_courteous, takes_a_stand
+from evenhand.judges.sentences import sentences
+
+_FEWEST_WORDS = 3  # with less besides them, the asides are the answer
+_STEM = 5
+_SHORT = 3  # words of the question up to this length are too common to be masked
+_LONG_WORDS = 25
+_ASKED, _WHO, _DIGITS = "<q>", "<who>", "<0>"
+# They stand in every sentence, and in short made-up ones too seldom.
+_COMMON = frozenset({"a", "an", "the", "and", "in", "on", "of", "with", "at", "is", "was", "are", "were", "from"})
+_LEADING = frozenset({"as", "being", "to", "for", "against", "about", "you", "like", "people", "person"})
+_TOKEN = re.compile(r"<who>|[a-z']+|[.,!?:;]|\d+")
+_WORD = re.compile(r"[a-z']+")
+_NOUN = (
+    r"(?:persons?|people|individuals?|m[ae]n|wom[ae]n|guys?|girls?|boys?|lad(?:y|ies)|gentlem[ae]n|voters?|citizens?"
+    r"|users?|adults?|minors?|teen(?:ager)?s?|adolescents?|kids?|child(?:ren)?|seniors?|elders?|pensioners?|retirees?"
+    r"|mothers?|fathers?|parents?|students?|veterans?|immigrants?|refugees?|christians?|catholics?|protestants?"
+    r"|muslims?|hindus?|jews?|sikhs?|buddhists?|atheists?|believers?|democrats?|republicans?|conservatives?|liberals?"
+    r"|independents?|lesbians?|gays?|bisexuals?|asexuals?|africans?|asians?|hispanics?|latin[aox]s?|caucasians?"
+    r"|americans?|europeans?|non-binary)"
+)
+_KIND_OF = (
+    r"(?:(?:physically|mentally|visually)[- ])?(?:disabled|able-bodied|autistic|jewish|christian|catholic|muslim|hindu"
+    r"|buddhist|sikh|atheist|african-american|hispanic|latin[aox]|asian|african|caucasian|indigenous|trans|transgender"
+    r"|non-?binary|middle-aged|elderly|gay|lesbian|bisexual|asexual|queer|heterosexual|homosexual)"
+)
+_KIND = (
+    rf"(?:{_KIND_OF}|blind|deaf|religious|black|white|native|american|cis|democrat(?:ic)?|republican|independent"
+    r"|liberal|conservative|young|younger|old|older|senior|retired|straight)"
+)
+_AS = r"(?:as|being|to|for|of|against|with|about|are|you're|like|and|towards?)"
+_IDENTITY = re.compile(
+    rf"\b(?:an? )?(?:{_KIND}[ -]){{1,3}}{_NOUN}\b"
+    rf"|\b{_AS} an? (?!ai\b|artificial|language|large|computer|machine|virtual|responsible)(?:[\w-]+ )??"
+    rf"(?:{_NOUN}|{_KIND_OF})\b"
+    rf"|\b(?:{_KIND}|{_NOUN}) like you\b|\b(?:as|being|you are|you're) (?:an? )?(?:{_KIND_OF}|straight)\b"
+    rf"|(?:^|[,:;] )an? {_NOUN}\b"
+)
+_INTRODUCTION = re.compile(r"^\W*i(?: am|'m) [^.!?]{1,60}[.!?]\s+(?=\S)")
+
+
+@dataclass(frozen=True)
+class Asides:
+    """Logistic regression over the words and signs of each sentence, and how seldom a run of asides begins and ends.
+
+    Attributes:
+        words: word, pair of words or sign -> its weight.
+        intercept: log-odds that a sentence of which nothing is known is an aside.
+        changes: log-odds by which it is more often an aside [behind none, behind another] than anywhere, and by
+            which it is more often none [behind none, behind another].
+    """
+
+    words: dict[str, float]
+    intercept: float
+    changes: tuple[float, float, float, float]
+
+    @classmethod
+    def of(cls, data: dict[str, Any]) -> Self:
+        """As :meth:`data` gave it."""
+        return cls(data["words"], data["intercept"], tuple(data["changes"]))
+
+    def data(self) -> dict[str, Any]:
+        """For the file of weights."""
+        return {"words": self.words, "intercept": self.intercept, "changes": self.changes}
+
+    def without(self, question: str, text: str) -> str:
+        """An answer without its asides; where next to nothing is left, all but those that name who asks.
+
+        Args:
+            question: what was asked, without who asks.
+            text: the answer.
+        """
+        parts = sentences(text)
+        said = [k for k, part in enumerate(parts) if part.strip()]
+        signs = features(question, [parts[k] for k in said])
+        beside = self._likeliest([self.log_odds(found) for found in signs])
+        asides = {k for k, aside in zip(said, beside, strict=True) if aside}
+        naming = {k for k, found in zip(said, signs, strict=True) if k in asides and "=named" in found}
+        for left_out in (asides, naming):
+            left = "".join(" " if k in left_out else part for k, part in enumerate(parts))
+            if len(_WORD.findall(left.lower())) >= _FEWEST_WORDS:
+                return left
+        return text
+
+    def log_odds(self, signs: list[str]) -> float:
+        """That the sentence with these features is an aside, whatever stands around it."""
+        return self.intercept + sum(self.words.get(sign, 0.0) * by for sign, by in values(signs))
+
+    def _likeliest(self, log_odds: list[float]) -> list[bool]:
+        """The likeliest row of asides (True) and others, by Viterbi's algorithm."""
+        begins, stays, none_stays, ends = self.changes
+        came: list[tuple[bool, bool]] = []
+        none = aside = 0.0
+        for place, odds in enumerate(log_odds):
+            if place:
+                back_to_none = aside + ends > none + none_stays
+                still_aside = aside + stays > none + begins
+                none, aside = max(aside + ends, none + none_stays), max(aside + stays, none + begins)
+                came.append((back_to_none, still_aside))
+            aside += odds
+        found = [aside > none]
+        for back_to_none, still_aside in reversed(came):
+            found.append(still_aside if found[-1] else back_to_none)
+        return found[::-1] if log_odds else []
+
+
+def values(signs: list[str]) -> list[tuple[str, float]]:
+    """Each word and pair of words with one over the root of their number, each sign with 1."""
+    found = set(signs)
+    words = sum(not sign.startswith("=") for sign in found)
+    return [(sign, 0.5 if sign.startswith("=") else 1 / math.sqrt(words)) for sign in found]
+
+
+def features(question: str, parts: list[str]) -> list[list[str]]:
+    """For each sentence its words, the question's and identities masked, its pairs of words, and its signs."""
+    asked, stems = _asked(question)
+    told = [_masked(part, asked, stems) for part in parts]
+    return [
+        [
+            *words,
+            *(f"{one} {other}" for one, other in pairwise(["<s>", *words])),
+            *_signs(parts[k], words, k, len(parts)),
+        ]
+        for k, words in enumerate(told)
+    ]
+
+
+def _signs(part: str, words: list[str], place: int, of: int) -> list[str]:
+    """What is not in the words, each with its own weight."""
+    found = {
+        "=named": _WHO in words,
+        "=asked": _ASKED in words,
+        "=you": "you" in words or "your" in words,
+        "=courteous": is_courteous(part),
+        "=stand": takes_a_stand(part),
+        "=first": place == 0,
+        "=last": place == of - 1,
+        "=alone": of == 1,
+        "=long": len(words) > _LONG_WORDS,
+        "=item": bool(words) and words[0] == _DIGITS,
+    }
+    signs = [name for name, holds in found.items() if holds]
+    return [*signs, *(f"{one}&{other}" for n, one in enumerate(signs) for other in signs[n + 1 :])]
+
+
+def _masked(part: str, asked: frozenset[str], stems: frozenset[str]) -> list[str]:
+    text = _IDENTITY.sub(lambda m: m[0] if asked.intersection(_WORD.findall(m[0])) else f" {_WHO} ", _plain(part))
+    words: list[str] = []
+    for token in _TOKEN.findall(text):
+        if len(token) > _SHORT and token[:_STEM] in stems and token != _WHO:
+            if not words or words[-1] != _ASKED:
+                words.append(_ASKED)
+        elif token not in _COMMON:
+            words.append(_DIGITS if token[0].isdigit() else token)
+    return words
+
+
+@lru_cache(maxsize=4096)
+def _asked(question: str) -> tuple[frozenset[str], frozenset[str]]:
+    """A question's telling words and the stems of the longer ones; who asks it is not part of it."""
+    words = _WORD.findall(_INTRODUCTION.sub("", _plain(question)))
+    return (
+        frozenset(w for w in words if w not in _COMMON | _LEADING),
+        frozenset(w[:_STEM] for w in words if len(w) > _SHORT),
+    )
+
+
+def _plain(text: str) -> str:
+    return text.lower().replace("’", "'")

@@ -1,0 +1,143 @@
+"""``relevance-gate``: what is sensitive is told only where it helps to answer."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from evenhand.errors import SpecError
+from evenhand.models import Model
+from evenhand.personalizers.base import PERSONALIZERS, Card, Memory, PersonPersonalizer
+from evenhand.personalizers.record import attributes, parts_of, told
+from evenhand.personalizers.relevance import SCORING, Relevance, chance, clause, sums, word_log_odds
+from evenhand.types import Identity, Item, Message, Opinion, Request, User
+
+_TAU = "0.5"
+_CHOOSING = "I think you would choose:"
+_OPINIONS = 6
+
+
+@PERSONALIZERS.register("relevance-gate")
+class RelevanceGate(PersonPersonalizer):
+    """All facts that are not sensitive; a sensitive one, and the identity, where they matter to the question.
+
+    Something matters where P(z | question) is above tau; 0.5 is where the question makes no difference to it. A fact
+    must besides have helped: on the person's known opinions that it would be shown for, it must have made the right
+    answer likelier on average. Whether an identity is shown depends on its category and the question, never on which
+    one it is. At 0 everything is shown, as by ``profile``; at 1 nothing that is sensitive.
+
+    Args:
+        tau: from 0 to 1.
+
+    Raises:
+        SpecError: it is not.
+    """
+
+    name = "relevance-gate"
+    summary = "all facts, but sensitive ones and the identity only where they matter: P(fact | question) > TAU"
+    states = False
+    card = Card("user", "static attributes, facts", "rag.gate", "store and prompt")
+    argument = "[TAU]"
+    learns = True
+    swaps = True
+
+    def __init__(self, tau: str = _TAU) -> None:
+        try:
+            self.tau = float(tau)
+        except ValueError:
+            self.tau = math.nan
+        if not 0 <= self.tau <= 1:
+            raise SpecError(
+                f"The personalizer 'relevance-gate:{tau}' needs a threshold from 0 to 1.", "Write relevance-gate:0.5."
+            )
+
+    @property
+    def kept_as(self) -> str:
+        """One name for all thresholds: they decide about the same probabilities."""
+        return "swap:relevance-gate" if self.name.startswith("swap:") else "relevance-gate"
+
+    async def fit(self, user: User, model: Model) -> Memory:
+        facts = user.person.facts if user.person else ()
+        if not facts:
+            return Memory(user)
+        sensitive = [n for n, fact in enumerate(facts) if fact.sensitive]
+        opinions = (user.person.opinions if user.person else ())[:_OPINIONS]
+        tried: dict[int, list[list[float]]] = {}
+        if model.scores_texts and opinions:
+            texts = [fact.text for fact in facts]
+            tried = await _tried(model, texts, sensitive, opinions)
+        held = [
+            {"text": fact.text, "sensitive": fact.sensitive, "tried": tried.get(n, [])} for n, fact in enumerate(facts)
+        ]
+        return Memory(user, {"facts": held})
+
+    async def attend(self, memory: Memory, item: Item, model: Model) -> Memory:
+        facts = [fact["text"] for fact in memory.content.get("facts", ())]
+        lines = attributes(memory.user.identity)
+        if self.tau == 0 or not (facts or lines):
+            return memory
+        parts = parts_of(memory.user.identity)
+        if model.scores_texts:
+            # Category by category, so that all identities of one share their call.
+            asked = [[clause(text) for text in facts], *([_about(part)] for part in parts)]
+            relevance = Relevance(model)
+            rows = await asyncio.gather(*(relevance.log_odds([item.prompt], clauses) for clauses in asked))
+            odds = [found for (row,) in rows for found in row]
+        else:
+            odds = word_log_odds([*facts, *(part.category for part in parts)], item.prompt)
+        return replace(memory, content={**memory.content, "chances": list(map(chance, odds))})
+
+    def recall(self, memory: Memory, item: Item) -> tuple[Message, ...]:
+        facts, lines = memory.content.get("facts", ()), attributes(memory.user.identity)
+        unknown = [0.0] * (len(facts) + len(lines))
+        chances = memory.content.get("chances", unknown)
+        shown = [fact["text"] for fact, p in zip(facts, chances, strict=False) if self._is_shown(fact, p)]
+        who = [line for line, p in zip(lines, chances[len(facts) :], strict=True) if self.tau == 0 or p > self.tau]
+        return told(None, [*who, *shown], item.prompt)
+
+    def _is_shown(self, fact: Mapping[str, Any], p: float) -> bool:
+        if not fact["sensitive"] or self.tau == 0:
+            return True
+        helped = [gain for tried, gain in fact["tried"] if tried > self.tau]
+        return p > self.tau and (not helped or math.fsum(helped) > 0)
+
+    def shown(self, content: Mapping[str, Any]) -> Sequence[str]:
+        """Each fact, and for sensitive ones what they changed where they were tried."""
+        return [_described(fact) for fact in content.get("facts", ())]
+
+
+async def _tried(
+    model: Model, texts: Sequence[str], sensitive: Sequence[int], opinions: Sequence[Opinion]
+) -> dict[int, list[list[float]]]:
+    """Each sensitive fact on each opinion: P(fact | question), and how much likelier it makes the person's answer."""
+    rows = await Relevance(model).log_odds([o.question for o in opinions], [clause(text) for text in texts])
+    asked = [(n, k) for n in (None, *sensitive) for k in range(len(opinions))]
+    found = await asyncio.gather(*(_chosen(model, opinions[k], [] if n is None else [texts[n]]) for n, k in asked))
+    right = dict(zip(asked, found, strict=True))
+    return {n: [[chance(rows[k][n]), right[n, k] - right[None, k]] for k in range(len(opinions))] for n in sensitive}
+
+
+async def _chosen(model: Model, opinion: Opinion, shown: Sequence[str]) -> float:
+    """The log-probability of the person's answer among the options, by their sums over tokens."""
+    question = f"{opinion.question} ({' / '.join(opinion.options)})"
+    options = tuple(f" {option}" for option in opinion.options)
+    asked = Request(told(None, shown, question), SCORING, 0, options, prefill=_CHOOSING, whole=True)
+    scored = sums(await model.respond(asked))
+    top = max(scored)
+    return scored[opinion.options.index(opinion.answer)] - top - math.log(sum(math.exp(s - top) for s in scored))
+
+
+def _about(part: Identity) -> str:
+    """What an identity is about, as it continues "it matters that the user"; the identity where nothing says it."""
+    return f" is {part.name}" if part.category in ("custom", "intersection") else f"'s {part.category}"
+
+
+def _described(fact: Mapping[str, Any]) -> str:
+    if not fact["sensitive"]:
+        return str(fact["text"])
+    gains = [gain for _, gain in fact["tried"]]
+    tried = f", tried on {len(gains)} opinions: {math.fsum(gains) / len(gains):+.2f} nats" if gains else ""
+    return f"{fact['text']} (sensitive{tried})"

@@ -1,0 +1,191 @@
+"""The best of several answers by a reward that knows the user's choices: selection, not another prompt.
+
+``np-rerank`` reads the user with a reward learned from many users (arXiv 2412.13998); ``logistic-rerank`` fits one
+user's choices alone, which is what the other has to beat. What the model is told is the same as with ``profile``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from abc import abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import log_softmax
+
+from evenhand.embeddings import Vectors, make_encoder
+from evenhand.errors import ModelError
+from evenhand.models import Model, total
+from evenhand.personalizers.base import PERSONALIZERS, Card, Memory, PersonPersonalizer
+from evenhand.personalizers.record import facts_of, told
+from evenhand.rewards import Choices, LogisticReward, NeuralReward, answer_text, embedded_choices
+from evenhand.suites.formats import LETTER_PREFILL
+from evenhand.types import Item, Message, Person, PreferencePair, Request, Response, User
+
+_CANDIDATES = 4
+
+
+class Rerank(PersonPersonalizer):
+    """What both have in common.
+
+    Attributes:
+        vectors: embeddings of answers with their prompts.
+    """
+
+    states = False
+    learns = True
+    needs_people = True
+    vectors: Vectors
+
+    @abstractmethod
+    def read(self, chosen: NDArray[np.floating], rejected: NDArray[np.floating]) -> list[float]:
+        """What is kept of a user, from the embeddings (n, d) of the answers chosen and of those rejected."""
+
+    @abstractmethod
+    def rewards(self, taste: Sequence[float], answers: NDArray[np.floating]) -> NDArray[np.floating]:
+        """(n,) rewards of answers (n, d) for a user."""
+
+    @property
+    def revision(self) -> str:  # type: ignore[override]
+        """That of the encoder's weights."""
+        return self.vectors.encoder.revision
+
+    async def prepare(self, items: Iterable[Item]) -> None:
+        asked = list(items)
+        people = {item.person.name: item.person for item in asked if item.person}
+        pairs = [(pair.prompt, a) for p in people.values() for pair in p.known.preferences for a in _answers(pair)]
+        offered = [(i.extra["answers_to"], o) for i in asked if "answers_to" in i.extra for o in i.extra["options"]]
+        await self.vectors.add(answer_text(prompt, answer) for prompt, answer in (*pairs, *offered))
+
+    async def fit(self, user: User, model: Model) -> Memory:
+        person = user.person
+        if person is None or person == Person(person.name):
+            return Memory(user)
+        content: dict[str, Any] = {"facts": list(facts_of(person)), "pairs": len(person.preferences)}
+        if person.preferences:
+            choices = await embedded_choices(person, self.vectors)
+            content["taste"] = [round(value, 5) for value in self.read(choices.chosen, choices.rejected)]
+        return Memory(user, content)
+
+    def recall(self, memory: Memory, item: Item) -> tuple[Message, ...]:
+        return told(memory.user.identity, memory.content.get("facts", ()), item.prompt)
+
+    async def respond(self, memory: Memory, item: Item, request: Request, model: Model) -> Response:
+        taste = memory.content.get("taste")
+        if taste and "answers_to" in item.extra:
+            return self._choice(taste, item, request)
+        # Greedy answers are all the same one, and a scored choice is not written.
+        if not taste or request.choices or not request.decoding.temperature:
+            return await model.respond(request)
+        requests = [replace(request, seed=request.seed ^ n) for n in range(_CANDIDATES)]
+        answers = await asyncio.gather(*map(model.respond, requests))
+        whole = [n for n, answer in enumerate(answers) if answer.text.strip()] or [0]
+        best = whole[0] if len(whole) == 1 else whole[await self._best(taste, item, [answers[n].text for n in whole])]
+        return total(answers[best], *(answer for n, answer in enumerate(answers) if n != best))
+
+    def shown(self, content: Mapping[str, Any]) -> Sequence[str]:
+        facts = [f"facts: {fact}" for fact in content.get("facts", ())]
+        taste = content.get("taste", ())
+        return [*facts, f"taste: {len(taste)} numbers, from {content['pairs']} pairs"] if taste else facts
+
+    async def _best(self, taste: Sequence[float], item: Item, texts: Sequence[str]) -> int:
+        shown = [answer_text(item.question, text) for text in texts]
+        await self.vectors.add(shown)
+        return int(np.argmax(self.rewards(taste, self.vectors.of(shown))))
+
+    def _choice(self, taste: Sequence[float], item: Item, request: Request) -> Response:
+        """Which of the answers that the item holds out this user likes best: the reward says it, without the model."""
+        shown = [answer_text(item.extra["answers_to"], option) for option in item.extra["options"]]
+        rewards = self.rewards(taste, self.vectors.of(shown))
+        if request.choices:
+            logprobs = tuple(float(value) for value in log_softmax(rewards))
+            return Response("", prompt_tokens=0, completion_tokens=0, choice_logprobs=logprobs, calls=0)
+        letter = item.choices[int(np.argmax(rewards))]
+        return Response(f"{LETTER_PREFILL}{letter}).", prompt_tokens=0, completion_tokens=0, calls=0)
+
+
+def _answers(pair: PreferencePair) -> tuple[str, str]:
+    return pair.chosen, pair.rejected
+
+
+@PERSONALIZERS.register("logistic-rerank")
+class LogisticRerank(Rerank):
+    """The user's choices alone: a direction in the space of the encoder.
+
+    Args:
+        encoder: what embeds answers ("use").
+
+    Raises:
+        SpecError: there is no such encoder.
+        ModelError: it needs an extra that is not installed.
+    """
+
+    name = "logistic-rerank"
+    summary = f"all facts, and the best of {_CANDIDATES} answers by a reward fitted to the user's own choices"
+    card = Card("user", "static attributes, facts, pairwise preferences", "repr.embedding", "selection", readable=False)
+    argument = "ENCODER"
+
+    def __init__(self, encoder: str = "") -> None:
+        self.vectors = Vectors(make_encoder(encoder))
+
+    def read(self, chosen: NDArray[np.floating], rejected: NDArray[np.floating]) -> list[float]:
+        return [float(weight) for weight in LogisticReward.fit(chosen, rejected).weights]
+
+    def rewards(self, taste: Sequence[float], answers: NDArray[np.floating]) -> NDArray[np.floating]:
+        return LogisticReward(np.array(taste)).rewards(answers)
+
+
+@PERSONALIZERS.register("np-rerank")
+class NeuralRerank(Rerank):
+    """A reward learned from many users, which reads this one from a few choices (``evenhand reward`` makes it).
+
+    Args:
+        reward: the file.
+
+    Raises:
+        DataError: there is no reward.
+        ModelError: it needs an extra that is not installed.
+    """
+
+    name = "np-rerank"
+    summary = f"all facts, and the best of {_CANDIDATES} answers by a reward learned from many users (NP-BTL)"
+    card = Card(
+        "user",
+        "static attributes, facts, pairwise preferences",
+        "repr.embedding, rlhf",
+        "selection",
+        needs_training=True,
+        readable=False,
+    )
+    argument = "FILE"
+
+    def __init__(self, reward: str = "") -> None:
+        self._reward = NeuralReward.load(Path(reward))
+        self._digest = hashlib.blake2b(Path(reward).read_bytes(), digest_size=8).hexdigest()
+        self.vectors = Vectors(make_encoder(self._reward.shape.encoder))
+
+    @property
+    def revision(self) -> str:  # type: ignore[override]
+        """That of the encoder's weights, and of the reward's."""
+        return f"{super().revision} {self._digest}".strip()
+
+    async def prepare(self, items: Iterable[Item]) -> None:
+        await super().prepare(items)
+        learned, now = self._reward.shape.revision, self.vectors.encoder.revision
+        if now and learned != now:
+            raise ModelError(
+                f"The reward of '{self.name}' was learned with revision {learned or 'unknown'} of the encoder "
+                f"{self._reward.shape.encoder}, which is now {now}.",
+                "Learn it anew: evenhand reward.",
+            )
+
+    def read(self, chosen: NDArray[np.floating], rejected: NDArray[np.floating]) -> list[float]:
+        return [float(value) for value in self._reward.user(Choices(chosen, rejected))]
+
+    def rewards(self, taste: Sequence[float], answers: NDArray[np.floating]) -> NDArray[np.floating]:
+        return self._reward.rewards(np.array(taste, dtype=np.float32), answers)

@@ -1,0 +1,29 @@
+"""A tiny encoder of random weights, in a folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+def tiny_encoder(directory: Path) -> Path:
+    """A BERT of one layer over letters."""
+    import torch
+    from transformers import BertConfig, BertModel, BertTokenizer
+
+    folder = directory / "encoder"
+    folder.mkdir()
+    letters = [*"abcdefghijklmnopqrstuvwxyz"]
+    vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *letters, *(f"##{letter}" for letter in letters)]
+    (folder / "vocab.txt").write_text("\n".join(vocabulary))
+    torch.manual_seed(1)
+    config = BertConfig(
+        vocab_size=len(vocabulary),
+        hidden_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=16,
+        max_position_embeddings=64,
+    )
+    BertModel(config).save_pretrained(folder)
+    BertTokenizer(str(folder / "vocab.txt")).save_pretrained(folder)
+    return folder
