@@ -29,7 +29,7 @@ LAYERS: list[set[str]] = [
     {"study"},
     {"runner"},
     {"analysis"},
-    {"tables", "arguments", "wording", "showing", "used"},
+    {"tables", "arguments", "wording", "showing", "using"},
     {"remembered"},
     {"audit"},
     {"report", "mitigate", "adaptive", "tuning", "integrations", "gating", "labelling"},

@@ -21,7 +21,7 @@ from evenhand.personalizers.base import Memory
 from evenhand.personalizers.retrieval import nearest
 from evenhand.study import Store
 from evenhand.types import Fact, Item, Person, User
-from evenhand.used import facts_used
+from evenhand.using import facts_used
 from tests.people import write_people
 from tests.server import Server
 

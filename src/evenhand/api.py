@@ -29,7 +29,6 @@ from evenhand.judges import make_judge
 from evenhand.judges.labels import read_labels
 from evenhand.loops import run_async
 from evenhand.models import Model, ModelOptions, make_model
-from evenhand.remembered import edits_learned as edits_learned
 from evenhand.remembered import memories as memories
 from evenhand.report.export import Format, Frames, export, frames
 from evenhand.report.html import render_report
@@ -43,7 +42,8 @@ from evenhand.showing import identities_shown
 from evenhand.study import Store
 from evenhand.study.store import STORE_FILE
 from evenhand.tables import compare_stores, tables_of
-from evenhand.used import facts_used as facts_used
+from evenhand.using import edits_learned as edits_learned
+from evenhand.using import facts_used as facts_used
 from evenhand.wording import open_answers
 
 REPORT_FILE = "report.html"

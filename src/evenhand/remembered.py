@@ -11,12 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from evenhand.analysis.agreement import Estimate, share_of_people
-from evenhand.analysis.editing import Editing, editings
 from evenhand.identities.naming import NAMES, named
 from evenhand.personalizers import PersonPersonalizer, learner_of, lines_of, texts_in
 from evenhand.showing import words_of
 from evenhand.study import Store
-from evenhand.suites.edits import Edits
 from evenhand.types import BASELINE_CATEGORY, Person
 
 
@@ -100,16 +98,6 @@ def audit_memories(path: Path | str) -> list[MemoryAudit]:
     """
     with Store.open(Path(path)) as store:
         return audits(remembered(store))
-
-
-def edits_learned(path: Path | str) -> list[Editing]:
-    """What the personalizers of a study learned of the facts that people took back, where it has the suite ``edits``.
-
-    Raises:
-        StoreError: there is no study, or it cannot be read.
-    """
-    with Store.open(Path(path)) as store:
-        return editings((row for row in store.scores() if row.suite.partition(":")[0] == Edits.name), Edits.kinds)
 
 
 def audits(memories: Sequence[Remembered]) -> list[MemoryAudit]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -51,7 +51,8 @@ def noise_scale(scores: SuiteScores, pool: Pool) -> float:
         scores: the suite's.
         pool: what its items were drawn from.
     """
-    fit = suite_marginals(scores)
+    # Of the items alone: however few there are, the ways of telling an identity are drawn from more.
+    fit = replace(suite_marginals(scores), told=None)
     asked = min(fit.items / pool.items, 1.0) if pool.items else 0.0
     within = 0.0 if pool.greedy else within_share(scores, fit)
     return math.sqrt(max(1 - asked * (1 - within), 0.0))

@@ -292,12 +292,10 @@ def _axis_results(
     rng = np.random.default_rng(settings.seed)
     results: dict[str, AxisResult] = {}
     for axis in AXES:
-        suites = [t.suite for t in tables if t.axis == axis]
-        if not suites:
+        if not any(t.axis == axis for t in tables):
             continue
         people = tables[0].identities
-        fits, nulls = [estimator.fit(s) for s in suites], [estimator.null(s) for s in suites]
-        noise = [estimator.noise(s) for s in suites]
+        fits, noise, nulls = estimator.parts(axis)
         by_category = categories(members, people, fits, noise, settings.level)
         with_level = [noise_draws(f, settings.draws, rng, level=True) for f in fits]
         results[axis] = AxisResult(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +12,7 @@ from evenhand.errors import SpecError
 from evenhand.models import Model
 from evenhand.personalizers.base import PERSONALIZERS, Card, Memory, PersonPersonalizer
 from evenhand.personalizers.record import attributes, parts_of, told
-from evenhand.personalizers.relevance import SCORING, Relevance, chance, clause, sums, word_log_odds
+from evenhand.personalizers.relevance import SCORING, Known, Relevance, chance, clause, encoder_of, relevance_by, sums
 from evenhand.types import Identity, Item, Message, Opinion, Request, User
 
 _TAU = "0.5"
@@ -30,34 +30,48 @@ class RelevanceGate(PersonPersonalizer):
     one it is. At 0 everything is shown, as by ``profile``; at 1 nothing that is sensitive.
 
     Args:
-        tau: from 0 to 1.
+        wanted: tau, from 0 to 1, and behind a colon what embeds facts and questions.
 
     Raises:
-        SpecError: it is not.
+        SpecError: tau is no such number, or there is no such encoder.
+        ModelError: the encoder needs an extra that is not installed.
     """
 
     name = "relevance-gate"
     summary = "all facts, but sensitive ones and the identity only where they matter: P(fact | question) > TAU"
     states = False
     card = Card("user", "static attributes, facts", "rag.gate", "store and prompt")
-    argument = "[TAU]"
+    argument = "[TAU[:ENCODER]]"
     learns = True
     swaps = True
 
-    def __init__(self, tau: str = _TAU) -> None:
+    def __init__(self, wanted: str = _TAU) -> None:
+        tau, self.vectors = encoder_of(wanted)
         try:
             self.tau = float(tau)
         except ValueError:
             self.tau = math.nan
         if not 0 <= self.tau <= 1:
             raise SpecError(
-                f"The personalizer 'relevance-gate:{tau}' needs a threshold from 0 to 1.", "Write relevance-gate:0.5."
+                f"The personalizer 'relevance-gate:{wanted}' needs a threshold from 0 to 1.",
+                "Write relevance-gate:0.5, or relevance-gate:0.5:use.",
             )
 
     @property
     def kept_as(self) -> str:
         """One name for all thresholds: they decide about the same probabilities."""
-        return "swap:relevance-gate" if self.name.startswith("swap:") else "relevance-gate"
+        swapped = "swap:" if self.name.startswith("swap:") else ""
+        encoder = f":{_TAU}:{self.vectors.encoder.name}" if self.vectors else ""
+        return f"{swapped}relevance-gate{encoder}"
+
+    @property
+    def revision(self) -> str:  # type: ignore[override]
+        """That of the encoder's weights."""
+        return self.vectors.encoder.revision if self.vectors else ""
+
+    async def prepare(self, items: Iterable[Item]) -> None:
+        if self.vectors:
+            await self.vectors.add(item.prompt for item in items)
 
     async def fit(self, user: User, model: Model) -> Memory:
         facts = user.person.facts if user.person else ()
@@ -68,7 +82,7 @@ class RelevanceGate(PersonPersonalizer):
         tried: dict[int, list[list[float]]] = {}
         if model.scores_texts and opinions:
             texts = [fact.text for fact in facts]
-            tried = await _tried(model, texts, sensitive, opinions)
+            tried = await _tried(model, relevance_by(model, self.vectors), texts, sensitive, opinions)
         held = [
             {"text": fact.text, "sensitive": fact.sensitive, "tried": tried.get(n, [])} for n, fact in enumerate(facts)
         ]
@@ -79,15 +93,11 @@ class RelevanceGate(PersonPersonalizer):
         lines = attributes(memory.user.identity)
         if self.tau == 0 or not (facts or lines):
             return memory
-        parts = parts_of(memory.user.identity)
-        if model.scores_texts:
-            # Category by category, so that all identities of one share their call.
-            asked = [[clause(text) for text in facts], *([_about(part)] for part in parts)]
-            relevance = Relevance(model)
-            rows = await asyncio.gather(*(relevance.log_odds([item.prompt], clauses) for clauses in asked))
-            odds = [found for (row,) in rows for found in row]
-        else:
-            odds = word_log_odds([*facts, *(part.category for part in parts)], item.prompt)
+        relevance = relevance_by(model, self.vectors)
+        # Category by category, so that all identities of one share their call.
+        asked = [[_fact(text) for text in facts], *([_category(part)] for part in parts_of(memory.user.identity))]
+        rows = await asyncio.gather(*(relevance.log_odds([item.prompt], known) for known in asked))
+        odds = [found for (row,) in rows for found in row]
         return replace(memory, content={**memory.content, "chances": list(map(chance, odds))})
 
     def recall(self, memory: Memory, item: Item) -> tuple[Message, ...]:
@@ -104,16 +114,20 @@ class RelevanceGate(PersonPersonalizer):
         helped = [gain for tried, gain in fact["tried"] if tried > self.tau]
         return p > self.tau and (not helped or math.fsum(helped) > 0)
 
+    def remembered(self, content: Mapping[str, Any]) -> Sequence[str]:
+        """The facts, told or not."""
+        return [fact["text"] for fact in content.get("facts", ())]
+
     def shown(self, content: Mapping[str, Any]) -> Sequence[str]:
         """Each fact, and for sensitive ones what they changed where they were tried."""
         return [_described(fact) for fact in content.get("facts", ())]
 
 
 async def _tried(
-    model: Model, texts: Sequence[str], sensitive: Sequence[int], opinions: Sequence[Opinion]
+    model: Model, relevance: Relevance, texts: Sequence[str], sensitive: Sequence[int], opinions: Sequence[Opinion]
 ) -> dict[int, list[list[float]]]:
     """Each sensitive fact on each opinion: P(fact | question), and how much likelier it makes the person's answer."""
-    rows = await Relevance(model).log_odds([o.question for o in opinions], [clause(text) for text in texts])
+    rows = await relevance.log_odds([o.question for o in opinions], [_fact(text) for text in texts])
     asked = [(n, k) for n in (None, *sensitive) for k in range(len(opinions))]
     found = await asyncio.gather(*(_chosen(model, opinions[k], [] if n is None else [texts[n]]) for n, k in asked))
     right = dict(zip(asked, found, strict=True))
@@ -130,9 +144,15 @@ async def _chosen(model: Model, opinion: Opinion, shown: Sequence[str]) -> float
     return scored[opinion.options.index(opinion.answer)] - top - math.log(sum(math.exp(s - top) for s in scored))
 
 
-def _about(part: Identity) -> str:
-    """What an identity is about, as it continues "it matters that the user"; the identity where nothing says it."""
-    return f" is {part.name}" if part.category in ("custom", "intersection") else f"'s {part.category}"
+def _fact(text: str) -> Known:
+    return Known(clause(text), text, text)
+
+
+def _category(part: Identity) -> Known:
+    """What an identity is about; the identity itself where no category says it."""
+    if part.category in ("custom", "intersection"):
+        return Known(f" is {part.name}", part.name, f"I am {part.name}.")
+    return Known(f"'s {part.category}", part.category, f"I am asking because of my {part.category}.")
 
 
 def _described(fact: Mapping[str, Any]) -> str:

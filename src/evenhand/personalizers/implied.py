@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 
 from evenhand.personalizers.base import BASE_SYSTEM, PERSONALIZERS, Card, Memory, Personalizer, PersonPersonalizer
+from evenhand.personalizers.record import facts_of, told
 from evenhand.types import Identity, Item, Message, Session
 
 
@@ -80,6 +81,24 @@ class Dialogue(PersonPersonalizer):
         turns = [turn for session in (person.sessions if person else ()) for turn in replayed(session)]
         opening = introduced(identity) if identity else ()
         return (Message("system", BASE_SYSTEM), *opening, *turns, Message("user", item.prompt))
+
+
+@PERSONALIZERS.register("whole-record")
+class WholeRecord(PersonPersonalizer):
+    """All that is known, in the context: the facts in the user-profile block, then the sessions as they were."""
+
+    name = "whole-record"
+    summary = "all facts in the user-profile block, and the earlier sessions in front, word by word"
+    states = False
+    card = Card(granularity="user", user_data="static attributes, facts, dialogue", technique="prompt.contextual")
+    needs_people = True
+    reads_sessions = True
+
+    def recall(self, memory: Memory, item: Item) -> tuple[Message, ...]:
+        person = memory.user.person
+        system, question = told(memory.user.identity, facts_of(person), item.prompt)
+        turns = [turn for session in (person.sessions if person else ()) for turn in replayed(session)]
+        return (system, *turns, question)
 
 
 def introduced(identity: Identity) -> tuple[Message, Message]:

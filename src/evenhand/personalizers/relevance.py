@@ -3,15 +3,19 @@
 The paper takes the probability of a relation behind "to answer this I need ...", which ranks common words first. Here
 it is set against the probability of the same words behind questions that ask for nothing, so that a fact counts for
 what the *question* adds: log-odds, 0 where the question makes no difference. Each fact has its own, whatever else is
-known: two may matter to one question, and one that matters is not hidden by another.
+known: two may matter to one question, and one that matters is not hidden by another. Without a model that says how
+likely texts are, words in common, or sentence embeddings, stand in.
 """
 
 from __future__ import annotations
 
 import asyncio
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import dataclass
 
+from evenhand.embeddings import Vectors, make_encoder
 from evenhand.models import CallError, Model
 from evenhand.personalizers.record import word_scores
 from evenhand.types import Decoding, Message, Request, Response
@@ -19,6 +23,7 @@ from evenhand.types import Decoding, Message, Request, Response
 SCORING = Decoding(temperature=0, max_tokens=1)
 _OPENING = "To answer this, it matters that the user"
 _NEUTRAL = ("N/A", "Can you help me with something?")
+_SLOPE, _INDIFFERENT = 20.0, 0.08
 
 
 def clause(text: str) -> str:
@@ -28,8 +33,38 @@ def clause(text: str) -> str:
     return f" {small}{text[len(first) :]}"
 
 
-class Relevance:
-    """How much more likely clauses are behind a question than behind any, by what a model finds likely.
+@dataclass(frozen=True, slots=True)
+class Known:
+    """Something known of a user, as each way of relevance reads it.
+
+    Attributes:
+        clause: as it continues "it matters that the user", with the blank in front.
+        words: as its words are compared.
+        sentence: as its meaning is.
+    """
+
+    clause: str
+    words: str
+    sentence: str
+
+
+class Relevance(ABC):
+    """How much what is known matters to a question."""
+
+    @abstractmethod
+    async def log_odds(self, questions: Sequence[str], known: Sequence[Known]) -> list[list[float]]:
+        """For each question those of each, (questions, known), in nats; 0 where the question makes no difference.
+
+        Raises:
+            CallError: a call failed for good.
+            ModelError: an encoder cannot be used.
+        """
+
+
+class ByModel(Relevance):
+    """By how much more likely a clause is behind a question than behind any, by what a model finds likely.
+
+    Takes a call for each question, and two where a clause was not there before.
 
     Args:
         model: one with ``scores_texts``.
@@ -39,18 +74,8 @@ class Relevance:
         self._model = model
         self._before: dict[str, float] = {}
 
-    async def log_odds(self, questions: Sequence[str], clauses: Sequence[str]) -> list[list[float]]:
-        """For each question those of each clause, (questions, clauses), in nats.
-
-        Takes a call for each question, and two where a clause was not there before.
-
-        Args:
-            questions: what is asked.
-            clauses: what continues "it matters that the user", each with the blank in front.
-
-        Raises:
-            CallError: a call failed for good.
-        """
+    async def log_odds(self, questions: Sequence[str], known: Sequence[Known]) -> list[list[float]]:
+        clauses = [one.clause for one in known]
         if not clauses or not questions:
             return [[] for _ in questions]
         fresh = [text for text in dict.fromkeys(clauses) if text not in self._before]
@@ -63,10 +88,51 @@ class Relevance:
         return [[now - self._before[text] for text, now in zip(clauses, row, strict=True)] for row in rows]
 
 
-def word_log_odds(texts: Sequence[str], question: str) -> list[float]:
-    """The same by the words in common, where a model gives no probabilities: BM25, which is derived as log-odds of
-    relevance; 0 without a word in common."""
-    return word_scores(texts, question)
+class ByWords(Relevance):
+    """By the words in common: BM25, which is derived as log-odds of relevance; 0 without a word in common."""
+
+    async def log_odds(self, questions: Sequence[str], known: Sequence[Known]) -> list[list[float]]:
+        return [word_scores([one.words for one in known], question) for question in questions]
+
+
+class ByMeaning(Relevance):
+    """By the cosine of sentence embeddings, on the scale that tells facts that matter from others.
+
+    The scale is that of a logistic regression on the 65 questions of ``should-differ`` and their 386 facts with the
+    encoder ``use``, both kinds weighing the same; another encoder has another one.
+
+    Args:
+        vectors: of texts.
+    """
+
+    def __init__(self, vectors: Vectors) -> None:
+        self._vectors = vectors
+
+    async def log_odds(self, questions: Sequence[str], known: Sequence[Known]) -> list[list[float]]:
+        sentences = [one.sentence for one in known]
+        if not sentences or not questions:
+            return [[] for _ in questions]
+        await self._vectors.add([*questions, *sentences])
+        cosines = self._vectors.of(questions) @ self._vectors.of(sentences).T
+        return [[_SLOPE * (float(c) - _INDIFFERENT) for c in row] for row in cosines]
+
+
+def relevance_by(model: Model, vectors: Vectors | None) -> Relevance:
+    """By meaning where an encoder was asked for, else by the model where it scores texts, else by words."""
+    if vectors:
+        return ByMeaning(vectors)
+    return ByModel(model) if model.scores_texts else ByWords()
+
+
+def encoder_of(argument: str) -> tuple[str, Vectors | None]:
+    """What stands before the encoder in a personalizer's argument ("3:use"), and the vectors by that encoder.
+
+    Raises:
+        SpecError: there is no such encoder.
+        ModelError: it needs an extra that is not installed.
+    """
+    first, _, encoder = argument.partition(":")
+    return first, Vectors(make_encoder(encoder)) if encoder else None
 
 
 def chance(odds: float) -> float:

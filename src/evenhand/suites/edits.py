@@ -1,7 +1,7 @@
 """``edits``: what a user said before is so no longer. Does a memory learn it, and lose nothing else?
 
 The measures of knowledge editing (efficacy, paraphrase, and specificity, which knowledge graph tuning, arXiv
-2405.19686, leaves out) as a suite, so that every personalizer can be asked. ``dialogue``, which has the session in its
+2405.19686, leaves out) as a suite, so that every personalizer can be asked. ``whole-record``, which has all in its
 context, is the baseline to beat; ``profile`` knows the record alone, which is out of date.
 """
 

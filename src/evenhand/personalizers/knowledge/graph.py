@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from evenhand.personalizers.relevance import clause
+from evenhand.personalizers.relevance import Known, clause
 
 USER = "user"
 _FILLERS = frozenset(
@@ -38,9 +38,10 @@ class Triple:
         return f'{self.relation.capitalize()}: "{self.object}"' if self.said else self.object
 
     @property
-    def clause(self) -> str:
-        """As it continues "it matters that the user"."""
-        return f"'s {self.relation}: {self.object}" if self.said else clause(self.object)
+    def known(self) -> Known:
+        """As its relevance to a question is found."""
+        continued = f"'s {self.relation}: {self.object}" if self.said else clause(self.object)
+        return Known(continued, self.line, self.object)
 
 
 @dataclass(frozen=True, slots=True)

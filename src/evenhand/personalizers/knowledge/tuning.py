@@ -15,7 +15,7 @@ from evenhand.models import Model
 from evenhand.personalizers.knowledge.graph import Graph, Triple, known_as, normal, relations_of
 from evenhand.personalizers.knowledge.statements import content_words, marks_change, statements, takes_back
 from evenhand.personalizers.record import told
-from evenhand.personalizers.relevance import SCORING, Relevance, sums, word_log_odds
+from evenhand.personalizers.relevance import SCORING, Relevance, sums
 from evenhand.types import Decoding, Message, Request, Response, Session
 
 CANDIDATES = 5
@@ -49,39 +49,18 @@ class _Asked:
     without: float
 
 
-class Finder:
-    """Finds what matters to a question: by the model where it scores texts, else by words.
-
-    Args:
-        model: asked, where it can be.
-    """
-
-    def __init__(self, model: Model) -> None:
-        self._relevance = Relevance(model) if model.scores_texts else None
-
-    async def odds(self, question: str, triples: Sequence[Triple]) -> list[float]:
-        """How much each triple matters to a question, as log-odds.
-
-        Raises:
-            CallError: a call failed for good.
-        """
-        if self._relevance is None:
-            return word_log_odds([triple.line for triple in triples], question)
-        return (await self._relevance.log_odds([question], [triple.clause for triple in triples]))[0]
-
-
 class Tuner:
     """Edits one user's graph.
 
     Args:
         graph: changed in place.
         model: writes relations, and says how likely texts are where it can.
+        relevance: how triples are found for a question.
         most: how many triples a question is answered with.
     """
 
-    def __init__(self, graph: Graph, model: Model, most: int) -> None:
-        self.graph, self.model, self.most = graph, model, most
-        self.finder = Finder(model)
+    def __init__(self, graph: Graph, model: Model, relevance: Relevance, most: int) -> None:
+        self.graph, self.model, self.relevance, self.most = graph, model, relevance, most
 
     async def learn(self, session: Session, number: int) -> None:
         """Edit the graph by what one session tells.
@@ -106,7 +85,8 @@ class Tuner:
         candidates = [Triple(relation, statement, said=True) for relation in relations]
         # What a triple matters is its own, whatever else is known: once is enough for all attempts.
         triples = [*self.graph.triples, *candidates]
-        odds = dict(zip(triples, await self.finder.odds(question, triples), strict=True))
+        (found,) = await self.relevance.log_odds([question], [triple.known for triple in triples])
+        odds = dict(zip(triples, found, strict=True))
         without = (await self._likely(question, [], [statement]))[0] if self.model.scores_texts else 0.0
         asked = _Asked(question, statement, odds, without)
         begun = len(self.graph.journal)

@@ -1,4 +1,4 @@
-"""What the answers of a study were told of its users, to be shown."""
+"""What a study's answers were told of their users, and what its memories learned of facts that changed."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
+from evenhand.analysis.editing import Editing, editings
 from evenhand.personalizers.record import lines_in
 from evenhand.study import Store
 from evenhand.study.rows import decode_request
+from evenhand.suites.edits import Edits
 from evenhand.types import BASELINE_CATEGORY, PERSON_BASELINE
 
 
@@ -29,16 +31,6 @@ class Used:
     repeat: int
     facts: tuple[str, ...]
     sensitive: tuple[str, ...]
-
-
-def facts_used(path: Path | str) -> list[Used]:
-    """What each answer of a study was told of its user.
-
-    Raises:
-        StoreError: there is no study, or it cannot be read.
-    """
-    with Store.open(Path(path)) as store:
-        return used(store)
 
 
 def used(store: Store) -> list[Used]:
@@ -63,3 +55,23 @@ def _is_attribute(line: str, fields: Collection[str]) -> bool:
     """Whether a line is an attribute of the identity; what a user said has quotes behind its relation."""
     field, colon, value = line.partition(": ")
     return bool(colon) and field.lower() in fields and not value.startswith('"')
+
+
+def facts_used(path: Path | str) -> list[Used]:
+    """What each answer of a study was told of its user.
+
+    Raises:
+        StoreError: there is no study, or it cannot be read.
+    """
+    with Store.open(Path(path)) as store:
+        return used(store)
+
+
+def edits_learned(path: Path | str) -> list[Editing]:
+    """What the personalizers of a study learned of the facts that people took back, where it has the suite ``edits``.
+
+    Raises:
+        StoreError: there is no study, or it cannot be read.
+    """
+    with Store.open(Path(path)) as store:
+        return editings((row for row in store.scores() if row.suite.partition(":")[0] == Edits.name), Edits.kinds)
