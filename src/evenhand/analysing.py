@@ -7,6 +7,7 @@ from pathlib import Path
 
 from evenhand.analysis import Analysis, Settings, summarize
 from evenhand.gating import looked_certainties, looked_error
+from evenhand.judging import judge_worths
 from evenhand.mitigations.cues import POLICY, needed, read_policy
 from evenhand.study import Store
 from evenhand.study.notes import looked_note, stopping_note, study_notes
@@ -40,7 +41,8 @@ def analyze_store(store: Store, settings: Settings | None = None, policy: Path |
         remarks=study_notes(store),
     )
     template = store.meta(TEMPLATE_META)
-    return replace(found, notes=(*found.notes, *([template] if template else []), *stopped))
+    notes = (*found.notes, *([template] if template else []), *stopped)
+    return replace(found, notes=notes, judges=judge_worths(store, found))
 
 
 def _over_all_looks(store: Store, settings: Settings) -> tuple[Settings, list[str]]:

@@ -12,6 +12,7 @@ from evenhand.errors import SpecError
 from evenhand.judges.validation import is_check, known_recalls
 from evenhand.study import Store
 from evenhand.study.notes import ADJUSTMENTS
+from evenhand.suites.base import like_of
 from evenhand.types import BASELINE_CATEGORY
 
 
@@ -34,7 +35,10 @@ def pools_of(store: Store) -> dict[str, Pool]:
 def judges_of(store: Store) -> dict[str, JudgeFigures]:
     """What is known of each suite's judge."""
     names = {s["suite"]: s["judge"] for s in store.suites()}
-    return {suite: JudgeFigures(judge, is_check(judge), tuple(known_recalls(judge))) for suite, judge in names.items()}
+    return {
+        suite: JudgeFigures(judge, is_check(judge), tuple(known_recalls(judge, like_of(suite))))
+        for suite, judge in names.items()
+    }
 
 
 def compare_stores(before: Store, after: Store, *, draws: int = 2000, seed: int = 0) -> Comparison:
