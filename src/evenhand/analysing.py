@@ -8,6 +8,7 @@ from pathlib import Path
 from evenhand.analysis import Analysis, Settings, summarize
 from evenhand.analysis.label_rates import label_rates
 from evenhand.gating import looked_certainties, looked_error
+from evenhand.judging import judge_worths
 from evenhand.leaking import leaks
 from evenhand.mitigations.cues import POLICY, needed, read_policy
 from evenhand.study import Store
@@ -47,6 +48,7 @@ def analyze_store(store: Store, settings: Settings | None = None, policy: Path |
         notes=(*found.notes, *([template] if template else []), *stopped),
         label_rates=label_rates(rows, families_of(store), level=settings.level),
         leaks=leaks(store, rows, settings),
+        judges=judge_worths(store, found),
     )
 
 

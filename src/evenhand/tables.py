@@ -13,6 +13,7 @@ from evenhand.judges import JUDGES
 from evenhand.judges.validation import is_check, known_recalls
 from evenhand.study import Store
 from evenhand.study.notes import ADJUSTMENTS
+from evenhand.suites.base import like_of
 from evenhand.types import BASELINE_CATEGORY
 
 
@@ -35,7 +36,10 @@ def pools_of(store: Store) -> dict[str, Pool]:
 def judges_of(store: Store) -> dict[str, JudgeFigures]:
     """What is known of each suite's judge."""
     names = {s["suite"]: s["judge"] for s in store.suites()}
-    return {suite: JudgeFigures(judge, is_check(judge), tuple(known_recalls(judge))) for suite, judge in names.items()}
+    return {
+        suite: JudgeFigures(judge, is_check(judge), tuple(known_recalls(judge, like_of(suite))))
+        for suite, judge in names.items()
+    }
 
 
 def families_of(store: Store) -> dict[str, tuple[tuple[str, ...], ...]]:

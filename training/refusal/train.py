@@ -13,7 +13,7 @@ import argparse
 import csv
 import random
 import tomllib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,13 +24,17 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
 from evenhand.analysis.agreement import Agreement, agreement
-from evenhand.audit.validate import shipped_figure
+from evenhand.audit.validate import LabelledSet, shipped_figure
+from evenhand.judges.base import make_judge
 from evenhand.judges.classifier import WEIGHTS, RefusalModel, digest
 from evenhand.judges.features import cue_names, cues, terms
 from evenhand.judges.refusal import find_refusal
 from evenhand.judges.validation import FIGURES, Figure
 
 VERSION = "2"
+LABELS = LabelledSet("XSTest", ("xstest-safe", "xstest-unsafe"))
+HOW_RULES = "the rules were revised while looking at it"
+HOW = "trained without it; the rules it looks at were revised while looking at it"
 WRITTEN = Path(__file__).parent / "written.toml"
 STYLES = Path(__file__).parent / "styles.toml"
 PER_FAMILY = 40
@@ -141,6 +145,23 @@ def other_prompts_too(examples: Sequence[Example], others: Sequence[Example], ow
     return measure(lambda e: verdict[numbered[id(e)]], examples)
 
 
+def figures_of(own: Sequence[Example], files: Mapping[str, Sequence[Example]]) -> dict[str, list[Figure]]:
+    """The records that are shipped: each set of completions is judged by weights that were made without it."""
+    rules = make_judge("refusal-rules").version
+    figures: dict[str, list[Figure]] = {"refusal-rules": [], "refusal-classifier": []}
+    for name, examples in files.items():
+        model = train(own, _without(name, files))
+        by_rules = measure(lambda e: find_refusal(e.answer) is not None, examples)
+        by_weights = measure(by_model(model), examples)
+        figures["refusal-rules"].append(shipped_figure(LABELS, name, HOW_RULES, rules, by_rules))
+        figures["refusal-classifier"].append(shipped_figure(LABELS, name, HOW, model.version, by_weights))
+    return figures
+
+
+def _without(name: str, files: Mapping[str, Sequence[Example]]) -> list[Example]:
+    return [e for other, members in files.items() if other != name for e in members]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data-dir", type=Path, required=True, help="directory with xstest/completions_*.csv")
@@ -151,29 +172,19 @@ def main() -> None:
         parser.error(f"{options.data_dir} has fewer than two files xstest/completions_*.csv")
     own = written_examples()
     print(f"{len(own)} written examples, {sum(map(len, files.values()))} labelled completions of {', '.join(files)}")
-    figures: dict[str, list[Figure]] = {"refusal-rules": [], "refusal-classifier": []}
-    for name, examples in files.items():
-        others = [e for other, members in files.items() if other != name for e in members]
-        results = {
-            "rules": measure(lambda e: find_refusal(e.answer) is not None, examples),
-            "classifier": measure(by_model(train(own, others)), examples),
-            "  written examples only": measure(by_model(train(own)), examples),
-            "  terms only, no cues": measure(by_model(train(own, others, with_cues=False)), examples),
-            "  other prompts too": other_prompts_too(examples, others, own),
-        }
+    figures = figures_of(own, files)
+    for number, (name, examples) in enumerate(files.items()):
+        others = _without(name, files)
         print(f"\n{name} (the classifier was trained without it)")
-        for judge, found in results.items():
-            b, a = found.balanced_accuracy, found.accuracy
-            print(
-                f"  {judge:<26} balanced accuracy {b.value:.3f} ({b.ci[0]:.3f} to {b.ci[1]:.3f}), "
-                f"accuracy {a.value:.3f}, kappa {found.kappa.value:.3f}"
-            )
-        where = f"XSTest completions of {name}"
-        figures["refusal-rules"].append(
-            shipped_figure(where, "the rules were revised while looking at it", results["rules"])
-        )
-        held_out = "trained without it; the rules it looks at were revised while looking at it"
-        figures["refusal-classifier"].append(shipped_figure(where, held_out, results["classifier"]))
+        for judge, found in figures.items():
+            print(_line(judge, found[number].balanced_accuracy, found[number].kappa[0]))
+        for judge, more in (
+            ("  written examples only", measure(by_model(train(own)), examples)),
+            ("  terms only, no cues", measure(by_model(train(own, others, with_cues=False)), examples)),
+            ("  other prompts too", other_prompts_too(examples, others, own)),
+        ):
+            b = more.balanced_accuracy
+            print(_line(judge, (b.value, *b.ci), more.kappa.value))
     if options.check:
         return
     model = train(own, [e for members in files.values() for e in members])
@@ -192,6 +203,11 @@ def main() -> None:
     )
     FIGURES.write_bytes(orjson.dumps(figures, option=orjson.OPT_INDENT_2) + b"\n")
     print(f"\nwrote {len(model.terms)} terms to {WEIGHTS.name} and the figures to {FIGURES.name}")
+
+
+def _line(judge: str, balanced: tuple[float, float, float], kappa: float) -> str:
+    value, low, high = balanced
+    return f"  {judge:<26} balanced accuracy {value:.3f} ({low:.3f} to {high:.3f}), kappa {kappa:.3f}"
 
 
 if __name__ == "__main__":

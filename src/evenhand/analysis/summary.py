@@ -22,6 +22,7 @@ from evenhand.analysis.design_notes import cluster_notes, conveying_notes
 from evenhand.analysis.deviations import Contrast
 from evenhand.analysis.estimand import Estimand, Pool, estimand_sentence, noise_scales
 from evenhand.analysis.impact import ImpactRatio, impact_ratio
+from evenhand.analysis.judge_worth import JudgeWorth
 from evenhand.analysis.label_rates import LabelRate
 from evenhand.analysis.missing import Missing, find_missing, is_missing
 from evenhand.analysis.missing_notes import missing_notes
@@ -125,6 +126,7 @@ class Analysis:
         certainty: axis, and "joint" -> how certain it is that PB is below which limit, by the answers
             that are there; only what was run.
         sensitivity: where the suites' judges stand, and what their errors could make of PB; None when not asked for.
+        judges: how good each suite's judge is on this kind of suite, as far as people's labels say so.
     """
 
     pb: dict[str, PBEstimate | None]
@@ -148,6 +150,7 @@ class Analysis:
     wordings: tuple[WordingGap, ...] = ()
     certainty: dict[str, Certainty] = field(default_factory=dict)
     sensitivity: Sensitivity | None = None
+    judges: tuple[JudgeWorth, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON: NaN becomes null."""

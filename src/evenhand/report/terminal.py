@@ -16,6 +16,7 @@ from evenhand.analysis.comparison import Comparison
 from evenhand.analysis.deviations import Contrast
 from evenhand.analysis.summary import AxisResult
 from evenhand.analysis.tradeoff import TradeOff
+from evenhand.report import worth
 from evenhand.report.conditions import conditions_table
 from evenhand.report.missing import missing_tables, unanswered_lines
 from evenhand.report.telling import leak_table
@@ -50,6 +51,7 @@ def analysis_tables(analysis: Analysis) -> RenderableType:
     parts += leak_table(analysis)
     parts += [_identity_table(analysis), _forest(analysis), *missing_tables(analysis)]
     lines = [analysis.estimand, *certainty_sentences(analysis.certainty), *reading(analysis)]
+    lines += [worth.line(judge, analysis) for judge in analysis.judges]
     parts += [Text(line) for line in lines]
     parts.append(_trial_line(analysis))
     return Group(*parts)
