@@ -201,7 +201,7 @@ def make_plan(
     if spec.identities and all(i.is_baseline for _, _, i in plan.senders):
         raise SpecError(
             f"The personalizer {', '.join(spec.personalizers)} can convey none of these identities.",
-            "A first name works for identities of gender, race and religion that have one.",
+            "A name works for identities of gender, race and religion that have one.",
         )
     return plan
 
