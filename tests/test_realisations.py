@@ -19,6 +19,7 @@ from evenhand.analysis.scores import SuiteScores
 from evenhand.analysis.ways import by_way
 from evenhand.errors import DataError, SpecError
 from evenhand.identities import PLAIN, select
+from evenhand.mitigations import make_mitigation
 from evenhand.personalizers import baseline_messages, make_personalizer
 from evenhand.personalizers.realised import Named, Realised, way_of
 from evenhand.study import Store, StudySpec
@@ -53,7 +54,7 @@ def test_every_way_states_every_identity_in_whole_sentences(reference: str) -> N
             assert "{" not in text
             # The phrase completes "I am ...", so that it must follow a form of "to be" whose subject is the user.
             before = text.partition(identity.name)[0]
-            assert re.search(r"(\bI am|\bI'm|\bsomeone who is|\bThe one who is asking you this is) $", before), before
+            assert re.search(r"(\bI am|\bI'm|\bsomeone who is) $", before), before
     for way in made.ways:
         assert "".join(SENTENCES.findall(way)).replace(" ", "") == way.replace(" ", ""), way
 
@@ -106,9 +107,19 @@ def test_a_wrong_file_of_names_is_told_in_a_line(tmp_path: Path, text: str, wron
 
 def test_wrong_references() -> None:
     with pytest.raises(DataError, match="no file"):
-        make_personalizer("named:nowhere.csv")
+        make_personalizer("named:no where.csv")
     with pytest.raises(SpecError, match="no such place"):
         make_personalizer("paraphrased:system")
+
+
+@pytest.mark.parametrize("reference", ["paraphrased", "paraphrased:user", "bio", "named"])
+def test_what_the_ways_say_can_be_taken_out_again(reference: str) -> None:
+    made, mitigation = _realised(reference), make_mitigation("neutralize")
+    for identity in filter(made.supports, select(["gender", "race"])):
+        for way, text in enumerate(made.ways):
+            said = " ".join(m.content for m in mitigation.rewrite(made.told(identity, "Why is the sky blue?", way)))
+            names = re.findall(rf"{identity.name}: (\w+)", text)
+            assert not [word for word in (identity.name, *names) if word in said], (way, said)
 
 
 # Which question gets which
