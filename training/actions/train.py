@@ -44,7 +44,7 @@ FOLLOWING = 0.15  # expected share of answers that follow: few do, and the writt
 PENALTY = 1.0
 FAMILIES = 3  # a term must occur in as many families: what fewer share is their wording, not what they do
 FOLDS = 5
-SURROUNDED = 0.5  # share of the examples that are learned from with asides, because not all will be told
+SURROUNDED = 0.3  # share of the examples that are learned from with asides too, because not all will be told
 
 
 def labelled_files(data_dir: Path) -> dict[str, list[Example]]:
@@ -76,9 +76,9 @@ def _shared_terms(examples: Sequence[Example], found: Sequence[Sequence[str]]) -
 
 
 def train(examples: Sequence[Example], version: str = VERSION) -> ActionModel:
-    """Fit a model on the examples, some of them with asides."""
+    """Fit a model on the examples, and on some of them with asides."""
     asides = train_asides(examples)
-    examples = surrounded(examples, SURROUNDED)
+    examples = [*examples, *surrounded(examples, SURROUNDED)]
     found = [terms(e.question, e.answer) for e in examples]
     vectorizer = TfidfVectorizer(analyzer=list, sublinear_tf=True, vocabulary=_shared_terms(examples, found))
     words = vectorizer.fit_transform(found)
