@@ -27,7 +27,7 @@ LAYERS: list[set[str]] = [
     {"study"},
     {"runner"},
     {"analysis"},
-    {"tables", "arguments", "wording", "remembered", "showing"},
+    {"tables", "judging", "arguments", "wording", "remembered", "showing"},
     {"audit"},
     {"report", "mitigate", "adaptive", "tuning", "integrations", "gating", "labelling"},
     {"analysing"},
