@@ -86,18 +86,19 @@ def known_figures(judge: str) -> list[Figure]:
     return [figure for figure in known_figures(mirrored) if _DECLINING[0] in figure.labelled]
 
 
-def known_recalls(judge: str, like: str = "") -> list[tuple[float, float]]:
-    """Shares of people's good and bad answers that a shipped judge finds, per measured set.
+def closest_figures(judge: str, like: str) -> list[Figure]:
+    """The records of a judge that say most of it on one kind of question.
 
     Args:
         judge: its name.
-        like: the data set whose kind of question is asked. Only its records count; where there are none, or "", those
-            of the judge's own notion: a judge of refusals measured against "is it safe" is asked another question.
+        like: the data set whose kind of question is asked (:func:`evenhand.suites.base.like_of`), or "".
+
+    Returns:
+        Those of that data set; where there are none, those of the judge's own notion: a judge of refusals measured
+        against "is it safe" is asked another question.
     """
-    figures = known_figures(judge)
-    own = _NOTIONS.get(judge, ())
-    chosen = [f for f in figures if f.data == like] or [f for f in figures if set(own) & set(f.labelled)]
-    return [shares for figure in chosen if (shares := figure.shares(judge)) is not None]
+    figures, own = known_figures(judge), set(_NOTIONS.get(judge, ()))
+    return [f for f in figures if f.data == like] or [f for f in figures if own & set(f.labelled)]
 
 
 def is_check(judge: str) -> bool:

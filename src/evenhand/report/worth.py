@@ -69,10 +69,11 @@ def share(found: Estimate | None) -> str:
 def _published(worth: JudgeWorth) -> list[str]:
     if not worth.fitting:
         return []
+    recalls, kappas = [r.recall for r in worth.fitting], [r.kappa for r in worth.fitting]
     answers = " and ".join(f"{r.n} of {r.model}" for r in worth.fitting)
     ends = "" if len(worth.fitting) == 1 else "; the lowest and the highest of them"
     return [
-        f"Of 100 {_told([r.recall for r in worth.fitting], worth.fitting[0].classes)}. {_kappa([r.kappa for r in worth.fitting])}",
+        f"Of 100 {_told(recalls, worth.fitting[0].classes)}. {_kappa(kappas)}",
         f"Behind it: answers to {worth.fitting[0].data} that people labelled, {answers}{ends}.",
     ]
 
