@@ -13,7 +13,7 @@ import pytest
 
 from evenhand import api
 from evenhand.analysis.bias import BiasEstimator
-from evenhand.analysis.deviations import from_mean
+from evenhand.analysis.deviations import from_baseline, from_mean
 from evenhand.analysis.marginals import marginals
 from evenhand.analysis.scores import SuiteScores
 from evenhand.analysis.ways import by_way
@@ -251,6 +251,17 @@ def test_where_ways_do_nothing_few_ways_are_no_little_evidence() -> None:
     some = marginals(_drawn(rng, 12, 300, 25 * rng.standard_normal((4, 12)))[0], (), ways)
     assert 0 < some.evidence <= 300
     assert some.scaled(0.0).told is not None
+
+
+def test_against_a_baseline_the_ways_count_where_they_do_something() -> None:
+    rng = np.random.default_rng(5)
+    for does, longer in ((20 * rng.standard_normal((4, 12)), True), (np.zeros((4, 12)), False)):
+        scores, ways = _drawn(rng, 12, 240, does)
+        table = replace(_suite("s", scores, ways), baselines=("plain",), baseline=np.full((1, 240), 60.0))
+        by_ways, by_items = (from_baseline([t], "plain", draws=200) for t in (table, replace(table, ways=())))
+        assert by_ways.values == pytest.approx(by_items.values)
+        lengths = [float(np.ptp(found.intervals(), axis=1).mean()) for found in (by_ways, by_items)]
+        assert (lengths[0] > 1.3 * lengths[1]) is longer
 
 
 # Studies

@@ -14,6 +14,7 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
+from typing import ClassVar
 
 from evenhand.errors import DataError, SpecError
 from evenhand.personalizers.base import BASE_SYSTEM, PERSONALIZERS, Card, Personalizer, baseline_messages
@@ -120,6 +121,8 @@ class Named(Realised):
     states = False
     card = Card(user_data="static attributes (implied)")
     argument = "[FILE]"
+    # Licence and source of the names that come along; training/names/extract.py made the list.
+    COMES_FROM: ClassVar[tuple[str, str]] = ("public domain", "US Census Bureau, names of 1990 and 2000")
 
     def __init__(self, file: str = "") -> None:
         self._names = _read_names(Path(file) if file else _DATA / "names.csv")
