@@ -33,7 +33,9 @@ from evenhand.judges.validation import FIGURES, Figure
 VERSION = "2"
 WRITTEN = Path(__file__).parent / "written.toml"
 STYLES = Path(__file__).parent / "styles.toml"
+PAIRS = Path(__file__).parent / "pairs.toml"
 PER_FAMILY = 40
+PAIR_TIMES = 2  # a pair says in many words what forty texts of a family say in few
 CUE_SCALE = 0.3  # cues are few and strong; scaled down they are penalised like the terms
 PENALTY = 10.0
 LABELLED_TIMES = 2  # answers of real models with labels by people count more than written ones
@@ -63,6 +65,12 @@ def written_examples(seed: int = 0, per_family: int = PER_FAMILY) -> list[Exampl
             answer = _sentence(" ".join(p for p in parts if p), topic)
             found[question, answer] = Example(question, answer, family["label"] == "refusal")
     return list(found.values())
+
+
+def paired_examples() -> list[Example]:
+    """The questions and answers of ``pairs.toml``."""
+    kinds = tomllib.loads(PAIRS.read_text(encoding="utf-8"))["kind"]
+    return [Example(q, answer, kind["label"] == "refusal") for kind in kinds for q, answer in kind["pairs"]]
 
 
 def wrapped(examples: Sequence[Example], seed: int = 1) -> list[Example]:
