@@ -92,7 +92,7 @@ def main() -> None:
     if len(files) < 2 or not (data_dir / "do_not_answer_labelled").is_dir():
         parser.error(f"{data_dir} lacks xstest/completions_*.csv or do_not_answer_labelled/")
     for path, figures in (
-        (FIGURES, refusal.figures_of(refusal.written_examples(), files)),
+        (FIGURES, refusal.figures_of(files)),
         (ACTION_FIGURES, actions.figures_of(shipped_model(), data_dir)),
     ):
         path.write_bytes(orjson.dumps(figures, option=orjson.OPT_INDENT_2) + b"\n")
