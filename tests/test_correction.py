@@ -15,7 +15,7 @@ from evenhand.analysis.judge_error import Responses, judge_error
 from evenhand.analysis.scores import tabulate
 from evenhand.analysis.sensitivity import JudgeFigures, error_spread, sensitivity
 from evenhand.analysis.summary import Analysis
-from evenhand.judges.validation import is_check, known_recalls
+from evenhand.judges.validation import closest_figures, is_check
 from evenhand.report.words import judge_caveat
 from evenhand.types import ScoreRow
 
@@ -188,13 +188,19 @@ def test_spread_of_a_judges_error_by_hand() -> None:
     assert error_spread((recalls[0], recalls[0]), told) == 0
 
 
-def test_shipped_figures_are_of_the_judges_own_notion() -> None:
+def shares(judge: str, like: str = "") -> list[tuple[float, float]]:
+    return [found for figure in closest_figures(judge, like) if (found := figure.shares(judge)) is not None]
+
+
+def test_shipped_figures_are_of_the_kind_of_question_or_of_the_judges_own_notion() -> None:
     for judge in ("action-classifier", "refusal-classifier", "compliance-classifier", "refusal-rules"):
-        assert len(known_recalls(judge)) == 2
-        assert all(0.6 < share <= 1 for pair in known_recalls(judge) for share in pair)
-    refusal, compliance = known_recalls("refusal-classifier"), known_recalls("compliance-classifier")
-    assert [pair[::-1] for pair in refusal] == compliance
-    assert known_recalls("llm-actions:openai:m") == []
+        assert len(shares(judge)) == 2
+        assert all(0.6 < share <= 1 for pair in shares(judge) for share in pair)
+    assert [pair[::-1] for pair in shares("refusal-classifier")] == shares("compliance-classifier")
+    # Asked whether answers are safe, a judge of refusals misses safe ones that do not refuse.
+    assert {f.data for f in closest_figures("refusal-classifier", "Do-Not-Answer")} == {"Do-Not-Answer"}
+    assert max(good for good, _ in shares("refusal-classifier", "Do-Not-Answer")) < 0.9
+    assert closest_figures("llm-actions:openai:m", "XSTest") == []
     assert is_check("number")
     assert not is_check("refusal-classifier")
 
@@ -206,13 +212,13 @@ def test_the_band_says_what_pb_could_be_and_only_where_nobody_labelled() -> None
     estimate = pb["safety"]
     assert estimate is not None
     recalls = ((0.98, 0.7), (0.96, 0.9))
-    known = {"s": JudgeFigures("action-classifier", recalls=recalls)}
+    known = {"s": JudgeFigures("action-classifier", False, recalls, ("XSTest",))}
     found = sensitivity([("s", "safety", 72.0)], known, (), pb)
     spread = error_spread(recalls, 72.0)
     band = found.pb["safety"]
     assert band.value == pytest.approx((estimate.corrected - spread, estimate.corrected + spread))
     assert band.ci == pytest.approx((max(estimate.ci[0] - spread, 0), estimate.ci[1] + spread))
-    assert f"by {spread:.1f} points" in judge_caveat(found, "safety")
+    assert f"by {spread:.1f} points, as much as between the answers to XSTest" in judge_caveat(found, "safety")
     # A second suite with a judge that only compares halves what the first can do to their mean.
     both = [("s", "safety", 72.0), ("t", "safety", 50.0)]
     mixed = sensitivity(both, known | {"t": JudgeFigures("number", check=True)}, (), pb)

@@ -71,7 +71,7 @@ def test_a_file_of_bios_is_a_catalogue(bios: Path) -> None:
     identities = select([str(bios)])
     assert {i.name: i.category for i in identities} == PEOPLE
     assert all(len(i.bios) == 3 for i in identities)
-    personalizer = make_personalizer("bio")
+    personalizer = make_personalizer("own-bio")
     told = {personalizer.messages(identities[0], f"Question {n}?")[1].content for n in range(40)}
     assert len(told) == 3
     assert all(text.startswith("Hi, I'm Kim,\nand I am a runner") for text in told)
@@ -144,7 +144,7 @@ def test_everybody_asks_the_same_and_whom_the_guardrails_refuse_is_told(requests
     with Server(refuses_runners) as server:
         spec = {
             "model": "openai:m", "options": {"base_url": server.url}, "suites": ["guardrail"],
-            "data_dir": str(requests), "identities": [str(bios)], "personalizers": ["bio"],
+            "data_dir": str(requests), "identities": [str(bios)], "personalizers": ["own-bio"],
         }  # fmt: skip
         evenhand.run(spec, out)
         asked = defaultdict(set)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+import threading
+import time
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -115,6 +117,43 @@ def test_the_same_is_asked_on_another_day(stub: type[StubMemory], monkeypatch: p
     monkeypatch.setattr(stub, "day", "2026-05-06")
     asyncio.run(mem0().fit(User(person(1)), tomorrow))
     assert today.asked == tomorrow.asked
+
+
+def test_many_learn_at_once_beside_an_encoder_that_works_in_threads(
+    stub: type[StubMemory], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted = Topics.embed
+
+    async def in_a_thread(self: Topics, texts: Any) -> Any:
+        await asyncio.to_thread(len, texts)
+        return await counted(self, texts)
+
+    monkeypatch.setattr(Topics, "embed", in_a_thread)
+
+    async def learn() -> list[Memory]:
+        fits = (mem0().fit(User(person(n)), Recorder()) for n in range(40))
+        return await asyncio.wait_for(asyncio.gather(*fits), timeout=60)
+
+    assert all(memory.content["memories"] for memory in asyncio.run(learn()))
+
+
+def test_a_fit_that_is_given_up_holds_nobody_back(stub: type[StubMemory]) -> None:
+    class Hanging(Recorder):
+        async def respond(self, request: Request) -> Response:
+            await asyncio.sleep(60)
+            return Response("")
+
+    async def give_up() -> None:
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(mem0().fit(User(person(1)), Hanging()), timeout=0.2)
+
+    before = threading.active_count()
+    asyncio.run(give_up())
+    for _ in range(100):
+        if threading.active_count() <= before:
+            break
+        time.sleep(0.05)
+    assert threading.active_count() <= before
 
 
 def test_what_ends_a_call_ends_the_fit_as_itself(stub: type[StubMemory], monkeypatch: pytest.MonkeyPatch) -> None:

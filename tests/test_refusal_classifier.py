@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import csv
+import json
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -14,6 +17,7 @@ from evenhand.judges import make_judge
 from evenhand.judges.classifier import shipped_model
 from evenhand.judges.features import cue_names, cues, terms
 from evenhand.judges.validation import known_figures
+from evenhand.reasoning import split_reasoning
 from evenhand.suites import SUITES
 from evenhand.types import Item, Response
 from tests.training_scripts import training_script
@@ -24,18 +28,45 @@ def training() -> ModuleType:
     return training_script("refusal")
 
 
-def test_on_models_it_was_not_trained_on_it_is_right_and_beats_the_rules(training: ModuleType, real_data: Path) -> None:
+@pytest.fixture(scope="module")
+def held_out(training: ModuleType, real_data: Path) -> dict[str, Any]:
+    """Model -> the classifier trained without its completions, for all tests: training takes seconds."""
     files = training.labelled_files(real_data)
-    own = training.written_examples()
-    for name, examples in files.items():
-        others = [e for other, members in files.items() if other != name for e in members]
-        trained = training.train(own, others)
-        found = training.measure(training.by_model(trained), examples).balanced_accuracy
+    return {name: training.train([e for o, v in files.items() if o != name for e in v]) for name in files}
+
+
+def test_on_models_it_was_not_trained_on_it_is_right_and_beats_the_rules(
+    training: ModuleType, real_data: Path, held_out: dict[str, Any]
+) -> None:
+    for name, examples in training.labelled_files(real_data).items():
+        found = training.measure(training.by_model(held_out[name]), examples).balanced_accuracy
         rules = training.measure(lambda e: training.find_refusal(e.answer) is not None, examples).balanced_accuracy
         assert found.value >= 0.93, name
         assert found.value > rules.value, name
         shipped = next(f for f in known_figures("refusal-classifier") if name in f.labels)
         assert shipped.balanced_accuracy[0] == pytest.approx(found.value, abs=0.005)
+
+
+def test_partial_refusals_are_found(real_data: Path, held_out: dict[str, Any]) -> None:
+    for name, model in held_out.items():
+        with (real_data / "xstest" / f"completions_{name}.csv").open(encoding="utf-8", newline="") as file:
+            partial = [row for row in csv.DictReader(file) if row["final_label"] == "3_partial_refusal"]
+        found = [model.probability(row["prompt"], row["completion"]) > 0.5 for row in partial]
+        assert sum(found) / len(found) >= 0.8, name
+
+
+KINDS = [json.loads(line) for line in (Path(__file__).parent / "refusal_kinds.jsonl").read_text("utf-8").splitlines()]
+
+
+def test_answers_of_many_kinds_in_words_it_was_not_trained_on(training: ModuleType) -> None:
+    trained = {e.question for e in (*training.written_examples(), *training.paired_examples())}
+    right = []
+    for case in KINDS:
+        assert case["prompt"] not in trained or case["kind"] in {"04", "16"}
+        said = split_reasoning(case["response"]).answer
+        declines = shipped_model().probability(case["prompt"], said) > 0.5
+        right.append(declines == (case["label"] == "refusal"))
+    assert sum(right) / len(right) >= 0.85
 
 
 KIND = (
@@ -52,11 +83,9 @@ def with_kindness(answer: str, sentence: str, place: int) -> str:
     return (f"{sentence} {answer}", f"{first}. {sentence} {rest}" if rest else f"{answer} {sentence}")[place]
 
 
-def test_kindness_to_a_group_is_no_refusal(training: ModuleType, real_data: Path) -> None:
-    files = training.labelled_files(real_data)
-    own = training.written_examples()
-    for name, examples in files.items():
-        judge = training.by_model(training.train(own, [e for n, m in files.items() if n != name for e in m]))
+def test_kindness_to_a_group_is_no_refusal(training: ModuleType, real_data: Path, held_out: dict[str, Any]) -> None:
+    for name, examples in training.labelled_files(real_data).items():
+        judge = training.by_model(held_out[name])
         flipped: dict[str, list[bool]] = {who: [] for who in WHO}
         for number, e in enumerate(examples[::2]):
             for turn, who in enumerate(WHO):
@@ -70,7 +99,7 @@ def test_kindness_to_a_group_is_no_refusal(training: ModuleType, real_data: Path
 
 def test_the_shipped_weights_are_those_the_script_makes(training: ModuleType, real_data: Path) -> None:
     files = training.labelled_files(real_data)
-    fresh = training.train(training.written_examples(), [e for members in files.values() for e in members])
+    fresh = training.train([e for members in files.values() for e in members])
     shipped = shipped_model()
     assert shipped.terms.keys() == fresh.terms.keys()
     for examples in files.values():

@@ -114,7 +114,7 @@ def _looks(directory: Path, target: float, pool: dict[str, int], limits: dict[st
         table, chosen = tables[suite], set(order[suite][:limit])
         # Items beyond the round (from an earlier, larger run) must not decide where this one stops.
         asked = table.select_items(np.array([i in chosen for i in table.items]))
-        found[suite] = look(asked.y, target, pool[suite], clusters=asked.clusters, alpha=ALPHA)
+        found[suite] = look(asked.y, target, pool[suite], clusters=asked.clusters, ways=asked.item_ways, alpha=ALPHA)
     return found
 
 

@@ -6,12 +6,15 @@ from dataclasses import replace
 from pathlib import Path
 
 from evenhand.analysis import Analysis, Settings, summarize
+from evenhand.analysis.label_rates import label_rates
 from evenhand.gating import looked_certainties, looked_error
+from evenhand.judging import judge_worths
+from evenhand.leaking import leaks
 from evenhand.mitigations.cues import POLICY, needed, read_policy
 from evenhand.study import Store
 from evenhand.study.notes import looked_note, stopping_note, study_notes
 from evenhand.study.reading import ADAPTIVE_META, TEMPLATE_META
-from evenhand.tables import judges_of, pools_of
+from evenhand.tables import families_of, judges_of, pools_of
 
 
 def analyze_store(store: Store, settings: Settings | None = None, policy: Path | str | None = None) -> Analysis:
@@ -40,7 +43,13 @@ def analyze_store(store: Store, settings: Settings | None = None, policy: Path |
         remarks=study_notes(store),
     )
     template = store.meta(TEMPLATE_META)
-    return replace(found, notes=(*found.notes, *([template] if template else []), *stopped))
+    return replace(
+        found,
+        notes=(*found.notes, *([template] if template else []), *stopped),
+        label_rates=label_rates(rows, families_of(store), level=settings.level),
+        leaks=leaks(store, rows, settings),
+        judges=judge_worths(store, found),
+    )
 
 
 def _over_all_looks(store: Store, settings: Settings) -> tuple[Settings, list[str]]:

@@ -9,9 +9,11 @@ from evenhand.analysis.comparison import Comparison, compare
 from evenhand.analysis.estimand import Pool
 from evenhand.analysis.sensitivity import JudgeFigures
 from evenhand.errors import SpecError
-from evenhand.judges.validation import is_check, known_recalls
+from evenhand.judges import JUDGES
+from evenhand.judges.validation import closest_figures, is_check
 from evenhand.study import Store
 from evenhand.study.notes import ADJUSTMENTS
+from evenhand.suites.base import like_of
 from evenhand.types import BASELINE_CATEGORY
 
 
@@ -33,8 +35,20 @@ def pools_of(store: Store) -> dict[str, Pool]:
 
 def judges_of(store: Store) -> dict[str, JudgeFigures]:
     """What is known of each suite's judge."""
-    names = {s["suite"]: s["judge"] for s in store.suites()}
-    return {suite: JudgeFigures(judge, is_check(judge), tuple(known_recalls(judge))) for suite, judge in names.items()}
+    return {s["suite"]: _figures_of(s["suite"], s["judge"]) for s in store.suites()}
+
+
+def _figures_of(suite: str, judge: str) -> JudgeFigures:
+    figures = closest_figures(judge, like_of(suite))
+    recalls = tuple(shares for figure in figures if (shares := figure.shares(judge)) is not None)
+    return JudgeFigures(judge, is_check(judge), recalls, tuple(dict.fromkeys(figure.data for figure in figures)))
+
+
+def families_of(store: Store) -> dict[str, tuple[tuple[str, ...], ...]]:
+    """Suite -> its judge's families of labels, where they tell more than the scores."""
+    members = {entry.name: entry.member for entry in JUDGES.entries() if entry.member}
+    judges = {s["suite"]: members.get(s["judge"].partition(":")[0]) for s in store.suites()}
+    return {suite: judge.families for suite, judge in judges.items() if judge and judge.families}
 
 
 def compare_stores(before: Store, after: Store, *, draws: int = 2000, seed: int = 0) -> Comparison:

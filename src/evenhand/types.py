@@ -311,6 +311,7 @@ class ScoreRow(NamedTuple):
         human: people's score in [0, 1]; None where nobody labelled the response.
         cluster: what the item shares with others, such as the question behind paraphrases; "" for the item itself.
         wording: which wording of its cluster's question the item is; "" where wordings are not compared.
+        way: how the identity was told on this item, where its personalizer has several ways and drew one of them.
     """
 
     suite: str
@@ -327,6 +328,7 @@ class ScoreRow(NamedTuple):
     human: float | None = None
     cluster: str = ""
     wording: str = ""
+    way: str = ""
 
     @property
     def cell(self) -> tuple[str, str, str, int]:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import math
 import random
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import pairwise
 
-import numpy as np
 from action_texts import Example, Writer, sentenced, writer, written_files
 from scipy.sparse import csr_matrix
 from sklearn.linear_model import LogisticRegression
@@ -23,7 +20,7 @@ RARE = 4  # sentences in which a word must occur
 PENALTY = 5.0
 SMALLEST = 0.15  # weights below are left out
 NUMBERS = (0, 1, 1, 1, 2)  # of groups of asides in an answer
-SINGLE, FILLING = 0.55, 0.17  # shares of the groups that are one sentence about the reader, and filling
+SINGLE, FILLING = 0.4, 0.15  # shares of the groups that are one sentence about the reader, and filling
 LONGEST_GROUP = 5
 JOINED = 0.4  # share of the longer groups of which two sentences become one
 JOINTS = (", and ", " and ", "; ", ", but ", ", so ", " because ")
@@ -79,9 +76,10 @@ def identity_noun(name: str) -> str:
 
 
 def surrounded(examples: Sequence[Example], share: float, seed: int = 9) -> list[Example]:
-    """The examples, a share of them with asides: what they do stays."""
+    """A share of the examples with asides: what they do stays."""
     rng, around = random.Random(seed), Surroundings(seed)
-    return [replace(e, answer="".join(around.compose(e.answer)[0])) if rng.random() < share else e for e in examples]
+    chosen = [e for e in examples if rng.random() < share]
+    return [replace(e, answer="".join(around.compose(e.answer)[0])) for e in chosen]
 
 
 def train_asides(examples: Sequence[Example], seed: int = 1) -> Asides:
@@ -89,19 +87,18 @@ def train_asides(examples: Sequence[Example], seed: int = 1) -> Asides:
     around = Surroundings(seed)
     chosen = random.Random(seed).sample(list(examples), min(LEARNED_FROM, len(examples)))
     signs: list[list[str]] = []
-    rows: list[list[bool]] = []
+    labels: list[bool] = []
     for e in chosen:
         parts, aside = around.compose(e.answer)
         said = [k for k, part in enumerate(parts) if part.strip()]
         signs += features(e.question, [parts[k] for k in said])
-        rows.append([aside[k] for k in said])
-    labels = np.array([label for row in rows for label in row])
-    seen = Counter(sign for found in signs for sign in set(found))
+        labels += [aside[k] for k in said]
+    seen = Counter(sign for found in signs for sign in dict.fromkeys(found))
     known = {sign: k for k, sign in enumerate(sorted(s for s, n in seen.items() if n >= RARE))}
     fit = LogisticRegression(C=PENALTY, max_iter=500, tol=1e-5).fit(_matrix(signs, known), labels)
     weights = {sign: round(float(fit.coef_[0][k]), 2) for sign, k in known.items()}
     kept = {sign: weight for sign, weight in weights.items() if abs(weight) > SMALLEST}
-    return Asides(kept, round(float(fit.intercept_[0]), 3), _changes(rows))
+    return Asides(kept, round(float(fit.intercept_[0]), 3))
 
 
 def _matrix(signs: Sequence[Sequence[str]], known: dict[str, int]) -> csr_matrix:
@@ -110,23 +107,3 @@ def _matrix(signs: Sequence[Sequence[str]], known: dict[str, int]) -> csr_matrix
     ]
     row, column, by = zip(*cells, strict=True)
     return csr_matrix((by, (row, column)), shape=(len(signs), len(known)))
-
-
-def _changes(rows: Sequence[Sequence[bool]]) -> tuple[float, float, float, float]:
-    """How much likelier asides, and others, are behind a sentence of either kind than anywhere."""
-    beside = np.array([label for row in rows for label in row]).mean()
-    behind: dict[bool, list[bool]] = {False: [], True: []}
-    for row in rows:
-        for one, other in pairwise(row):
-            behind[one].append(other)
-    none, aside = (float(np.mean(behind[kind])) for kind in (False, True))
-
-    def log(share: float, of: float) -> float:
-        return round(math.log(share / of), 3)
-
-    return (
-        log(none, beside),
-        log(aside, beside),
-        log(1 - none, 1 - beside),
-        log(1 - aside, 1 - beside),
-    )

@@ -26,7 +26,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
 from evenhand.analysis.agreement import Agreement, agreement
-from evenhand.audit.validate import shipped_figure
+from evenhand.audit.validate import LabelledSet, shipped_figure
 from evenhand.judges.action_classifier import WEIGHTS, ActionModel
 from evenhand.judges.action_features import cue_names, cues, terms
 from evenhand.judges.actions import ACTIONS, FOLLOWS
@@ -38,12 +38,13 @@ HOW = {
     "refusal-classifier": "trained without it; 'does it decline' against people's 'is it safe'",
     "action-classifier": "trained without it; its errors were looked at by kind",
 }
+LABELS = LabelledSet("Do-Not-Answer", ("do-not-answer",))
 CUE_SCALE = 0.25  # cues are few and strong; scaled down they are penalised more. Chosen on families left out
 FOLLOWING = 0.15  # expected share of answers that follow: few do, and the written ones hold many more
 PENALTY = 1.0
 FAMILIES = 3  # a term must occur in as many families: what fewer share is their wording, not what they do
 FOLDS = 5
-SURROUNDED = 0.5  # share of the examples that are learned from with asides, because not all will be told
+SURROUNDED = 0.3  # share of the examples that are learned from with asides too, because not all will be told
 
 
 def labelled_files(data_dir: Path) -> dict[str, list[Example]]:
@@ -75,9 +76,9 @@ def _shared_terms(examples: Sequence[Example], found: Sequence[Sequence[str]]) -
 
 
 def train(examples: Sequence[Example], version: str = VERSION) -> ActionModel:
-    """Fit a model on the examples, some of them with asides."""
+    """Fit a model on the examples, and on some of them with asides."""
     asides = train_asides(examples)
-    examples = surrounded(examples, SURROUNDED)
+    examples = [*examples, *surrounded(examples, SURROUNDED)]
     found = [terms(e.question, e.answer) for e in examples]
     vectorizer = TfidfVectorizer(analyzer=list, sublinear_tf=True, vocabulary=_shared_terms(examples, found))
     words = vectorizer.fit_transform(found)
@@ -146,17 +147,24 @@ def main() -> None:
     print(f"{len(examples)} written examples: {dict(sorted(Counter(e.action for e in examples).items()))}")
     model = train(examples)
     print(f"families left out in turn: kappa {left_out_families(examples).kappa.value:.3f}")
+    figures = figures_of(model, options.data_dir)
+    if not options.check:
+        _write(model, figures)
+
+
+def figures_of(model: ActionModel, data_dir: Path) -> dict[str, list[Figure]]:
+    """The records that are shipped, said as they are measured."""
     judges = {"refusal-classifier": not_refused, "action-classifier": by_model(model)}
+    versions = {"refusal-classifier": shipped_model().version, "action-classifier": model.version}
     figures: dict[str, list[Figure]] = {name: [] for name in judges}
-    for name, answers in labelled_files(options.data_dir).items():
+    for name, answers in labelled_files(data_dir).items():
         people = safe_share(lambda e: e.action == FOLLOWS, answers)
         print(name)
         for judge, follows in judges.items():
             found = measure(follows, answers)
             print(_line(judge, found, safe_share(follows, answers), people))
-            figures[judge].append(shipped_figure(f"Do-Not-Answer answers of {name}", HOW[judge], found))
-    if not options.check:
-        _write(model, figures)
+            figures[judge].append(shipped_figure(LABELS, name, HOW[judge], versions[judge], found))
+    return figures
 
 
 def _write(model: ActionModel, figures: dict[str, list[Figure]]) -> None:

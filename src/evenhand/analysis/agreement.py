@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -14,6 +14,8 @@ from scipy import stats
 from evenhand.analysis.resampling import permutation_p_values
 
 Side = Literal["good", "bad"]
+# Fewer of an identity's labels in a class say nothing of how many of that class a judge finds there.
+PER_IDENTITY = 10
 
 
 @dataclass(frozen=True)
@@ -63,12 +65,15 @@ class ErrorOf:
         n: labelled responses.
         wrong: share judged unlike people did.
         shift: mean of the judge's score minus people's, in points: above zero, the judge flatters the identity.
+        recall: "good" and "bad" -> share of what people called so that the judge finds; only where they are at least
+            ``PER_IDENTITY``.
     """
 
     identity: str
     n: int
     wrong: Estimate
     shift: Estimate
+    recall: dict[str, Estimate] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -212,8 +217,9 @@ def differential_error(
     names = list(dict.fromkeys(identities))
     code = np.array([names.index(i) for i in identities])
     error = 100.0 * (np.asarray(judge, float) - np.asarray(people, float))
-    wrong = (np.asarray(judge, float) >= 0.5) != (np.asarray(people, float) >= 0.5)
-    found = tuple(_error_of(name, error[code == k], wrong[code == k]) for k, name in enumerate(names))
+    good = np.asarray(people, float) >= 0.5
+    wrong = (np.asarray(judge, float) >= 0.5) != good
+    found = tuple(_error_of(name, error[code == k], wrong[code == k], good[code == k]) for k, name in enumerate(names))
     counts = np.bincount(code, minlength=len(names))
     rng = np.random.default_rng(seed)
     shuffled = np.stack([_between(rng.permutation(error), code, counts) for _ in range(permutations)])
@@ -228,12 +234,16 @@ def _between(error: np.ndarray, code: np.ndarray, counts: np.ndarray) -> float:
     return float((counts * (means - error.mean()) ** 2).sum())
 
 
-def _error_of(name: str, error: np.ndarray, wrong: np.ndarray) -> ErrorOf:
+def _error_of(name: str, error: np.ndarray, wrong: np.ndarray, good: np.ndarray) -> ErrorOf:
     n = len(error)
     margin = float(stats.t.ppf(0.975, n - 1) * error.std(ddof=1) / math.sqrt(n)) if n > 1 else math.inf
     mean = float(error.mean())
     shift = Estimate(mean, (max(mean - margin, -100.0), min(mean + margin, 100.0)), n)
-    return ErrorOf(name, n, wilson(int(wrong.sum()), n), shift)
+    classes = {"good": good, "bad": ~good}
+    recall = {
+        c: wilson(int((~wrong & of).sum()), int(of.sum())) for c, of in classes.items() if of.sum() >= PER_IDENTITY
+    }
+    return ErrorOf(name, n, wilson(int(wrong.sum()), n), shift, recall)
 
 
 def _estimate(value: np.ndarray, draws: np.ndarray, tails: tuple[float, float], n: int) -> Estimate:

@@ -11,7 +11,7 @@ import numpy as np
 
 from evenhand.analysis.information import Information, information
 from evenhand.analysis.intervals import Sample, no_bias_test, pb_interval, pb_upper_ends
-from evenhand.analysis.marginals import Marginals, comparable_blocks, marginals, suite_marginals
+from evenhand.analysis.marginals import Blocks, Marginals, comparable_blocks, joined, marginals, suite_marginals
 from evenhand.analysis.omnibus import NOT_TESTED, Omnibus
 from evenhand.analysis.resampling import noise_draws, permuted_means
 from evenhand.analysis.scores import Floats, SuiteScores
@@ -102,13 +102,15 @@ class BiasEstimator:
         self._tables = list(tables)
         self._level = level
         self._parts: dict[str, _Part] = {}
+        self._seed = seed
+        self._axes: dict[tuple[str, ...], list[_Part]] = {}
         self._found: dict[tuple[tuple[str, ...], ...], PBEstimate] = {}
         for table, stream in zip(self._tables, np.random.SeedSequence(seed).spawn(len(self._tables)), strict=True):
-            values, clusters = comparable_blocks(table)
+            blocks = comparable_blocks(table)
             rng = np.random.default_rng(stream)
-            part = _part(suite_marginals(table), values, clusters, draws, permutations, rng)
+            part = _part(suite_marginals(table), blocks, draws, permutations, rng)
             if seen and table.suite in seen:
-                part = replace(part, information=information(comparable_blocks(seen[table.suite])[0]))
+                part = replace(part, information=information(comparable_blocks(seen[table.suite]).values))
             part = replace(part, allowance=(allowances or {}).get(table.suite, 0.0))
             self._parts[table.suite] = part.scaled((scales or {}).get(table.suite, 1.0))
 
@@ -124,9 +126,17 @@ class BiasEstimator:
         """Draws of the error of the suite's centred means, shape (draws, identities)."""
         return self._parts[suite].noise
 
+    def parts(self, axis: str) -> tuple[list[Marginals], list[Floats], list[Floats]]:
+        """What the axis is the mean of, as independent parts: identity means, draws of their errors, null draws.
+
+        These are its suites, or all of them as one where they share ways of telling the identities.
+        """
+        (parts,) = self._parts_of([self._suites(axis)])
+        return [p.fit for p in parts], [p.noise for p in parts], [p.null for p in parts]
+
     def covariance(self, axis: str) -> Floats:
         """Estimated covariance of the axis's centred means, shape (identities, identities)."""
-        fits = [self.fit(suite) for suite in self._suites(axis)]
+        fits = self.parts(axis)[0]
         return np.asarray(np.sum([fit.covariance for fit in fits], axis=0) / len(fits) ** 2)
 
     def suite(self, suite: str) -> PBEstimate:
@@ -156,7 +166,12 @@ class BiasEstimator:
         return tuple(t.suite for t in self._tables if t.axis == axis)
 
     def _parts_of(self, axes: Sequence[Sequence[str]]) -> list[list[_Part]]:
-        return [[self._parts[suite] for suite in suites] for suites in axes]
+        return [self._axis_parts(tuple(suites)) for suites in axes]
+
+    def _axis_parts(self, suites: tuple[str, ...]) -> list[_Part]:
+        if suites not in self._axes:
+            self._axes[suites] = _joined([self._parts[suite] for suite in suites], self._seed)
+        return self._axes[suites]
 
     def _estimated(self, axes: tuple[tuple[str, ...], ...]) -> PBEstimate:
         """PB of the vector of axes, each the mean of some suites; asked for more than once, made once."""
@@ -173,6 +188,7 @@ def estimate_pb(
     seed: int = 0,
     clusters: Sequence[str] = (),
     level: float = 0.95,
+    ways: Sequence[str] = (),
 ) -> PBEstimate:
     """PB of one identity x item table.
 
@@ -183,19 +199,43 @@ def estimate_pb(
         seed: seed of all draws.
         clusters: per item what it shares with others; each item by itself when empty.
         level: confidence of the interval.
+        ways: per item how the identities were told on it; one way for all when empty.
 
     Raises:
         ValueError: identities that share no scored item.
     """
-    part = _part(marginals(table, clusters), table, clusters, draws, permutations, np.random.default_rng(seed))
+    blocks = Blocks(table, tuple(clusters), tuple(ways))
+    part = _part(marginals(*blocks), blocks, draws, permutations, np.random.default_rng(seed))
     return _estimate([[part]], level)
 
 
-def _part(
-    fit: Marginals, table: Floats, clusters: Sequence[str], draws: int, permutations: int, rng: np.random.Generator
-) -> _Part:
-    null = permuted_means(table, fit, permutations, rng, clusters)
-    return _Part(fit, noise_draws(fit, draws, rng), null, information(table))
+def _part(fit: Marginals, blocks: Blocks, draws: int, permutations: int, rng: np.random.Generator) -> _Part:
+    units = blocks.clusters
+    if fit.told is not None:
+        # Only what was told in one way is exchanged together.
+        units = tuple(way or f"\x1f{n}" for n, way in enumerate(blocks.ways))
+    null = permuted_means(blocks.values, fit, permutations, rng, units)
+    return _Part(fit, noise_draws(fit, draws, rng), null, information(blocks.values))
+
+
+def _joined(parts: list[_Part], seed: int) -> list[_Part]:
+    """The suites of an axis, as one where they share ways of telling the identities."""
+    fits = joined([p.fit for p in parts])
+    if len(fits) == len(parts):
+        return parts
+    share = 1 / len(parts)
+    allowance = (
+        sum((share * p.fit.scale) ** 2 * p.allowance for p in parts) / fits[0].scale ** 2 if fits[0].scale else 0
+    )
+    return [
+        _Part(
+            fits[0],
+            noise_draws(fits[0], len(parts[0].noise), np.random.default_rng(seed)),
+            share * np.sum([p.null for p in parts], axis=0),
+            reduce(add, (p.information for p in parts)),
+            allowance,
+        )
+    ]
 
 
 def _estimate(axes: Sequence[Sequence[_Part]], level: float) -> PBEstimate:

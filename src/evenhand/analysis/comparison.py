@@ -210,4 +210,5 @@ def _aligned(table: SuiteScores, people: Sequence[str], items: Sequence[str]) ->
         baseline=table.baseline[:, columns],
         clusters=tuple(table.clusters[c] for c in columns),
         wordings=(),
+        ways=tuple(tuple(ways[c] for c in columns) for ways in table.ways),
     )

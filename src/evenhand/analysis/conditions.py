@@ -101,7 +101,8 @@ def telling(personalizers: Iterable[str]) -> list[str]:
 
 def _through(table: SuiteScores, personalizer: str) -> SuiteScores:
     place = table.personalizers.index(personalizer)
-    return replace(table, personalizers=(personalizer,), cells=table.cells[[place]], through=())
+    ways = (table.ways[place],) if table.ways else ()
+    return replace(table, personalizers=(personalizer,), cells=table.cells[[place]], through=(), ways=ways)
 
 
 def _paired(table: SuiteScores, names: Sequence[str], without: str) -> SuiteScores:
@@ -123,6 +124,7 @@ def _paired(table: SuiteScores, names: Sequence[str], without: str) -> SuiteScor
         cells=np.stack(rows)[None, :, :, None],
         baseline=mean_ignoring_nan(base, axis=0)[None],
         through=(),
+        ways=(table.item_ways,) if table.ways else (),
     )
 
 

@@ -40,7 +40,8 @@ def by_cue(table: SuiteScores, *, draws: int, permutations: int, seed: int, leve
     if len(table.personalizers) < 2:
         return []
     found = []
-    for name, cells in zip(table.personalizers, table.cells, strict=True):
+    ways = table.ways or ((),) * len(table.personalizers)
+    for name, cells, told in zip(table.personalizers, table.cells, ways, strict=True):
         scores = mean_ignoring_nan(cells, axis=2)
         rows = np.flatnonzero(np.isfinite(scores).any(axis=1))
         shared = np.isfinite(scores[rows]).sum(axis=0) >= 2
@@ -50,6 +51,7 @@ def by_cue(table: SuiteScores, *, draws: int, permutations: int, seed: int, leve
         pb = estimate_pb(
             comparable, draws=draws, permutations=permutations, seed=seed, level=level,
             clusters=[c for c, kept in zip(table.clusters, shared, strict=True) if kept],
+            ways=[w for w, kept in zip(told, shared, strict=True) if kept] if told else (),
         )  # fmt: skip
         means = mean_ignoring_nan(scores[rows], axis=1)
         found.append(CueResult(name, pb, {table.identities[k]: float(m) for k, m in zip(rows, means, strict=True)}))

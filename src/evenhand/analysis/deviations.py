@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import stats
 from scipy.stats import t as student
 
@@ -146,13 +147,13 @@ def linear_contrasts(
 
 def _linear(weights: Floats, fits: Sequence[Marginals], noise: Sequence[Floats], level: float) -> Differences:
     size = np.abs(weights).max(axis=1)
-    inward = sum(fit.scale * _inward(float(fit.mean.mean()), fit.clusters, level) for fit in fits) / len(fits) ** 2
+    inward = sum(fit.scale * _inward(float(fit.mean.mean()), fit.evidence, level) for fit in fits) / len(fits) ** 2
     return Differences(
         np.mean([weights @ fit.centred for fit in fits], axis=0),
         together([contrast_errors(fit, weights) for fit in fits]),
         np.mean(noise, axis=0) @ weights.T,
         size * inward,
-        size * _TOP * max(f.scale for f in fits) * rate_bound(sum(f.clusters for f in fits), (1 - level) / 2),
+        size * _TOP * max(f.scale for f in fits) * rate_bound(sum(f.evidence for f in fits), (1 - level) / 2),
         np.zeros(len(weights)),
         level,
     )
@@ -182,8 +183,7 @@ def from_baseline(
         filled, count = np.where(there, difference, 0.0), np.maximum(there.sum(axis=0), 1)
         mean = filled.sum(axis=0) / count
         values.append(np.where(there.any(axis=0), mean, np.nan))
-        code = cluster_codes(table.clusters)
-        clusters = np.maximum((summed_by(code, there.astype(float)) > 0).sum(axis=0), 1)
+        code, clusters, evidence = _units(table, there, np.where(there, difference - mean, 0.0))
         spread = scale * summed_by(code, np.where(there, difference - mean, 0.0))
         own = (spread**2).sum(axis=0) * clusters / np.maximum(clusters - 1, 1) / count**2
         # Identities are compared with one and the same baseline, so that their variances share its part.
@@ -192,8 +192,8 @@ def from_baseline(
         signs = rng.choice(np.array([-1.0, 1.0]), size=(draws, spread.shape[0]))
         noise.append(signs @ spread / count)
         flipped.append(scale * (signs @ summed_by(code, filled)) / count)
-        inward.append(scale * _inward(float(np.nanmean(table.y)), int(clusters.min()), level))
-        items.append(int(clusters.min()))
+        inward.append(scale * _inward(float(np.nanmean(table.y)), evidence, level))
+        items.append(evidence)
     value, identities = np.mean(values, axis=0), values[0].size
     return Differences(
         value,
@@ -206,7 +206,34 @@ def from_baseline(
     )
 
 
-def _inward(mean: float, items: int, level: float) -> float:
+def _units(
+    table: SuiteScores, there: NDArray[np.bool_], rest: Floats
+) -> tuple[NDArray[np.intp], NDArray[np.intp], float]:
+    """What differences are independent between: clusters of items, or the ways of telling if those do more.
+
+    Args:
+        table: the suite.
+        there: which differences are, shape (items, U).
+        rest: differences less their means, 0 where there is none, of that shape.
+
+    Returns:
+        The unit of each item, how many units each identity has, and how many clusters of items they are worth.
+    """
+    code = cluster_codes(table.clusters)
+    clusters = _count(code, there)
+    if len(set(table.item_ways)) < 2:
+        return code, clusters, float(clusters.min())
+    ways = cluster_codes([way or f"\x1f{n}" for n, way in enumerate(table.item_ways)])
+    alone, told = ((summed_by(c, rest) ** 2).sum() for c in (code, ways))
+    worth = float(clusters.min()) * float(min(alone / told, 1.0) if told > 0 else 1.0)
+    return (ways, _count(ways, there), worth) if told > alone else (code, clusters, float(clusters.min()))
+
+
+def _count(code: NDArray[np.intp], there: NDArray[np.bool_]) -> NDArray[np.intp]:
+    return np.asarray(np.maximum((summed_by(code, there.astype(float)) > 0).sum(axis=0), 1))
+
+
+def _inward(mean: float, items: float, level: float) -> float:
     """Half of ``z^2`` failures in points, downwards where the mean is above the middle; 0 at the middle."""
     z = float(stats.norm.ppf((1 + level) / 2))
     return (_TOP / 2 - min(max(mean, 0.0), _TOP)) * z * z / items

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -51,7 +51,8 @@ def noise_scale(scores: SuiteScores, pool: Pool) -> float:
         scores: the suite's.
         pool: what its items were drawn from.
     """
-    fit = suite_marginals(scores)
+    # Of the items alone: however few there are, the ways of telling an identity are drawn from more.
+    fit = replace(suite_marginals(scores), told=None)
     asked = min(fit.items / pool.items, 1.0) if pool.items else 0.0
     within = 0.0 if pool.greedy else within_share(scores, fit)
     return math.sqrt(max(1 - asked * (1 - within), 0.0))
@@ -86,11 +87,16 @@ def estimand_sentence(estimand: Estimand, tables: Sequence[SuiteScores], scales:
         tables: the suites.
         scales: suite -> :func:`noise_scale`, as it was used.
     """
+    told = " The ways of telling an identity are taken as drawn from more like them." if _several(tables) else ""
     if estimand == "items-like-these":
-        return "Intervals and tests are about items like these, of which the suites are samples."
+        return f"Intervals and tests are about items like these, of which the suites are samples.{told}"
     left = ", ".join(f"{scales.get(t.suite, 1.0) ** 2:.0%} for {t.suite}" for t in tables)
     groups = "Groups of items, personalizers and what missing answers could be are still about items like these."
     return (
         "Intervals and tests are about these items, the suites' own, and say nothing of others. Of the noise's "
-        f"variance this leaves {left or 'nothing to tell'}. {groups}"
+        f"variance this leaves {left or 'nothing to tell'}. {groups}{told}"
     )
+
+
+def _several(tables: Sequence[SuiteScores]) -> bool:
+    return any(len(set(ways)) > 1 for t in tables for ways in t.ways)

@@ -47,7 +47,7 @@ class _Spread:
     """How much the mean of one suite's scores in [0, 100] varies, given the mean.
 
     Attributes:
-        count: scores that are averaged, one for each cluster of items.
+        count: scores that are averaged, one for each cluster of items, as far as they are independent evidence.
         share: the variance that was seen, as a share of the largest that scores with these means can have; repeats and
             what the identities share lower it.
         level: mean of all identities.
@@ -55,7 +55,7 @@ class _Spread:
         joint: 1 where identities fail on items of their own; larger where several fail on the same ones.
     """
 
-    count: int
+    count: float
     share: float
     level: float
     scale: float
@@ -259,7 +259,7 @@ def _spread(fit: Marginals, influence: Floats, direction: Floats | None = None) 
     possible = float((means * (_TOP - means)).sum()) / fit.clusters
     share = min((seen + one) / (possible + (_TOP / fit.clusters) ** 2), 1.0)
     joint = 1.0 if direction is None or not fit.scale else _joint(influence / fit.scale, direction)
-    return _Spread(fit.clusters, share, float(means.mean()), fit.scale, joint)
+    return _Spread(fit.evidence, share, float(means.mean()), fit.scale, joint)
 
 
 def _joint(influence: Floats, direction: Floats) -> float:
@@ -275,7 +275,7 @@ def _discordant(fit: Marginals) -> bool:
 
 def _unseen_bias(axis: Sequence[Sample], identities: int, alpha: float) -> float:
     """The largest PB of an axis that would stay unseen: half of the identities, on the same items of one suite."""
-    rate = max(s.fit.scale * rate_bound(s.fit.clusters, alpha / 2) for s in axis) / len(axis)
+    rate = max(s.fit.scale * rate_bound(s.fit.evidence, alpha / 2) for s in axis) / len(axis)
     return _TOP * rate / bias_room(1.0, identities)
 
 
@@ -286,5 +286,6 @@ def _widened(samples: Sequence[Sample]) -> float:
 
 def _quantile(samples: Sequence[Sample], probability: float) -> float:
     """Of the normal distribution, widened for variances that are estimated from few items."""
-    fewest = min(s.fit.clusters for s in samples)
-    return float(student.ppf(probability, fewest - 1) if fewest > 1 else norm.ppf(probability))
+    if min(s.fit.clusters for s in samples) < 2:
+        return float(norm.ppf(probability))
+    return float(student.ppf(probability, min(s.fit.freedom for s in samples)))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 
 
-def rate_bound(items: int, alpha: float) -> float:
+def rate_bound(items: float, alpha: float) -> float:
     """The largest rate with which ``items`` show nothing in at least ``alpha`` of samples (the rule of three)."""
     return float(1 - alpha ** (1 / items))
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from evenhand.analysis.marginals import Marginals, cluster_codes, summed_by
+from evenhand.analysis.marginals import Marginals, WayErrors, cluster_codes, summed_by
 from evenhand.analysis.scores import Floats
 
 # Cells per block of permuted tables: bounds memory to some tens of megabytes.
@@ -22,12 +22,21 @@ def noise_draws(fit: Marginals, draws: int, rng: np.random.Generator, *, level: 
     coverage 97 to 99 % near zero).
     Repeats are nested in items and travel with them; resampling them again inside would count their noise twice.
     """
+    if fit.told is not None:
+        return _told_draws(fit.told, draws, rng, level=level)
     count = fit.clusters
     weights = rng.choice(np.array([-1, 1], dtype=np.float32), size=(draws, count))
     pull = fit.influence + fit.level_influence[:, None] if level else fit.influence
     spread = (pull - pull.mean(axis=0)).astype(np.float32)
     scale = np.sqrt(count / (count - 1)) if count > 1 else np.nan
     return np.asarray(weights @ spread, dtype=float) * scale / count
+
+
+def _told_draws(told: WayErrors, draws: int, rng: np.random.Generator, *, level: bool) -> Floats:
+    """The same where ways of telling were drawn: the sign of everything that was told in one way is flipped."""
+    parts = np.concatenate([told.parts, told.others])
+    pull = parts[:, :-1] + parts[:, -1:] if level else parts[:, :-1]
+    return np.asarray(rng.choice(np.array([-1.0, 1.0]), size=(draws, len(parts))) @ pull)
 
 
 def permuted_means(

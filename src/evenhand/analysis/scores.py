@@ -27,6 +27,8 @@ class SuiteScores:
         personalizers: names, the first dimension of ``cells``.
         cells: scores in points (0-100), shape (personalizers, identities, items, repeats), NaN where missing.
         baseline: scores in points, shape (baselines, items), averaged over repeats, NaN where missing.
+        ways: per personalizer and item how the identities were told, drawn from several ways; "" where a personalizer
+            has one. Empty where all have one.
         through: per baseline the personalizers it was asked through, by place; empty where by none, and then it is
             compared with all of them.
         clusters: per item what it shares with others; items of one cluster are no independent evidence. Each item is a
@@ -47,6 +49,7 @@ class SuiteScores:
     clusters: tuple[str, ...] = ()
     through: tuple[tuple[int, ...], ...] = ()
     wordings: tuple[str, ...] = ()
+    ways: tuple[tuple[str, ...], ...] = ()
 
     def __post_init__(self) -> None:
         if not self.clusters:
@@ -67,6 +70,16 @@ class SuiteScores:
     def block_clusters(self) -> tuple[str, ...]:
         """The clusters of the columns of ``blocks``: the ways to put an item are no independent evidence."""
         return self.clusters * len(self.cells)
+
+    @property
+    def block_ways(self) -> tuple[str, ...]:
+        """How the identities were told in the columns of ``blocks``; empty where all personalizers have one way."""
+        return tuple(way for ways in self.ways for way in ways)
+
+    @property
+    def item_ways(self) -> tuple[str, ...]:
+        """How the identities were told on each item, by the first personalizer with several ways; empty without."""
+        return next((ways for ways in self.ways if any(ways)), ())
 
     @property
     def with_baselines(self) -> Floats:
@@ -90,6 +103,7 @@ class SuiteScores:
             baseline=self.baseline[:, keep],
             clusters=tuple(self.clusters[k] for k in keep),
             wordings=tuple(self.wordings[k] for k in keep) if self.wordings else (),
+            ways=tuple(tuple(ways[k] for k in keep) for ways in self.ways),
         )
 
     def select_identities(self, rows: Sequence[int]) -> SuiteScores:
@@ -153,7 +167,13 @@ def _suite_scores(suite: str, rows: list[ScoreRow], order: dict[str, int]) -> Su
         tuple(cluster_of[i] for i in items),
         tuple(_places(name, senders, through) for name in baselines),
         tuple(wording_of[i] for i in items) if any(wording_of.values()) else (),
+        _ways(rows, senders, items),
     )
+
+
+def _ways(rows: Sequence[ScoreRow], senders: Sequence[str], items: Sequence[str]) -> tuple[tuple[str, ...], ...]:
+    told = {(row.personalizer, row.item): row.way for row in rows if row.way}
+    return tuple(tuple(told.get((sender, item), "") for item in items) for sender in senders) if told else ()
 
 
 def _places(baseline: str, senders: Sequence[str], through: set[tuple[str, str]]) -> tuple[int, ...]:

@@ -31,11 +31,13 @@ class JudgeFigures:
         judge: its name.
         check: whether it compares with a right answer by fixed rules, so that there is no opinion to correct.
         recalls: per measured set of answers the shares of people's good and of people's bad ones that it finds.
+        data: the data sets that these are answers to.
     """
 
     judge: str
     check: bool = False
     recalls: tuple[tuple[float, float], ...] = ()
+    data: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,7 @@ class JudgeStanding:
             "known" where its error was measured on other answers, "unknown" otherwise.
         spread: by how much its error is taken to differ over identities, a standard deviation in points; 0 for "people"
             (whose intervals carry it) and "check", NaN for "unknown".
+        data: the data sets on whose answers its error was measured, for "known".
     """
 
     suite: str
@@ -55,6 +58,7 @@ class JudgeStanding:
     judge: str
     standing: Standing
     spread: float
+    data: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -143,7 +147,9 @@ def _standing(suite: str, axis: str, mean: float, known: JudgeFigures, corrected
     if known.check:
         return JudgeStanding(suite, axis, known.judge, "check", 0.0)
     spread = error_spread(known.recalls, mean)
-    return JudgeStanding(suite, axis, known.judge, "known" if math.isfinite(spread) else "unknown", spread)
+    if not math.isfinite(spread):
+        return JudgeStanding(suite, axis, known.judge, "unknown", spread)
+    return JudgeStanding(suite, axis, known.judge, "known", spread, known.data)
 
 
 def _band(estimate: PBEstimate, spread: float) -> Bound:

@@ -55,6 +55,7 @@ def look(
     pool: int,
     *,
     clusters: Sequence[str] = (),
+    ways: Sequence[str] = (),
     alpha: float = 0.05,
     draws: int = 2000,
     seed: int = 0,
@@ -66,13 +67,14 @@ def look(
         target: half-width to reach, in points.
         pool: items the suite has in all.
         clusters: per item what it shares with others; each item by itself when empty.
+        ways: per item how the identities were told on it; one way for all when empty.
         alpha: error of the reported interval.
         draws, seed: of the bootstrap.
 
     Raises:
         ValueError: identities that share no scored item.
     """
-    fit = marginals(table, clusters)
+    fit = marginals(table, clusters, ways)
     noise = noise_draws(fit, draws, np.random.default_rng(seed))
     low, high = pb_interval([[Sample(fit, noise)]], 1 - alpha * (1 - INTERIM_SHARE))
     halfwidth = (high - low) / 2

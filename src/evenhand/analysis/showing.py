@@ -22,6 +22,7 @@ class Shown:
         items: ids, of questions without these words.
         own: in percent of the identity's answers to an item, shape (items,), NaN without any.
         others: of everybody else's, who were not told that identity, shape (items,), NaN without any.
+        clusters: what each item shares with others; empty where each is one by itself.
     """
 
     suite: str
@@ -30,6 +31,7 @@ class Shown:
     items: tuple[str, ...]
     own: Floats
     others: Floats
+    clusters: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,9 @@ def showings(shown: Sequence[Shown], *, draws: int = 2000, seed: int = 0) -> tup
 
 def _table(shown: Shown, there: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]) -> SuiteScores:
     items = tuple(item for item, kept in zip(shown.items, there, strict=True) if kept)
+    clusters = tuple(c for c, kept in zip(shown.clusters, there, strict=True) if kept) if shown.clusters else items
     own, others = shown.own[there], shown.others[there]
     cells = own[None, None, :, None]
-    return SuiteScores(shown.suite, "utility", (shown.identity,), (_OTHERS,), items, items, ("",), cells, others[None])
+    return SuiteScores(
+        shown.suite, "utility", (shown.identity,), (_OTHERS,), items, items, ("",), cells, others[None], clusters
+    )  # fmt: skip

@@ -46,7 +46,7 @@ def contrast_errors(fit: Marginals, weights: Floats) -> Errors:
     """
     covariance = fit.covariance
     own = np.einsum("cu,uv,cv->c", weights, covariance, weights).clip(min=0)
-    identities, freedom = fit.mean.size, max(fit.clusters - 1, 1)
+    identities, freedom = fit.mean.size, fit.freedom
     centred = weights - weights.mean(axis=1, keepdims=True)
     # Independent identities with one variance: what shuffled labels would give.
     pooled = np.trace(covariance) / max(identities - 1, 1) * (centred**2).sum(axis=1)

@@ -22,6 +22,8 @@ from evenhand.analysis.design_notes import cluster_notes, conveying_notes
 from evenhand.analysis.deviations import Contrast
 from evenhand.analysis.estimand import Estimand, Pool, estimand_sentence, noise_scales
 from evenhand.analysis.impact import ImpactRatio, impact_ratio
+from evenhand.analysis.judge_worth import JudgeWorth
+from evenhand.analysis.label_rates import LabelRate
 from evenhand.analysis.missing import Missing, find_missing, is_missing
 from evenhand.analysis.missing_notes import missing_notes
 from evenhand.analysis.open_answers import OpenMeasure
@@ -32,6 +34,7 @@ from evenhand.analysis.scores import SuiteScores, score_rows, tabulate
 from evenhand.analysis.sensitivity import JudgeFigures, Sensitivity, sensitivity
 from evenhand.analysis.showing import Showing
 from evenhand.analysis.tradeoff import TradeOff, trade_off
+from evenhand.analysis.ways import WaysResult, by_way
 from evenhand.analysis.whom import IdentityResult, identity_results
 from evenhand.analysis.wordings import WordingGap, wording_gaps
 from evenhand.types import AXES, JOINT, ScoreRow
@@ -62,8 +65,8 @@ class Settings:
 @dataclass(frozen=True)
 class SuiteResult:
     """One suite: items and their clusters, PB, mean over identities, labels of the responses, groups of items, variance
-    components, PB by how the identity was conveyed (where there are several ways), and labels of each identity's and
-    baseline's responses."""
+    components, PB by how the identity was conveyed (where there are several personalizers), labels of each identity's
+    and baseline's responses, and what is the identity's and what the wording's (where a personalizer has several)."""
 
     suite: str
     axis: str
@@ -76,6 +79,7 @@ class SuiteResult:
     cues: list[CueResult]
     clusters: int
     identity_labels: dict[str, dict[str, int]] = field(default_factory=dict)
+    ways: list[WaysResult] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -115,11 +119,14 @@ class Analysis:
         estimand: what intervals and tests are about, in a sentence.
         open_answers: judge-free contrasts of the answers' wording, where they were asked for.
         showings: how often identities show in answers, where that was asked for.
+        label_rates: how often answers got the labels that tell more than their scores, with intervals.
+        leaks: how often answers give away sensitive facts, beside how often they do untold.
         conditions: the personalizers side by side, where the study tells of people.
         wordings: what other wordings of the same questions (a dialect) change, where suites have several.
         certainty: axis, and "joint" -> how certain it is that PB is below which limit, by the answers
             that are there; only what was run.
         sensitivity: where the suites' judges stand, and what their errors could make of PB; None when not asked for.
+        judges: how good each suite's judge is on this kind of suite, as far as people's labels say so.
     """
 
     pb: dict[str, PBEstimate | None]
@@ -137,10 +144,13 @@ class Analysis:
     estimand: str
     open_answers: tuple[OpenMeasure, ...] = ()
     showings: tuple[Showing, ...] = ()
+    label_rates: tuple[LabelRate, ...] = ()
+    leaks: tuple[Showing, ...] = ()
     conditions: tuple[Condition, ...] = ()
     wordings: tuple[WordingGap, ...] = ()
     certainty: dict[str, Certainty] = field(default_factory=dict)
     sensitivity: Sensitivity | None = None
+    judges: tuple[JudgeWorth, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON: NaN becomes null."""
@@ -292,12 +302,10 @@ def _axis_results(
     rng = np.random.default_rng(settings.seed)
     results: dict[str, AxisResult] = {}
     for axis in AXES:
-        suites = [t.suite for t in tables if t.axis == axis]
-        if not suites:
+        if not any(t.axis == axis for t in tables):
             continue
         people = tables[0].identities
-        fits, nulls = [estimator.fit(s) for s in suites], [estimator.null(s) for s in suites]
-        noise = [estimator.noise(s) for s in suites]
+        fits, noise, nulls = estimator.parts(axis)
         by_category = categories(members, people, fits, noise, settings.level)
         with_level = [noise_draws(f, settings.draws, rng, level=True) for f in fits]
         results[axis] = AxisResult(
@@ -361,4 +369,5 @@ def _suite_result(
         ),
         fit.clusters,
         {who: {label: n for label in ordered if (n := pairs[who, label])} for who in people},
+        by_way(table, permutations=settings.permutations // 2, seed=settings.seed),
     )

@@ -66,11 +66,7 @@ def identity_results(
     if estimator is None:
         return []
     by_axis = {axis: [t for t in tables if t.axis == axis] for axis in AXES}
-    found = {
-        axis: deviations([estimator.fit(t.suite) for t in ts], [estimator.noise(t.suite) for t in ts], level)
-        for axis, ts in by_axis.items()
-        if ts
-    }
+    found = {axis: deviations(*estimator.parts(axis)[:2], level) for axis, ts in by_axis.items() if ts}
     contrasts = {axis: differences.contrasts() for axis, differences in found.items()}
     standing = {axis: axis_standings(differences, estimator, axis) for axis, differences in found.items()}
     against = {

@@ -116,6 +116,7 @@ class _Pair:
             baseline=reference[None],
             through=(),
             wordings=(),
+            ways=(),
         )
 
     def of(self, who: slice) -> SuiteScores:

@@ -93,17 +93,45 @@ def assess(judge: Judge, labelled: Sequence[Labelled], verdicts: Sequence[Verdic
     return Validation(judge.name, judge.version, source, agreement(right, given), found, differential, seen)
 
 
-def shipped_figure(labels: str, how: str, found: Agreement) -> Figure:
+@dataclass(frozen=True)
+class LabelledSet:
+    """A published set of labelled responses.
+
+    Attributes:
+        data: its name, as :attr:`evenhand.suites.Suite.like` has it.
+        suites: suites that ask its questions.
+        languages: of its responses.
+    """
+
+    data: str
+    suites: tuple[str, ...]
+    languages: tuple[str, ...] = ("en",)
+
+
+def shipped_figure(labels: LabelledSet, model: str, how: str, version: str, found: Agreement) -> Figure:
     """What comes with the package of how right a judge is, to four digits.
 
     Args:
-        labels: which labelled responses.
+        labels: the set.
+        model: whose answers of it.
         how: what the judge had seen of them before.
+        version: of the judge.
         found: its agreement with them.
     """
 
     def rounded(estimate: Estimate) -> tuple[float, float, float]:
         return (round(estimate.value, 4), round(estimate.ci[0], 4), round(estimate.ci[1], 4))
 
-    recall = {c: round(r.value, 4) for c, r in found.recall.items()}
-    return Figure(labels, how, found.n, rounded(found.balanced_accuracy), rounded(found.kappa), recall)
+    return Figure(
+        data=labels.data,
+        model=model,
+        suites=labels.suites,
+        languages=labels.languages,
+        how=how,
+        version=version,
+        n=found.n,
+        balanced_accuracy=rounded(found.balanced_accuracy),
+        kappa=rounded(found.kappa),
+        recall={c: round(share.value, 4) for c, share in found.recall.items()},
+        labelled={c: share.n for c, share in found.recall.items()},
+    )

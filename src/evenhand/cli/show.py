@@ -27,7 +27,8 @@ def analyze(
         ),
     ] = False,
     labels: Annotated[
-        bool, typer.Option("--labels", help="Also how many answers of each label an identity got.")
+        bool,
+        typer.Option("--labels", help="Also how many answers of each label an identity got, and rates with intervals."),
     ] = False,
 ) -> None:
     """Say what a study means: personalization bias with intervals, scores per identity, what is missing."""
@@ -35,10 +36,15 @@ def analyze(
 
     from evenhand import api
     from evenhand.analysis import Settings
-    from evenhand.report import terminal, wording
+    from evenhand.report import telling, terminal, wording
 
     analysis = api.analyze(study, Settings(draws, permutations, estimand=estimand.value), policy, wording=open)
-    more = [*(wording.label_tables(analysis) if labels else ()), *(wording.open_tables(analysis) if open else ())]
+    told = [
+        *wording.label_tables(analysis),
+        *telling.rate_tables(analysis),
+        *telling.leak_table(analysis, all_identities=True),
+    ]
+    more = [*(told if labels else ()), *(wording.open_tables(analysis) if open else ())]
     emit(
         analysis,
         format,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from typing import ClassVar
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import ClassVar, TypeVar
 from urllib.parse import parse_qsl
 
 import numpy as np
@@ -14,7 +16,11 @@ from evenhand.errors import ModelError, SpecError, did_you_mean
 from evenhand.models import ModelOptions
 from evenhand.registry import Registry
 
+T = TypeVar("T")
+
 Rows = NDArray[np.float32]
+
+_THREAD = ThreadPoolExecutor(1, thread_name_prefix="evenhand-encoder")
 
 # What may stand behind the question mark of a reference: fields of ModelOptions.
 _OPTIONS = ("base_url", "api_key_env", "device")
@@ -103,6 +109,11 @@ async def embed_all(encoder: Encoder, texts: Sequence[str]) -> Rows:
         return await encoder.embed(texts)
     finally:
         await encoder.aclose()
+
+
+async def in_turn(work: Callable[[], T]) -> T:
+    """Compute in a thread, one after another: encoders in this process would only take the cores from each other."""
+    return await asyncio.get_running_loop().run_in_executor(_THREAD, work)
 
 
 def unit_length(rows: ArrayLike, name: str) -> Rows:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import orjson
 
-from evenhand.embeddings.base import ENCODERS, Encoder, Rows, unit_length
+from evenhand.embeddings.base import ENCODERS, Encoder, Rows, in_turn, unit_length
 from evenhand.errors import ModelError, one_line
 from evenhand.extras import importing
 from evenhand.models import ModelOptions
@@ -43,10 +42,10 @@ class TransformersEncoder(Encoder):
 
     async def start(self) -> None:
         if self._model is None:
-            await asyncio.to_thread(self._load)
+            await in_turn(self._load)
 
     async def embed(self, texts: Sequence[str]) -> Rows:
-        return await asyncio.to_thread(self._embed, texts)
+        return await in_turn(lambda: self._embed(texts))
 
     def _embed(self, texts: Sequence[str]) -> Rows:
         # Texts of similar length share a batch, which then carries little padding.

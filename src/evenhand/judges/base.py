@@ -50,6 +50,8 @@ class Judge(ABC):
         abroad: what it says of answers in languages that it does not know, for those who read its verdicts; "" for a
             judge that says nothing of them.
         refusal_is_good: for judges of refusal: whether declining scores 1; None for all others.
+        families: labels that exclude each other, one family for each kind of question that its suites mix; the share of
+            each label within its family is reported with an interval. Empty where the labels mean no more than scores.
         for_axis: for all others, the axis of the suites that their scores mean something on; None for all.
     """
 
@@ -66,6 +68,7 @@ class Judge(ABC):
     languages: frozenset[str] | None = frozenset({"en"})
     abroad: str = ""
     refusal_is_good: bool | None = None
+    families: ClassVar[tuple[tuple[str, ...], ...]] = ()
     for_axis: Axis | None = None
 
     @property

@@ -26,6 +26,7 @@ class UsesFact(Judge):
     summary = "does the answer use the one fact that matters, and assume none (word patterns of the item, English)"
     needs_reference = True
     for_axis = "fit"
+    families = (("used", "not used"), ("kept apart", "assumed"))
 
     async def decide(self, item: Item, response: Response) -> Verdict:
         must, must_not = item.extra.get(MUST, []), item.extra.get(MUST_NOT, [])

@@ -123,12 +123,12 @@ _COMMON = frozenset(
 
 def terms(question: str, text: str) -> list[str]:
     """Words and pairs of words of the opening, the question's own words masked."""
-    words = _masked(question, _looked_at(_substance(text)))
+    words = _masked(question, _looked_at(substance(text)))
     return [*words, *(f"{one} {other}" for one, other in pairwise(words))]
 
 
 @lru_cache(maxsize=8)
-def _substance(text: str) -> str:
+def substance(text: str) -> str:
     """What is judged of an answer; its terms and its cues ask for it in turn."""
     return without_courtesies(_last_voice(text)).strip()
 
@@ -196,7 +196,7 @@ def cue_names() -> list[str]:
 
 def cues(question: str, text: str) -> list[float]:
     """What the rules see, and the shape of the answer; each about in [0, 1]."""
-    text = _substance(text)
+    text = substance(text)
     opening = _looked_at(text)
     return [
         float(find_refusal(text) is not None),

@@ -22,6 +22,7 @@ class ImprintJudge(ChoiceJudge):
     summary = "for the suite imprint: is who the user is known, mistaken, left open, or inferred?"
     for_axis = "fit"
     asks_who = True
+    families = (("known", "not known", "mistaken"), ("left open", "inferred"))
 
     async def decide(self, item: Item, response: Response) -> Verdict:
         options, untold = item.extra.get("options", ()), str(item.extra.get("untold"))

@@ -32,7 +32,7 @@ _WORDS: dict[str, str] = {
 }
 _STATED = re.compile(
     r"(?P<lead>\b(?:I am|I'm|I’m|I identify as|the user is|user:|you are (?:talking|speaking) (?:to|with)|my client is"
-    r"|you are helping|as)\s+)(?P<fact>(?:an? )?[^.!?\n,;]{2,80}?)(?P<end>(?=[.!?\n,;]|$))",
+    r"|you are helping|(?:speaking )?as)\s+)(?P<fact>(?:an? )?[^.!?\n,;]{2,80}?)(?P<end>(?=[.!?\n,;]|$))",
     re.IGNORECASE,
 )
 _FIELD = re.compile(
@@ -40,7 +40,9 @@ _FIELD = re.compile(
     r"|disability|name|identity)[ \t]*[:=][ \t]*(?P<fact>.+?)[ \t]*$",
     re.IGNORECASE | re.MULTILINE,
 )
-_NAME = re.compile(r"(?P<lead>\b(?:the user's name is|my name is)\s+)(?P<fact>[^.!?\n,;]{2,40})", re.IGNORECASE)
+_NAME = re.compile(
+    r"(?P<lead>\b(?:the user's (?:first |last )?name is|my name is)\s+)(?P<fact>[^.!?\n,;]{2,40})", re.IGNORECASE
+)
 _SENTENCE = re.compile(r"[^.!?\n]+[.!?]?")
 _HEADER = re.compile(r"^#+ [^\n]*(?:user|profile|memory)[^\n]*\n(?=\s*(?:\n|\Z))", re.IGNORECASE | re.MULTILINE)
 _GREETING = "name"
@@ -127,7 +129,9 @@ def find_cues(text: str) -> list[Cue]:
         found.append(_cue(match, start, end, frozenset({_GREETING})))
     for match in _STATED.finditer(text):
         if categories := _categories(match["fact"]):
-            start, end = _sentence(text, match) if match["lead"].strip().lower() != "as" else _clause(text, match)
+            start, end = (
+                _sentence(text, match) if not match["lead"].strip().lower().endswith("as") else _clause(text, match)
+            )
             found.append(_cue(match, start, end, categories))
     kept: list[Cue] = []
     for cue in sorted(found, key=lambda c: (c.start, -c.end)):

@@ -211,7 +211,7 @@ def make_personalizer(reference: str) -> Personalizer:
         from evenhand.personalizers.template import SystemTemplate
 
         return SystemTemplate(reference.removeprefix("template:"))
-    if " " in reference:
+    if " " in reference.partition(":")[0]:  # a file behind the colon may be called as it likes
         raise SpecError(
             f"The personalizer template '{reference}' does not contain {{identity}}.",
             "Put {identity} where the identity belongs.",

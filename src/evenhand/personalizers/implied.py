@@ -39,15 +39,15 @@ class EarlierTurn(Personalizer):
         return (Message("system", BASE_SYSTEM), *introduced(identity), Message("user", prompt))
 
 
-@PERSONALIZERS.register("bio")
-class Bio(Personalizer):
+@PERSONALIZERS.register("own-bio")
+class OwnBio(Personalizer):
     """A first turn in which the user introduces themselves (arXiv 2407.06866).
 
     Of the identity's bios each question draws one by a hash, so that no single one stands for everybody. What the
     assistant says to it is the same for all.
     """
 
-    name = "bio"
+    name = "own-bio"
     summary = "the user introduces themselves first, by one of the identity's bios (--identities FILE.csv)"
     states = False
     card = Card(user_data="dialogue", technique="prompt.contextual")

@@ -11,6 +11,7 @@ import logging
 import os
 import re
 from collections.abc import Coroutine, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any, TypeVar
 
 from evenhand.embeddings import Vectors, make_encoder
@@ -33,6 +34,7 @@ _MOST, _LEAST_COSINE = 20, 0.1
 _TODAY = re.compile(r"(?<=Date\n)\d{4}-\d\d-\d\d")
 _DAY = "2025-01-01"
 _OWNER = "user"
+_LOOK_S = 0.5
 
 
 @PERSONALIZERS.register("mem0", extra="mem0")
@@ -78,8 +80,14 @@ class Mem0(PersonPersonalizer):
         if not sessions:
             return Memory(user, {"memories": [], "from_session": []})
         bridge = _Bridge(model, self.vectors)
-        # mem0 waits for its answers in a thread of its own; they are made here, where the run counts them.
-        found = await asyncio.to_thread(_learned, sessions, bridge)
+        # mem0 waits for its answers, which are made here, where the run counts them. Its thread is its own: encoders
+        # work in the loop's, which must not be full of those who wait for them.
+        thread = ThreadPoolExecutor(1, thread_name_prefix="evenhand-mem0")
+        try:
+            found = await asyncio.get_running_loop().run_in_executor(thread, _learned, sessions, bridge)
+        finally:
+            bridge.given_up = True
+            thread.shutdown(wait=False)
         return Memory(user, {"memories": [text for text, _ in found], "from_session": [n for _, n in found]})
 
     def recall(self, memory: Memory, item: Item) -> tuple[Message, ...]:
@@ -104,12 +112,14 @@ class _Bridge:
 
     Attributes:
         failed: the first error of either; mem0 wraps or swallows it.
+        given_up: whether nobody waits for what mem0 learns any more.
     """
 
     def __init__(self, model: Model, vectors: Vectors) -> None:
         self._model, self._vectors = model, vectors
         self._loop = asyncio.get_running_loop()
         self.failed: BaseException | None = None
+        self.given_up = False
 
     def generate_response(self, messages: Sequence[dict[str, str]], **_: Any) -> str:
         """One call of the language model."""
@@ -126,8 +136,12 @@ class _Bridge:
         return [[float(x) for x in row] for row in self._vectors.of(texts)] if texts else []
 
     def _wait(self, work: Coroutine[Any, Any, T]) -> T:
+        waited = asyncio.run_coroutine_threadsafe(work, self._loop)
         try:
-            return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+            # A loop that ends may never get to it.
+            while not wait([waited], timeout=_LOOK_S).done and not self.given_up:
+                pass
+            return waited.result(timeout=0)
         except BaseException as error:
             self.failed = self.failed or error
             raise

@@ -19,9 +19,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 import evenhand
 from evenhand.analysis import Analysis
 from evenhand.analysis.comparison import Comparison
-from evenhand.judges.validation import is_check, known_figures
 from evenhand.remembered import audits, remembered
-from evenhand.report import charts, conditions, graphs, missing, wordings, words
+from evenhand.report import charts, conditions, graphs, missing, telling, ways, wordings, words, worth
 from evenhand.report.differences import most_different
 from evenhand.report.framing import framed, personalization_levels
 from evenhand.report.terminal import reading
@@ -78,6 +77,8 @@ def render_report(store: Store, analysis: Analysis, against: tuple[str, Comparis
         missing=missing,
         conditions=conditions,
         wordings=wordings,
+        ways=ways,
+        telling=telling,
         graphs=graphs,
         memories=memories,
         audits=audits(memories),
@@ -86,9 +87,7 @@ def render_report(store: Store, analysis: Analysis, against: tuple[str, Comparis
         risks=framed([s.groups for s in analysis.suites if s.axis == "safety"]),
         levels=personalization_levels(store),
         suites=store.suites(),
-        judge_versions=store.judge_versions(),
-        figures={s["suite"]: known_figures(s["judge"]) for s in store.suites()},
-        checked={s["suite"] for s in store.suites() if is_check(s["judge"])},
+        worth=worth,
         failures=store.failure_reasons(),
         totals=store.totals(),
         seconds=sum(run["ended_at"] - run["started_at"] for run in runs if run["ended_at"]),

@@ -16,8 +16,11 @@ from evenhand.analysis.comparison import Comparison
 from evenhand.analysis.deviations import Contrast
 from evenhand.analysis.summary import AxisResult
 from evenhand.analysis.tradeoff import TradeOff
+from evenhand.report import worth
 from evenhand.report.conditions import conditions_table
 from evenhand.report.missing import missing_tables, unanswered_lines
+from evenhand.report.telling import leak_table
+from evenhand.report.ways import ways_lines, ways_tables
 from evenhand.report.wordings import lines as wording_lines
 from evenhand.report.wordings import wordings_table
 from evenhand.report.words import (
@@ -44,9 +47,11 @@ def analysis_tables(analysis: Analysis) -> RenderableType:
     """PB, identities, and what is missing."""
     # What must be known to read the numbers right comes before them.
     parts: list[RenderableType] = [Text(f"Note: {note}", style="yellow") for note in analysis.notes]
-    parts += [_bias_table(analysis), *conditions_table(analysis), *wordings_table(analysis)]
+    parts += [_bias_table(analysis), *ways_tables(analysis), *conditions_table(analysis), *wordings_table(analysis)]
+    parts += leak_table(analysis)
     parts += [_identity_table(analysis), _forest(analysis), *missing_tables(analysis)]
     lines = [analysis.estimand, *certainty_sentences(analysis.certainty), *reading(analysis)]
+    lines += [worth.line(judge, analysis) for judge in analysis.judges]
     parts += [Text(line) for line in lines]
     parts.append(_trial_line(analysis))
     return Group(*parts)
@@ -77,6 +82,7 @@ def reading(analysis: Analysis) -> list[str]:
                 for name, c in contrasts.items()
                 if c.q_value < 0.05
             ]
+    lines += ways_lines(analysis)
     if (trade := analysis.trade_off) is not None:
         lines.append(_trade_off_line(trade))
     return lines

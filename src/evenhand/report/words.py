@@ -83,9 +83,11 @@ def judge_caveat(found: Sensitivity | None, name: str) -> str:
     if found is None or not uncorrected:
         return ""
     if band := found.pb.get(name):
+        data = sorted({data for s in uncorrected for data in s.data})
+        sets = f" to {' and '.join(data)}" if data else ""
         return (
             "Not corrected for the judge: if its error differed between identities by "
-            f"{points(found.spread(name))} points, as much as between the answers it was measured on, the bias "
+            f"{points(found.spread(name))} points, as much as between the answers{sets} it was measured on, the bias "
             f"would be {interval(band.value)} points ({interval(band.ci)})."
         )
     unknown = ", ".join(sorted({s.judge for s in uncorrected if s.standing == "unknown"}))

@@ -10,10 +10,11 @@ from typing import Any
 
 from evenhand.errors import SpecError, StoreError, one_line
 from evenhand.personalizers import PersonPersonalizer
+from evenhand.personalizers.realised import Realised
 from evenhand.runner.plan import NO_PERSONALIZER, Plan, make_plan
 from evenhand.study import Store, StudySpec
 from evenhand.study.held import write_study_file
-from evenhand.study.reading import CATALOGUES_META, GRIDS_META, READERS_META
+from evenhand.study.reading import CATALOGUES_META, GRIDS_META, READERS_META, WAYS_META
 from evenhand.study.store import STORE_FILE
 
 RUNS_DIRECTORY = "runs"
@@ -34,6 +35,7 @@ def plan_study(spec: StudySpec, directory: Path) -> Plan:
     with Store.open(directory) as store:
         plan = make_plan(spec, store.meta(PINNED_META), store.catalogues())
         _check_personalizers(store, plan)
+        _check_ways(store, plan)
         return replace(plan, judges=_judges(store, plan))
 
 
@@ -47,6 +49,7 @@ def record(store: Store, plan: Plan, run: int) -> None:
     grids = store.meta(GRIDS_META, [])
     store.set_meta(GRIDS_META, grids if grid in grids else [*grids, grid])
     store.set_meta(CATALOGUES_META, {**store.catalogues(), **plan.catalogues})
+    store.set_meta(WAYS_META, {**store.ways(), **_ways(plan)})
     file = store.directory / RUNS_DIRECTORY / f"{run:04d}.toml"
     file.parent.mkdir(exist_ok=True)
     file.write_text(plan.spec.to_toml(), encoding="utf-8")
@@ -100,6 +103,26 @@ def _check_personalizers(store: Store, plan: Plan) -> None:
         problem = f"The study {store.directory} was run by {_named(held)}, and {_named(missing)} is not named."
         fix = f"Write {_option(together)}, or choose another --out."
     raise SpecError(f"The personalizer {problem}" if added else problem, fix)
+
+
+def _ways(plan: Plan) -> dict[str, list[str]]:
+    """Personalizer -> the ways it has to tell an identity, where it has several."""
+    return {p.name: list(p.ways) for p in plan.personalizers if isinstance(p, Realised)}
+
+
+def _check_ways(store: Store, plan: Plan) -> None:
+    """Refuse to tell an identity otherwise than the study did so far.
+
+    Raises:
+        SpecError: the ways of a personalizer are not those that it had.
+    """
+    begun = store.ways()
+    for name, told in _ways(plan).items():
+        if name in begun and begun[name] != told:
+            raise SpecError(
+                f"The personalizer '{name}' had other ways to tell an identity when the study {store.directory} began.",
+                "Answers to both must not mix: bring the old ones back, or choose another --out.",
+            )
 
 
 def _judges(store: Store, plan: Plan) -> dict[str, str]:

@@ -216,8 +216,7 @@ def make_plan(
     if spec.identities and all(i.is_baseline for _, _, i in plan.senders):
         raise SpecError(
             f"The personalizer {', '.join(spec.personalizers)} can convey none of these identities.",
-            "A first name works for identities of gender, race and religion that have one, a bio for those of a CSV "
-            "file of bios.",
+            "A name works for identities of gender, race and religion that have one, own-bio for those of a CSV file.",
         )
     return plan
 

@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 
 from evenhand.people import read_person
+from evenhand.personalizers.realised import way_of
 from evenhand.study.rows import MemoryKey
 from evenhand.study.schema import TABLES
 from evenhand.types import Item, Person, ScoreRow
@@ -20,6 +21,8 @@ FIXED_META = "fixed"
 CATALOGUES_META = "catalogues"
 # Personalizer -> with which weights of its encoder it reads records.
 READERS_META = "readers"
+# Personalizer -> the ways in which it tells an identity, of which each question gets one.
+WAYS_META = "ways"
 # What the model's chat template adds of its own.
 TEMPLATE_META = "template_note"
 # Error of the intervals of a study that stopped by itself; the rest of 5 % went into looking.
@@ -85,6 +88,11 @@ class Reader:
         known: dict[str, str] | None = self.meta(CATALOGUES_META)
         # Versions are kept since the second one of the paper's catalogue.
         return known if known is not None else {"paper": "1"} if self.count_trials() else {}
+
+    def ways(self) -> dict[str, list[str]]:
+        """Personalizer with several ways to tell an identity -> the ways."""
+        known: dict[str, list[str]] = self.meta(WAYS_META, {})
+        return known
 
     def personalizers(self) -> list[str]:
         """Personalizers with answers, the oldest first."""
@@ -307,11 +315,24 @@ class Reader:
             LEFT JOIN judgements j ON j.trial = t.id AND j.judge = coalesce(:judge, s.judge)
             WHERE :suite IS NULL OR t.suite = :suite"""
         wanted = [(None, None)] if judges is None else list(judges.items())
+        told = self._ways_of_items()
         return [
-            ScoreRow(*row)
+            ScoreRow._make((*row, told.get((row[4], row[0], row[3]), "")))
             for suite, judge in wanted
             for row in self._db.execute(query, {"judge": judge, "suite": suite})
         ]
+
+    def _ways_of_items(self) -> dict[tuple[str, str, str], str]:
+        """(personalizer, suite, item) -> how identities were told on it, of personalizers with several ways."""
+        ways = self.ways()
+        if not ways:
+            return {}
+        items = self._db.execute("SELECT suite, item, prompt FROM items").fetchall()
+        return {
+            (name, suite, item): texts[way_of(prompt, len(texts))]
+            for name, texts in ways.items()
+            for suite, item, prompt in items
+        }
 
     def transcripts(self, suite: str, item: str) -> list[dict[str, Any]]:
         """All responses to one item, with the judgement of the suite's judge."""

@@ -34,6 +34,8 @@ class Suite(ABC):
         variants: accepted variants besides ``logprobs``.
         has_choices: whether ``logprobs`` is accepted.
         argument: what must follow the colon, where something must.
+        like: the labelled data set whose kind of question it asks, "" for none: what is known of judges there
+            (:class:`evenhand.judges.validation.Figure`) is known of them here.
     """
 
     name: str
@@ -45,6 +47,7 @@ class Suite(ABC):
     variants: tuple[str, ...] = ()
     has_choices: bool = False
     argument: str = ""
+    like: str = ""
 
     def __init__(self, variants: Sequence[str] = ()) -> None:
         allowed = (*self.variants, *((LOGPROBS,) if self.has_choices else ()))
@@ -84,6 +87,17 @@ class LoadedSuite:
 
 
 SUITES: Registry[type[Suite]] = Registry("suite", "evenhand.suites", "evenhand.suites", Suite, DataError)
+
+
+def like_of(reference: str) -> str:
+    """The labelled data set whose kind of question a suite asks; "" for none, or an unknown suite.
+
+    Args:
+        reference: as a study stores it.
+    """
+    name = reference.partition(":")[0]
+    return next((entry.member.like for entry in SUITES.entries() if entry.name == name and entry.member), "")
+
 
 # A name that stands for several suites, because a suite has one axis.
 ALIASES: dict[str, tuple[str, ...]] = {

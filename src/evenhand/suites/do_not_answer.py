@@ -13,6 +13,7 @@ class DoNotAnswer(Suite):
     axis = "safety"
     summary = "939 unsafe prompts over 12 harm types"
     judge = "action-classifier"
+    like = "Do-Not-Answer"
     licence = "CC BY-NC-SA 4.0"
     source = "arXiv 2308.13387, github.com/Libr-AI/do-not-answer"
 

@@ -1,7 +1,7 @@
 """Guardrail sensitivity (Li, Chen, Saphra, arXiv 2407.06866): whom do a model's guardrails refuse?
 
 The authors ask the same requests as people who introduced themselves. Who they are is the study's matter (identities
-from the authors' files, through the personalizer ``bio``); here are the requests. A suite has one axis, so they are
+from the authors' files, through the personalizer ``own-bio``); here are the requests. A suite has one axis, so they are
 two: declining what a provider's rules forbid is safe, declining to argue for a policy is a loss of utility.
 """
 

@@ -20,6 +20,7 @@ class StarterSafety(Suite):
     axis = "safety"
     summary = "132 unsafe prompts over Do-Not-Answer's 12 harm types, shipped"
     judge = "action-classifier"
+    like = "Do-Not-Answer"
     licence = "Apache-2.0"
     source = "written for evenhand"
 

@@ -13,6 +13,7 @@ class StrongReject(Suite):
     axis = "safety"
     summary = "346 forbidden prompts over 6 categories"
     judge = "action-classifier"
+    like = "Do-Not-Answer"
     licence = "MIT"
     source = "arXiv 2402.10260, github.com/alexandrasouly/strongreject"
 

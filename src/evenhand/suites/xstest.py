@@ -13,6 +13,7 @@ from evenhand.types import Item
 
 class _XSTest(Suite):
     label: str
+    like = "XSTest"
     licence = "CC BY 4.0"
     source = "arXiv 2308.01263, github.com/paul-rottger/xstest"
 

@@ -1,0 +1,138 @@
+"""What is known of a study's judges: its own labels, or the records that come with the package."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from evenhand.analysis import Analysis
+from evenhand.analysis.agreement import Estimate, wilson
+from evenhand.analysis.correction import MIN_LABELS
+from evenhand.analysis.judge_worth import Fit, JudgeRecord, JudgeWorth, Source
+from evenhand.judges.language import language_names
+from evenhand.judges.validation import Figure, is_check, known_figures
+from evenhand.study import Store
+from evenhand.suites.base import like_of
+from evenhand.types import IN_LANGUAGE
+
+_ORDER: tuple[Fit, ...] = ("same questions", "same kind", "another kind")
+
+
+def judge_worths(store: Store, analysis: Analysis) -> tuple[JudgeWorth, ...]:
+    """What is known of the judge of each of a study's suites.
+
+    Args:
+        store: the study.
+        analysis: of it, for its own labels.
+    """
+    labels = {found.suite: found.labels for found in analysis.suites}
+    own = {found.suite: found.agreement.n for found in analysis.quality}
+    versions = store.judge_versions()
+    return tuple(
+        judge_worth(
+            (row["suite"], row["axis"], row["judge"]),
+            versions.get(row["suite"], ()),
+            own.get(row["suite"], 0),
+            labels.get(row["suite"], {}),
+        )
+        for row in store.suites()
+    )
+
+
+def judge_worth(
+    which: tuple[str, str, str], versions: Sequence[str], own: int, labels: Mapping[str, int]
+) -> JudgeWorth:
+    """What is known of one judge on one suite.
+
+    Args:
+        which: suite, axis, judge.
+        versions: editions of the judge that its verdicts come from.
+        own: answers of the study that people labelled.
+        labels: the judge's labels -> how many, to see answers in languages that it was never measured in.
+    """
+    suite, axis, judge = which
+    # An edition is a version and what decides which languages are read.
+    known = tuple(dict.fromkeys(edition.partition(", ")[0] for edition in versions))
+    records = [_record(figure, judge, suite) for figure in known_figures(judge)]
+    records.sort(key=lambda record: _ORDER.index(record.fit))
+    fitting = [record for record in records if record.fit != "another kind"]
+    source: Source = (
+        "people" if own >= MIN_LABELS else "check" if is_check(judge) else "known" if fitting else "unknown"
+    )
+    caveats = [*_few(own), *_unknown(source, suite, judge, records)]
+    if source == "known":
+        caveats += [*_questions(suite, fitting), *_versions(known, fitting), *_languages(labels, fitting)]
+    return JudgeWorth(suite, axis, judge, known, source, tuple(caveats), tuple(records))
+
+
+def _record(figure: Figure, judge: str, suite: str) -> JudgeRecord:
+    fit: Fit = "another kind"
+    if suite.partition(":")[0] in figure.suites:
+        fit = "same questions"
+    elif figure.data == like_of(suite):
+        fit = "same kind"
+    return JudgeRecord(
+        figure.data,
+        figure.model,
+        fit,
+        figure.how,
+        figure.version,
+        figure.languages,
+        figure.n,
+        figure.classes(judge),
+        _estimate(figure.balanced_accuracy, figure.n),
+        _estimate(figure.kappa, figure.n),
+        {c: wilson(round(share * figure.labelled[c]), figure.labelled[c]) for c, share in figure.recall.items()},
+        figure.command,
+    )
+
+
+def _estimate(value: tuple[float, float, float], n: int) -> Estimate:
+    return Estimate(value[0], (value[1], value[2]), n)
+
+
+def _few(own: int) -> list[str]:
+    if 0 < own < MIN_LABELS:
+        return [f"Only {own} answers have people's labels; {MIN_LABELS} are the fewest that correct a score."]
+    return []
+
+
+def _unknown(source: Source, suite: str, judge: str, records: Sequence[JudgeRecord]) -> list[str]:
+    if source != "unknown":
+        return []
+    ask = "Label a sample to know: evenhand judge label STUDY."
+    if not records:
+        return [f"Nobody has measured {judge} against people's labels: how right it is is not known. {ask}"]
+    sets = _and(dict.fromkeys(record.data for record in records))
+    return [f"How right {judge} is on {suite} is not known: it was measured on {sets}, another kind of question. {ask}"]
+
+
+def _questions(suite: str, fitting: Sequence[JudgeRecord]) -> list[str]:
+    if any(record.fit == "same questions" for record in fitting):
+        return []
+    sets = _and(dict.fromkeys(record.data for record in fitting))
+    return [f"Measured on answers to {sets}, questions of the same kind, not on those of {suite}."]
+
+
+def _versions(versions: Sequence[str], fitting: Sequence[JudgeRecord]) -> list[str]:
+    measured = dict.fromkeys(record.version for record in fitting)
+    others = [version for version in versions if version not in measured]
+    if not others:
+        return []
+    return [f"Measured with version {_and(measured)}; this study was judged by version {_and(others)}."]
+
+
+def _languages(labels: Mapping[str, int], fitting: Sequence[JudgeRecord]) -> list[str]:
+    abroad = {label.removeprefix(IN_LANGUAGE): n for label, n in labels.items() if label.startswith(IN_LANGUAGE)}
+    measured = {language_names().get(code, code) for record in fitting for code in record.languages}
+    unseen = {name: n for name, n in abroad.items() if name not in measured}
+    if not unseen:
+        return []
+    return [
+        f"Measured on answers in {_and(sorted(measured))} only: of the {sum(unseen.values())} answers of this study in "
+        f"{_and(unseen)} nothing is known."
+    ]
+
+
+def _and(names: Mapping[str, object] | Sequence[str]) -> str:
+    *most, last = names
+    return f"{', '.join(most)} and {last}" if most else last

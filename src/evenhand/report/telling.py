@@ -1,0 +1,82 @@
+"""What answers tell of users: rates of labels, and sensitive facts given away, as terminal tables and for the page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rich.table import Table
+from rich.text import Text
+
+from evenhand.analysis import Analysis
+from evenhand.analysis.label_rates import EVERYBODY, LabelRate
+from evenhand.analysis.showing import Showing
+from evenhand.leaking import EVERYBODY as ALL_LEAKS
+from evenhand.report import words
+
+LEAKS_TITLE = "Sensitive facts given away (% of answers)"
+LEAKS_NOTE = (
+    "Untold: the same requests from users of whom the assistant was told nothing (none, placebo or a baseline): what "
+    "is said by chance. The difference is paired by item and counts people. * q < 0.05 among all identities."
+)
+
+# Suite and personalizer, labels, and per identity the cells of its row.
+Rates = tuple[str, str, list[str], list[tuple[str, list[str]]]]
+
+
+def rates(analysis: Analysis) -> Iterator[Rates]:
+    """Per suite and personalizer, each identity's rates with their intervals; all identities together come first."""
+    found: dict[tuple[str, str], dict[str, dict[str, LabelRate]]] = {}
+    for rate in analysis.label_rates:
+        found.setdefault((rate.suite, rate.personalizer), {}).setdefault(rate.identity, {})[rate.label] = rate
+    for (suite, personalizer), identities in found.items():
+        labels = list(dict.fromkeys(label for held in identities.values() for label in held))
+        ordered = sorted(identities, key=lambda identity: identity != EVERYBODY)
+        yield (
+            suite,
+            personalizer,
+            labels,
+            [(who or "all identities", [_rate(identities[who].get(label)) for label in labels]) for who in ordered],
+        )
+
+
+def rate_tables(analysis: Analysis) -> Iterator[Table]:
+    """How often answers got the labels that tell more than their scores, for the terminal."""
+    for suite, personalizer, labels, lines in rates(analysis):
+        title = f"Rates of labels: {suite}, {personalizer} (%, {round(100 * analysis.level)} % interval)"
+        table = Table("identity", title=title, title_justify="left")
+        for label in labels:
+            table.add_column(Text(label), justify="right")
+        for who, cells in lines:
+            table.add_row(Text(who), *cells)
+        yield table
+
+
+def leak_lines(analysis: Analysis, *, all_identities: bool) -> list[list[str]]:
+    """Suite, personalizer, identity, given away, untold, difference, interval, items; each, or all together."""
+    return [_leak(leak) for leak in analysis.leaks if all_identities or leak.identity == ALL_LEAKS]
+
+
+def leak_table(analysis: Analysis, *, all_identities: bool = False) -> list[Table]:
+    """For the terminal; empty where the study does not ask for it."""
+    lines = leak_lines(analysis, all_identities=all_identities)
+    if not lines:
+        return []
+    table = Table("suite", "personalizer", "identity", title=LEAKS_TITLE, title_justify="left")
+    for name in ("given away", "untold", "difference", "95 % interval", "items"):
+        table.add_column(name, justify="right")
+    for line in lines:
+        table.add_row(*map(Text, line))
+    table.caption, table.caption_justify = LEAKS_NOTE, "left"
+    return [table]
+
+
+def _rate(rate: LabelRate | None) -> str:
+    return f"{words.points(rate.rate)} ({words.interval(rate.ci)})" if rate else words.MISSING
+
+
+def _leak(leak: Showing) -> list[str]:
+    star = "*" if leak.more.q_value < 0.05 else ""
+    return [
+        *(leak.suite, leak.personalizer, leak.identity, words.points(leak.rate), words.points(leak.elsewhere)),
+        *(words.signed(leak.more.value) + star, words.interval(leak.more.ci), str(leak.items)),
+    ]
