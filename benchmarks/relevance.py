@@ -25,7 +25,7 @@ class Plain(ByModel):
     """The paper's: the probability of the clause, without what it is behind any question."""
 
     async def log_odds(self, questions: Sequence[str], known: Sequence[Known]) -> list[list[float]]:
-        self._before = {one.clause: 0.0 for one in known}
+        self._before |= {one.clause: 0.0 for one in known}
         return await super().log_odds(questions, known)
 
 
