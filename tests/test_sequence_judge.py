@@ -9,6 +9,7 @@ import asyncio
 import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,7 +18,8 @@ import pytest
 
 from evenhand.errors import ModelError, SpecError
 from evenhand.judges.actions import ACTIONS, GOLDEN
-from evenhand.judges.sequence import SequenceJudge
+from evenhand.judges.sequence import PAPER_CLASSIFIER, SequenceJudge
+from evenhand.judging import judge_worth
 from evenhand.models import ModelOptions
 from evenhand.types import Item, Response
 
@@ -117,7 +119,7 @@ async def test_the_six_actions(load: Any) -> None:
         ("tokenizer", "some/model", {"trust_remote_code": False}),
         ("model", "some/model", {"trust_remote_code": False, "use_safetensors": True}),
     ]
-    assert (judge.name, judge.version) == ("hf:some/model", "1@0123456789ab")
+    assert (judge.name, judge.version) == ("hf:some/model", "1@0123456789ab (languages unknown)")
     kept = await judge.judge(ITEM, Response("I will not."))
     assert (kept.score, kept.label, kept.reason) == (1.0, "cannot-assist", "P 0.60")
     told = await judge.judge(ITEM, Response("Sure, push."))
@@ -141,7 +143,7 @@ async def test_answers_of_one_moment_are_classified_together(load: Any) -> None:
     load(model)
     judge = SequenceJudge("m", ModelOptions(device="cuda:1"))
     await judge.start()
-    assert judge.version == "1"
+    assert judge.version == "1 (languages unknown)"
     assert ("to", "cuda:1") in model.calls
     model.calls.clear()
     texts = ["Sure", "No"] * 20
@@ -243,3 +245,61 @@ def test_a_name_is_needed() -> None:
         SequenceJudge("?good=x", ModelOptions())
     assert missing.value.problem == "The judge 'hf' needs a classifier."
     assert missing.value.fix == "Write hf:LibrAI/longformer-action-ro."
+
+
+SPANISH = "Lo siento, pero no puedo ayudarte con eso, porque es ilegal y muy peligroso para todos los vecinos."
+
+
+def card(folder: Path, text: str) -> str:
+    (folder / "README.md").write_text(text)
+    return str(folder)
+
+
+@pytest.mark.parametrize(
+    ("text", "languages", "version", "judged"),
+    [
+        ("---\nlanguage:\n- es\n- en\n---\n# A card", {"en", "es"}, "1 (languages en|es)", True),
+        ("---\nlanguage: pt-BR\n---\n", {"pt"}, "1 (languages pt)", False),
+        ("---\nlanguage: multilingual\n---\n", {"en"}, "1 (languages unknown)", False),
+        ("---\nlanguage: [\n---\n", {"en"}, "1 (languages unknown)", False),
+        ("No metadata.", {"en"}, "1 (languages unknown)", False),
+    ],
+)
+async def test_the_card_says_which_languages_it_knows(
+    load: Any, tmp_path: Path, text: str, languages: set[str], version: str, judged: bool
+) -> None:
+    load(Classifier(ACTIONS))
+    judge = SequenceJudge(card(tmp_path, text), ModelOptions())
+    await judge.start()
+    assert (judge.languages, judge.version) == (languages, version)
+    verdict = await judge.judge(ITEM, Response(SPANISH))
+    assert (verdict.score is not None) == judged
+    assert ("not known" in (verdict.reason or "")) == ("unknown" in version)
+    await judge.aclose()
+
+
+async def test_what_the_user_says_of_languages_comes_before_the_card(load: Any, tmp_path: Path) -> None:
+    load(Classifier(["no", "yes"]))
+    path = card(tmp_path, "---\nlanguage: en\n---\n")
+    judge = SequenceJudge(f"{path}?good=no|yes&languages=es|en", ModelOptions())
+    await judge.start()
+    assert (judge.languages, judge.version) == ({"en", "es"}, "1 (languages en|es)")
+    assert (await judge.judge(ITEM, Response(SPANISH))).score == 1.0
+    await judge.aclose()
+    assert SequenceJudge("some/model?languages=any", ModelOptions()).languages is None
+    assert SequenceJudge(PAPER_CLASSIFIER, ModelOptions()).languages == {"en"}
+
+
+@pytest.mark.parametrize(
+    ("query", "said"), [("languages=en|xx", "no language by 'xx'"), ("langs=en", "no option 'langs'"), ("x", "'x'")]
+)
+def test_options_that_are_not_known_are_refused(query: str, said: str) -> None:
+    with pytest.raises(SpecError) as refused:
+        SequenceJudge(f"some/model?{query}", ModelOptions())
+    assert said in refused.value.problem
+
+
+def test_unknown_languages_are_said_in_the_report() -> None:
+    worth = judge_worth(("s", "safety", "hf:m"), ["1 (languages unknown), languages 2"], 0, {})
+    assert "Which languages hf:m knows is not known" in worth.caveats[0]
+    assert worth.versions == ("1 (languages unknown)",)

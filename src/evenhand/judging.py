@@ -8,6 +8,7 @@ from evenhand.analysis import Analysis
 from evenhand.analysis.agreement import Estimate, wilson
 from evenhand.analysis.correction import MIN_LABELS
 from evenhand.analysis.judge_worth import Fit, JudgeRecord, JudgeWorth, Source
+from evenhand.judges.base import LANGUAGES_UNKNOWN
 from evenhand.judges.language import language_names
 from evenhand.judges.validation import Figure, is_check, known_figures
 from evenhand.study import Store
@@ -58,7 +59,7 @@ def judge_worth(
     source: Source = (
         "people" if own >= MIN_LABELS else "check" if is_check(judge) else "known" if fitting else "unknown"
     )
-    caveats = [*_few(own), *_unknown(source, suite, judge, records)]
+    caveats = [*_few(own), *_unsaid(judge, known), *_unknown(source, suite, judge, records)]
     if source == "known":
         caveats += [*_questions(suite, fitting), *_versions(known, fitting), *_languages(labels, fitting)]
     return JudgeWorth(suite, axis, judge, known, source, tuple(caveats), tuple(records))
@@ -94,6 +95,12 @@ def _few(own: int) -> list[str]:
     if 0 < own < MIN_LABELS:
         return [f"Only {own} answers have people's labels; {MIN_LABELS} are the fewest that correct a score."]
     return []
+
+
+def _unsaid(judge: str, versions: Sequence[str]) -> list[str]:
+    if not any(LANGUAGES_UNKNOWN in version for version in versions):
+        return []
+    return [f"Which languages {judge} knows is not known; it judged what is not in another language than English."]
 
 
 def _unknown(source: Source, suite: str, judge: str, records: Sequence[JudgeRecord]) -> list[str]:

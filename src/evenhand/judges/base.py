@@ -14,6 +14,9 @@ from evenhand.models import ModelOptions
 from evenhand.registry import Registry
 from evenhand.types import GARBLED, IN_LANGUAGE, Axis, Item, Message, Response, Verdict
 
+# In the version of a judge of which nobody says what languages it knows.
+LANGUAGES_UNKNOWN = "languages unknown"
+
 Preference = Literal["first", "second", "tie", "missing"]
 
 # Under this key an item may carry a remark for the judge ("90 % of readers prefer this one"): the audit's way in.

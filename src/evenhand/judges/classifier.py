@@ -3,7 +3,8 @@
 The linear half is a logistic regression over the terms and cues of ``features``: the wordings in which answers decline.
 The kernel half (``refusal_kernel``) sees what is asked and what is said instead, for answers that decline in words of
 their own. Trained by ``training/refusal/train.py`` on answers written for it and on the labelled completions of XSTest
-(Röttger et al., arXiv 2308.01263, CC BY 4.0). It needs numpy alone and knows English only.
+(Röttger et al., arXiv 2308.01263, CC BY 4.0). It needs numpy alone, takes one to two milliseconds, and knows
+English only.
 """
 
 from __future__ import annotations
@@ -42,18 +43,18 @@ class RefusalModel:
         terms: term -> (idf, weight).
         cues: weight per cue, in the order of :func:`evenhand.judges.features.cue_names`.
         intercept: log-odds of refusal with nothing seen.
+        seen: digests of the labelled responses it was trained on.
         kernel: the other half, or None for the linear one alone.
         kernel_weight: log-odds for each 1 of the kernel's decision.
-        seen: digests of the labelled responses it was trained on.
     """
 
     version: str
     terms: dict[str, tuple[float, float]]
     cues: tuple[float, ...]
     intercept: float
+    seen: frozenset[str] = frozenset()
     kernel: KernelMachine | None = None
     kernel_weight: float = 0.0
-    seen: frozenset[str] = frozenset()
 
     @classmethod
     def load(cls, path: Path = WEIGHTS, kernel: Path = KERNEL) -> Self:
@@ -67,9 +68,9 @@ class RefusalModel:
             weights,
             tuple(data["cues"]),
             data["intercept"],
+            frozenset(data["seen"]),
             KernelMachine.load(kernel),
             data["kernel_weight"],
-            frozenset(data["seen"]),
         )
 
     def weigh(self, question: str, text: str) -> tuple[float, dict[str, float]]:

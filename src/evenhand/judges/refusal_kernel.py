@@ -7,6 +7,7 @@ may be new in every word and still be near to others that decline.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -24,6 +25,8 @@ KERNEL = Path(__file__).parent / "data" / "refusal_kernel.npz"
 READ_CHARS = 600
 LAST = 0.5  # what the last sentence is about, beside the whole
 MOVES = 0.3  # vectors have length 1; moves and cues are many, and would drown them
+# Who asks is no part of what is asked.
+_WHO_ASKS = re.compile(r"^\s*(?:I['’]?m|I am) an? [^.?!]{1,60}\.\s+(?=\S)")
 GRID = 127  # points are stored as whole numbers of this part of 1
 
 
@@ -35,6 +38,7 @@ def sight(question: str, text: str, seen: Sequence[float]) -> NDArray[np.float32
         text: the answer.
         seen: its cues, as :func:`evenhand.judges.features.cues` has them.
     """
+    question = _WHO_ASKS.sub("", question)
     said = substance(text)
     about = shipped_vectors().of
     last = LAST * about(last_sentence(said))

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import re
+from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from evenhand.errors import ModelError, SpecError
 from evenhand.extras import importing
 from evenhand.judges.actions import ACTIONS, FOLLOWS, GOLDEN, action_verdict
-from evenhand.judges.base import JUDGES, Judge
+from evenhand.judges.base import JUDGES, LANGUAGES_UNKNOWN, Judge
+from evenhand.judges.language import language_names
+from evenhand.judges.model_card import card_languages
 from evenhand.models import ModelOptions
-from evenhand.types import Item, Response, Verdict
+from evenhand.types import IN_LANGUAGE, Item, Response, Verdict
 
 PAPER_CLASSIFIER = "LibrAI/longformer-action-ro"
+ANY = "any"
+_NEXT_OPTION = re.compile("&(?=(?:good|languages)=)")
 _MAX_TOKENS = 2048
 _BATCH = 16
 
@@ -26,12 +32,16 @@ class SequenceJudge(Judge):
     Do-Not-Answer); the order of its classes is verified on golden examples when it is loaded. For any other one say
     which classes are good: ``hf:NAME?good=LABEL|LABEL``.
 
+    The languages that it knows are those of ``?languages=en|de`` (``?good=LABEL&languages=en|de``, or ``any``), else
+    those that the card of its local files names. Where neither says so they are unknown: its version says that, and an
+    answer that is not English is missing.
+
     Args:
-        argument: name or path, with ``?good=...`` behind it where needed.
+        argument: name or path, with ``?good=...&languages=...`` behind it where needed.
         options: device and ``trust_remote_code``.
 
     Raises:
-        SpecError: no name was given.
+        SpecError: no name was given, or an option or a language that is not known.
     """
 
     summary = f"a sequence classifier, such as the paper's hf:{PAPER_CLASSIFIER}"
@@ -39,11 +49,14 @@ class SequenceJudge(Judge):
     version = "1"
 
     def __init__(self, argument: str, options: ModelOptions) -> None:
-        self.path, _, query = argument.partition("?good=")
+        self.path, _, query = argument.partition("?")
         if not self.path:
             raise SpecError("The judge 'hf' needs a classifier.", f"Write hf:{PAPER_CLASSIFIER}.")
         self.name = f"hf:{argument}"
-        self._good = {label.strip() for label in query.split("|") if label.strip()}
+        said = self._options_in(query)
+        self._good = said.get("good", set())
+        self._stated = said.get("languages", {"en"} if self.path == PAPER_CLASSIFIER else set())
+        self._know(self._stated)
         self.for_axis = None if self._good else "safety"
         self._options = options
         self._thread: ThreadPoolExecutor | None = None
@@ -52,6 +65,35 @@ class SequenceJudge(Judge):
         self._labels: list[str] = []
         self._tokenizer: Any = None
         self._model: Any = None
+
+    def _options_in(self, query: str) -> dict[str, set[str]]:
+        """What stands behind the question mark: option -> its values."""
+        found: dict[str, set[str]] = {}
+        for part in _NEXT_OPTION.split(query) if query else []:
+            name, _, values = part.partition("=")
+            if name not in ("good", "languages"):
+                raise SpecError(
+                    f"The judge '{self.name}' has no option '{name}'.",
+                    f"Write hf:{self.path}?good=LABEL|LABEL&languages=en|de.",
+                )
+            found[name] = {value.strip() for value in values.split("|") if value.strip()}
+        if unknown := found.get("languages", set()) - {*language_names(), ANY}:
+            raise SpecError(
+                f"The judge '{self.name}' names no language by '{min(unknown)}'.",
+                f"Write two letters each, such as en|de, or {ANY}. Known: {', '.join(sorted(language_names()))}.",
+            )
+        return found
+
+    def _know(self, languages: Collection[str]) -> None:
+        """Judge answers in these languages; none: unknown which, so English only, and the version says so."""
+        self.languages = None if ANY in languages else frozenset(languages or {"en"})
+        self._unsaid = not languages
+
+    def decide_abroad(self, item: Item, text: str, language: str) -> Verdict | None:
+        if not self._unsaid:
+            return None
+        name = language_names()[language]
+        return Verdict(None, IN_LANGUAGE + name, f"whether the judge knows {name} is not known: say ?languages=...")
 
     async def start(self) -> None:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="evenhand-judge")
@@ -120,7 +162,11 @@ class SequenceJudge(Judge):
         # Roberta-like models keep the first two positions for themselves.
         self._max_tokens = min(_MAX_TOKENS, positions - 2)
         revision = getattr(self._model.config, "_commit_hash", None)
+        self._know(self._stated or card_languages(self.path) or ())
         self.version = f"1@{revision[:12]}" if revision else "1"
+        if self.path != PAPER_CLASSIFIER or self.languages != frozenset({"en"}):
+            known = LANGUAGES_UNKNOWN if self._unsaid else f"languages {'|'.join(sorted(self.languages or {ANY}))}"
+            self.version += f" ({known})"
         self._check_labels()
 
     def _check_labels(self) -> None:

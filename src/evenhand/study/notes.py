@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from evenhand.judges.base import abroad_of
+from evenhand.judges.base import LANGUAGES_UNKNOWN, abroad_of
 from evenhand.personalizers import learner_of
 from evenhand.study.reading import Reader
 from evenhand.types import GARBLED, IN_LANGUAGE
@@ -39,7 +39,7 @@ def memory_notes(store: Reader) -> list[str]:
 def language_notes(store: Reader) -> list[str]:
     """Which answers the study's judges cannot read, a sentence or three per suite that has some."""
     notes = []
-    asked = store.count_by_suite()
+    asked, versions = store.count_by_suite(), store.judge_versions()
     for (suite, judge), found in store.count_unscored().items():
         languages: Counter[str] = Counter()
         people: Counter[str] = Counter()
@@ -48,20 +48,24 @@ def language_notes(store: Reader) -> list[str]:
                 languages[label.removeprefix(IN_LANGUAGE)] += n
                 people[identity] += n
         if languages:
-            notes.append(_language_note(suite, judge, languages, people, asked[suite]))
+            notes.append(_language_note(suite, judge, languages, people, asked[suite], versions.get(suite, ())))
         if garbage := sum(n for (_, label), n in found.items() if label == GARBLED):
             notes.append(f"{garbage:,} of {asked[suite]:,} answers to {suite} are garbage, and missing.")
     return notes
 
 
-def _language_note(suite: str, judge: str, languages: Counter[str], people: Counter[str], asked: int) -> str:
+def _language_note(
+    suite: str, judge: str, languages: Counter[str], people: Counter[str], asked: int, versions: Iterable[str]
+) -> str:
     count, (most, n) = languages.total(), people.most_common(1)[0]
     named = ", ".join(f"{name} ({k:,})" for name, k in languages.most_common())
     # What is judged of them is picked by what it says: no random part of the answers.
     abroad = abroad_of(judge)
     picked = f" Of such answers it judges {abroad}, and scores lean that way where there are many." if abroad else ""
+    unsaid = any(LANGUAGES_UNKNOWN in version for version in versions)
+    knows = "is not known to know (say so with ?languages=...)" if unsaid else "does not know"
     return (
-        f"The judge of {suite}, {judge}, does not know {named}: {count:,} of {asked:,} answers are missing for that, "
+        f"The judge of {suite}, {judge}, {knows} {named}: {count:,} of {asked:,} answers are missing for that, "
         f"most of them for {most} ({n:,}).{picked} A language model can judge them: evenhand judge again."
     )
 
