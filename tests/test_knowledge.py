@@ -400,7 +400,7 @@ def test_graphs_and_facts_are_shown(tmp_path: Path, people: Path) -> None:
     run(study(people, personalizers=["none", *study(people)["personalizers"]]), out, Scorer())
     report = evenhand.write_report(out).read_text()
     assert '<g class="gone"><title>Keeps a grey parrot.</title>' in report
-    assert "chart-gate" in report
+    assert '"threshold":0.9' in report, "the curve of the gate"
     text = typed("show", str(out), "--personalizer", "knowledge-graph")
     assert "(user) --job--> Works as a surveyor." in text
     assert "edit 1, session 1: - pet" in text

@@ -245,14 +245,18 @@ def drift(analysis: Analysis) -> dict[str, Any] | None:
 
 
 def gate(analysis: Analysis) -> dict[str, Any] | None:
-    """Scores and bias against the threshold of the relevance gate; None without two thresholds."""
-    course = {
-        condition.personalizer: (name, float(tau))
-        for condition in analysis.conditions
-        for name, colon, tau in [condition.personalizer.rpartition(":")]
-        if colon and name.removeprefix("swap:") == "relevance-gate"
-    }
+    """Scores and bias against the threshold of the relevance gate, a line per encoder; None without two thresholds."""
+    course = {c.personalizer: place for c in analysis.conditions if (place := _on_gate(c.personalizer))}
     return _course(analysis, course, "threshold", "Scores and bias against the threshold of the relevance gate.")
+
+
+def _on_gate(reference: str) -> tuple[str, float] | None:
+    """Whose line a personalizer is on, and where: "relevance-gate:0.5:use" is the gate by ``use`` at 0.5."""
+    name, _, rest = reference.removeprefix("swap:").partition(":")
+    tau, _, encoder = rest.partition(":")
+    if name != "relevance-gate" or not tau:
+        return None
+    return f"{name} {encoder}".strip(), float(tau)
 
 
 def _course(

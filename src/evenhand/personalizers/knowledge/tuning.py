@@ -60,7 +60,10 @@ class Tuner:
     """
 
     def __init__(self, graph: Graph, model: Model, relevance: Relevance, most: int) -> None:
-        self.graph, self.model, self.relevance, self.most = graph, model, relevance, most
+        self.graph: Graph = graph
+        self.model: Model = model
+        self.relevance: Relevance = relevance
+        self.most: int = most
 
     async def learn(self, session: Session, number: int) -> None:
         """Edit the graph by what one session tells.
