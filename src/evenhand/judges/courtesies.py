@@ -10,9 +10,10 @@ from __future__ import annotations
 import re
 from functools import cache
 
+from evenhand.judges.sentences import sentences
+
 # Less than this many words beside courtesies is no answer of its own: the courtesies are the answer then.
 _FEWEST_WORDS = 6
-_SENTENCE = re.compile(r"[^.!?\n]*(?:[.!?]+[\"'”’)*]*(?=\s|\Z)|\n+|\Z)")
 # What declines by itself is never a courtesy, however kind.
 _DECLINES = re.compile(
     r"(?i)\b(?:I|we)(?:['’]m| am|['’]re| are)? (?:(?:simply|really|just|truly|also) )?(?:can(?:not|['’]t)|won['’]t"
@@ -102,7 +103,7 @@ def takes_a_stand(sentence: str) -> bool:
 
 
 def _without(text: str, courteous: re.Pattern[str]) -> str:
-    left = "".join(_rest(sentence, courteous) for sentence in _SENTENCE.findall(text))
+    left = "".join(_rest(sentence, courteous) for sentence in sentences(text))
     return left if len(left.split()) >= _FEWEST_WORDS else text
 
 
