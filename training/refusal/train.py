@@ -52,7 +52,7 @@ LABELLED_TIMES = 2  # answers of real models with labels by people count more th
 RARE = 3  # a term must be in more than one example; each written one comes twice, each labelled one four times
 GAMMA = 0.3
 KERNEL_WEIGHT = 5.0  # chosen, as LEAN was, on the left-out completions and on cases by kind
-LEAN = 0.3  # both halves count refusals as often as help, which is commoner; added up they lean to refusal
+LEAN = 0.5  # both halves count refusals as often as help, which is commoner; added up they lean to refusal
 FOLDS = 5
 
 

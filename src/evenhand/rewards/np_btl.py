@@ -61,7 +61,7 @@ class NeuralReward:
         network: as :func:`build` makes it.
     """
 
-    def __init__(self, shape: Shape, network: nn.ModuleDict) -> None:
+    def __init__(self, shape: Shape, network: nn.Module) -> None:
         self.shape, self._network = shape, network.eval()
 
     def user(self, choices: Choices) -> NDArray[np.float32]:
@@ -170,7 +170,7 @@ def train(
     return NeuralReward(shape, network)
 
 
-def build(shape: Shape) -> nn.ModuleDict:
+def build(shape: Shape) -> nn.Module:
     """The network with fresh weights."""
     nn = _torch().nn
     hidden = shape.hidden
@@ -189,7 +189,7 @@ def build(shape: Shape) -> nn.ModuleDict:
     )
 
 
-def _vectors(network: nn.ModuleDict, chosen: Tensor, rejected: Tensor) -> Tensor:
+def _vectors(network: Any, chosen: Tensor, rejected: Tensor) -> Tensor:
     """Users' vectors (b, hidden) from their choices (b, n, dim); n may be 0."""
     torch = _torch()
     encoded = network["pair"](torch.cat([chosen, rejected], dim=-1))
@@ -199,7 +199,7 @@ def _vectors(network: nn.ModuleDict, chosen: Tensor, rejected: Tensor) -> Tensor
     return network["user"](attended.mean(dim=1))
 
 
-def _rewards(network: nn.ModuleDict, users: Tensor, answers: Tensor) -> Tensor:
+def _rewards(network: Any, users: Tensor, answers: Tensor) -> Tensor:
     """(b, n) rewards of answers (b, n, dim) for users (b, hidden)."""
     torch = _torch()
     encoded = network["answer"](answers)

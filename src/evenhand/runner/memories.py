@@ -43,7 +43,9 @@ class Memories:
         tell: Callable[[int, int], None],
     ) -> None:
         self._store, self._writer, self._seed, self._run = store, writer, seed, run
-        self.model, self.ask, self._tell = model, ask, tell
+        self.model: Model = model
+        self.ask: Ask = ask
+        self._tell = tell
         self._under_way = self._calls = 0
         self._made: dict[MemoryKey, asyncio.Future[Memory]] = {}
         self._attended: dict[tuple[MemoryKey, int], asyncio.Future[Response]] = {}
