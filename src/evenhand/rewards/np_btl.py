@@ -62,7 +62,8 @@ class NeuralReward:
     """
 
     def __init__(self, shape: Shape, network: nn.Module) -> None:
-        self.shape, self._network = shape, network.eval()
+        self.shape: Shape = shape
+        self._network: Any = network.eval()
 
     def user(self, choices: Choices) -> NDArray[np.float32]:
         """(hidden,) the user's vector; of no choice it is that of nobody in particular."""
