@@ -51,7 +51,7 @@ def test_another_version_another_kind_and_other_languages_are_said_first() -> No
     assert old.caveats == (f"Measured with version {now}; this study was judged by version 0.",)
     alike = worth_of("strongreject", "action-classifier", in_Spanish=7)
     assert "not on those of strongreject" in alike.caveats[0]
-    assert "of the 7 answers of this study in Spanish nothing is known" in alike.caveats[1]
+    assert "nothing is known of this study's answers in Spanish (7)" in alike.caveats[1]
     other = worth_of("file:own.csv", "refusal-classifier")
     assert other.source == "unknown"
     assert "XSTest and Do-Not-Answer, another kind of question" in other.caveats[0]

@@ -135,8 +135,8 @@ def _languages(labels: Mapping[str, int], fitting: Sequence[JudgeRecord]) -> lis
     if not unseen:
         return []
     return [
-        f"Measured on answers in {_and(sorted(measured))} only: of the {sum(unseen.values())} answers of this study in "
-        f"{_and(unseen)} nothing is known."
+        f"Measured on answers in {_and(sorted(measured))} only; nothing is known of this study's answers in "
+        f"{_and(unseen)} ({sum(unseen.values())})."
     ]
 
 

@@ -125,7 +125,7 @@ def _whole(share: float) -> str:
 
 def _kappa(found: Sequence[Estimate]) -> str:
     values = sorted(estimate.value for estimate in found)
-    between = f"{values[0]:.2f} to {values[-1]:.2f}"
+    between = " to ".join(dict.fromkeys((f"{values[0]:.2f}", f"{values[-1]:.2f}")))
     if len(found) == 1:
         low, high = found[0].ci
         # Drawing anew among answers without a disagreement finds none.
