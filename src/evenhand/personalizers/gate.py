@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from evenhand.errors import SpecError
 from evenhand.models import Model
-from evenhand.personalizers.base import PERSONALIZERS, Card, Memory, PersonPersonalizer
+from evenhand.personalizers.base import PERSONALIZERS, Card, Memory
+from evenhand.personalizers.encoded import Encoded, encoder_of
 from evenhand.personalizers.record import attributes, parts_of, told
-from evenhand.personalizers.relevance import SCORING, Known, Relevance, chance, clause, encoder_of, relevance_by, sums
+from evenhand.personalizers.relevance import SCORING, Known, Relevance, chance, clause, relevance_by, sums
 from evenhand.types import Identity, Item, Message, Opinion, Request, User
 
 _TAU = "0.5"
@@ -21,7 +22,7 @@ _OPINIONS = 6
 
 
 @PERSONALIZERS.register("relevance-gate")
-class RelevanceGate(PersonPersonalizer):
+class RelevanceGate(Encoded):
     """All facts that are not sensitive; a sensitive one, and the identity, where they matter to the question.
 
     Something matters where P(z | question) is above tau; 0.5 is where the question makes no difference to it. A fact
@@ -63,15 +64,6 @@ class RelevanceGate(PersonPersonalizer):
         swapped = "swap:" if self.name.startswith("swap:") else ""
         encoder = f":{_TAU}:{self.vectors.encoder.name}" if self.vectors else ""
         return f"{swapped}relevance-gate{encoder}"
-
-    @property
-    def revision(self) -> str:  # type: ignore[override]
-        """That of the encoder's weights."""
-        return self.vectors.encoder.revision if self.vectors else ""
-
-    async def prepare(self, items: Iterable[Item]) -> None:
-        if self.vectors:
-            await self.vectors.add(item.prompt for item in items)
 
     async def fit(self, user: User, model: Model) -> Memory:
         facts = user.person.facts if user.person else ()

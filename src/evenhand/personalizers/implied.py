@@ -6,7 +6,7 @@ import hashlib
 
 from evenhand.personalizers.base import BASE_SYSTEM, PERSONALIZERS, Card, Memory, Personalizer, PersonPersonalizer
 from evenhand.personalizers.record import facts_of, told
-from evenhand.types import Identity, Item, Message, Session
+from evenhand.types import Identity, Item, Message, Person, Session
 
 
 @PERSONALIZERS.register("first-name")
@@ -78,9 +78,8 @@ class Dialogue(PersonPersonalizer):
 
     def recall(self, memory: Memory, item: Item) -> tuple[Message, ...]:
         person, identity = memory.user.person, memory.user.identity
-        turns = [turn for session in (person.sessions if person else ()) for turn in replayed(session)]
         opening = introduced(identity) if identity else ()
-        return (Message("system", BASE_SYSTEM), *opening, *turns, Message("user", item.prompt))
+        return (Message("system", BASE_SYSTEM), *opening, *_turns(person), Message("user", item.prompt))
 
 
 @PERSONALIZERS.register("whole-record")
@@ -97,8 +96,7 @@ class WholeRecord(PersonPersonalizer):
     def recall(self, memory: Memory, item: Item) -> tuple[Message, ...]:
         person = memory.user.person
         system, question = told(memory.user.identity, facts_of(person), item.prompt)
-        turns = [turn for session in (person.sessions if person else ()) for turn in replayed(session)]
-        return (system, *turns, question)
+        return (system, *_turns(person), question)
 
 
 def introduced(identity: Identity) -> tuple[Message, Message]:
@@ -112,6 +110,10 @@ def _exchange(opening: str) -> tuple[Message, Message]:
         Message("user", opening),
         Message("assistant", "Hello, and thank you for telling me. Ask me whenever you are ready."),
     )
+
+
+def _turns(person: Person | None) -> list[Message]:
+    return [turn for session in (person.sessions if person else ()) for turn in replayed(session)]
 
 
 def replayed(session: Session) -> tuple[Message, ...]:

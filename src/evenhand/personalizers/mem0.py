@@ -19,7 +19,8 @@ from evenhand.errors import ModelError
 from evenhand.extras import importing
 from evenhand.models import Model
 from evenhand.models.smollm2 import cache_dir
-from evenhand.personalizers.base import PERSONALIZERS, Card, Memory, PersonPersonalizer
+from evenhand.personalizers.base import PERSONALIZERS, Card, Memory
+from evenhand.personalizers.encoded import Encoded
 from evenhand.personalizers.implied import introduced, replayed
 from evenhand.personalizers.record import told
 from evenhand.types import Decoding, Item, Message, Request, User
@@ -38,7 +39,7 @@ _LOOK_S = 0.5
 
 
 @PERSONALIZERS.register("mem0", extra="mem0")
-class Mem0(PersonPersonalizer):
+class Mem0(Encoded):
     """What mem0 (arXiv 2504.19413) extracts from the sessions, one call each, and finds again by meaning.
 
     The identity shows in a first exchange, as with ``dialogue``. What is kept is the text of the memories with the
@@ -61,14 +62,10 @@ class Mem0(PersonPersonalizer):
     learns = True
     reads_sessions = True
     needs_people = True
+    vectors: Vectors
 
     def __init__(self, encoder: str = _ENCODER) -> None:
         self.vectors = Vectors(make_encoder(encoder))
-
-    @property
-    def revision(self) -> str:  # type: ignore[override]
-        """That of the encoder's weights."""
-        return self.vectors.encoder.revision
 
     async def prepare(self, items: Iterable[Item]) -> None:
         await self.vectors.add(item.prompt for item in items if item.person)

@@ -15,7 +15,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from evenhand.embeddings import Vectors, make_encoder
+from evenhand.embeddings import Vectors
 from evenhand.models import CallError, Model
 from evenhand.personalizers.record import word_scores
 from evenhand.types import Decoding, Message, Request, Response
@@ -122,17 +122,6 @@ def relevance_by(model: Model, vectors: Vectors | None) -> Relevance:
     if vectors:
         return ByMeaning(vectors)
     return ByModel(model) if model.scores_texts else ByWords()
-
-
-def encoder_of(argument: str) -> tuple[str, Vectors | None]:
-    """What stands before the encoder in a personalizer's argument ("3:use"), and the vectors by that encoder.
-
-    Raises:
-        SpecError: there is no such encoder.
-        ModelError: it needs an extra that is not installed.
-    """
-    first, _, encoder = argument.partition(":")
-    return first, Vectors(make_encoder(encoder)) if encoder else None
 
 
 def chance(odds: float) -> float:

@@ -21,7 +21,8 @@ from scipy.special import log_softmax
 from evenhand.embeddings import Vectors, make_encoder
 from evenhand.errors import ModelError
 from evenhand.models import Model, total
-from evenhand.personalizers.base import PERSONALIZERS, Card, Memory, PersonPersonalizer
+from evenhand.personalizers.base import PERSONALIZERS, Card, Memory
+from evenhand.personalizers.encoded import Encoded
 from evenhand.personalizers.record import facts_of, told
 from evenhand.rewards import Choices, LogisticReward, NeuralReward, answer_text, embedded_choices
 from evenhand.suites.formats import LETTER_PREFILL
@@ -30,7 +31,7 @@ from evenhand.types import Item, Message, Person, PreferencePair, Request, Respo
 _CANDIDATES = 4
 
 
-class Rerank(PersonPersonalizer):
+class Rerank(Encoded):
     """What both have in common.
 
     Attributes:
@@ -49,11 +50,6 @@ class Rerank(PersonPersonalizer):
     @abstractmethod
     def rewards(self, taste: Sequence[float], answers: NDArray[np.floating]) -> NDArray[np.floating]:
         """(n,) rewards of answers (n, d) for a user."""
-
-    @property
-    def revision(self) -> str:  # type: ignore[override]
-        """That of the encoder's weights."""
-        return self.vectors.encoder.revision
 
     async def prepare(self, items: Iterable[Item]) -> None:
         asked = list(items)

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from evenhand.embeddings import Vectors, make_encoder
-from evenhand.errors import SpecError
-from evenhand.personalizers.base import PERSONALIZERS, Card, Memory, PersonPersonalizer
+from evenhand.embeddings import Vectors
+from evenhand.personalizers.base import PERSONALIZERS, Card, Memory
+from evenhand.personalizers.encoded import Encoded, most_and_encoder
 from evenhand.personalizers.record import facts_of, matching, told, word_scores
 from evenhand.types import Item, Message
 
@@ -18,7 +18,7 @@ _RANK_OFFSET = 60
 
 
 @PERSONALIZERS.register("retrieval")
-class Retrieval(PersonPersonalizer):
+class Retrieval(Encoded):
     """The facts that match the question best.
 
     Without an encoder by BM25, and then none that has no word in common with the question. With one (``5:use``) the
@@ -40,14 +40,7 @@ class Retrieval(PersonPersonalizer):
     needs_people = True
 
     def __init__(self, wanted: str = str(_MOST)) -> None:
-        most, _, encoder = wanted.partition(":")
-        if not most.isdigit() or int(most) < 1:
-            raise SpecError(
-                f"The personalizer 'retrieval:{wanted}' needs a number of facts.",
-                "Write retrieval:3, or retrieval:3:use.",
-            )
-        self.most = int(most)
-        self.vectors = Vectors(make_encoder(encoder)) if encoder else None
+        self.most, self.vectors = most_and_encoder(self.name, wanted, "facts")
 
     async def prepare(self, items: Iterable[Item]) -> None:
         if self.vectors:
@@ -58,11 +51,6 @@ class Retrieval(PersonPersonalizer):
                 for fact in facts_of(person)
             ]
             await self.vectors.add([*facts, *(item.prompt for item in asked if facts_of(item.person))])
-
-    @property
-    def revision(self) -> str:  # type: ignore[override]
-        """That of the encoder's weights."""
-        return self.vectors.encoder.revision if self.vectors else ""
 
     def recall(self, memory: Memory, item: Item) -> tuple[Message, ...]:
         facts = facts_of(memory.user.person)

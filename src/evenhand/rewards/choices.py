@@ -106,9 +106,6 @@ def _standing(reward: NeuralReward, people: Sequence[Choices], context: int, see
 
 def _predicted(reward: NeuralReward, person: Choices, order: NDArray[np.integer], context: int) -> tuple[float, float]:
     told, unseen = part(person, order[:context]), part(person, order[context:])
-    user = reward.user(told)
     alone = LogisticReward.fit(told.chosen, told.rejected)
-    return (
-        share_right(reward.rewards(user, unseen.chosen), reward.rewards(user, unseen.rejected)),
-        share_right(alone.rewards(unseen.chosen), alone.rewards(unseen.rejected)),
-    )
+    by_alone = share_right(alone.rewards(unseen.chosen), alone.rewards(unseen.rejected))
+    return reward.predicted(told, unseen), by_alone

@@ -77,6 +77,11 @@ class NeuralReward:
             found = _rewards(self._network, torch.from_numpy(user)[None], torch.from_numpy(answers)[None])
         return np.asarray(found[0].numpy(), dtype=float)
 
+    def predicted(self, told: Choices, unseen: Choices) -> float:
+        """Share of unseen choices that those told of the same user predict, in [0, 1]."""
+        user = self.user(told)
+        return share_right(self.rewards(user, unseen.chosen), self.rewards(user, unseen.rejected))
+
     def accuracy(self, users: Sequence[Choices], context: int, seed: int = 0) -> float:
         """Share of unseen choices predicted from ``context`` others of the same user, in [0, 1], every user alike.
 
@@ -86,9 +91,7 @@ class NeuralReward:
         found = []
         for choices in (user for user in users if len(user) > context):
             order = rng.permutation(len(choices))
-            vector = self.user(part(choices, order[:context]))
-            unseen = part(choices, order[context:])
-            found.append(share_right(self.rewards(vector, unseen.chosen), self.rewards(vector, unseen.rejected)))
+            found.append(self.predicted(part(choices, order[:context]), part(choices, order[context:])))
         return float(np.mean(found)) if found else float("nan")
 
     def save(self, path: Path) -> None:

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from evenhand.errors import SpecError
 from evenhand.models import Model
-from evenhand.personalizers.base import PERSONALIZERS, Card, Memory, PersonPersonalizer
+from evenhand.personalizers.base import PERSONALIZERS, Card, Memory
+from evenhand.personalizers.encoded import Encoded, most_and_encoder
 from evenhand.personalizers.knowledge.graph import Graph, Triple, read_graph
 from evenhand.personalizers.knowledge.tuning import Tuner, best
 from evenhand.personalizers.record import told
-from evenhand.personalizers.relevance import encoder_of, relevance_by
+from evenhand.personalizers.relevance import relevance_by
 from evenhand.types import Item, Message, User
 
 _MOST = 3
 
 
 @PERSONALIZERS.register("knowledge-graph")
-class KnowledgeGraph(PersonPersonalizer):
+class KnowledgeGraph(Encoded):
     """The facts of the record as triples (user, topic, text), edited by what the user says in sessions.
 
     Each sentence in which the user speaks of himself, and each feedback, becomes a triple under the relation with which
@@ -46,22 +46,7 @@ class KnowledgeGraph(PersonPersonalizer):
     swaps = True
 
     def __init__(self, wanted: str = str(_MOST)) -> None:
-        most, self.vectors = encoder_of(wanted)
-        if not most.isdigit() or int(most) < 1:
-            raise SpecError(
-                f"The personalizer 'knowledge-graph:{wanted}' needs a number of triples.",
-                "Write knowledge-graph:3, or knowledge-graph:3:use.",
-            )
-        self.most = int(most)
-
-    @property
-    def revision(self) -> str:  # type: ignore[override]
-        """That of the encoder's weights."""
-        return self.vectors.encoder.revision if self.vectors else ""
-
-    async def prepare(self, items: Iterable[Item]) -> None:
-        if self.vectors:
-            await self.vectors.add(item.prompt for item in items)
+        self.most, self.vectors = most_and_encoder(self.name, wanted, "triples")
 
     async def fit(self, user: User, model: Model) -> Memory:
         if user.person is None:
