@@ -12,9 +12,10 @@ from evenhand.judges.base import LANGUAGES_UNKNOWN
 from evenhand.judges.language import language_names
 from evenhand.judges.own_phrases import measured_version
 from evenhand.judges.validation import Figure, is_check, known_figures, measured_judge
+from evenhand.judges.winners import PAIRS, order_notes
 from evenhand.study import Store
 from evenhand.suites.base import like_of
-from evenhand.types import IN_LANGUAGE
+from evenhand.types import BASELINE_CATEGORY, IN_LANGUAGE
 
 _ORDER: tuple[Fit, ...] = ("same questions", "same kind", "another kind")
 
@@ -27,6 +28,8 @@ def judge_worths(store: Store, analysis: Analysis) -> tuple[JudgeWorth, ...]:
         analysis: of it, for its own labels.
     """
     labels = {found.suite: found.labels for found in analysis.suites}
+    by_identity = {found.suite: found.identity_labels for found in analysis.suites}
+    baselines = [row["name"] for row in store.identities() if row["category"] == BASELINE_CATEGORY][:1]
     own = {found.suite: found.agreement.n for found in analysis.quality}
     versions = store.judge_versions()
     return tuple(
@@ -35,13 +38,18 @@ def judge_worths(store: Store, analysis: Analysis) -> tuple[JudgeWorth, ...]:
             versions.get(row["suite"], ()),
             own.get(row["suite"], 0),
             labels.get(row["suite"], {}),
+            next((by_identity.get(row["suite"], {}).get(name, {}) for name in baselines), {}),
         )
         for row in store.suites()
     )
 
 
 def judge_worth(
-    which: tuple[str, str, str], versions: Sequence[str], own: int, labels: Mapping[str, int]
+    which: tuple[str, str, str],
+    versions: Sequence[str],
+    own: int,
+    labels: Mapping[str, int],
+    baseline: Mapping[str, int] | None = None,
 ) -> JudgeWorth:
     """What is known of one judge on one suite.
 
@@ -49,7 +57,9 @@ def judge_worth(
         which: suite, axis, judge.
         versions: editions of the judge that its verdicts come from.
         own: answers of the study that people labelled.
-        labels: the judge's labels -> how many, to see answers in languages that it was never measured in.
+        labels: the judge's labels -> how many, to see answers in languages that it was never measured in, and how
+            much the order decides where two are compared.
+        baseline: the labels of the first baseline's answers.
     """
     suite, axis, judge = which
     # An edition is a version and what decides which languages are read.
@@ -66,6 +76,8 @@ def judge_worth(
     caveats = [*_few(own), *_unsaid(judge, known), *added, *_unknown(source, suite, judge, records)]
     if source == "known":
         caveats += [*_questions(suite, fitting), *_versions(known, fitting), *_languages(labels, fitting)]
+    if any(version.startswith(PAIRS) for version in known):
+        caveats += order_notes(labels, baseline or {})
     return JudgeWorth(suite, axis, judge, known, source, tuple(caveats), tuple(records))
 
 
