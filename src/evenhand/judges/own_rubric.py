@@ -132,7 +132,9 @@ class RubricJudge(LanguageModelJudge):
         SpecError: the file is wrong, or no model is named.
     """
 
-    summary = "your own rubric (a TOML file), by a language model: a scale, classes, or against a reference or the baseline"
+    summary = (
+        "your own rubric (a TOML file), by a language model: a scale, classes, or against a reference or the baseline"
+    )
     argument = "FILE.toml:MODEL"
     kind = "rubric"
     families = (PAIR_LABELS,)

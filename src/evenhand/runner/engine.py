@@ -23,7 +23,7 @@ from evenhand.runner.growth import PINNED_META, hold_readers, plan_study, record
 from evenhand.runner.memories import Asked, Memories
 from evenhand.runner.plan import Plan, Trial, baseline_is_another, check_texts
 from evenhand.runner.progress import Progress, Silent
-from evenhand.runner.rejudge import judge_pending, unreadable_note, waiting_note
+from evenhand.runner.rejudge import judge_pending, judged_notes
 from evenhand.runner.spending import Spending, check_countable
 from evenhand.runner.watch import JudgeWatch, Watch
 from evenhand.runner.writer import Writer
@@ -159,15 +159,8 @@ class _Engine:
                 if any(judge.against_baseline for judge in self._judges.values()):
                     self._progress.stage("comparing with the baseline's answers")
                 judged = await judge_pending(self._store, self._writer, self._plan.judges, self._judges)
-                if judged.failed:
-                    self._progress.note(
-                        f"{judged.failed} responses are not judged yet ({judged.last_error}); run again to judge them"
-                    )
-                if judged.unreadable:
-                    self._progress.note(f"{unreadable_note(judged)}; they are missing")
-                if judged.waiting:
-                    self._progress.note(waiting_note(judged))
-                for note in (*language_notes(self._store), *comparison_notes(self._store), *memory_notes(self._store)):
+                kept = (language_notes, comparison_notes, memory_notes)
+                for note in (*judged_notes(judged), *(told for notes in kept for told in notes(self._store))):
                     self._progress.note(note)
                 outcome = "interrupted" if self._stopping else "out of budget" if self._out_of_budget else "finished"
             finally:

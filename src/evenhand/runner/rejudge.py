@@ -153,6 +153,16 @@ def waiting_note(done: Judged) -> str:
     return f"{done.waiting} answers are not judged: the baseline has no answer to compare with yet"
 
 
+def judged_notes(done: Judged) -> list[str]:
+    """What to say at the end of a run of answers that have no verdict."""
+    notes = []
+    if done.failed:
+        notes.append(f"{done.failed} responses are not judged yet ({done.last_error}); run again to judge them")
+    if done.unreadable:
+        notes.append(f"{unreadable_note(done)}; they are missing")
+    return [*notes, waiting_note(done)] if done.waiting else notes
+
+
 def rejudge(
     directory: Path,
     judges: Mapping[str, str],
