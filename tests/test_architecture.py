@@ -33,7 +33,7 @@ LAYERS: list[set[str]] = [
     {"remembered"},
     {"audit"},
     {"report", "mitigate", "adaptive", "tuning", "integrations", "gating", "labelling"},
-    {"analysing"},
+    {"analysing", "evolving"},
     {"deciding"},
     {"api"},
     {"cli", "pytest_plugin"},

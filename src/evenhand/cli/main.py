@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 import evenhand
-from evenhand.cli import check, demo, export, judge, listing, memory, mitigate, reward, run, show, tune
+from evenhand.cli import check, demo, evolve, export, judge, listing, memory, mitigate, reward, run, show, tune
 from evenhand.errors import EvenhandError, StoreError
 
 INTERRUPTED = 130
@@ -32,6 +32,7 @@ show.register(app)
 listing.register(app)
 demo.register(app)
 mitigate.register(app)
+evolve.register(app)
 check.register(app)
 export.register(app)
 tune.register(app)
