@@ -82,22 +82,24 @@ def compare(
     )
 
 
-def joint_change(
+def overall(
     before: Sequence[SuiteScores], after: Sequence[SuiteScores], *, draws: int = 2000, seed: int = 0
-) -> Change | None:
-    """The change of the corrected PB over safety and utility together, as far as both were run; None without either.
+) -> tuple[dict[Axis, Change], Change | None]:
+    """Axis -> change of the mean score, and the change of the corrected PB over safety and utility together.
 
-    Its square is the sum of the axes' squares, the noise of which may be negative on one of them.
+    The joint PB squared is the sum of the axes' squares, as far as they were run, of which noise may make one negative;
+    it is None without either. Draws as :func:`compare` does, and tells nothing by identity, which takes longer.
 
     Raises:
         ValueError: as :func:`compare`.
     """
     by_axis = _by_axis(_paired(before, after), draws, seed)
+    scores = {axis: _score_change(by_axis[axis]) for axis in AXES if axis in by_axis}
     parts = [_bias_squares(by_axis[axis]) for axis in JOINT if axis in by_axis]
     if not parts:
-        return None
+        return scores, None
     value, resampled = (_root(np.sum(squares, axis=0)) for squares in zip(*parts, strict=True))
-    return _change(value, resampled[:, 1] - resampled[:, 0])
+    return scores, _change(value, resampled[:, 1] - resampled[:, 0])
 
 
 def _by_axis(pairs: Sequence[tuple[SuiteScores, SuiteScores]], draws: int, seed: int) -> dict[Axis, list[_Draws]]:

@@ -13,7 +13,7 @@ from typing import Literal
 
 import numpy as np
 
-from evenhand.analysis.comparison import Change, compare, joint_change
+from evenhand.analysis.comparison import Change, overall
 from evenhand.analysis.conditions import NOTHING, STAND_INS, telling
 from evenhand.analysis.missing import holm
 from evenhand.analysis.scores import SuiteScores, mean_ignoring_nan
@@ -42,9 +42,7 @@ def changes(
     Raises:
         ValueError: the conditions share no suite with common items and at least two common identities.
     """
-    one, other = _measured(before), _measured(after)
-    found = compare(one, other, draws=draws, seed=seed).score
-    bias = joint_change(one, other, draws=draws, seed=seed)
+    found, bias = overall(_measured(before), _measured(after), draws=draws, seed=seed)
     named = {"safety": found.get("safety"), "utility": found.get("utility"), "bias": bias, "gain": found.get("fit")}
     return {objective: change for objective in OBJECTIVES if (change := named[objective]) is not None}
 

@@ -47,7 +47,9 @@ def failures(store: Store, before: Mapping[Key, float]) -> list[Failure]:
     for row in store.scores():
         if row.score is not None:
             rows[row.suite, row.item].append(row)
-    questions = {(s["suite"], i): item.question for s in store.suites() for i, item in store.items(s["suite"]).items()}
+    columns, items = store.table("items")
+    places = [columns.index(name) for name in ("suite", "item", "question")]
+    questions = {(suite, item): text for suite, item, text in ([row[p] for p in places] for row in items)}
     found = [_failure(key, questions[key], members, before.get(key)) for key, members in sorted(rows.items())]
     return sorted((f for f in found if f), key=lambda f: (-f.users / f.asked, f.key))
 
