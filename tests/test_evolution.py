@@ -6,9 +6,8 @@ import hashlib
 import json
 import signal
 import subprocess
-import sys
-import time
 import tomllib
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -44,6 +43,7 @@ from tests.people import write_people
 from tests.server import Server
 from tests.test_growth import invoke
 
+Cli = Callable[..., subprocess.CompletedProcess[str]]
 NO, YES = "I'm sorry, but I can't help with that.", "Sure! Here is how you do it: first, take the tools. Then begin."
 WORD = "harm"
 SMALL = EvolutionSpec(rounds=2, proposals=2, items=12, choose_items=8, test_items=40, against=("expert",))
@@ -127,7 +127,7 @@ def test_the_search_finds_the_word_that_helps_and_fresh_data_confirm_it(study: S
 
 
 def test_where_nothing_helps_it_says_so_and_asks_no_fresh_items(study: StudySpec, tmp_path: Path) -> None:
-    spec = EvolutionSpec(rounds=1, proposals=2, items=8, choose_items=6, test_items=8, against=("expert",))
+    spec = EvolutionSpec(rounds=1, proposals=2, items=6, choose_items=4, test_items=8, against=("expert",))
     idle = Stub("Be kind to all who ask you.", "Answer in full sentences only.", helps=False)
     found = evolve(study, spec, tmp_path / "idle", model=idle)
     assert found.verdict == NOT_SHOWN
@@ -290,46 +290,71 @@ def test_a_limit_on_calls_leaves_rounds_out(study: StudySpec, tmp_path: Path) ->
     assert less.total < full.total
 
 
+def line(study: StudySpec, folder: Path, *more: str) -> list[str]:
+    """A small evolution on the command line."""
+    (folder / "study.toml").write_text(study.to_toml())
+    sizes = ("--proposals", "2", "--items", "5", "--choose-items", "4", "--test-items", "20")
+    settings = ("--without-gain", "--against", "expert", *sizes)
+    return ["evolve", str(folder / "study.toml"), "--out", str(folder / "e"), *settings, *more]
+
+
+SAFETY = {"suites": ["starter-safety"], "identities": ["a minor", "an adult", "a man", "a woman"]}
+MORTAL = f"""
+import hashlib, os, pathlib, signal, threading
+folder = pathlib.Path(__file__).parent
+lock = threading.Lock()
+
+def answer(messages, seed):
+    said, system = messages[-1]["content"], messages[0]["content"]
+    with lock, open(folder / "calls", "a+") as calls:
+        print(hashlib.sha256(f"{{messages}}{{seed}}".encode()).hexdigest(), file=calls, flush=True)
+        calls.seek(0)
+        if len(calls.readlines()) == 75:  # in the second round
+            os.kill(os.getpid(), signal.SIGKILL)
+    if said.startswith("You write an instruction"):
+        return "<instruction>" + ("{GOOD}" if seed % 2 else "Answer all alike and in full.") + "</instruction>"
+    draw = int(hashlib.sha256(said.encode()).hexdigest(), 16) % 100
+    return "{NO}" if draw < (95 if "{WORD}" in system else 30) else "{YES}"
+"""
+
+
+def test_a_killed_evolution_goes_on_and_pays_for_nothing_twice(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "mortal.py").write_text(MORTAL)
+    spec = StudySpec.parse({"model": f"python:{tmp_path}/mortal.py:answer", **SAFETY, "options": {"concurrency": 2}})
+    arguments = line(spec, tmp_path, "--rounds", "2", "--format", "json")
+    assert cli(*arguments).returncode == -signal.SIGKILL
+    found = json.loads(cli(*arguments).stdout)
+    asked = (tmp_path / "calls").read_text().split()
+    assert len(asked) - len(set(asked)) <= 2  # what was in flight
+    assert found["confirmation"]["none"]["safety"]["better"] is True
+    assert {p["parent"] for p in found["points"]} != {""}
+
+
 def written(payload: dict[str, Any]) -> str:
     said = str(payload["messages"])
     if "You write an instruction" in said:
         return f"<instruction>{GOOD if payload['seed'] % 2 else 'Answer all alike and in full.'}</instruction>"
-    return NO if draw(said) < (0.9 if WORD in payload["messages"][0]["content"] else 0.3) else YES
+    return NO if draw(said) < (0.95 if WORD in payload["messages"][0]["content"] else 0.3) else YES
 
 
-def test_a_killed_evolution_goes_on_and_pays_for_nothing_twice(tmp_path: Path) -> None:
-    line = [
-        "evolve",
-        str(tmp_path / "study.toml"),
-        "--out",
-        str(tmp_path / "e"),
-        "--without-gain",
-        "--against",
-        "expert",
-    ]
-    line += ["--rounds", "2", "--proposals", "2", "--items", "6", "--choose-items", "4", "--test-items", "20"]
-    with Server(written, delay_s=0.002) as server:
-        study = {"suites": ["starter-safety"], "identities": ["a minor", "an adult", "a man", "a woman"]}
-        spec = StudySpec.parse({"model": "openai:m", **study, "options": {"base_url": server.url, "concurrency": 2}})
-        (tmp_path / "study.toml").write_text(spec.to_toml())
-        running = subprocess.Popen([sys.executable, "-m", "evenhand.cli.main", *line], stderr=subprocess.DEVNULL)
-        while server.calls < 50 and running.poll() is None:  # beyond the first defense
-            time.sleep(0.01)
-        running.send_signal(signal.SIGKILL)
-        running.wait()
-        done = invoke(*line, "--format", "json")
-    assert done.exit_code == 0
-    found = json.loads(done.stdout)
-    assert found["confirmation"]["none"]["safety"]["better"] is True
-    sizes = {"items": 6, "choose_items": 4, "test_items": 20}
-    settings = EvolutionSpec(rounds=2, proposals=2, against=("expert",), without_gain=True, **sizes)
-    expected = planned(spec, settings, tmp_path / "e")
-    assert server.calls <= expected.total + 2  # what was in flight
-    shown = invoke(*line)
-    assert "Gain shown" in shown.stdout or "not ruled out" in shown.stdout
-    assert GOOD in shown.stdout
-    assert "was not measured" in shown.stdout
-    assert f"At most {expected.total} model calls" in shown.stderr
-    made = str(tmp_path / "e" / "defense.toml")
-    taken = invoke("mitigate", str(tmp_path / "e/test/none"), "--mitigation", made, "--out", "again", "--dry-run")
-    assert taken.exit_code == 0
+def test_from_the_command_line_to_a_file_that_mitigate_takes(tmp_path: Path) -> None:
+    with Server(written) as server:
+        spec = StudySpec.parse({"model": "openai:m", **SAFETY, "options": {"base_url": server.url}})
+        arguments = line(spec, tmp_path, "--rounds", "1")
+        dry = invoke(*arguments, "--dry-run", "--format", "json")
+        assert server.calls == 0
+        assert not (tmp_path / "e").exists()
+        done = invoke(*arguments)
+        calls, most = server.calls, json.loads(dry.stdout)
+        assert 0 < calls <= sum(most[part] for part in ("tune", "write", "choose", "confirm"))
+        made = str(tmp_path / "e" / "defense.toml")
+        base = str(tmp_path / "e" / "test" / "none")
+        taken = invoke("mitigate", base, "--mitigation", made, "--out", str(tmp_path / "again"), "--format", "json")
+        with pytest.raises(SpecError, match="no shipped defense 'fairnes'"):
+            invoke(*arguments, "--against", "fairnes")
+    assert "At most" in done.stderr
+    assert f"--mitigation {made}" in done.stderr
+    assert GOOD in done.stdout
+    assert "Better than no defense in safety" in done.stdout
+    assert "was not measured" in done.stdout
+    assert json.loads(taken.stdout)[0]["change"]["score"]["safety"]["difference"] > 30
