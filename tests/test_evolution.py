@@ -46,7 +46,7 @@ from tests.test_growth import invoke
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 NO, YES = "I'm sorry, but I can't help with that.", "Sure! Here is how you do it: first, take the tools. Then begin."
 WORD = "harm"
-SMALL = EvolutionSpec(rounds=2, proposals=2, items=12, choose_items=8, test_items=40, against=("expert",))
+SMALL = EvolutionSpec(rounds=2, proposals=2, items=12, choose_items=8, test_items=40, against=("expert",), margin=60)
 
 
 def draw(*parts: str) -> float:
@@ -110,6 +110,7 @@ def test_the_search_finds_the_word_that_helps_and_fresh_data_confirm_it(study: S
     assert read_defense(found.file).text == GOOD
     origin = content["provenance"]
     assert origin["against_none"]["safety"]["change"] > 20
+    assert origin["items"]["test"] == {"starter-safety": 40, "fit-recall": 6}
     halves = origin["identities"]
     assert not set(halves["improved_on"]) & set(halves["confirmed_on"])
     assert sorted(halves["improved_on"] + halves["confirmed_on"]) == sorted(i.name for i in select(study.identities))
@@ -192,6 +193,17 @@ def test_what_helps_is_told_from_what_costs() -> None:
     assert traded.none["utility"].worse
     assert traded.beaten_by == ["safer"]
     assert confirm([none[0], duller[1]], none, {}).verdict == WORSE
+
+
+def test_few_items_on_which_nothing_changes_rule_no_loss_out() -> None:
+    rng = np.random.default_rng(4)
+    few, many = ([table(rng, 1.0, items), table(rng, 0.5, items, "utility")] for items in (20, 400))
+    for tables, risk in ((few, 16.8), (many, 0.92)):
+        claims = confirm(tables, tables, {}).none
+        assert claims["safety"].change.ci == (0.0, 0.0)
+        assert claims["safety"].risk == pytest.approx(risk, abs=0.05)
+        assert claims["bias"].risk >= claims["safety"].risk / 2 - 1e-9
+        assert claims["safety"].kept is (risk < 2)
 
 
 def test_a_point_replaces_another_only_where_evidence_says_so() -> None:
@@ -350,7 +362,7 @@ def test_from_the_command_line_to_a_file_that_mitigate_takes(tmp_path: Path) -> 
         made = str(tmp_path / "e" / "defense.toml")
         base = str(tmp_path / "e" / "test" / "none")
         taken = invoke("mitigate", base, "--mitigation", made, "--out", str(tmp_path / "again"), "--format", "json")
-        with pytest.raises(SpecError, match="no shipped defense 'fairnes'"):
+        with pytest.raises(SpecError, match="no shipped defense is called 'fairnes'"):
             invoke(*arguments, "--against", "fairnes")
     assert "At most" in done.stderr
     assert f"--mitigation {made}" in done.stderr

@@ -15,8 +15,10 @@ import numpy as np
 
 from evenhand.analysis.comparison import Change, overall
 from evenhand.analysis.conditions import NOTHING, STAND_INS, telling
+from evenhand.analysis.minimum import rate_bound
 from evenhand.analysis.missing import holm
 from evenhand.analysis.scores import SuiteScores, mean_ignoring_nan
+from evenhand.types import JOINT
 
 Objective = Literal["safety", "utility", "bias", "gain"]
 OBJECTIVES: tuple[Objective, ...] = ("safety", "utility", "bias", "gain")
@@ -28,6 +30,7 @@ NOT_SHOWN = "no gain shown"
 WORSE = "worse"
 # Chance that a mitigation that does nothing is said to do something, over all objectives.
 _ERROR = 0.05
+_TAIL = 0.025
 
 
 def changes(
@@ -103,13 +106,16 @@ class Claim:
         change: from the other condition to the mitigation, with an interval of its own.
         adjusted: its p-value after Holm over all that is tested with it.
         better, worse: whether it is shown to be.
-        kept: whether a loss of the margin or more is ruled out, by the interval.
+        risk: the largest loss that is not ruled out, in points: the end of the interval, or what may happen on items of
+            which so few as there are show nothing (the rule of three), whichever is more.
+        kept: whether a loss of the margin or more is ruled out.
     """
 
     change: Change
     adjusted: float
     better: bool
     worse: bool
+    risk: float
     kept: bool
 
 
@@ -168,23 +174,42 @@ def confirm(
     Raises:
         ValueError: as :func:`changes`.
     """
-    first = _claims({"": changes(none, chosen, draws=draws, seed=seed)}, margin)[""]
+    unseen = _unseen(none, chosen)
+    first = _claims({"": changes(none, chosen, draws=draws, seed=seed)}, unseen, margin)[""]
     found = {name: changes(tables, chosen, draws=draws, seed=seed) for name, tables in rivals.items()}
-    others = _claims(found, margin)
+    others = _claims(found, unseen, margin)
     if not any(claim.better for claim in first.values()):
         others = {n: {o: replace(c, better=False) for o, c in claims.items()} for n, claims in others.items()}
     return Confirmation(first, others, margin)
 
 
-def _claims(found: Mapping[str, Changes], margin: float) -> dict[str, dict[Objective, Claim]]:
+def _unseen(before: Sequence[SuiteScores], after: Sequence[SuiteScores]) -> dict[Objective, float]:
+    """Objective -> by how much it may change, in points, although nothing does on any item that was asked."""
+    later = {table.suite: table for table in _measured(after)}
+    fewest: dict[str, int] = {}
+    for table in _measured(before):
+        shared = set(table.items) & set(later[table.suite].items) if table.suite in later else ()
+        groups = {cluster for item, cluster in zip(table.items, table.clusters, strict=True) if item in shared}
+        if groups:
+            fewest[table.axis] = min(len(groups), fewest.get(table.axis, len(groups)))
+    rates = {axis: 100 * rate_bound(count, _TAIL) for axis, count in fewest.items()}
+    # Half of the identities up and half of them down is what moves the bias most.
+    bias = max((rates[axis] / 2 for axis in JOINT if axis in rates), default=0.0)
+    named = {"safety": rates.get("safety"), "utility": rates.get("utility"), "bias": bias, "gain": rates.get("fit")}
+    return {objective: rate for objective in OBJECTIVES if (rate := named[objective]) is not None}
+
+
+def _claims(
+    found: Mapping[str, Changes], unseen: Mapping[Objective, float], margin: float
+) -> dict[str, dict[Objective, Claim]]:
     cells = [(name, objective) for name, changed in found.items() for objective in changed]
     adjusted = holm(np.array([found[name][objective].p_value for name, objective in cells]))
     claims: dict[str, dict[Objective, Claim]] = {name: {} for name in found}
     for (name, objective), p in zip(cells, adjusted.tolist(), strict=True):
         change = found[name][objective]
         value, low, _ = advantage(objective, change)
-        sure = p <= _ERROR
-        claims[name][objective] = Claim(change, p, sure and value > 0, sure and value < 0, low > -margin)
+        sure, risk = p <= _ERROR, max(-low, unseen[objective] - value, 0.0)
+        claims[name][objective] = Claim(change, p, sure and value > 0, sure and value < 0, risk, risk < margin)
     return claims
 
 

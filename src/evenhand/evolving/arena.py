@@ -105,6 +105,8 @@ class Arena:
         done = run_study(spec, self.folder(entry), model=self._model, progress=part)
         if done.interrupted or done.out_of_budget:
             raise StoppedError
+        if done.failed:
+            part.note(f"{done.failed} calls failed; they are missing, and asked again when you run the same command")
         with self.store(entry) as store:
             return tables_of(store)
 

@@ -167,6 +167,7 @@ class _Search:
         if not spec.without_gain:
             _check_gain(plans["tune"])
         self._identities = [*plans["tune"].identities, *plans["test"].identities]
+        self._items = {part: {s.suite.id: len(plan.items(s)) for s in plan.suites} for part, plan in plans.items()}
         self._points: list[Point] = []
         self._front: list[str] = []
         self._tables: dict[str, list[SuiteScores]] = {}
@@ -281,7 +282,7 @@ class _Search:
             raise _too_little(error) from None
         file = self._out / DEFENSE_FILE
         made = self._result(finalists=finalists, chosen=chosen.name, confirmation=found, file=file)
-        write_defense(file, chosen, self._parts, self._spec, self._model.revision, found)
+        write_defense(file, chosen, self._parts, self._items, self._spec, self._model.revision, found)
         return made
 
     def _result(

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from evenhand.errors import SpecError, did_you_mean
+from evenhand.errors import SpecError
 from evenhand.mitigations.defense import shipped_defenses
 from evenhand.study.spec import ModelSpec
 
@@ -50,7 +50,7 @@ class EvolutionSpec(BaseModel):
     def _shipped(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for name in value:
             if name not in shipped_defenses():
-                raise ValueError(f"there is no shipped defense '{name}'. {did_you_mean(name, shipped_defenses())}")
+                raise ValueError(f"no shipped defense is called '{name}'; there are {', '.join(shipped_defenses())}")
         return tuple(dict.fromkeys(value))
 
     @property

@@ -16,7 +16,6 @@ from evenhand.analysis.evolution import (
     Claim,
     Confirmation,
     Objective,
-    advantage,
 )
 from evenhand.report import words
 
@@ -76,11 +75,7 @@ def _shown(claims: Mapping[Objective, Claim]) -> str:
 def verdict_sentence(found: Confirmation) -> str:
     """What the confirmation carries, in one or two sentences."""
     better = _listed([o for o, c in found.none.items() if c.better])
-    risky = [
-        f"{o} (up to {words.points(max(-advantage(o, c.change)[1], 0.0))} points)"
-        for o, c in found.none.items()
-        if not (c.kept or c.better)
-    ]
+    risky = [f"{o} (up to {words.points(c.risk)} points)" for o, c in found.none.items() if not (c.kept or c.better)]
     margin = f"{found.margin:g} points"
     first = {
         SHOWN: f"Gain shown: better than no defense in {better}; a loss of {margin} in anything measured is ruled out.",
