@@ -60,6 +60,14 @@ def data_dir(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
+def smollm2_folder() -> Path:
+    """The embedded model, unpacked."""
+    from evenhand.models.smollm2 import model_folder
+
+    return model_folder()
+
+
+@pytest.fixture(scope="session")
 def real_data() -> Path:
     """The original data files, where a checkout has them beside it."""
     folder = Path(os.environ.get("EVENHAND_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
