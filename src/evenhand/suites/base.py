@@ -36,6 +36,7 @@ class Suite(ABC):
         argument: what must follow the colon, where something must.
         like: the labelled data set whose kind of question it asks, "" for none: what is known of judges there
             (:class:`evenhand.judges.validation.Figure`) is known of them here.
+        answer_tokens: room that its longest right answers take; a run that leaves less says so. 0 for nothing special.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Suite(ABC):
     has_choices: bool = False
     argument: str = ""
     like: str = ""
+    answer_tokens: int = 0
 
     def __init__(self, variants: Sequence[str] = ()) -> None:
         allowed = (*self.variants, *((LOGPROBS,) if self.has_choices else ()))
