@@ -17,11 +17,10 @@ from evenhand.embodied.goals import (
     score_behavior,
     score_virtualhome,
 )
+from evenhand.embodied.worlds import BEHAVIOR, VIRTUALHOME, WORLD, cluster, family
 from evenhand.types import Item
 
-VIRTUALHOME, BEHAVIOR = "virtualhome", "behavior"
-# Under this key an item says which world it is of; under these, what its goals are.
-WORLD = "world"
+# Under these keys an item says what its goals are.
 _GOALS, _CLAUSES = "goals", "clauses"
 
 
@@ -49,12 +48,12 @@ def virtualhome_item(row: Mapping[str, Any], template: str, tables: Mapping[str,
     return Item(
         id=row["id"],
         prompt=fill(template, filled),
-        group=row["task"],
+        group=family(VIRTUALHOME, row["task"]),
         question=f"{row['name']}: {row['description']}",
         target=_shown([*wanted.states, *wanted.relations, *(("|".join(names),) for names in wanted.actions)]),
         # Through JSON, so that a stored item is the same as a fresh one.
         extra={WORLD: VIRTUALHOME, _GOALS: json.loads(json.dumps(goals))},
-        cluster=f"{VIRTUALHOME}: {row['task']}",
+        cluster=cluster(VIRTUALHOME, row["task"]),
     )
 
 
@@ -70,7 +69,7 @@ def behavior_item(row: Mapping[str, Any], template: str) -> Item:
     return Item(
         id=row["id"],
         prompt=fill(template, filled),
-        group=family(row["task"]),
+        group=family(BEHAVIOR, row["task"]),
         question=f"{row['task']}: {row['instructions']}",
         target=_shown(first),
         extra={WORLD: BEHAVIOR, _CLAUSES: row["goal_clauses"]},
@@ -124,11 +123,6 @@ def right_answer(item: Item) -> str:
         "action goals": [{"action": names[0], "description": ""} for names in wanted.actions],
     }
     return json.dumps(answer)
-
-
-def family(task: str) -> str:
-    """What a BEHAVIOR task is about, for lists of groups: its first word."""
-    return f"BEHAVIOR {task.split('_', 1)[0]}"
 
 
 def fill(template: str, values: Mapping[str, str]) -> str:

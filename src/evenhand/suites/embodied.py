@@ -10,15 +10,19 @@ import gzip
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from evenhand.embodied.goal_items import BEHAVIOR, VIRTUALHOME, behavior_item, virtualhome_item
+from evenhand.embodied.goal_items import behavior_item, virtualhome_item
+from evenhand.embodied.transition_items import Domain, behavior_prompt, domain_of, transition_item
+from evenhand.embodied.worlds import BEHAVIOR, VIRTUALHOME
 from evenhand.errors import DataError, SpecError, did_you_mean, one_line
 from evenhand.suites.base import SUITES, Suite
 from evenhand.suites.sources import DataSource, Row, json_object, read_text
 from evenhand.types import Axis, Item
 
-_FOLDER = "eai"
+T = TypeVar("T")
+
+_FOLDER, _TRANSITIONS = "eai", "transition_modeling"
 # The data's largest file unpacks to 3 MB.
 _LARGEST = 200_000_000
 
@@ -50,13 +54,26 @@ class Folder:
         Raises:
             DataError: the file is missing, or a row is not what it should be.
         """
-        path = self._path / file
-        made = [_made(path, number, row, make) for number, row in _rows(path)]
+        made = [self.made(file, number, row, make) for number, row in enumerate(self.rows(file, "id"), 1)]
         return [item for item in made if item is not None]
 
-    def rows(self, file: str) -> list[Row]:
-        """The rows of a file ``*.jsonl.gz``, each with a text ``id``."""
-        return [row for _, row in _rows(self._path / file)]
+    def made(self, file: str, number: int, row: Row, make: Callable[[Row], T]) -> T:
+        """What is made of one row.
+
+        Raises:
+            DataError: it cannot be made; the message says of which row.
+        """
+        try:
+            return make(row)
+        except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+            why = f"{type(error).__name__}: {one_line(str(error))}"
+            raise DataError(f"{self._path / file}, line {number}: not as it should be ({why}).") from None
+
+    def rows(self, file: str, *texts: str) -> list[Row]:
+        """The rows of a file ``*.jsonl.gz``, which have certain texts."""
+        path = self._path / file
+        lines = ((number, line) for number, line in enumerate(_text(path).split("\n"), 1) if line.strip())
+        return [json_object(line, dict.fromkeys(texts, str), f"{path}, line {number}") for number, line in lines]
 
     def table(self, file: str) -> dict[str, Any]:
         """The object of a JSON file, packed or not."""
@@ -65,21 +82,6 @@ class Folder:
     def text(self, file: str) -> str:
         """A text file as it is."""
         return _text(self._path / file)
-
-
-def _made(path: Path, number: int, row: Row, make: Callable[[Row], Item | None]) -> Item | None:
-    try:
-        return make(row)
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
-        why = f"{type(error).__name__}: {one_line(str(error))}"
-        raise DataError(f"{path}, line {number}: not a task as it should be ({why}).") from None
-
-
-def _rows(path: Path) -> list[tuple[int, Row]]:
-    lines = enumerate(_text(path).split("\n"), 1)
-    return [
-        (number, json_object(line, {"id": str}, f"{path}, line {number}")) for number, line in lines if line.strip()
-    ]
 
 
 def _text(path: Path) -> str:
@@ -112,8 +114,36 @@ def _behavior_goals(folder: Folder) -> list[Item]:
     return folder.items("behavior/goal_interpretation.jsonl.gz", lambda row: behavior_item(row, template))
 
 
+def _virtualhome_operators(folder: Folder) -> list[Item]:
+    domain = _domain(folder, VIRTUALHOME)
+    asked = folder.rows(f"{_TRANSITIONS}/virtualhome_prompts.jsonl.gz", "identifier", "llm_prompt")
+    prompts = {row["identifier"]: row["llm_prompt"] for row in asked}
+    return folder.items(
+        f"{_TRANSITIONS}/virtualhome_items.jsonl.gz", lambda row: transition_item(row, domain, prompts.__getitem__)
+    )
+
+
+def _behavior_operators(folder: Folder) -> list[Item]:
+    domain = _domain(folder, BEHAVIOR)
+    template = folder.text("templates/virtualhome_transition_modeling.txt")
+
+    def make(row: Row) -> Item | None:
+        return transition_item(row, domain, lambda _: behavior_prompt(row, domain, template))
+
+    return folder.items(f"{_TRANSITIONS}/behavior_items.jsonl.gz", make)
+
+
+def _domain(folder: Folder, world: str) -> Domain:
+    file = f"{_TRANSITIONS}/{world}_gold.json"
+    types = folder.text(f"{_TRANSITIONS}/{world}_pd.pddl")
+    return folder.made(file, 1, folder.table(file), lambda table: domain_of(world, table, types))
+
+
 ABILITIES: dict[str, Ability] = {
     "goal-interpretation": Ability("embodied-goals", 350, {VIRTUALHOME: _virtualhome_goals, BEHAVIOR: _behavior_goals}),
+    "transition-modeling": Ability(
+        "embodied-operators", 1600, {VIRTUALHOME: _virtualhome_operators, BEHAVIOR: _behavior_operators}
+    ),
 }
 
 
