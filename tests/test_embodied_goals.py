@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from evenhand.embodied.answers import LONGEST
@@ -29,6 +29,9 @@ from evenhand.embodied.goals import (
 )
 from evenhand.errors import DataError, SpecError
 from evenhand.judges import make_judge
+from evenhand.runner.growth import room_notes
+from evenhand.runner.plan import make_plan
+from evenhand.study import StudySpec
 from evenhand.suites import DataSource, load_suite, make_suites
 from evenhand.types import Response, Verdict
 
@@ -187,6 +190,12 @@ def test_a_wrong_name_is_refused_in_one_line(reference: str, said: str) -> None:
         make_suites([reference])
 
 
+BEHAVIOR_ROW: dict[str, Any] = {
+    "id": "x", "task": "open_x", "instructions": "Open it.", "objects": {"x": ["Open"]},
+    "initial": [["ontop", "x", "y"]], "goal_clauses": [[[["open", "x"]], [["open", "y"]]]],
+}  # fmt: skip
+
+
 def packed(path: Path, rows: list[Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(gzip.compress("\n".join(map(json.dumps, rows)).encode()))
@@ -211,6 +220,31 @@ def test_a_spoilt_data_file_is_refused_in_one_line(spoil: Callable[[Path], None]
     with pytest.raises(DataError, match=said) as caught:
         make_suites(["embodied:goal-interpretation:behavior"])[0].load(DataSource(tmp_path))
     assert "goal_interpretation" in str(caught.value) and "\n" not in str(caught.value)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.sampled_from([*BEHAVIOR_ROW]), ANYTHING)
+def test_a_row_of_another_shape_is_refused_in_one_line_or_read(tmp_path: Path, field: str, value: Any) -> None:
+    (tmp_path / "eai" / "templates").mkdir(parents=True, exist_ok=True)
+    (tmp_path / "eai" / "templates" / "behavior_goal_interpretation.txt").write_text("<instructions_str>")
+    packed(tmp_path / "eai" / "behavior" / "goal_interpretation.jsonl.gz", [BEHAVIOR_ROW | {field: value}])
+    try:
+        items = make_suites(["embodied:goal-interpretation:behavior"])[0].load(DataSource(tmp_path))
+    except DataError as error:
+        assert "\n" not in error.problem and "goal_interpretation" in error.problem
+    else:
+        assert len(items) == 1
+
+
+@pytest.mark.parametrize(("room", "notes"), [(300, 1), (350, 0)])
+def test_a_run_says_where_answers_would_be_cut(real_data: Path, room: int, notes: int) -> None:
+    asked = {
+        "suites": ["embodied:goal-interpretation:virtualhome"],
+        "identities": ["a man"],
+        "data_dir": str(real_data),
+    }
+    spec = StudySpec.parse({"model": "openai:m", "limit": 1, "decoding": {"max_tokens": room}, **asked}, "a test")
+    assert len(room_notes(make_plan(spec))) == notes
 
 
 async def test_right_answers_to_all_tasks_score_full_marks(real_data: Path) -> None:

@@ -34,6 +34,7 @@ class Suite(ABC):
         variants: accepted variants besides ``logprobs``.
         has_choices: whether ``logprobs`` is accepted.
         argument: what must follow the colon, where something must.
+        axis_is_yours: whether the axis is for the user to say, in what follows the colon.
         like: the labelled data set whose kind of question it asks, "" for none: what is known of judges there
             (:class:`evenhand.judges.validation.Figure`) is known of them here.
         answer_tokens: room that its longest right answers take; a run that leaves less says so. 0 for nothing special.
@@ -48,6 +49,7 @@ class Suite(ABC):
     variants: tuple[str, ...] = ()
     has_choices: bool = False
     argument: str = ""
+    axis_is_yours: bool = False
     like: str = ""
     answer_tokens: int = 0
 
