@@ -181,7 +181,7 @@ def test_a_prompt_is_the_template_filled_once_and_its_sets_are_sorted() -> None:
 @pytest.mark.parametrize(
     ("reference", "said"),
     [
-        ("embodied", "no ability ''"), ("embodied:goal", "no ability 'goal'"),
+        ("embodied:goal", "no ability 'goal'"),
         ("embodied:goal-interpretation:mars", "no world 'mars'"),
     ],
 )  # fmt: skip
@@ -194,6 +194,13 @@ BEHAVIOR_ROW: dict[str, Any] = {
     "id": "x", "task": "open_x", "instructions": "Open it.", "objects": {"x": ["Open"]},
     "initial": [["ontop", "x", "y"]], "goal_clauses": [[[["open", "x"]], [["open", "y"]]]],
 }  # fmt: skip
+
+
+def test_the_bare_name_stands_for_all_abilities() -> None:
+    both = make_suites(["embodied", "embodied:goal-interpretation:behavior"])
+    assert [suite.id for suite in both][-1] == "embodied:goal-interpretation:behavior"
+    assert {"embodied:goal-interpretation", "embodied:transition-modeling"} <= {suite.id for suite in both}
+    assert {suite.judge for suite in both} >= {"embodied-goals", "embodied-operators"}
 
 
 def packed(path: Path, rows: list[Any]) -> None:

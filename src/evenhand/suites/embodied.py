@@ -162,6 +162,7 @@ class EmbodiedSuite(Suite):
     licence = "MIT"
     source = "arXiv 2410.07166, github.com/embodied-agent-interface/embodied-agent-interface"
     argument = "ABILITY"
+    arguments = tuple(ABILITIES)
 
     def __init__(self, variants: Sequence[str] = ()) -> None:
         name, _, world = "+".join(variants).partition(":")
