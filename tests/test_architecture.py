@@ -20,6 +20,7 @@ LAYERS: list[set[str]] = [
     {"errors", "types"},
     {"extras"},
     {"registry", "specs", "loops", "sandbox"},
+    {"embodied"},
     {"identities", "people"},
     {"suites", "models"},
     {"embeddings"},
