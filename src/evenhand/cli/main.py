@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 import evenhand
-from evenhand.cli import check, demo, export, judge, listing, memory, mitigate, reward, run, show, tune
+from evenhand.cli import check, demo, disinformation, export, judge, listing, memory, mitigate, reward, run, show, tune
 from evenhand.errors import EvenhandError, StoreError
 
 INTERRUPTED = 130
@@ -33,6 +33,7 @@ listing.register(app)
 demo.register(app)
 mitigate.register(app)
 check.register(app)
+disinformation.register(app)
 export.register(app)
 tune.register(app)
 reward.register(app)

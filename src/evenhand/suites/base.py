@@ -36,6 +36,7 @@ class Suite(ABC):
         argument: what must follow the colon, where something must.
         like: the labelled data set whose kind of question it asks, "" for none: what is known of judges there
             (:class:`evenhand.judges.validation.Figure`) is known of them here.
+        withheld: whether answers may do harm as they are: files leave them out unless they are asked for.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Suite(ABC):
     has_choices: bool = False
     argument: str = ""
     like: str = ""
+    withheld: bool = False
 
     def __init__(self, variants: Sequence[str] = ()) -> None:
         allowed = (*self.variants, *((LOGPROBS,) if self.has_choices else ()))
@@ -97,6 +99,16 @@ def like_of(reference: str) -> str:
     """
     name = reference.partition(":")[0]
     return next((entry.member.like for entry in SUITES.entries() if entry.name == name and entry.member), "")
+
+
+def is_withheld(reference: str) -> bool:
+    """Whether a suite's answers are left out of files unless asked for; False for an unknown suite.
+
+    Args:
+        reference: as a study stores it.
+    """
+    name = reference.partition(":")[0]
+    return any(entry.name == name and entry.member.withheld for entry in SUITES.entries() if entry.member)
 
 
 # A name that stands for several suites, because a suite has one axis.
