@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.commands import Commands
 from tests.server import Server
 
 pytest_plugins = ["pytester"]
@@ -22,19 +22,19 @@ def server() -> Iterator[Server]:
         yield running
 
 
+@pytest.fixture(scope="session")
+def commands() -> Iterator[Commands]:
+    started = Commands()
+    yield started
+    started.close()
+
+
 @pytest.fixture
-def cli() -> Callable[..., subprocess.CompletedProcess[str]]:
+def cli(commands: Commands) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Runs the real command in a process of its own."""
 
-    def run(*arguments: str, env: dict[str, str] | None = None, **options: object) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "evenhand.cli.main", *arguments],
-            capture_output=True,
-            text=True,
-            timeout=240,
-            env={**os.environ, "COLUMNS": "500", **(env or {})},
-            **options,  # type: ignore[call-overload]
-        )
+    def run(*arguments: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+        return commands.run(*arguments, env={"COLUMNS": "500", **(env or {})})
 
     return run
 

@@ -95,7 +95,7 @@ def biases(incomplete: str) -> list[str]:
 
 def presets(incomplete: str) -> list[str]:
     """Presets of ``evenhand run``."""
-    from evenhand.cli.run import PRESETS
+    from evenhand.cli.presets import PRESETS
 
     return _starting(incomplete, PRESETS)
 

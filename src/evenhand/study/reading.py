@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import orjson
 
@@ -224,6 +224,12 @@ class Reader:
         """Whose memory -> model calls that it took so far."""
         rows = self._db.execute("SELECT personalizer, person, identity, sum(calls) FROM learning GROUP BY 1, 2, 3")
         return {(personalizer, person, identity): calls for personalizer, person, identity, calls in rows}
+
+    def calls_by_personalizer(self, table: Literal["trials", "learning"]) -> dict[str, tuple[int, int, float]]:
+        """Personalizer -> rows, model calls behind them and seconds of the model, in a table of calls."""
+        seconds = "latency_s" if table == "trials" else "json_extract(response, '$.latency_s')"
+        query = f"SELECT personalizer, count(*), sum(calls), sum({seconds}) FROM {table} GROUP BY 1"  # noqa: S608 - constants
+        return {row[0]: (row[1], row[2], row[3] or 0.0) for row in self._db.execute(query)}
 
     def learning(self, key: MemoryKey) -> list[dict[str, Any]]:
         """The calls that a memory took so far, in their order."""
