@@ -16,6 +16,11 @@ from tests.server import Server
 pytest_plugins = ["pytester"]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest tests first: begun last, one of them would keep a worker busy while the others have nothing to do."""
+    items.sort(key=lambda item: item.get_closest_marker("model") is None)
+
+
 @pytest.fixture
 def server() -> Iterator[Server]:
     with Server() as running:
@@ -57,6 +62,14 @@ def data_dir(tmp_path: Path) -> Path:
     examples = [{"input": f"Is {n} even?\nOptions:\n- Yes\n- No", "target": "No" if n % 2 else "Yes"} for n in range(4)]
     (folder / "bbh" / "navigate.json").write_text(json.dumps({"examples": examples}))
     return folder
+
+
+@pytest.fixture(scope="session")
+def smollm2_folder() -> Path:
+    """The embedded model, unpacked."""
+    from evenhand.models.smollm2 import model_folder
+
+    return model_folder()
 
 
 @pytest.fixture(scope="session")

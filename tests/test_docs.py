@@ -40,7 +40,7 @@ LOCAL_ONLY = (
     "edits:texts",
     "preset memory",
 )
-LOWERED = {"--limit": 6, "--budget": 2700, "--count": 40, "--concurrency": 64}
+LOWERED = {"--limit": 6, "--budget": 2700, "--count": 40, "--concurrency": 64, "--steps": 20}
 
 
 @dataclass(frozen=True)
