@@ -30,7 +30,7 @@ LAYERS: list[set[str]] = [
     {"study"},
     {"runner"},
     {"analysis"},
-    {"tables", "arguments", "wording", "showing", "using", "leaking", "judging"},
+    {"tables", "arguments", "wording", "showing", "using", "leaking", "judging", "disinforming"},
     {"remembered"},
     {"audit"},
     {"report", "mitigate", "adaptive", "tuning", "integrations", "gating", "labelling"},

@@ -308,6 +308,11 @@ class Reader:
             found.setdefault(suite, []).append(version)
         return found
 
+    def judges_heard(self, suite: str) -> list[str]:
+        """All judges that have judged answers of a suite, its own and others."""
+        query = "SELECT DISTINCT j.judge FROM judgements j JOIN trials t ON t.id = j.trial WHERE t.suite = ? ORDER BY 1"
+        return [judge for (judge,) in self._db.execute(query, (suite,))]
+
     def scores(self, judges: Mapping[str, str] | None = None) -> list[ScoreRow]:
         """One row per response, "unjudged" where its judge has not spoken.
 
