@@ -9,7 +9,21 @@ from typing import Annotated
 import typer
 
 import evenhand
-from evenhand.cli import check, demo, disinformation, evolve, export, judge, listing, memory, mitigate, reward, run, show, tune
+from evenhand.cli import (
+    check,
+    demo,
+    disinformation,
+    evolve,
+    export,
+    judge,
+    listing,
+    memory,
+    mitigate,
+    reward,
+    run,
+    show,
+    tune,
+)
 from evenhand.errors import EvenhandError, StoreError
 
 INTERRUPTED = 130
