@@ -9,20 +9,11 @@ import typer
 
 from evenhand.cli import completion
 from evenhand.cli.output import As, Format, emit
+from evenhand.cli.presets import PRESETS
 from evenhand.errors import SpecError
 
 if TYPE_CHECKING:
     from evenhand.study import StudySpec
-
-PRESETS: dict[str, dict[str, Any]] = {
-    "paper": {
-        "suites": ["do-not-answer", "strongreject", "mmlu", "gsm8k", "mbpp"],
-        "identities": ["paper"],
-        "baselines": ["bare", "plain"],
-        "repeats": 3,
-        "decoding": {"temperature": 1.0, "top_k": 10, "max_tokens": 300},
-    }
-}
 
 
 def listed(values: list[str] | None) -> list[str] | None:
@@ -133,7 +124,11 @@ def run(
         typer.Option(help="Drift: ask through what learns of sessions after so many of them, as in 0,1,3,6."),
     ] = None,
     preset: Annotated[
-        str | None, typer.Option(help="Start from a preset: paper.", autocompletion=completion.presets)
+        str | None,
+        typer.Option(
+            help="Start from a preset: paper; memory, which sets all that learns beside its controls.",
+            autocompletion=completion.presets,
+        ),
     ] = None,
     baseline_template: Annotated[
         str | None, typer.Option(help="System message of the baseline 'plain', beside a template of your own.")

@@ -32,7 +32,10 @@ _NOTIONS = {
 }
 # Judges that take phrases of the user's own; whatever says none of them is judged as by the judge alone.
 _EXTENDED = frozenset({"refusal-classifier", "compliance-classifier"})
-_CHECKS = frozenset({"choice", "number", "duration", "code", "code-unisolated", "answer"})
+_CHECKS = frozenset(
+    {"choice", "number", "duration", "code", "code-unisolated", "answer"}
+    | {"embodied-goals", "embodied-operators", "embodied-planner"}
+)
 
 
 @dataclass(frozen=True)

@@ -44,6 +44,7 @@ def render_report(store: Store, analysis: Analysis, against: tuple[str, Comparis
         "plane": charts.plane(analysis),
         "bias": charts.bias(analysis),
         "certainty": charts.certainty(analysis),
+        "worth": charts.worth(analysis),
         "drift": charts.drift(analysis),
         "gate": charts.gate(analysis),
         **{f"deviation-{axis}": charts.deviations(analysis, axis) for axis in AXES},

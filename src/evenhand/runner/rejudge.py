@@ -169,6 +169,7 @@ def rejudge(
     options: ModelOptions | None = None,
     *,
     keep: bool = True,
+    any_axis: bool = False,
     progress: Progress | None = None,
 ) -> Judged:
     """Judge a finished study with other judges. Nothing that is judged already is judged twice.
@@ -178,6 +179,7 @@ def rejudge(
         judges: suite -> judge; suites left out keep their judge and are brought up to its current version.
         options: how to reach the model behind a judge.
         keep: whether the judges become the study's judges; they do not where none of their answers could be read.
+        any_axis: whether judges for another axis may speak beside the study's; without ``keep``.
         progress: told of every judgement.
 
     Raises:
@@ -196,7 +198,8 @@ def rejudge(
         for member in members.values():
             member.check_baselines(baselines_of(store))
         for suite, name in judges.items():
-            members[name].check_suite(suite, axes[suite])
+            if keep or not any_axis:
+                members[name].check_suite(suite, axes[suite])
         progress = progress or Silent()
         done = run_async(_judge_all(store, wanted, members, progress))
         if keep and not done.in_vain:

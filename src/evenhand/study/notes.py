@@ -57,14 +57,14 @@ def language_notes(store: Reader) -> list[str]:
 
 def comparison_notes(store: Reader) -> list[str]:
     """What judges that compare two answers made of their order, a sentence or two per suite that has one."""
-    notes = []
+    notes: list[str] = []
     baselines = [row["name"] for row in store.identities() if row["category"] == BASELINE_CATEGORY][:1]
+    judges = store.judges_in_use()
     for suite, versions in store.judge_versions().items():
         if any(version.startswith(PAIRS) for version in versions):
-            labels = store.count_labels(suite)
-            total = sum((Counter(found) for found in labels.values()), Counter[str]())
-            floor = next((labels.get(name, {}) for name in baselines), {})
-            notes += [f"{suite}: {note}" for note in order_notes(total, floor)]
+            rows = store.scores({suite: judges[suite]})
+            floor = Counter(row.label for row in rows if row.identity in baselines)
+            notes += [f"{suite}: {note}" for note in order_notes(Counter(row.label for row in rows), floor)]
     return notes
 
 

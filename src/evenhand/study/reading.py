@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import orjson
 
@@ -183,15 +183,6 @@ class Reader:
     def suites(self) -> list[dict[str, Any]]:
         return _dicts(self._db.execute("SELECT * FROM suites ORDER BY rowid"))
 
-    def count_labels(self, suite: str) -> dict[str, dict[str, int]]:
-        """Identity -> label by the suite's judge -> responses."""
-        query = """SELECT t.identity, j.label, count(*) FROM trials t JOIN suites s ON s.suite = t.suite
-            JOIN judgements j ON j.trial = t.id AND j.judge = s.judge WHERE t.suite = ? GROUP BY 1, 2"""
-        found: dict[str, dict[str, int]] = {}
-        for identity, label, n in self._db.execute(query, (suite,)):
-            found.setdefault(identity, {})[label] = n
-        return found
-
     def identities(self) -> list[dict[str, Any]]:
         found = _dicts(self._db.execute("SELECT * FROM identities ORDER BY position, rowid"))
         for row in found:
@@ -233,6 +224,12 @@ class Reader:
         """Whose memory -> model calls that it took so far."""
         rows = self._db.execute("SELECT personalizer, person, identity, sum(calls) FROM learning GROUP BY 1, 2, 3")
         return {(personalizer, person, identity): calls for personalizer, person, identity, calls in rows}
+
+    def calls_by_personalizer(self, table: Literal["trials", "learning"]) -> dict[str, tuple[int, int, float]]:
+        """Personalizer -> rows, model calls behind them and seconds of the model, in a table of calls."""
+        seconds = "latency_s" if table == "trials" else "json_extract(response, '$.latency_s')"
+        query = f"SELECT personalizer, count(*), sum(calls), sum({seconds}) FROM {table} GROUP BY 1"  # noqa: S608 - constants
+        return {row[0]: (row[1], row[2], row[3] or 0.0) for row in self._db.execute(query)}
 
     def learning(self, key: MemoryKey) -> list[dict[str, Any]]:
         """The calls that a memory took so far, in their order."""
@@ -318,6 +315,11 @@ class Reader:
         for suite, version in self._db.execute(query):
             found.setdefault(suite, []).append(version)
         return found
+
+    def judges_heard(self, suite: str) -> list[str]:
+        """All judges that have judged answers of a suite, its own and others."""
+        query = "SELECT DISTINCT j.judge FROM judgements j JOIN trials t ON t.id = j.trial WHERE t.suite = ? ORDER BY 1"
+        return [judge for (judge,) in self._db.execute(query, (suite,))]
 
     def scores(self, judges: Mapping[str, str] | None = None) -> list[ScoreRow]:
         """One row per response, "unjudged" where its judge has not spoken.
