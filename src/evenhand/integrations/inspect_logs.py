@@ -13,6 +13,7 @@ from evenhand.extras import importing
 from evenhand.models.inspect import chat_messages
 from evenhand.study import Store
 from evenhand.study.rows import decode_request
+from evenhand.visible import file_names
 
 SCORER = "evenhand"
 
@@ -44,8 +45,8 @@ def write_logs(store: Store, out: Path) -> list[Path]:
         trial = dict(zip(columns, row, strict=True))
         by_suite[trial["suite"]].append(trial)
     files = []
-    for suite, trials in by_suite.items():
-        file = out / f"{suite.replace(':', '-').replace('+', '-')}.eval"
+    for (suite, trials), name in zip(by_suite.items(), file_names([*by_suite]), strict=True):
+        file = out / f"{name}.eval"
         write_eval_log(_log(store, suite, trials, targets), file)
         files.append(file)
     return files

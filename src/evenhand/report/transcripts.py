@@ -13,6 +13,7 @@ from typing import Any
 import orjson
 
 from evenhand.study import Store
+from evenhand.visible import all_visible
 
 
 class _Codes:
@@ -27,7 +28,9 @@ class _Codes:
 
 def packed_transcripts(store: Store) -> str:
     """The study's responses as base64 of gzipped JSON; see ``templates/transcripts.js`` for its reader."""
-    return base64.b64encode(gzip.compress(orjson.dumps(transcripts(store)), compresslevel=6, mtime=0)).decode()
+    return base64.b64encode(
+        gzip.compress(orjson.dumps(all_visible(transcripts(store))), compresslevel=6, mtime=0)
+    ).decode()
 
 
 def transcripts(store: Store) -> dict[str, Any]:
