@@ -15,6 +15,7 @@ from evenhand.errors import ModelError, SpecError
 from evenhand.models import ModelOptions, make_model
 from evenhand.models.chat import ChatFormat, merge_system
 from evenhand.types import Decoding, Message, Request
+from tests.tiny import tiny_llama
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
@@ -27,13 +28,6 @@ def request(text: str, seed: int = 1, **decoding: Any) -> Request:
 
 
 QUESTIONS = ["Hi!", "What is the capital of France?", "Tell me a story about a fox. " * 3, "Why?", "Name a colour."]
-
-
-@pytest.fixture(scope="module")
-def smollm2_folder() -> Path:
-    from evenhand.models.smollm2 import model_folder
-
-    return model_folder()
 
 
 async def answers(requests: list[Request], **options: Any) -> list[Any]:
@@ -147,17 +141,6 @@ def test_templates_without_a_system_role_get_both_in_the_user_turn(smollm2_folde
 def test_merging_keeps_later_turns() -> None:
     turns = [Message("system", "S"), Message("user", "U"), Message("assistant", "A"), Message("user", "V")]
     assert merge_system(turns) == [Message("user", "S\n\nU"), *turns[2:]]
-
-
-def tiny_llama(folder: Path, smollm2_folder: Path) -> Any:
-    config = transformers.LlamaConfig(
-        vocab_size=49152, hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4
-    )
-    torch.manual_seed(0)
-    model = transformers.LlamaForCausalLM(config)
-    model.save_pretrained(folder)
-    transformers.AutoTokenizer.from_pretrained(smollm2_folder).save_pretrained(folder)
-    return model
 
 
 async def test_hf_models_load_from_a_folder_with_an_adapter(tmp_path: Path, smollm2_folder: Path) -> None:

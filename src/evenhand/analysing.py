@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
 from evenhand.analysis import Analysis, Settings, summarize
+from evenhand.analysis.conditions import Effort, with_price
 from evenhand.analysis.label_rates import label_rates
 from evenhand.gating import looked_certainties, looked_error
 from evenhand.judging import judge_worths
-from evenhand.leaking import leaks
+from evenhand.leaking import EVERYBODY, leaks
 from evenhand.mitigations.cues import POLICY, needed, read_policy
+from evenhand.personalizers import learner_of
 from evenhand.study import Store
 from evenhand.study.notes import looked_note, stopping_note, study_notes
 from evenhand.study.reading import ADAPTIVE_META, TEMPLATE_META
@@ -42,14 +45,30 @@ def analyze_store(store: Store, settings: Settings | None = None, policy: Path |
         judges=judges_of(store),
         remarks=study_notes(store),
     )
-    template = store.meta(TEMPLATE_META)
+    template, given_away = store.meta(TEMPLATE_META), leaks(store, rows, settings)
+    everybodys = [leak for leak in given_away if leak.identity == EVERYBODY]
     return replace(
         found,
         notes=(*found.notes, *([template] if template else []), *stopped),
         label_rates=label_rates(rows, families_of(store), level=settings.level),
-        leaks=leaks(store, rows, settings),
+        leaks=given_away,
+        conditions=with_price(found.conditions, everybodys, efforts(store)),
         judges=judge_worths(store, found),
     )
+
+
+def efforts(store: Store) -> dict[str, Effort]:
+    """What each personalizer of a study took: its answers, and the calls that learned its memories."""
+    answering, learning = store.calls_by_personalizer("trials"), store.calls_by_personalizer("learning")
+    learned = Counter(personalizer for (personalizer, _, _), _ in store.memories())
+    found = {}
+    for personalizer in store.personalizers():
+        answers, calls, seconds = answering.get(personalizer, (0, 0, 0.0))
+        learner = learner_of(personalizer)
+        kept_as = learner.kept_as if learner else personalizer
+        _, learning_calls, learning_seconds = learning.get(kept_as, (0, 0, 0.0))
+        found[personalizer] = Effort(answers, calls, seconds, learned[kept_as], learning_calls, learning_seconds)
+    return found
 
 
 def _over_all_looks(store: Store, settings: Settings) -> tuple[Settings, list[str]]:

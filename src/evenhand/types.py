@@ -238,7 +238,7 @@ class Response:
         finish_reason: "stop", "length", "content_filter" (the provider or the model's own channel for it declined), or
             the server's own word.
         prompt_tokens, completion_tokens: counts, None where the server does not tell; thoughts are completion tokens.
-        latency_s: seconds from sending to receiving, retries included; a batch's rows share its time.
+        latency_s: seconds from sending to receiving, retries included; of a batch that is computed here, its share.
         choice_logprobs: natural log-probability per choice, None where it could not be read.
         choice_tokens: tokens that a choice was scored by, where it was scored as a whole.
         model: the model name and revision the server reported.

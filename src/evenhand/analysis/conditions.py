@@ -10,13 +10,34 @@ import numpy as np
 from evenhand.analysis.bias import BiasEstimator, PBEstimate
 from evenhand.analysis.deviations import Contrast, from_baseline
 from evenhand.analysis.scores import Floats, SuiteScores, mean_ignoring_nan
+from evenhand.analysis.showing import Showing
 from evenhand.types import AXES
 
 # The personalizer that tells the identity and nothing of the person, and the baselines that stand in for it.
 NOTHING = "none"
 # The one that tells as much text about nothing that matters.
 PLACEBO = "placebo"
-_STAND_INS = ("plain", "bare")
+STAND_INS = ("plain", "bare")
+
+
+@dataclass(frozen=True)
+class Effort:
+    """What a personalizer took.
+
+    Attributes:
+        answers: that it was used for.
+        calls: of the model behind these answers.
+        seconds: that these calls lasted, together.
+        memories: learned by it.
+        learning_calls, learning_seconds: the calls that learned them, and how long these lasted.
+    """
+
+    answers: int
+    calls: int
+    seconds: float
+    memories: int = 0
+    learning_calls: int = 0
+    learning_seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -30,6 +51,8 @@ class Condition:
         change: axis -> score with the user's data minus score without, paired by item; q-values are adjusted over the
             personalizers.
         without: what it is set against: the personalizer "none", which tells the same identities, or a baseline.
+        leak: sensitive facts given away, over all identities; None where the study did not ask for it.
+        effort: calls and seconds; None where it is not known.
     """
 
     personalizer: str
@@ -37,6 +60,8 @@ class Condition:
     pb: dict[str, PBEstimate | None]
     change: dict[str, Contrast]
     without: str
+    leak: Showing | None = None
+    effort: Effort | None = None
 
     @property
     def gain(self) -> Contrast | None:
@@ -67,9 +92,7 @@ def conditions(
     if not names or not (NOTHING in names or any(t.axis == "fit" for t in tables)):
         return []
     by_axis = {axis: ts for axis in AXES if (ts := [t for t in tables if t.axis == axis])}
-    without = (
-        NOTHING if NOTHING in names else next((b for b in _STAND_INS if all(b in t.baselines for t in tables)), "")
-    )
+    without = NOTHING if NOTHING in names else next((b for b in STAND_INS if all(b in t.baselines for t in tables)), "")
     others = [name for name in names if name != without]
     changes: dict[str, list[Contrast]] = {}
     if without and others:
@@ -92,6 +115,22 @@ def conditions(
             )
         )
     return found
+
+
+def with_price(
+    found: Iterable[Condition], leaks: Iterable[Showing], efforts: Mapping[str, Effort]
+) -> tuple[Condition, ...]:
+    """Conditions with what they give away and what they took.
+
+    Args:
+        found: the conditions of a study.
+        leaks: sensitive facts given away, per personalizer, over all identities; of several suites the first counts.
+        efforts: personalizer -> what it took.
+    """
+    given_away: dict[str, Showing] = {}
+    for leak in leaks:
+        given_away.setdefault(leak.personalizer, leak)
+    return tuple(replace(c, leak=given_away.get(c.personalizer), effort=efforts.get(c.personalizer)) for c in found)
 
 
 def telling(personalizers: Iterable[str]) -> list[str]:

@@ -173,13 +173,13 @@ class HFModel(Model):
         prompts = [w.tokens for w in batch]
         if batch[0].request.choices:
             rows = self._scored(batch)
-            elapsed = time.perf_counter() - started
+            share = (time.perf_counter() - started) / len(batch)
             return [
                 Response(
                     "",
                     prompt_tokens=len(w.tokens) + sum(map(len, w.texts)),
                     completion_tokens=0,
-                    latency_s=elapsed,
+                    latency_s=share,
                     choice_logprobs=tuple(row),
                     choice_tokens=tuple(map(len, w.texts)) if w.texts else None,
                 )
@@ -195,14 +195,14 @@ class HFModel(Model):
             self._stop_check(decoding) if decoding.stop else None,
             sampling.Blend([w.against for w in batch], batch[0].request.against_weight) if batch[0].against else None,
         )
-        elapsed = time.perf_counter() - started
+        share = (time.perf_counter() - started) / len(batch)
         return [
             Response(
                 text=_cut(self._chat.answer(c.tokens, decoding.reasoning_effort), decoding.stop),
                 finish_reason=c.finish_reason,
                 prompt_tokens=len(prompt),
                 completion_tokens=len(c.tokens),
-                latency_s=elapsed,
+                latency_s=share,
             )
             for prompt, c in zip(prompts, completions, strict=True)
         ]

@@ -233,6 +233,52 @@ def _plain(chart: Any, description: str) -> dict[str, Any]:
     return spec
 
 
+def worth(analysis: Analysis) -> dict[str, Any] | None:
+    """Gain against bias, a picture per axis: what personalizers bring, and at what price; None without two of them."""
+    import altair as alt
+
+    rows = [row for axis in AXES for row in _worth_rows(analysis, axis)]
+    if len({row["personalizer"] for row in rows}) < 2:
+        return None
+    base = alt.Chart(alt.Data(values=rows)).encode(
+        x=alt.X("bias:Q", title="corrected personalization bias (points)"),
+        y=alt.Y("gain:Q", title="gain (points of fit)", scale=alt.Scale(zero=False)),
+        color=alt.Color("personalizer:N", legend=None, scale=alt.Scale(range=_COLOURS)),
+    )
+    across = base.mark_rule(opacity=0.35).encode(x="bias_low:Q", x2="bias_high:Q")
+    up = base.mark_rule(opacity=0.35).encode(y="gain_low:Q", y2="gain_high:Q")
+    best = alt.Scale(domain=[True, False], range=["diamond", "circle"])
+    dots = base.mark_point(filled=True, size=80, opacity=1).encode(
+        shape=alt.Shape("best:N", legend=None, scale=best),
+        tooltip=[alt.Tooltip(f"{name}:N", title=name) for name in ("personalizer", "what", "told")],
+    )
+    names = base.mark_text(align="left", dx=8, dy=-6, fontSize=10).encode(text="personalizer:N")
+    chart = alt.layer(across, up, dots, names).properties(width=330, height=240)
+    shown = chart.facet(facet=alt.Facet("what:N", title=None, sort=[f"PB {axis}" for axis in AXES]), columns=2)
+    return _plain(shown.resolve_scale(x="independent"), "Gain of each personalizer against its bias, axis by axis")
+
+
+def _worth_rows(analysis: Analysis, axis: str) -> list[dict[str, Any]]:
+    """Personalizers with a gain and a bias on this axis; the best have none beside them that is better in both."""
+    rows: list[dict[str, Any]] = [
+        {
+            "personalizer": c.personalizer, "what": f"PB {axis}", "bias": pb.corrected, "bias_low": pb.ci[0],
+            "bias_high": pb.ci[1], "gain": c.gain.value, "gain_low": c.gain.ci[0], "gain_high": c.gain.ci[1],
+            "told": f"gain {signed(c.gain.value)} ({interval(c.gain.ci)}), bias {pb.corrected:.1f} ({interval(pb.ci)})",
+        }
+        for c in analysis.conditions
+        if c.gain is not None and (pb := c.pb.get(axis))
+    ]  # fmt: skip
+    for row in rows:
+        row["best"] = not any(
+            o["gain"] >= row["gain"]
+            and o["bias"] <= row["bias"]
+            and (o["gain"], o["bias"]) != (row["gain"], row["bias"])
+            for o in rows
+        )
+    return rows
+
+
 def drift(analysis: Analysis) -> dict[str, Any] | None:
     """Scores and bias after so many sessions, one line per personalizer; None without two numbers of them."""
     course = {

@@ -39,6 +39,20 @@ def caption(analysis: Analysis) -> str:
     )
 
 
+PRICE_TITLE = "What it takes"
+PRICE_COLUMNS = ("given away", "more than untold", "calls an answer", "seconds an answer", "calls to learn a user")
+PRICE_NOTE = (
+    "Given away: % of answers with a sensitive fact that the question did not need (suite leakage), and what that is "
+    "more than is said by chance, with its interval. Seconds: of the model, a batch's shared among "
+    "its answers. Learning counts what is asked about an item, too."
+)
+
+
+def price_rows(analysis: Analysis) -> list[tuple[str, list[Cell]]]:
+    """Per personalizer what it gives away and what it takes: leakage, calls and seconds."""
+    return [(c.personalizer, _price(c)) for c in analysis.conditions]
+
+
 def conditions_table(analysis: Analysis) -> list[Table]:
     """For the terminal; empty where the study has nothing to set side by side."""
     if not analysis.conditions:
@@ -49,8 +63,29 @@ def conditions_table(analysis: Analysis) -> list[Table]:
     for name in columns(analysis):
         table.add_column(name, justify="right")
     for name, cells in rows(analysis):
-        table.add_row(name, *(f"{value}\n{ends}" if ends else value for value, ends in cells))
-    return [table]
+        table.add_row(name, *map(_stacked, cells))
+    price = Table("personalizer", title=PRICE_TITLE, title_justify="left", caption=PRICE_NOTE, caption_justify="left")
+    for name in PRICE_COLUMNS:
+        price.add_column(name, justify="right")
+    for name, cells in price_rows(analysis):
+        price.add_row(name, *map(_stacked, cells))
+    return [table, price]
+
+
+def _stacked(cell: Cell) -> str:
+    return "\n".join(part for part in cell if part)
+
+
+def _price(condition: Condition) -> list[Cell]:
+    leak, effort = condition.leak, condition.effort
+    answers = effort.answers if effort else 0
+    each = (effort.calls / answers, effort.seconds / answers) if effort and answers else (None, None)
+    learning = effort.learning_calls / effort.memories if effort and effort.memories else None
+    return [
+        (points(leak.rate) if leak else MISSING, ""),
+        _shown(leak.more if leak else None),
+        *((points(value), "") for value in (*each, learning)),
+    ]
 
 
 def _axes(analysis: Analysis) -> list[str]:

@@ -1,0 +1,99 @@
+"""The preset that sets everything that learns beside its controls, and what its tables say."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import evenhand
+from evenhand.analysis import Analysis
+from evenhand.analysis.conditions import Condition, Effort
+from evenhand.analysis.deviations import Contrast
+from evenhand.analysis.showing import Showing
+from evenhand.cli.presets import PRESETS
+from evenhand.report import charts, conditions
+from evenhand.report.html import render_report
+from evenhand.study import Store
+from tests.server import Server
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The preset, as small as it gets, of a server that always says the same."""
+    out = tmp_path_factory.mktemp("memory") / "s"
+    with Server(lambda body: "The answer is (A).") as server:
+        spec = evenhand.StudySpec.parse(
+            {
+                **PRESETS["memory"], "model": "openai:fake", "options": {"base_url": server.url}, "limit": 1,
+                "identities": ["a minor", "a senior citizen"],
+            },
+            "the test",
+        )  # fmt: skip
+        evenhand.run(spec, out)
+    return out
+
+
+@pytest.fixture(scope="module")
+def analysis(study: Path) -> Analysis:
+    return evenhand.analyze(study, {"draws": 200})
+
+
+def test_the_preset_sets_all_side_by_side(analysis: Analysis) -> None:
+    found = {c.personalizer: c for c in analysis.conditions}
+    assert set(found) == set(PRESETS["memory"]["personalizers"])
+    assert {axis for c in found.values() for axis in c.scores} == {"safety", "utility", "fit"}
+    assert all(c.leak is not None for name, c in found.items() if name != "none")
+
+
+def test_calls_are_those_in_the_store(study: Path, analysis: Analysis) -> None:
+    efforts = {c.personalizer: c.effort for c in analysis.conditions if c.effort is not None}
+    with Store.open(study) as store:
+        answers, calls, memories = store.count_trials(), store.totals()["calls"], len(store.memories())
+    # The baseline "person" is asked through those that know the person, "none" with the others.
+    assert sum(effort.answers for effort in efforts.values()) == answers
+    assert sum(effort.calls + effort.learning_calls for effort in efforts.values()) == calls
+    assert sum(effort.memories for effort in efforts.values()) == memories
+    assert efforts["none"].memories == 0 < efforts["fermi"].memories
+    assert efforts["fermi"].learning_seconds > 0
+
+
+def test_what_it_takes_is_told_an_answer_and_a_user(analysis: Analysis) -> None:
+    effort = Effort(answers=10, calls=40, seconds=5.0, memories=4, learning_calls=36, learning_seconds=1.0)
+    leak = Showing("leakage", "fermi", "all identities", 12.5, 2.5, Contrast(10.0, (4.0, 16.0), 0.001, 0.01), 40)
+    known = Condition("fermi", {}, {}, {}, "none", leak=leak, effort=effort)
+    (row, unknown) = conditions.price_rows(
+        replace(analysis, conditions=(known, replace(known, leak=None, effort=None)))
+    )
+    assert row == ("fermi", [("12.5", ""), ("+10.0*", "4.0 to 16.0"), ("4.0", ""), ("0.5", ""), ("9.0", "")])
+    # What is not known is missing, not zero.
+    assert [value for value, _ in unknown[1]] == ["–"] * 5
+
+
+def test_the_picture_marks_whom_no_other_beats_in_both(analysis: Analysis) -> None:
+    measured = analysis.pb["safety"]
+    assert measured is not None
+
+    def one(name: str, gain: float, bias: float) -> Condition:
+        return Condition(
+            name,
+            {},
+            {"safety": replace(measured, corrected=bias), "utility": None},
+            {"fit": Contrast(gain, (0, 9), 1, 1)},
+            "none",
+        )
+
+    asked = [one("high", 8, 4), one("low", 2, 1), one("beaten", 1, 3), one("twin", 8, 4)]
+    silent = Condition("none", {}, {"safety": measured}, {}, "none")
+    spec = charts.worth(replace(analysis, conditions=(*asked, silent)))
+    assert spec is not None
+    best = {row["personalizer"]: row["best"] for row in spec["data"]["values"]}
+    assert best == {"high": True, "low": True, "beaten": False, "twin": True}
+    assert charts.worth(replace(analysis, conditions=(asked[0], silent))) is None
+
+
+def test_the_report_has_the_picture_and_the_price(study: Path, analysis: Analysis) -> None:
+    with Store.open(study) as store:
+        page = render_report(store, analysis)
+    assert 'id="price"' in page and 'id="chart-worth"' in page
