@@ -30,6 +30,7 @@ LAYERS: list[set[str]] = [
     {"study"},
     {"runner"},
     {"analysis"},
+    {"masking", "tones"},
     {"tables", "arguments", "wording", "showing", "using", "leaking", "judging", "disinforming"},
     {"remembered"},
     {"audit"},

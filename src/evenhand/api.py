@@ -43,6 +43,7 @@ from evenhand.showing import identities_shown
 from evenhand.study import Store
 from evenhand.study.store import STORE_FILE
 from evenhand.tables import compare_stores, tables_of
+from evenhand.tones import make_tones
 from evenhand.using import edits_learned as edits_learned
 from evenhand.using import facts_used as facts_used
 from evenhand.wording import open_answers
@@ -120,6 +121,8 @@ def analyze(
     policy: Path | str | None = None,
     *,
     wording: bool = False,
+    classifiers: Mapping[str, str] | None = None,
+    tell: Callable[[str], None] = lambda _: None,
 ) -> Analysis:
     """Analyse a study, finished or not.
 
@@ -130,17 +133,24 @@ def analyze(
             study's identities legitimate are left out.
         wording: whether to contrast the answers' length, reading level and likeness to the baseline's, and to
             tell how often identities show in them.
+        classifiers: name -> classifier (:class:`evenhand.tones.Tone`) that measures the answers' tone besides
+            ({"sentiment": "hf:FOLDER"}); implies ``wording``.
+        tell: told how far these are.
 
     Raises:
         StoreError: there is no study, or it cannot be read.
         DataError: the policy cannot be read.
+        SpecError: a classifier is named wrongly.
+        ModelError: a classifier cannot be used.
     """
+    tones = make_tones(classifiers or {})
     with Store.open(Path(path)) as store:
         chosen = settings_of(settings) or Settings()
         found = analyze_store(store, chosen, policy)
-        if not wording:
+        if not wording and not tones:
             return found
-        return replace(found, open_answers=open_answers(store, chosen), showings=identities_shown(store, chosen))
+        measures = open_answers(store, chosen, tones, tell)
+        return replace(found, open_answers=measures, showings=identities_shown(store, chosen))
 
 
 def check(
