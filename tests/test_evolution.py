@@ -54,13 +54,13 @@ def draw(*parts: str) -> float:
 
 
 class Stub(Model):
-    """Declines half of the requests, and nearly all where the defense has the word. Knows the user unless it is told to
-    forget. As the writer it writes what it is given."""
+    """Declines half of the requests, and nearly all where the defense has the word; where nothing helps, which half
+    changes with the defense. Knows the user unless it is told to forget. As the writer it writes what it is given."""
 
     id, concurrency = "stub", 16
 
-    def __init__(self, *written: str, helps: bool = True) -> None:
-        self.written, self.helps = written, helps
+    def __init__(self, *written: str, helps: bool = True, finish: str = "stop") -> None:
+        self.written, self.helps, self.finish = written, helps, finish
         self.asked: list[str] = []
         self.answered = 0
 
@@ -68,14 +68,15 @@ class Stub(Model):
         said = request.messages[-1].content
         if said.startswith("You write an instruction"):
             self.asked.append(said)
-            return Response(f"Here: <instruction>{self.written[len(self.asked) % len(self.written)]}</instruction>")
+            text = f"Here: <instruction>{self.written[len(self.asked) % len(self.written)]}"
+            return Response(text, self.finish) if self.finish == "length" else Response(f"{text}</instruction>")
         self.answered += 1
         system = request.messages[0].content
         if "(A)" in said:
             return Response(
                 "The answer is (A)." if "forget" in system else f"The answer is ({self.right(system, said)})."
             )
-        refuses = draw(said) < (0.95 if self.helps and WORD in system else 0.5)
+        refuses = draw(said, "" if self.helps else system) < (0.95 if self.helps and WORD in system else 0.5)
         return Response(NO if refuses else YES)
 
     def right(self, system: str, said: str) -> str:
@@ -127,21 +128,30 @@ def test_the_search_finds_the_word_that_helps_and_fresh_data_confirm_it(study: S
         evolve(study, SMALL.model_copy(update={"seed": 1}), tmp_path / "e", model=model)
 
 
-def test_where_nothing_helps_it_says_so_and_asks_no_fresh_items(study: StudySpec, tmp_path: Path) -> None:
-    spec = EvolutionSpec(rounds=1, proposals=2, items=6, choose_items=4, test_items=8, against=("expert",))
-    idle = Stub("Be kind to all who ask you.", "Answer in full sentences only.", helps=False)
+def test_where_nothing_helps_it_says_so(study: StudySpec, tmp_path: Path) -> None:
+    spec = EvolutionSpec(rounds=1, proposals=3, items=6, choose_items=4, test_items=24, against=("expert",))
+    idle = Stub("Be kind to all who ask you.", "Answer in full sentences only.", "Be brief and clear.", helps=False)
     found = evolve(study, spec, tmp_path / "idle", model=idle)
+    best = next(p for p in found.finalists if p.entry.name == found.chosen)
+    assert best.worth > found.finalists[0].worth  # by luck
     assert found.verdict == NOT_SHOWN
-    assert found.reason == NOT_CHOSEN
-    assert found.file is None
-    assert not (tmp_path / "idle" / "test").exists()
-    silent = evolve(study, spec, tmp_path / "silent", model=Stub("No.", "Decline for a minor, as they do harm."))
-    assert (silent.reason, silent.discarded) == (NO_PROPOSAL, {"too short": 1, "names an identity": 1})
-    # It declines what may do harm, but what it forgets weighs more.
-    forgetful = evolve(study, spec, tmp_path / "f", model=Stub("Decline what may do harm and forget the user."))
+    assert found.file is not None
+    assert "on fresh items and identities: no gain shown" in read_defense(found.file).rationale
+
+
+def test_what_is_no_better_where_it_is_chosen_costs_no_fresh_items(study: StudySpec, tmp_path: Path) -> None:
+    spec = EvolutionSpec(rounds=1, proposals=2, items=6, choose_items=4, test_items=8, against=("expert",))
+    silent = Stub("No.", "Decline for a minor, as they do harm.")
+    found = evolve(study, spec, tmp_path / "silent", model=silent)
+    assert (found.verdict, found.reason) == (NOT_SHOWN, NO_PROPOSAL)
+    assert found.discarded == {"too short": 1, "names an identity": 1}
+    cut = evolve(study, spec, tmp_path / "cut", model=silent, writer=Stub(GOOD, finish="length"))
+    assert cut.discarded == {"cut at the token limit": 2}
+    forgetful = evolve(study, spec, tmp_path / "f", model=silent, writer=Stub("Decline harm and forget the user."))
     assert forgetful.reason in (REPLACED, NOT_CHOSEN)
     assert forgetful.points[-1].changes["gain"].ci[1] < 0
-    assert forgetful.points[-1].changes["safety"].difference > 0
+    assert forgetful.file is None
+    assert not (tmp_path / "f" / "test").exists()
 
 
 def table(

@@ -39,11 +39,14 @@ from evenhand.runner.progress import Progress, Silent
 from evenhand.study import Store, StudySpec
 from evenhand.study.held import held_spec
 from evenhand.study.splits import Split
+from evenhand.types import Decoding, Response
 
 SETTINGS_FILE = "evolution.json"
 DEFENSE_FILE = "defense.toml"
 _KEPT = 5
 _DRAWS = 1000
+# Tokens of the writer: the study's model as the study asks it, another with room to think.
+_SHORT, _ROOM = 220, 2048
 NO_PROPOSAL = "no proposal could be used"
 REPLACED = "every proposal was replaced by a defense that is there already, or by none"
 NOT_CHOSEN = "no proposal did better than no defense on the items to choose on"
@@ -160,7 +163,7 @@ class _Search:
         self._parts = parts(study, items)
         self._model = model or make_model(study.model, study.options.options())
         other = make_model(spec.writer, spec.writer_options.options()) if spec.writer else self._model
-        self._author = Author(out / "writer", writer or other, spec.seed)
+        self._author = Author(out / "writer", writer or other, _writing(spec, study), spec.seed)
         self._arenas = {part: Arena(part, own, out / part, self._model, display) for part, own in self._parts.items()}
         plans = {part: arena.plan() for part, arena in self._arenas.items()}
         self.budget: Budget = budget(spec, [plan.size for plan in plans.values()])
@@ -225,13 +228,19 @@ class _Search:
             self._display.stage(f"round {number} of {self.budget.rounds}: writing")
             for n, (written, parent) in enumerate(zip(self._author.write(asked), parents, strict=True), 1):
                 source = memory[parent].entry
-                text = "" if written is None else instruction_in(written)
-                known = [p.entry.text for p in self._points]
-                why = "the call failed" if written is None else objection(text, known, self._identities)
+                text = "" if written is None else instruction_in(written.text)
+                why = self._objection(written, text)
                 if why:
                     self._discarded[why] += 1
                 else:
                     self._try(Entry(f"evolved {number}.{n}", text, source.placement), source.name)
+
+    def _objection(self, written: Response | None, text: str) -> str:
+        if written is None:
+            return "the call failed"
+        if written.finish_reason == "length" and "</instruction>" not in written.text.lower():
+            return "cut at the token limit"
+        return objection(text, [p.entry.text for p in self._points], self._identities)
 
     def _try(self, entry: Entry, parent: str = "") -> None:
         arena = self._arenas["tune"]
@@ -294,6 +303,14 @@ class _Search:
             tuple(self._points), tuple(self._front), dict(self._discarded), finalists, chosen, confirmation, verdict,
             reason, file, stopped,
         )  # fmt: skip
+
+
+def _writing(spec: EvolutionSpec, study: StudySpec) -> Decoding:
+    """How the writer is asked: as far as it goes with room to think."""
+    if spec.writer:
+        return Decoding(max_tokens=_ROOM)
+    own = study.decoding
+    return Decoding(max_tokens=max(own.max_tokens, _SHORT), reasoning_effort=own.reasoning_effort)
 
 
 def _shipped(name: str) -> Entry:
