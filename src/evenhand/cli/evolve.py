@@ -97,7 +97,7 @@ def _tell(found: Evolution) -> None:
     if found.discarded:
         typer.echo(f"Proposals that were not tried: {_counts(found.discarded)}.", err=True)
     if found.confirmation is None:
-        typer.echo(f"No gain shown: {found.reason}.")
+        typer.echo(f"No improvement shown: {found.reason}.")
         return
     show(confirmation_table(found.confirmation))
     typer.echo(f"{found.chosen}: {found.point(found.chosen).entry.text}")
