@@ -38,6 +38,7 @@ from evenhand.mitigations.defense import read_defense
 from evenhand.models import Model
 from evenhand.report.evolution import verdict_sentence
 from evenhand.study import Store, StudySpec
+from evenhand.study.spec import ModelSpec
 from evenhand.study.splits import identity_halves
 from evenhand.types import Axis, Request, Response
 from tests.people import write_people
@@ -125,6 +126,8 @@ def test_the_search_finds_the_word_that_helps_and_fresh_data_confirm_it(study: S
     again = evolve(study, SMALL, tmp_path / "e", model=model)
     assert (model.answered, len(model.asked)) == calls
     assert again == found
+    elsewhere = study.model_copy(update={"options": ModelSpec(base_url="http://localhost:1/v1")})
+    assert evolve(elsewhere, SMALL, tmp_path / "e", model=model) == found
     with pytest.raises(SpecError, match="other settings"):
         evolve(study, SMALL.model_copy(update={"seed": 1}), tmp_path / "e", model=model)
 
