@@ -15,11 +15,12 @@ PACKAGE = Path(__file__).parents[1] / "src" / "evenhand"
 
 # From the bottom up; a module may import its own layer's package and everything below.
 LAYERS: list[set[str]] = [
-    {"json_text", "fences"},
+    {"json_text", "fences", "visible"},
     {"reasoning"},
     {"errors", "types"},
     {"extras"},
     {"registry", "specs", "loops", "sandbox"},
+    {"embodied"},
     {"identities", "people"},
     {"suites", "models"},
     {"embeddings"},
@@ -29,7 +30,7 @@ LAYERS: list[set[str]] = [
     {"study"},
     {"runner"},
     {"analysis"},
-    {"tables", "arguments", "wording", "showing", "using", "leaking", "judging"},
+    {"tables", "arguments", "wording", "showing", "using", "leaking", "judging", "disinforming"},
     {"remembered"},
     {"audit"},
     {"report", "mitigate", "adaptive", "tuning", "integrations", "gating", "labelling"},
