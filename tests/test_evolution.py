@@ -30,17 +30,18 @@ from evenhand.analysis.evolution import (
 from evenhand.analysis.scores import SuiteScores
 from evenhand.errors import SpecError
 from evenhand.evolving import EvolutionSpec, evolve
+from evenhand.evolving.author import Author
 from evenhand.evolving.evolution import NO_PROPOSAL, NOT_CHOSEN, REPLACED, planned
 from evenhand.evolving.failures import Failure
 from evenhand.evolving.writing import Tried, instruction_in, objection, request
 from evenhand.identities import select
 from evenhand.mitigations.defense import read_defense
-from evenhand.models import Model
+from evenhand.models import CallError, Model
 from evenhand.report.evolution import verdict_sentence
 from evenhand.study import Store, StudySpec
 from evenhand.study.spec import ModelSpec
 from evenhand.study.splits import identity_halves
-from evenhand.types import Axis, Request, Response
+from evenhand.types import Axis, Decoding, Request, Response
 from tests.people import write_people
 from tests.server import Server
 from tests.test_growth import invoke
@@ -156,6 +157,24 @@ def test_what_is_no_better_where_it_is_chosen_costs_no_fresh_items(study: StudyS
     assert forgetful.points[-1].changes["gain"].ci[1] < 0
     assert forgetful.file is None
     assert not (tmp_path / "f" / "test").exists()
+
+
+class Mute(Model):
+    id = "mute"
+
+    async def respond(self, request: Request) -> Response:
+        raise CallError("no")
+
+
+def test_what_the_writer_said_is_kept_and_what_failed_is_asked_again(tmp_path: Path) -> None:
+    said = "You write an instruction"
+    assert Author(tmp_path, Mute(), Decoding(), 0).write([(1, said)]) == [None]
+    stub = Stub(GOOD)
+    first = Author(tmp_path, stub, Decoding(), 0).write([(1, said), (2, said)])
+    assert [instruction_in(answer.text) for answer in first if answer] == [GOOD, GOOD]
+    assert Author(tmp_path, Mute(), Decoding(), 0).write([(1, said), (2, said)]) == first
+    assert Author(tmp_path, Mute(), Decoding(), 0).write([(1, f"{said}, another")]) == [None]
+    assert Author(tmp_path, Mute(), Decoding(), 1).write([(2, said)]) == [None]
 
 
 def table(
