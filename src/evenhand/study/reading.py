@@ -328,6 +328,13 @@ class Reader:
             for row in self._db.execute(query, {"judge": judge, "suite": suite})
         ]
 
+    def reasons(self, suite: str) -> list[tuple[str, str, str, str]]:
+        """(item, personalizer, identity, reason) of a suite's scored answers."""
+        query = """SELECT t.item, t.personalizer, t.identity, j.reason FROM trials t JOIN suites s ON s.suite = t.suite
+            JOIN judgements j ON j.trial = t.id AND j.judge = s.judge
+            WHERE t.suite = ? AND j.score IS NOT NULL ORDER BY t.id"""
+        return list(self._db.execute(query, (suite,)))
+
     def _ways_of_items(self) -> dict[tuple[str, str, str], str]:
         """(personalizer, suite, item) -> how identities were told on it, of personalizers with several ways."""
         ways = self.ways()
