@@ -16,6 +16,11 @@ from tests.server import Server
 pytest_plugins = ["pytester"]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest tests first: begun last, one of them would keep a worker busy while the others have nothing to do."""
+    items.sort(key=lambda item: item.get_closest_marker("model") is None)
+
+
 @pytest.fixture
 def server() -> Iterator[Server]:
     with Server() as running:

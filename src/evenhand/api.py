@@ -22,6 +22,7 @@ from evenhand.audit.judges import JudgeComparison, compare_judges
 from evenhand.audit.run import Audit, audit, labelled_probes, shipped_probes
 from evenhand.audit.validate import Validation, validate
 from evenhand.deciding import held, run_until_decided
+from evenhand.disinforming import disinformation as disinformation
 from evenhand.errors import ModelError, SpecError, StoreError
 from evenhand.gating import check_store
 from evenhand.integrations.inspect_logs import write_logs
@@ -345,22 +346,23 @@ def load(path: Path | str) -> Frames:
         return frames(store)
 
 
-def export_study(path: Path | str, out: Path | str, form: ExportForm) -> list[Path]:
+def export_study(path: Path | str, out: Path | str, form: ExportForm, *, withheld: bool = False) -> list[Path]:
     """Write a study for other tools; see :func:`evenhand.report.export.export`.
 
     Args:
         path: the study's directory.
         out: the directory to write to.
         form: "parquet", "csv", "json", "markdown", "latex", "svg", "png", or "inspect" for logs of Inspect AI.
+        withheld: whether to write answers that suites withhold, too (:attr:`evenhand.suites.base.Suite.withheld`).
 
     Returns:
         The files that were written.
     """
     with Store.open(Path(path)) as store:
         if form == "inspect":
-            return write_logs(store, Path(out))
+            return write_logs(store, Path(out), withheld=withheld)
         needs_results = form not in ("parquet", "csv", "json")
-        return export(store, analyze_store(store) if needs_results else None, Path(out), form)
+        return export(store, analyze_store(store) if needs_results else None, Path(out), form, withheld=withheld)
 
 
 def write_report(

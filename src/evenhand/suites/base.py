@@ -39,6 +39,7 @@ class Suite(ABC):
         like: the labelled data set whose kind of question it asks, "" for none: what is known of judges there
             (:class:`evenhand.judges.validation.Figure`) is known of them here.
         answer_tokens: room that its longest right answers take; a run that leaves less says so. 0 for nothing special.
+        withheld: whether answers may do harm as they are: files leave them out unless they are asked for.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Suite(ABC):
     axis_is_yours: bool = False
     like: str = ""
     answer_tokens: int = 0
+    withheld: bool = False
 
     def __init__(self, variants: Sequence[str] = ()) -> None:
         allowed = (*self.variants, *((LOGPROBS,) if self.has_choices else ()))
@@ -103,6 +105,16 @@ def like_of(reference: str) -> str:
     """
     name = reference.partition(":")[0]
     return next((entry.member.like for entry in SUITES.entries() if entry.name == name and entry.member), "")
+
+
+def is_withheld(reference: str) -> bool:
+    """Whether a suite's answers are left out of files unless asked for; False for an unknown suite.
+
+    Args:
+        reference: as a study stores it.
+    """
+    name = reference.partition(":")[0]
+    return any(entry.name == name and entry.member.withheld for entry in SUITES.entries() if entry.member)
 
 
 # A name that stands for several suites, because a suite has one axis.
