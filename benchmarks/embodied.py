@@ -105,9 +105,7 @@ def worth(scores: Sequence[float], names: Sequence[str]) -> str:
     usual = (len(values) - (sizes**2).sum() / len(values)) / (len(sizes) - 1)
     alike = max(0.0, (between - within) / (between + (usual - 1) * within))
     effective = len(values) / (1 + ((sizes**2).sum() / len(values) - 1) * alike)
-    told = (
-        f"{len(values)} tasks have {len(sizes)} names, whose scores are alike by {alike:.2f} (intraclass correlation)"
-    )
+    told = f"{len(values)} tasks have {len(sizes)} names; intraclass correlation of scores by name {alike:.2f}"
     return f"{told}: worth {effective:.0f} independent tasks."
 
 
