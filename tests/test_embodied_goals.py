@@ -144,7 +144,7 @@ ANYTHING = st.recursive(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(ANYTHING, st.text(max_size=10))
 def test_no_answer_stops_the_readers(value: Any, around: str) -> None:
     for text in (
@@ -231,7 +231,7 @@ def test_a_spoilt_data_file_is_refused_in_one_line(spoil: Callable[[Path], None]
     assert "goal_interpretation" in str(caught.value) and "\n" not in str(caught.value)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.sampled_from([*BEHAVIOR_ROW]), ANYTHING)
 def test_a_row_of_another_shape_is_refused_in_one_line_or_read(tmp_path: Path, field: str, value: Any) -> None:
     (tmp_path / "eai" / "templates").mkdir(parents=True, exist_ok=True)
