@@ -54,6 +54,7 @@ def analyze(
     told = [
         *wording.label_tables(analysis),
         *telling.rate_tables(analysis),
+        *telling.pooled_tables(analysis),
         *telling.leak_table(analysis, all_identities=True),
     ]
     more = [*(told if labels else ()), *(wording.open_tables(analysis) if open or tones else ())]
