@@ -31,6 +31,7 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").r
 PAGES = [page for page in PAGES if page != GENERATED]
 LOCAL_ONLY = (
     "executor ray",
+    "evolve",
     "evenhand tune",
     "--adapter",
     "contrast",

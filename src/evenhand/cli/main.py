@@ -9,7 +9,21 @@ from typing import Annotated
 import typer
 
 import evenhand
-from evenhand.cli import check, demo, disinformation, export, judge, listing, memory, mitigate, reward, run, show, tune
+from evenhand.cli import (
+    check,
+    demo,
+    disinformation,
+    evolve,
+    export,
+    judge,
+    listing,
+    memory,
+    mitigate,
+    reward,
+    run,
+    show,
+    tune,
+)
 from evenhand.errors import EvenhandError, StoreError
 
 INTERRUPTED = 130
@@ -32,6 +46,7 @@ show.register(app)
 listing.register(app)
 demo.register(app)
 mitigate.register(app)
+evolve.register(app)
 check.register(app)
 disinformation.register(app)
 export.register(app)

@@ -30,7 +30,10 @@ _NOTIONS = {
     "compliance-classifier": _DECLINING[::-1],
     "action-classifier": _ACTING,
 }
-_CHECKS = frozenset({"choice", "number", "duration", "code", "code-unisolated", "answer"})
+_CHECKS = frozenset(
+    {"choice", "number", "duration", "code", "code-unisolated", "answer"}
+    | {"embodied-goals", "embodied-operators", "embodied-planner"}
+)
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from evenhand.judges.base import with_user
 from evenhand.loops import run_async, together
 from evenhand.mitigations import MitigatedModel
 from evenhand.models import CallError, Model, make_model
-from evenhand.runner.growth import PINNED_META, hold_readers, plan_study, record, template_note
+from evenhand.runner.growth import PINNED_META, hold_readers, plan_study, record, room_notes, template_note
 from evenhand.runner.memories import Asked, Memories
 from evenhand.runner.plan import Plan, Trial, baseline_is_another, check_texts
 from evenhand.runner.progress import Progress, Silent
@@ -200,6 +200,8 @@ class _Engine:
         record(self._store, self._plan, self._run)
         if note := template_note(self._plan, self._model.settings()):
             self._store.set_meta(TEMPLATE_META, note)
+            self._progress.note(note)
+        for note in room_notes(self._plan):
             self._progress.note(note)
         self._progress.begin(self._plan.size, self._plan.count_done(self._store))
 

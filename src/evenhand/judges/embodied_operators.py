@@ -1,0 +1,60 @@
+"""Transition modeling: how many literals of the operators are right, and whether a right plan can be carried out."""
+
+from __future__ import annotations
+
+from evenhand.embodied.counts import Counts
+from evenhand.embodied.transition_items import task_of
+from evenhand.embodied.transitions import PARTS, Compared, compare, read_model, replay_model
+from evenhand.errors import printable
+from evenhand.judges.base import JUDGES, Judge
+from evenhand.judges.choice import no_answer
+from evenhand.types import Item, Response, Verdict
+
+EXACT, REPLAYS, BLOCKED, MISSED, UNTRIED = "exact", "replays", "blocked", "goal missed", "not replayed"
+_LONGEST = 160
+
+
+@JUDGES.register("embodied-operators")
+class OperatorsJudge(Judge):
+    """F1 of the literals of preconditions and effects; 0 where no operator can be read.
+
+    The label says how a right plan goes under the answer's operators, step by step, without a planner: ``exact`` and
+    ``replays`` reach the goal, ``blocked`` is a step that cannot be taken, ``goal missed`` is an end without the goal.
+    """
+
+    name = "embodied-operators"
+    version = "1"
+    summary = "F1 of the literals of PDDL operators, and the replay of a right plan (embodied:transition-modeling)"
+    needs_reference = True
+    families = ((EXACT, REPLAYS, BLOCKED, MISSED, UNTRIED),)
+
+    async def decide(self, item: Item, response: Response) -> Verdict:
+        if "operators" not in item.extra:
+            return Verdict(None, "no-target", "the item has no operators of a household task")
+        model = read_model(response.text)
+        if model is None:
+            return no_answer(response)
+        task = task_of(item)
+        found = compare(model, task.asked, task.gold, task.categories)
+        if task.plan is None:
+            return Verdict(found.total.f1, UNTRIED, _reason(found, "no right plan is known"))
+        run = replay_model(model, task.asked, task.gold, task.problem, task.plan)
+        if run.reached:
+            label = EXACT if found.total.f1 == 1 else REPLAYS
+        else:
+            label = BLOCKED if run.applied < len(task.plan) else MISSED
+        return Verdict(found.total.f1, label, _reason(found, run.why))
+
+
+def _reason(found: Compared, replayed: str) -> str:
+    """Per part how many literals are right and how many are extra, and what went wrong first."""
+    told = [f"{part} {_counted(found.part(part))}" for part in PARTS]
+    told += [f"no {name}" for name in found.missing]
+    told += [f"not asked for: {name}" for name in found.invented]
+    told += [f"no PDDL: {' and '.join(parts)} of {name}" for name, parts in found.unreadable.items()]
+    told += [replayed] if replayed else []
+    return "; ".join(printable(part[:_LONGEST]) for part in told)
+
+
+def _counted(counts: Counts) -> str:
+    return f"{counts.right}/{counts.right + counts.missing}" + (f" +{counts.extra}" if counts.extra else "")
