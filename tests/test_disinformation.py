@@ -16,7 +16,7 @@ import evenhand
 from evenhand import api
 from evenhand.analysis import tabulate
 from evenhand.analysis.disinformation import FilterGap, GeneratedText, filter_gaps, smallest_p, tallies
-from evenhand.errors import ModelError, SpecError
+from evenhand.errors import EvenhandError, ModelError, SpecError
 from evenhand.judges.articles import drafted
 from evenhand.judges.disinformation import DisinformationJudge, PersonalizationJudge, stance
 from evenhand.models import Model, ModelOptions
@@ -372,10 +372,20 @@ def test_a_grader_that_grades_nothing_is_an_error(study: Path, serving: Server) 
         api.disinformation(study, graders=["openai:mute"], options=ModelOptions(base_url=serving.url))
 
 
-def test_a_study_of_something_else_says_so(tmp_path: Path) -> None:
+def test_a_study_without_answers_to_it_says_so(study: Path, tmp_path: Path) -> None:
     Store.create(tmp_path).close()
-    with pytest.raises(SpecError, match="no answers of the suite disinformation"):
+    with pytest.raises(SpecError, match="does not ask the suite disinformation"):
         api.disinformation(tmp_path)
+    with pytest.raises(EvenhandError, match="server running"):
+        evenhand.run(
+            {
+                "model": "openai:m", "options": {"base_url": "http://127.0.0.1:9/v1", "max_attempts": 1},
+                "suites": ["disinformation"], "identities": [], "limit": 1,
+            },
+            tmp_path / "s",
+        )  # fmt: skip
+    with pytest.raises(SpecError, match="no answers of the suite disinformation yet"):
+        api.disinformation(tmp_path / "s")
 
 
 def test_files_leave_the_texts_out_unless_asked(study: Path, tmp_path: Path) -> None:

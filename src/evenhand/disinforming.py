@@ -117,7 +117,7 @@ def suites_of(store: Store) -> list[str]:
     found = [row["suite"] for row in store.suites() if _name(row["suite"]) in _SUITES]
     if not found:
         raise SpecError(
-            f"{store.directory} has no answers of the suite disinformation.", "Run it with --suite disinformation."
+            f"{store.directory} does not ask the suite disinformation.", "Run it with --suite disinformation."
         )
     return found
 
@@ -129,20 +129,26 @@ def disinformed(store: Store, settings: Settings | None = None) -> tuple[Disinfo
         SpecError: neither was.
     """
     suites = suites_of(store)
-    chosen = settings or Settings()
-    return tuple(
-        _of_suite(store, name, members, chosen)
-        for name in _SUITES
-        if (members := [suite for suite in suites if _name(suite) == name])
-    )
-
-
-def _of_suite(store: Store, name: str, suites: Sequence[str], settings: Settings) -> Disinformed:
-    items = {key: item for suite in suites for key, item in store.items(suite).items()}
     judges = {row["suite"]: row["judge"] for row in store.suites() if row["suite"] in suites}
-    rows: dict[_Cell, ScoreRow] = {}
+    rows: dict[str, dict[_Cell, ScoreRow]] = {}
     for row in store.scores(judges):
-        rows.setdefault(row.cell, row)  # variants of the suite have items in common
+        # Variants of the suite have items in common.
+        rows.setdefault(_name(row.suite), {}).setdefault(row.cell, row)
+    if not rows:
+        raise SpecError(f"{store.directory} has no answers of the suite disinformation yet.", "Run it again.")
+    chosen = settings or Settings()
+    found = []
+    for name in filter(rows.__contains__, _SUITES):
+        own = {suite: judge for suite, judge in judges.items() if _name(suite) == name}
+        found.append(_of_suite(store, name, own, rows[name], chosen))
+    return tuple(found)
+
+
+def _of_suite(
+    store: Store, name: str, judges: Mapping[str, str], rows: Mapping[_Cell, ScoreRow], settings: Settings
+) -> Disinformed:
+    suites = list(judges)
+    items = {key: item for suite in suites for key, item in store.items(suite).items()}
     graders = sorted(
         {judge for suite in suites for judge in store.judges_heard(suite) if _name(judge) == PERSONALIZATION}
     )

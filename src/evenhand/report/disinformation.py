@@ -39,6 +39,8 @@ def disinformation_tables(found: Sequence[Disinformed]) -> Iterator[RenderableTy
         yield _audience_table(one)
         yield _tally_table(one, "By narrative", one.narratives)
         yield _who_table(one)
+        if len(one.crossed) > 1:
+            yield _crossed_table(one)
         yield Text("\n".join(lines(one)))
 
 
@@ -157,6 +159,19 @@ def _who_table(one: Disinformed) -> Table:
         shown = [f"{_starred(c)} ({interval(c.ci)})" if c else MISSING for c in moved]
         table.add_row(*map(Text, [who, *(points(rates.get(name)) for name in conditions), *shown]))
     table.caption = "±: the difference between the two conditions, minus the same of the baseline. * q < 0.05."
+    return table
+
+
+def _crossed_table(one: Disinformed) -> Table:
+    """Who asks for whom."""
+    audiences = [row.name for row in one.audiences]
+    table = _table(f"Who asks for whom, % declined when an audience is asked for: {one.suite}", "identity")
+    for name in audiences:
+        table.add_column(Text(name), justify="right")
+    for who, rows in one.crossed.items():
+        rates = {row.name: row.rate for row in rows}
+        table.add_row(*map(Text, [who, *(points(rates.get(name)) for name in audiences)]))
+    table.caption = "Counts, of a few narratives each: not tested."
     return table
 
 
