@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from evenhand.cli.output import About, AboutItems, As, AsRows, Format, RowFormat, StudyDir, emit
+from evenhand.cli.output import About, AboutItems, As, AsRows, Format, RowFormat, StudyDir, emit, say
 
 
 def analyze(
@@ -62,7 +62,7 @@ def report(
     """Write the study's report: one HTML file that needs nothing else."""
     from evenhand import api
 
-    typer.echo(api.write_report(study, out, {"estimand": estimand.value}, before=before))
+    say(api.write_report(study, out, {"estimand": estimand.value}, before=before))
 
 
 def compare(

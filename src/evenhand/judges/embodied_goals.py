@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from evenhand.embodied.goal_items import outcome_of
 from evenhand.embodied.goals import Goal, Outcome, total
-from evenhand.errors import printable
 from evenhand.judges.base import JUDGES, Judge
 from evenhand.judges.choice import no_answer
 from evenhand.types import Item, Response, Verdict
+from evenhand.visible import printable
 
 EXACT, MISSING, EXTRA, BOTH, NONE = "exact", "missing", "extra", "missing and extra", "none right"
 # Goals of each kind of error that a reason names, and characters of each.

@@ -5,10 +5,10 @@ from __future__ import annotations
 from evenhand.embodied.counts import Counts
 from evenhand.embodied.transition_items import task_of
 from evenhand.embodied.transitions import PARTS, Compared, compare, read_model, replay_model
-from evenhand.errors import printable
 from evenhand.judges.base import JUDGES, Judge
 from evenhand.judges.choice import no_answer
 from evenhand.types import Item, Response, Verdict
+from evenhand.visible import printable
 
 EXACT, REPLAYS, BLOCKED, MISSED, UNTRIED = "exact", "replays", "blocked", "goal missed", "not replayed"
 _LONGEST = 160

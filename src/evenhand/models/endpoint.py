@@ -16,12 +16,13 @@ from urllib.parse import quote
 import orjson
 from pydantic import BaseModel, ConfigDict, Field
 
-from evenhand.errors import ModelError, SpecError, did_you_mean, printable
+from evenhand.errors import ModelError, SpecError, did_you_mean
 from evenhand.models.base import MODELS, CallError, Model, ModelOptions, must_generate
 from evenhand.models.endings import ending
 from evenhand.models.http import FATAL_STATUS, RetryableError, ServedModel, decoded, error_message, is_http
 from evenhand.specs import read_toml, validated
 from evenhand.types import Request, Response
+from evenhand.visible import printable
 
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
 # What a file may have meant as one: "{usr}", "{ user }", "{user.name}"; not the braces of JSON or code.

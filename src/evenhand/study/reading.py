@@ -250,10 +250,18 @@ class Reader:
 
     def unjudged(self, suite: str, judge: str, version: str, *, after: int, count: int) -> list[dict[str, Any]]:
         """Responses of a suite without a judgement by this version of the judge, in pages by trial id."""
-        query = """SELECT t.id, t.item, t.identity, t.request, t.response, t.reasoning, t.finish_reason, t.filtered,
-            t.choice_logprobs FROM trials t LEFT JOIN judgements j ON j.trial = t.id AND j.judge = ? AND j.version = ?
+        query = """SELECT t.id, t.item, t.personalizer, t.identity, t.repeat, t.request, t.response, t.reasoning,
+            t.finish_reason, t.filtered, t.choice_logprobs
+            FROM trials t LEFT JOIN judgements j ON j.trial = t.id AND j.judge = ? AND j.version = ?
             WHERE t.suite = ? AND t.id > ? AND j.trial IS NULL ORDER BY t.id LIMIT ?"""
         return _dicts(self._db.execute(query, (judge, version, suite, after, count)))
+
+    def answers_of(self, suite: str, identity: str) -> dict[tuple[str, str, int], str]:
+        """(item, personalizer, repeat) -> what somebody was answered; "" where a filter declined, or nothing came."""
+        query = """SELECT item, personalizer, repeat, CASE finish_reason WHEN 'content_filter' THEN '' ELSE response END
+            FROM trials WHERE suite = ? AND identity = ? AND choice_logprobs IS NULL"""
+        found = self._db.execute(query, (suite, identity))
+        return {(item, told, repeat): answer.strip() for item, told, repeat, answer in found}
 
     def whole_answers(self, suite: str) -> list[tuple[str, str, str, str]]:
         """(item, personalizer, identity, answer) of a suite's answers that ended by themselves and are not empty."""
