@@ -169,8 +169,9 @@ def _groups(log_odds: NDArray[np.float64], named: Sequence[bool]) -> list[bool]:
     out = [is_named and value > 0 for is_named, value in zip(named, log_odds, strict=True)]
     for place in [k for k, is_out in enumerate(out) if is_out]:
         for step in (-1, 1):
-            gains = np.cumsum(log_odds[place + step :: step][:_LONGEST_GROUP] + _BESIDE) if place + step >= 0 else []
-            if len(gains) and max(gains) > _BESIDE + SURE:
+            beside = log_odds[place + step :: step] if place + step >= 0 else log_odds[:0]
+            gains = np.cumsum(beside[:_LONGEST_GROUP] + _BESIDE)
+            if len(gains) and gains.max() > _BESIDE + SURE:
                 for k in range(1, int(np.argmax(gains)) + 2):
                     out[place + step * k] = True
     return out
