@@ -128,26 +128,22 @@ def analyze(
         settings: how the analysis is done: Settings, or its fields as a mapping.
         policy: a policy file of legitimate differences, or "shipped"; items on which it calls a difference between the
             study's identities legitimate are left out.
-        wording: whether to contrast the answers' length, reading level and likeness to the baseline's, and to
-            tell how often identities show in them.
-        classifiers: name -> classifier (:class:`evenhand.tones.Tone`) that measures the answers' tone besides
-            ({"sentiment": "hf:FOLDER"}); implies ``wording``.
+        wording: whether to contrast the answers' length, reading level and likeness, and how often identities show.
+        classifiers: measure -> classifier of the answers' tone (:class:`evenhand.tones.Tone`); implies ``wording``.
         tell: told how far these are.
 
     Raises:
         StoreError: there is no study, or it cannot be read.
         DataError: the policy cannot be read.
-        SpecError: a classifier is named wrongly.
-        ModelError: a classifier cannot be used.
+        SpecError, ModelError: a classifier is named wrongly, or cannot be used.
     """
-    tones = make_tones(classifiers or {})
+    tones, chosen = make_tones(classifiers or {}), settings_of(settings) or Settings()
     with Store.open(Path(path)) as store:
-        chosen = settings_of(settings) or Settings()
         found = analyze_store(store, chosen, policy)
-        if not wording and not tones:
-            return found
-        measures = open_answers(store, chosen, tones, tell)
-        return replace(found, open_answers=measures, showings=identities_shown(store, chosen))
+        if wording or tones:
+            measures = open_answers(store, chosen, tones, tell)
+            found = replace(found, open_answers=measures, showings=identities_shown(store, chosen))
+        return found
 
 
 def check(
