@@ -98,7 +98,7 @@ class TextClassifier:
         positions = getattr(config, "max_position_embeddings", None) or _MAX_TOKENS
         # Roberta-like models keep the first two positions for themselves.
         self._max_tokens = min(_MAX_TOKENS, positions - 2)
-        self.revision = (getattr(config, "_commit_hash", None) or "")[:12]
+        self.revision: str = (getattr(config, "_commit_hash", None) or "")[:12]
 
     def best(self, texts: list[str]) -> list[tuple[int, float]]:
         """The likeliest class of each text, by its place, and its probability."""
