@@ -60,8 +60,8 @@ class TextClassifier:
     def __init__(self, path: str, options: ModelOptions, who: str) -> None:
         self.path = path
         self.labels: list[str] = []
-        self.revision = ""
-        self.several = False
+        self.revision: str = ""
+        self.several: bool = False
         self._options, self._who = options, who
         self._max_tokens = _MAX_TOKENS
         self._tokenizer: Any = None
@@ -98,7 +98,7 @@ class TextClassifier:
         positions = getattr(config, "max_position_embeddings", None) or _MAX_TOKENS
         # Roberta-like models keep the first two positions for themselves.
         self._max_tokens = min(_MAX_TOKENS, positions - 2)
-        self.revision: str = (getattr(config, "_commit_hash", None) or "")[:12]
+        self.revision = (getattr(config, "_commit_hash", None) or "")[:12]
 
     def best(self, texts: list[str]) -> list[tuple[int, float]]:
         """The likeliest class of each text, by its place, and its probability."""
