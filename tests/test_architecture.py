@@ -32,7 +32,7 @@ LAYERS: list[set[str]] = [
     {"analysis"},
     {"masking", "tones"},
     {"tables", "arguments", "wording", "showing", "using", "leaking", "judging", "disinforming"},
-    {"remembered"},
+    {"remembered", "planning"},
     {"audit"},
     {"report", "mitigate", "adaptive", "tuning", "integrations", "gating", "labelling"},
     {"analysing", "evolving"},

@@ -245,7 +245,7 @@ def test_a_row_of_another_shape_is_refused_in_one_line_or_read(tmp_path: Path, f
         assert len(items) == 1
 
 
-@pytest.mark.parametrize(("room", "notes"), [(300, 1), (350, 0)])
+@pytest.mark.parametrize(("room", "notes"), [(300, 1), (600, 0)])
 def test_a_run_says_where_answers_would_be_cut(real_data: Path, room: int, notes: int) -> None:
     asked = {
         "suites": ["embodied:goal-interpretation:virtualhome"],
