@@ -15,7 +15,7 @@ PACKAGE = Path(__file__).parents[1] / "src" / "evenhand"
 
 # From the bottom up; a module may import its own layer's package and everything below.
 LAYERS: list[set[str]] = [
-    {"json_text", "fences"},
+    {"json_text", "fences", "visible"},
     {"reasoning"},
     {"errors", "types"},
     {"extras"},
@@ -32,7 +32,7 @@ LAYERS: list[set[str]] = [
     {"analysis"},
     {"masking", "tones"},
     {"tables", "arguments", "wording", "showing", "using", "leaking", "judging", "disinforming"},
-    {"remembered"},
+    {"remembered", "planning"},
     {"audit"},
     {"report", "mitigate", "adaptive", "tuning", "integrations", "gating", "labelling"},
     {"analysing", "evolving"},

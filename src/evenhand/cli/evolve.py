@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from evenhand.cli import completion
-from evenhand.cli.output import As, Format, emit, show
+from evenhand.cli.output import As, Format, emit, say, show
 
 if TYPE_CHECKING:
     from evenhand.evolving import Evolution
@@ -67,17 +67,17 @@ def evolve(
     if dry_run:
         emit(expected, format, lambda: announcement(expected, spec.rounds))
         return
-    typer.echo(announcement(expected, spec.rounds), err=True)
+    say(announcement(expected, spec.rounds), err=True)
     found = search(base, spec, out, progress=RunDisplay())
     if found.stopped:
-        typer.echo("Stopped before its end. Run the same command to go on.", err=True)
+        say("Stopped before its end. Run the same command to go on.", err=True)
         raise typer.Exit(130)
     if format == Format.json:
         emit(found, format, str)
     else:
         _tell(found)
     if found.file:
-        typer.echo(f"Next: evenhand mitigate STUDY --mitigation {found.file} --out DIR", err=True)
+        say(f"Next: evenhand mitigate STUDY --mitigation {found.file} --out DIR", err=True)
 
 
 def announcement(expected: Budget, rounds: int) -> str:
@@ -95,14 +95,14 @@ def _tell(found: Evolution) -> None:
 
     show(search_table({p.entry.name: p.changes for p in found.points}, found.front, found.chosen))
     if found.discarded:
-        typer.echo(f"Proposals that were not tried: {_counts(found.discarded)}.", err=True)
+        say(f"Proposals that were not tried: {_counts(found.discarded)}.", err=True)
     if found.confirmation is None:
-        typer.echo(f"No gain shown: {found.reason}.")
+        say(f"No improvement shown: {found.reason}.")
         return
     show(confirmation_table(found.confirmation))
-    typer.echo(f"{found.chosen}: {found.point(found.chosen).entry.text}")
-    typer.echo(verdict_sentence(found.confirmation))
-    typer.echo(found.file)
+    say(f"{found.chosen}: {found.point(found.chosen).entry.text}")
+    say(verdict_sentence(found.confirmation))
+    say(found.file)
 
 
 def _counts(reasons: Mapping[str, int]) -> str:

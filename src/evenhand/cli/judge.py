@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from evenhand.cli import completion
-from evenhand.cli.output import As, Format, StudyDir, emit
+from evenhand.cli.output import As, Format, StudyDir, emit, say
 
 if TYPE_CHECKING:
     from evenhand.models import ModelOptions
@@ -45,10 +45,10 @@ def again(
     done = rejudge(study, pairs(judge, "--judge"), model_options(base_url, api_key_env), progress=RunDisplay())
     if done.unreadable:
         kept = "; the study keeps its judges" if done.in_vain else ""
-        typer.echo(f"{unreadable_note(done)} ({done.last_unreadable}): these are missing{kept}.", err=True)
+        say(f"{unreadable_note(done)} ({done.last_unreadable}): these are missing{kept}.", err=True)
     emit(done, format, lambda: f"{done.new} new judgements, {done.new - done.unreadable} of them verdicts.")
     if done.failed:
-        typer.echo(f"{done.failed} responses are not judged yet ({done.last_error}); run again.", err=True)
+        say(f"{done.failed} responses are not judged yet ({done.last_error}); run again.", err=True)
     if done.failed or done.in_vain:
         raise typer.Exit(1)
 
@@ -112,7 +112,7 @@ def audit(
         biases=bias or (),
         other=other,
         options=model_options(base_url, api_key_env),
-        tell=lambda text: typer.echo(text, err=True),
+        tell=lambda text: say(text, err=True),
     )
     emit(found, format, lambda: judging.audit_tables(found))
 
@@ -132,8 +132,8 @@ def sample(
 
     with Store.open(study) as store:
         rows = draw_sample(store, out, count, suite=suite, seed=seed)
-    typer.echo(f"{rows} responses in {out}. Fill in the column label ({WORDS}),")
-    typer.echo(f"then: evenhand judge label {study} {out}")
+    say(f"{rows} responses in {out}. Fill in the column label ({WORDS}),")
+    say(f"then: evenhand judge label {study} {out}")
 
 
 @app.command("label")
@@ -155,14 +155,14 @@ def label(
     Store.open(study).close()
     with Store.create(study) as store:
         if labels is not None:
-            typer.echo(f"{read_sample(store, labels, annotator)} labels read. Next: evenhand analyze {study}")
+            say(f"{read_sample(store, labels, annotator)} labels read. Next: evenhand analyze {study}")
             return
         from evenhand.labelling.server import serve
         from evenhand.labelling.session import Session
 
         session = Session(store, annotator, count=count, suite=suite, seed=seed, resolve=resolve)
-        serve(session, port, tell=typer.echo, browser=browser)
-        typer.echo(f"{len(session.given())} of {len(session.queue)} labelled. Next: evenhand analyze {study}")
+        serve(session, port, tell=say, browser=browser)
+        say(f"{len(session.given())} of {len(session.queue)} labelled. Next: evenhand analyze {study}")
 
 
 def model_options(base_url: str | None, api_key_env: str | None) -> ModelOptions:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from evenhand.cli.output import say
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -28,17 +30,17 @@ def reward(
     ] = None,
 ) -> None:
     """Learn a reward for the personalizer np-rerank, and say how well it predicts people it has not seen."""
-    from rich.console import Console
     from rich.progress import Progress
     from rich.table import Table
 
+    from evenhand.cli.console import Terminal
     from evenhand.loops import run_async
     from evenhand.people import select_people
     from evenhand.rewards import knob_of, learned_reward, read_safe_pairs
 
     records = select_people(people)
     pairs = read_safe_pairs(safe) if safe else ()
-    with Progress(console=Console(stderr=True)) as progress:
+    with Progress(console=Terminal(stderr=True)) as progress:
         task = progress.add_task("learning a reward", total=steps)
         learned, standings = run_async(
             learned_reward(
@@ -52,20 +54,18 @@ def reward(
         error = f" ± {100 * row.error:.1f}" if row.error is not None else ""
         shares = (f"{100 * row.neural:.1f} %", f"{100 * row.logistic:.1f} %")
         table.add_row(str(row.context), str(row.people), *shares, by + error)
-    Console(stderr=True).print(table)
+    Terminal(stderr=True).print(table)
     if not any(row.beats for row in standings):
-        typer.echo("It does not beat what a person's own choices tell: use logistic-rerank, or more people.", err=True)
+        say("It does not beat what a person's own choices tell: use logistic-rerank, or more people.", err=True)
     reference = f"np-rerank:{out}"
     if safe:
         points = run_async(knob_of(learned, records, pairs, seed=seed))
-        Console(stderr=True).print(_knob_table(points))
+        Terminal(stderr=True).print(_knob_table(points))
         if points[-1].safe < _WORKS or points[-1].safe <= points[0].safe:
-            typer.echo(
-                "Turned all the way it still does not prefer the safer answers: this knob does little.", err=True
-            )
+            say("Turned all the way it still does not prefer the safer answers: this knob does little.", err=True)
         reference += f",{reference}:{safe}:0.5"
-    typer.echo(out)
-    typer.echo(f"Next: evenhand run ... --people ... --personalizer profile,{reference}", err=True)
+    say(out)
+    say(f"Next: evenhand run ... --people ... --personalizer profile,{reference}", err=True)
 
 
 def _knob_table(points: Sequence[KnobPoint]) -> Table:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from evenhand.cli.output import About, AboutItems, As, AsRows, Format, RowFormat, StudyDir, emit
+from evenhand.cli.output import About, AboutItems, As, AsRows, Format, RowFormat, StudyDir, emit, say
 from evenhand.cli.run import pairs
 
 
@@ -49,11 +49,12 @@ def analyze(
     tones = pairs(classify, "--classify", "NAME=hf:FOLDER")
     settings = Settings(draws, permutations, estimand=estimand.value)
     analysis = api.analyze(
-        study, settings, policy, wording=open, classifiers=tones, tell=lambda text: typer.echo(text, err=True)
+        study, settings, policy, wording=open, classifiers=tones, tell=lambda text: say(text, err=True)
     )
     told = [
         *wording.label_tables(analysis),
         *telling.rate_tables(analysis),
+        *telling.pooled_tables(analysis),
         *telling.leak_table(analysis, all_identities=True),
     ]
     more = [*(told if labels else ()), *(wording.open_tables(analysis) if open or tones else ())]
@@ -74,7 +75,7 @@ def report(
     """Write the study's report: one HTML file that needs nothing else."""
     from evenhand import api
 
-    typer.echo(api.write_report(study, out, {"estimand": estimand.value}, before=before))
+    say(api.write_report(study, out, {"estimand": estimand.value}, before=before))
 
 
 def compare(

@@ -14,6 +14,7 @@ from evenhand.models.inspect import chat_messages
 from evenhand.study import Store
 from evenhand.study.rows import decode_request
 from evenhand.suites.base import is_withheld
+from evenhand.visible import file_names
 
 SCORER = "evenhand"
 
@@ -51,8 +52,8 @@ def write_logs(store: Store, out: Path, *, withheld: bool = False) -> list[Path]
             trial |= {"response": WITHHELD, "reason": WITHHELD}
         by_suite[trial["suite"]].append(trial)
     files = []
-    for suite, trials in by_suite.items():
-        file = out / f"{suite.replace(':', '-').replace('+', '-')}.eval"
+    for (suite, trials), name in zip(by_suite.items(), file_names([*by_suite]), strict=True):
+        file = out / f"{name}.eval"
         write_eval_log(_log(store, suite, trials, targets), file)
         files.append(file)
     return files

@@ -10,11 +10,12 @@ from evenhand.embodied.adl import replay
 from evenhand.embodied.planner import domain_text, plan, planner
 from evenhand.embodied.transition_items import task_of
 from evenhand.embodied.transitions import read_model
-from evenhand.errors import ModelError, printable
+from evenhand.errors import ModelError
 from evenhand.extras import install
 from evenhand.judges.base import JUDGES, Judge
 from evenhand.judges.choice import no_answer
 from evenhand.types import Item, Response, Verdict
+from evenhand.visible import printable
 
 VALID, INVALID, NONE = "valid plan", "invalid plan", "no plan"
 _EXTRA = "planner"

@@ -60,7 +60,7 @@ class TextClassifier:
     def __init__(self, path: str, options: ModelOptions, who: str) -> None:
         self.path = path
         self.labels: list[str] = []
-        self.revision = ""
+        self.revision: str = ""
         self.several = False
         self._options, self._who = options, who
         self._max_tokens = _MAX_TOKENS

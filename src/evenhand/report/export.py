@@ -15,6 +15,7 @@ from evenhand.study import Store
 from evenhand.study.schema import EXPORT_VERSION
 from evenhand.suites.base import is_withheld
 from evenhand.types import AXES
+from evenhand.visible import all_visible, cell, markdown, printable, visible_json
 
 if TYPE_CHECKING:
     import polars as pl
@@ -98,14 +99,28 @@ def _export_tables(found: Frames, out: Path, form: Format) -> list[Path]:
         if form == "parquet":
             frame.write_parquet(file)
         elif form == "csv":
-            frame.write_csv(file)
+            _cells(frame).write_csv(file)
         else:
-            frame.write_ndjson(file)
+            _write_lines(frame, file)
         files.append(file)
     about = out / "schema.json"
     columns = {f.name: {c: str(t) for c, t in getattr(found, f.name).schema.items()} for f in fields(Frames)}
     about.write_bytes(orjson.dumps({"version": EXPORT_VERSION, "tables": columns}, option=orjson.OPT_INDENT_2))
     return [*files, about]
+
+
+def _cells(frame: pl.DataFrame) -> pl.DataFrame:
+    """A frame for spreadsheets; Parquet and JSON keep every character."""
+    import polars as pl
+
+    return frame.with_columns(pl.col(pl.String).map_elements(cell, return_dtype=pl.String))
+
+
+def _write_lines(frame: pl.DataFrame, file: Path) -> None:
+    """JSON Lines, in which a terminal finds nothing to obey; read back, every character is there."""
+    with file.open("w", encoding="utf-8", newline="") as out:
+        for part in frame.iter_slices(10_000):
+            out.write(visible_json(part.write_ndjson()))
 
 
 def _export_figures(analysis: Analysis, out: Path, form: Format) -> list[Path]:
@@ -121,7 +136,7 @@ def _export_figures(analysis: Analysis, out: Path, form: Format) -> list[Path]:
     for name, spec in specs.items():
         if spec is None:
             continue
-        drawn = {key: (640 if value == "container" else value) for key, value in spec.items()}
+        drawn = {key: (640 if value == "container" else value) for key, value in all_visible(spec).items()}
         file = out / f"{name}.{form}"
         if form == "svg":
             file.write_text(vl_convert.vegalite_to_svg(drawn), encoding="utf-8")
@@ -157,8 +172,8 @@ def _table(analysis: Analysis) -> tuple[list[str], list[list[str]]]:
 def markdown_table(analysis: Analysis) -> str:
     """Scores per identity and the bias, as Markdown."""
     header, rows = _table(analysis)
-    lines = [header, ["---"] * len(header), *rows]
-    return "".join(f"| {' | '.join(_cell(c) for c in line)} |\n" for line in lines)
+    lines = [[*map(markdown, header)], ["---"] * len(header), *([*map(markdown, row)] for row in rows)]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 def latex_table(analysis: Analysis) -> str:
@@ -181,9 +196,5 @@ def latex_table(analysis: Analysis) -> str:
 
 def _latex_row(cells: Sequence[str]) -> str:
     special = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "−": "$-$", "–": "--"}
-    escaped = ("".join(special.get(c, f"\\{c}" if c in "&%$#_{}" else c) for c in cell) for cell in cells)
+    escaped = ("".join(special.get(c, f"\\{c}" if c in "&%$#_{}" else c) for c in printable(cell)) for cell in cells)
     return " & ".join(escaped) + r" \\"
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", r"\|").replace("\n", " ")

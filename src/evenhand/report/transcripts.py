@@ -14,6 +14,7 @@ import orjson
 
 from evenhand.study import Store
 from evenhand.suites.base import is_withheld
+from evenhand.visible import all_visible
 
 # Of an answer that its suite withholds: enough to see whether it declines.
 _EXCERPT_CHARS = 120
@@ -31,7 +32,9 @@ class _Codes:
 
 def packed_transcripts(store: Store) -> str:
     """The study's responses as base64 of gzipped JSON; see ``templates/transcripts.js`` for its reader."""
-    return base64.b64encode(gzip.compress(orjson.dumps(transcripts(store)), compresslevel=6, mtime=0)).decode()
+    return base64.b64encode(
+        gzip.compress(orjson.dumps(all_visible(transcripts(store))), compresslevel=6, mtime=0)
+    ).decode()
 
 
 def transcripts(store: Store) -> dict[str, Any]:
