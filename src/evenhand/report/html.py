@@ -49,6 +49,7 @@ def render_report(store: Store, analysis: Analysis, against: tuple[str, Comparis
         "worth": charts.worth(analysis),
         "drift": charts.drift(analysis),
         "gate": charts.gate(analysis),
+        "knob": charts.knob(analysis),
         **{f"deviation-{axis}": charts.deviations(analysis, axis) for axis in AXES},
         "training": charts.training(_training_curve(store)),
         **{f"groups-{n}": charts.heatmap(suite) for n, suite in enumerate(analysis.suites)},
