@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from evenhand.loops import run_async, together
@@ -22,12 +23,13 @@ class Author:
     Args:
         directory: where its calls are kept.
         model: what writes.
-        decoding: how.
+        decoding: how; cut to the likeliest tokens as the model's studies are, or a small one writes beside the point.
         seed: from which every call's seed derives.
     """
 
     def __init__(self, directory: Path, model: Model, decoding: Decoding, seed: int) -> None:
-        self._directory, self._model, self._decoding, self._seed = directory, model, decoding, seed
+        self._directory, self._model, self._seed = directory, model, seed
+        self._decoding = replace(decoding, top_k=model.default_top_k)
 
     def write(self, asked: Sequence[tuple[int, str]]) -> list[Response | None]:
         """Answers to numbered requests, by an earlier run where they are the same; None where a call failed for good.
