@@ -43,7 +43,8 @@ class Tone:
     """
 
     def __init__(self, name: str, reference: str, options: ModelOptions | None = None) -> None:
-        self.name, self.reference = name, reference
+        self.name: str = name
+        self.reference: str = reference
         example = f"{_KIND}NAME_OR_FOLDER?high=LABEL|LABEL&low=LABEL"
         if not _NAME.fullmatch(name):
             raise SpecError(f"'{name}' is no name of a measure.", f"Write sentiment={_KIND}FOLDER.")

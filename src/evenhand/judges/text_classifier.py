@@ -60,8 +60,8 @@ class TextClassifier:
     def __init__(self, path: str, options: ModelOptions, who: str) -> None:
         self.path = path
         self.labels: list[str] = []
-        self.revision = ""
-        self.several = False
+        self.revision: str = ""
+        self.several: bool = False
         self._options, self._who = options, who
         self._max_tokens = _MAX_TOKENS
         self._tokenizer: Any = None
