@@ -31,8 +31,10 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").r
 PAGES = [page for page in PAGES if page != GENERATED]
 LOCAL_ONLY = (
     "executor ray",
+    "evolve",
     "evenhand tune",
     "--adapter",
+    "--classify",
     "contrast",
     "--also",
     "demo",
@@ -105,6 +107,8 @@ def answer(payload: dict[str, Any]) -> str:
     text = json.dumps(payload["messages"])
     if "Grades:" in text:
         return f"Score: {1 + len(text) % 5}/5"
+    if "gave two answers" in text:
+        return "Better: " + "AB"[len(text) % 2]
     if payload.get("logprobs"):
         return "ABCD"[len(text) % 4]
     return "Action: 5" if "action" in text.lower() and "response" in text.lower() else default_answer(payload)

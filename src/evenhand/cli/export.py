@@ -31,11 +31,14 @@ def export(
         typer.Option(help="parquet, csv, json: tables. markdown, latex: results. svg, png: figures. inspect: logs."),
     ],
     out: Annotated[Path, typer.Option(help="Directory to write to.")],
+    withheld: Annotated[
+        bool, typer.Option("--withheld", help="Also write answers that suites withhold (disinformation).")
+    ] = False,
 ) -> None:
     """Write a study for other tools: every response and judgement, the paper's table, or the figures."""
     from evenhand import api
 
-    for file in api.export_study(study, out, to.value):
+    for file in api.export_study(study, out, to.value, withheld=withheld):
         say(file)
 
 

@@ -42,7 +42,7 @@ def again(
     from evenhand.runner import rejudge
     from evenhand.runner.rejudge import unreadable_note
 
-    done = rejudge(study, pairs(judge, "--judge"), _options(base_url, api_key_env), progress=RunDisplay())
+    done = rejudge(study, pairs(judge, "--judge"), model_options(base_url, api_key_env), progress=RunDisplay())
     if done.unreadable:
         kept = "; the study keeps its judges" if done.in_vain else ""
         say(f"{unreadable_note(done)} ({done.last_unreadable}): these are missing{kept}.", err=True)
@@ -70,7 +70,7 @@ def compare(
 
     if not judge:
         raise SpecError("No judge to compare with was given.", "Add --judge SUITE=JUDGE.")
-    found = api.judge_again(study, pairs(judge, "--judge"), _options(base_url, api_key_env), progress=RunDisplay())
+    found = api.judge_again(study, pairs(judge, "--judge"), model_options(base_url, api_key_env), progress=RunDisplay())
     emit(found, format, lambda: judging.comparison_tables(found))
 
 
@@ -86,7 +86,7 @@ def validate(
     from evenhand import api
     from evenhand.report import judging
 
-    found = api.validate_judge(judge, labels, _options(base_url, api_key_env))
+    found = api.validate_judge(judge, labels, model_options(base_url, api_key_env))
     emit(found, format, lambda: judging.validation_tables(found))
 
 
@@ -111,7 +111,7 @@ def audit(
         labels,
         biases=bias or (),
         other=other,
-        options=_options(base_url, api_key_env),
+        options=model_options(base_url, api_key_env),
         tell=lambda text: say(text, err=True),
     )
     emit(found, format, lambda: judging.audit_tables(found))
@@ -165,7 +165,8 @@ def label(
         say(f"{len(session.given())} of {len(session.queue)} labelled. Next: evenhand analyze {study}")
 
 
-def _options(base_url: str | None, api_key_env: str | None) -> ModelOptions:
+def model_options(base_url: str | None, api_key_env: str | None) -> ModelOptions:
+    """How the model behind a judge is reached, from what was typed."""
     from evenhand.models import ModelOptions
 
     given = {"base_url": base_url, "api_key_env": api_key_env}

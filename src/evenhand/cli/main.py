@@ -10,7 +10,21 @@ from typing import Annotated
 import typer
 
 import evenhand
-from evenhand.cli import check, demo, export, judge, listing, memory, mitigate, reward, run, show, tune
+from evenhand.cli import (
+    check,
+    demo,
+    disinformation,
+    evolve,
+    export,
+    judge,
+    listing,
+    memory,
+    mitigate,
+    reward,
+    run,
+    show,
+    tune,
+)
 from evenhand.cli.output import say
 from evenhand.errors import EvenhandError, StoreError
 
@@ -34,7 +48,9 @@ show.register(app)
 listing.register(app)
 demo.register(app)
 mitigate.register(app)
+evolve.register(app)
 check.register(app)
+disinformation.register(app)
 export.register(app)
 tune.register(app)
 reward.register(app)

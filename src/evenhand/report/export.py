@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,6 +13,7 @@ from evenhand.analysis import Analysis
 from evenhand.report import charts, words
 from evenhand.study import Store
 from evenhand.study.schema import EXPORT_VERSION
+from evenhand.suites.base import is_withheld
 from evenhand.types import AXES
 from evenhand.visible import all_visible, cell, markdown, printable, visible_json
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     import polars as pl
 
 Format = Literal["parquet", "csv", "json", "markdown", "latex", "svg", "png"]
+# What tells a withheld answer, or quotes it.
+_WITHHELD = ("response", "reasoning", "reason")
 _FLOATS = frozenset({"score", "human_score", "latency_s", "at"})
 _TOKENS = {"max_tokens", "prompt_tokens", "cached_tokens", "completion_tokens", "reasoning_tokens"}
 _WHOLE = frozenset({"trial", "repeat", "seed", "calls", *_TOKENS})
@@ -53,7 +56,16 @@ def _frame(store: Store, name: str) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=schema, orient="row")
 
 
-def export(store: Store, analysis: Analysis | None, out: Path, form: Format) -> list[Path]:
+def without_withheld(found: Frames) -> Frames:
+    """The tables without what answers of withheld suites say (:attr:`evenhand.suites.base.Suite.withheld`)."""
+    import polars as pl
+
+    hidden = [suite for suite in found.trials["suite"].unique() if is_withheld(suite)]
+    told = [pl.when(pl.col("suite").is_in(hidden)).then(None).otherwise(pl.col(c)).alias(c) for c in _WITHHELD]
+    return replace(found, trials=found.trials.with_columns(told))
+
+
+def export(store: Store, analysis: Analysis | None, out: Path, form: Format, *, withheld: bool = False) -> list[Path]:
     """Write a study in one format.
 
     Args:
@@ -62,13 +74,15 @@ def export(store: Store, analysis: Analysis | None, out: Path, form: Format) -> 
         out: a directory; made when it is not there.
         form: "parquet", "csv" and "json" write the tables, "markdown" and "latex" the identity table in the paper's
             layout, "svg" and "png" the figures.
+        withheld: whether answers of withheld suites are written too.
 
     Returns:
         The files that were written.
     """
     out.mkdir(parents=True, exist_ok=True)
     if form in ("parquet", "csv", "json"):
-        return _export_tables(frames(store), out, form)
+        found = frames(store)
+        return _export_tables(found if withheld else without_withheld(found), out, form)
     assert analysis is not None
     if form in ("markdown", "latex"):
         file = out / ("identities.md" if form == "markdown" else "identities.tex")

@@ -84,6 +84,17 @@ def template_note(plan: Plan, settings: Mapping[str, Any]) -> str:
     return f"{which}: {where}, the model's chat template adds {one_line(adds)!r}."
 
 
+def room_notes(plan: Plan) -> list[str]:
+    """What to say of suites whose right answers may be longer than the study lets answers be."""
+    limit = plan.spec.decoding.max_tokens
+    return [
+        f"right answers to {loaded.suite.id} take up to {loaded.suite.answer_tokens:,} tokens, and answers are cut at "
+        f"{limit:,}: run with --max-tokens {loaded.suite.answer_tokens} or more"
+        for loaded in plan.suites
+        if loaded.suite.answer_tokens > limit
+    ]
+
+
 def _check_personalizers(store: Store, plan: Plan) -> None:
     """Refuse to pool ways of telling who the user is, unless all of them are named.
 

@@ -60,6 +60,7 @@ class FileSuite(Suite):
     licence = "yours"
     source = "your file"
     argument = "FILE.toml"
+    axis_is_yours = True
 
     def __init__(self, variants: Sequence[str] = ()) -> None:
         path = Path("+".join(v for v in variants if v != LOGPROBS))
