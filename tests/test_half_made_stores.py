@@ -19,6 +19,7 @@ from evenhand.models import Model
 from evenhand.study import Store, doctor
 from evenhand.study.connection import connect, connect_reading
 from evenhand.study.schema import ADDED, SCHEMA, SCHEMA_VERSION
+from evenhand.study.store import opened
 from evenhand.types import Request, Response
 from tests.older_stores import back_to_version
 
@@ -45,6 +46,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def study(whole: Path, tmp_path: Path) -> Path:
+    opened.clear()
     return Path(shutil.copytree(whole, tmp_path / "study"))
 
 
@@ -64,7 +66,7 @@ Store.create(Path(sys.argv[1])).close()
 """
 
 
-@pytest.mark.parametrize("before", [0, 1, 2, 5, 9, 20, 5 + STATEMENTS - 2, 5 + STATEMENTS])
+@pytest.mark.parametrize("before", [0, 2, 9, 5 + STATEMENTS])
 def test_a_kill_while_the_tables_are_made_costs_nothing(before: int, tmp_path: Path) -> None:
     out = tmp_path / "study"
     killed = subprocess.run([sys.executable, "-c", KILLED, str(out), str(before)], check=False)
@@ -78,7 +80,7 @@ def test_a_kill_while_the_tables_are_made_costs_nothing(before: int, tmp_path: P
     assert doctor.examine(out).sound and doctor.examine(out).trials == 12
 
 
-@pytest.mark.parametrize("made", range(0, STATEMENTS, 4))
+@pytest.mark.parametrize("made", [0, 1, 5, STATEMENTS - 1])
 def test_what_older_versions_left_half_made_is_made_anew(made: int, tmp_path: Path) -> None:
     out = tmp_path / "study"
     out.mkdir()
@@ -123,15 +125,20 @@ def test_an_older_store_killed_between_a_step_and_its_number_opens(version: int,
 # Table, column and a value that a user, a disk or another program might have put there.
 EDITED = (
     ("runs", "spec", "no JSON"), ("runs", "spec", "[1]"), ("runs", "versions", "null"), ("runs", "settings", "[]"),
-    ("runs", "spec", b"\xff"), ("runs", "started_at", "yesterday"), ("runs", "planned", "many"), ("runs", "ended_at", "x"),
+    ("runs", "spec", b"\xff"), ("runs", "started_at", "yesterday"), ("runs", "planned", "many"),
+    ("runs", "ended_at", "x"),
     ("meta", "value", "{"), ("suites", "axis", "taste"), ("suites", "pool", "x"), ("identities", "parts", "{}"),
-    ("identities", "parts", "nothing"), ("items", "choices", '"A"'), ("items", "extra", "[]"), ("items", "prompt", b"\x00\xff"),
+    ("identities", "parts", "nothing"), ("items", "choices", '"A"'), ("items", "extra", "[]"),
+    ("items", "prompt", b"\x00\xff"),
     ("trials", "response", b"\xff\xfe"), ("trials", "request", "null"), ("trials", "latency_s", "long"),
     ("trials", "choice_logprobs", "{}"), ("trials", "prompt_tokens", "few"), ("judgements", "score", "good"),
-    ("judgements", "score", 7.5), ("judgements", "score", -1), ("judgements", "label", b"\xff"), ("trials", "at", 9e999),
+    ("judgements", "score", 7.5), ("judgements", "score", -1), ("judgements", "label", b"\xff"),
+    ("trials", "at", 9e999),
 )  # fmt: skip
 COMMANDS = (
-    ("status",), ("analyze", "--draws", "200", "--permutations", "200"), ("report",), ("check", "--max-pb", "5"), ("plan",),
+    ("status",), ("analyze", "--draws", "200", "--permutations", "200"),
+    ("report",), ("check", "--max-pb", "5"),
+    ("plan",),
     ("export", "--to", "json", "--out"), ("memory", "show"), ("judge", "again"),
 )  # fmt: skip
 

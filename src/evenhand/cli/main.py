@@ -88,14 +88,11 @@ def main() -> None:
         say("See 'evenhand doctor STUDY'.", err=True)
         sys.exit(StoreError.exit_code)
     except Exception:
-        # A value that a user or a disk changed fails in many ways, deep in; a fault of ours is one that no store explains.
+        # A value that a user or a disk changed fails in many ways, deep in; what no store explains is a fault of ours.
         if strange := _strange_store():
-            say(
-                f"Error: the store of {strange[0]} holds what evenhand does not write ({strange[1]}).",
-                err=True,
-                color="red",
-            )
-            say(f"See 'evenhand doctor {strange[0]}'.", err=True)
+            study, what = strange
+            say(f"Error: the store of {study} holds what evenhand does not write ({what}).", err=True, color="red")
+            say(f"See 'evenhand doctor {study}'.", err=True)
             sys.exit(StoreError.exit_code)
         raise
     except KeyboardInterrupt:

@@ -1,4 +1,4 @@
-"""Whether a store holds what evenhand writes: that SQLite finds a file whole does not say that its values mean anything."""
+"""Whether a store holds what evenhand writes: SQLite says only that a file is whole, not what its values mean."""
 
 from __future__ import annotations
 

@@ -16,7 +16,15 @@ import orjson
 
 from evenhand.errors import StoreError
 from evenhand.people import plain_person
-from evenhand.study.connection import Scratch, bring_up_to_date, connect, connect_reading, make_tables
+from evenhand.study.connection import (
+    Scratch,
+    bring_up_to_date,
+    connect,
+    connect_reading,
+    connect_unwritable,
+    is_unfinished,
+    make_tables,
+)
 from evenhand.study.reading import Reader
 from evenhand.study.soundness import check_design
 from evenhand.suites import LoadedSuite
@@ -121,6 +129,22 @@ class Store(Reader):
                 scratch.cleanup()
             raise
         return cls(directory, connection, None, scratch)
+
+    @classmethod
+    def is_begun(cls, directory: Path) -> bool:
+        """Whether a directory has a study to open; not where a kill came while its store was being made."""
+        path = directory / STORE_FILE
+        if not path.exists():
+            return False
+        connection, scratch = connect_unwritable(path)
+        try:
+            return not is_unfinished(connection)
+        except sqlite3.DatabaseError:
+            return True  # whoever opens it says what is wrong
+        finally:
+            connection.close()
+            if scratch is not None:
+                scratch.cleanup()
 
     def close(self) -> None:
         self._db.close()
