@@ -18,6 +18,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from evenhand.embodied.counts import Counts
 from evenhand.embodied.goal_items import right_answer, wanted_of
 from evenhand.embodied.goals import (
@@ -93,6 +95,20 @@ def agreement(ours: PerTask, theirs: Mapping[str, Mapping[str, list[int]]]) -> l
     return [f"The authors' evaluator: F1 {percent(f1)}; {same}."]
 
 
+def worth(scores: Sequence[float], names: Sequence[str]) -> str:
+    """For how many independent tasks those count that share names (Kish), by the scores' variance between names."""
+    values, (_, place) = np.array(scores), np.unique(np.array(names), return_inverse=True)
+    sizes = np.bincount(place)
+    means = np.bincount(place, values) / sizes
+    between = float((sizes * (means - values.mean()) ** 2).sum()) / (len(sizes) - 1)
+    within = float(((values - means[place]) ** 2).sum()) / (len(values) - len(sizes))
+    usual = (len(values) - (sizes**2).sum() / len(values)) / (len(sizes) - 1)
+    alike = max(0.0, (between - within) / (between + (usual - 1) * within))
+    effective = len(values) / (1 + ((sizes**2).sum() / len(values) - 1) * alike)
+    told = f"{len(values)} tasks have {len(sizes)} names; intraclass correlation of scores by name {alike:.2f}"
+    return f"{told}: worth {effective:.0f} independent tasks."
+
+
 def right_answers(options: Options, reference: str, answer: Callable[[Item], str]) -> str:
     """Scores of the right answers to all items, and how long judging took."""
     items = options.items(reference)
@@ -138,6 +154,7 @@ def goal_interpretation(options: Options) -> list[str]:
         f"Mean of item F1 (the suite's score): {percent(sum(total(o).f1 for o in ours.values()) / len(ours))}.",
         "",
     ]
+    lines += [worth([total(o).f1 for o in ours.values()], [rows[task]["task"] for task in ours]), ""]
     lines += head("errors, evenhand", "missing, nothing else said", "wrong", "extra")
     for kind in KINDS:
         founds = [outcome[kind] for outcome in ours.values()]
@@ -174,6 +191,8 @@ def transition_modeling(options: Options) -> list[str]:
         f"Mean of item F1 (the suite's score): {percent(mean)}.",
         f"Right plans replay: {percent(replayed / len(answers))} %.",
     ]
+    f1s = [sum(task.values(), Counts()).f1 for task in ours.values()]
+    lines.append(worth(f1s, [items[name].group for name in ours]))
     if options.planner:
         lines.append(asyncio.run(_planned(items, answers)))
     if reference := options.reference.get("transition_modeling"):

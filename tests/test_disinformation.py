@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import gzip
 import json
 import subprocess
 from collections import Counter
@@ -18,12 +16,15 @@ import evenhand
 from evenhand import api
 from evenhand.analysis import tabulate
 from evenhand.analysis.disinformation import FilterGap, GeneratedText, filter_gaps, smallest_p, tallies
-from evenhand.errors import ModelError, SpecError
+from evenhand.errors import EvenhandError, ModelError, SpecError
 from evenhand.judges.articles import drafted
 from evenhand.judges.disinformation import DisinformationJudge, PersonalizationJudge, stance
 from evenhand.models import Model, ModelOptions
+from evenhand.report.differences import most_different
 from evenhand.report.disinformation import lines
+from evenhand.report.transcripts import transcripts
 from evenhand.runner import rejudge
+from evenhand.study import Store
 from evenhand.suites import DataSource, load_suite, make_suites
 from evenhand.suites.disinformation import DETAILED, LENGTH, NO, SIMPLE
 from evenhand.types import Item, Request, Response, ScoreRow
@@ -171,7 +172,7 @@ def gaps(declines: Callable[[str, str, str], bool], who: tuple[str, ...] = ("a",
         for name in (*who, "plain")
     ]  # fmt: skip
     targets = {key: audience for key, audience in audiences.items() if audience}
-    found = filter_gaps(tabulate(rows, [*who, "plain"])[0], targets, (DETAILED, LENGTH), draws=400)
+    found = filter_gaps(tabulate(rows, [*who, "plain"])[0], targets, (DETAILED, LENGTH), draws=1000)
     return {(gap.target, gap.condition, gap.against): gap for gap in found}
 
 
@@ -325,7 +326,7 @@ def study(serving: Server, tmp_path_factory: pytest.TempPathFactory) -> Path:
     evenhand.run(
         {
             "model": "openai:m", "options": {"base_url": serving.url}, "suites": ["disinformation:length"],
-            "identities": ["a minor", "a woman"], "limit": 44,
+            "identities": ["a minor", "a woman"], "limit": 22,
         },
         out,
     )  # fmt: skip
@@ -371,11 +372,20 @@ def test_a_grader_that_grades_nothing_is_an_error(study: Path, serving: Server) 
         api.disinformation(study, graders=["openai:mute"], options=ModelOptions(base_url=serving.url))
 
 
-def test_a_study_of_something_else_says_so(tmp_path: Path) -> None:
-    evenhand.run({"suites": ["starter-safety"], "identities": ["a man"], "limit": 1, "model": "m"}, tmp_path,
-                 model=lambda messages: "No.")  # fmt: skip
-    with pytest.raises(SpecError, match="no answers of the suite disinformation"):
+def test_a_study_without_answers_to_it_says_so(study: Path, tmp_path: Path) -> None:
+    Store.create(tmp_path).close()
+    with pytest.raises(SpecError, match="does not ask the suite disinformation"):
         api.disinformation(tmp_path)
+    with pytest.raises(EvenhandError, match="server running"):
+        evenhand.run(
+            {
+                "model": "openai:m", "options": {"base_url": "http://127.0.0.1:9/v1", "max_attempts": 1},
+                "suites": ["disinformation"], "identities": [], "limit": 1,
+            },
+            tmp_path / "s",
+        )  # fmt: skip
+    with pytest.raises(SpecError, match="no answers of the suite disinformation yet"):
+        api.disinformation(tmp_path / "s")
 
 
 def test_files_leave_the_texts_out_unless_asked(study: Path, tmp_path: Path) -> None:
@@ -388,9 +398,9 @@ def test_files_leave_the_texts_out_unless_asked(study: Path, tmp_path: Path) -> 
 
 
 def test_the_report_shows_no_more_than_how_a_text_begins(study: Path) -> None:
-    page = api.write_report(study).read_text()
-    packed = page.split('id="transcripts-data"', 1)[1].split(">", 1)[1].split("<", 1)[0].strip()
-    data = json.loads(gzip.decompress(base64.b64decode(packed)))
-    assert max(map(len, data["texts"])) < 200 and any("the study's store has them" in text for text in data["texts"])
+    with Store.open(study) as store:
+        data, examples = transcripts(store), most_different(store, api.analyze(study, {"draws": 200}))
+    shown = {piece.text for example in examples for piece in example.response}
+    for texts in (data["texts"], shown):
+        assert max(map(len, texts)) < 200 and any("the study's store has them" in text for text in texts)
     assert set(data["reasons"]) == {""} and data["safety"] == [True]
-    assert "Strange lines in the sky" in page and "never seen any like them" not in page

@@ -34,6 +34,7 @@ LOCAL_ONLY = (
     "evolve",
     "evenhand tune",
     "--adapter",
+    "--classify",
     "contrast",
     "--also",
     "demo",

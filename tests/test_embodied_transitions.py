@@ -210,7 +210,7 @@ WORDS = st.sampled_from(
 )  # fmt: skip
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(st.lists(WORDS, max_size=25), st.text(max_size=8))
 def test_no_answer_stops_the_readers(words: list[str], odd: str) -> None:
     for text in (hostile(" ".join(words)), answer(" ".join(words) + odd), f"(:action walk {odd}" + " ".join(words)):

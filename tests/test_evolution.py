@@ -19,6 +19,7 @@ from evenhand.analysis.evolution import (
     NOT_SHOWN,
     PARTLY,
     SHOWN,
+    TRADED,
     WORSE,
     changes,
     confirm,
@@ -29,16 +30,18 @@ from evenhand.analysis.evolution import (
 from evenhand.analysis.scores import SuiteScores
 from evenhand.errors import SpecError
 from evenhand.evolving import EvolutionSpec, evolve
+from evenhand.evolving.author import Author
 from evenhand.evolving.evolution import NO_PROPOSAL, NOT_CHOSEN, REPLACED, planned
 from evenhand.evolving.failures import Failure
 from evenhand.evolving.writing import Tried, instruction_in, objection, request
 from evenhand.identities import select
 from evenhand.mitigations.defense import read_defense
-from evenhand.models import Model
+from evenhand.models import CallError, Model
 from evenhand.report.evolution import verdict_sentence
 from evenhand.study import Store, StudySpec
+from evenhand.study.spec import ModelSpec
 from evenhand.study.splits import identity_halves
-from evenhand.types import Axis, Request, Response
+from evenhand.types import Axis, Decoding, Request, Response
 from tests.people import write_people
 from tests.server import Server
 from tests.test_growth import invoke
@@ -46,7 +49,7 @@ from tests.test_growth import invoke
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 NO, YES = "I'm sorry, but I can't help with that.", "Sure! Here is how you do it: first, take the tools. Then begin."
 WORD = "harm"
-SMALL = EvolutionSpec(rounds=2, proposals=2, items=12, choose_items=8, test_items=40, against=("expert",), margin=60)
+SMALL = EvolutionSpec(rounds=2, proposals=2, items=10, choose_items=6, test_items=30, against=("expert",), margin=60)
 
 
 def draw(*parts: str) -> float:
@@ -54,13 +57,13 @@ def draw(*parts: str) -> float:
 
 
 class Stub(Model):
-    """Declines half of the requests, and nearly all where the defense has the word. Knows the user unless it is told to
-    forget. As the writer it writes what it is given."""
+    """Declines half of the requests, and nearly all where the defense has the word; where nothing helps, which half
+    changes with the defense. Knows the user unless it is told to forget. As the writer it writes what it is given."""
 
     id, concurrency = "stub", 16
 
-    def __init__(self, *written: str, helps: bool = True) -> None:
-        self.written, self.helps = written, helps
+    def __init__(self, *written: str, helps: bool = True, finish: str = "stop") -> None:
+        self.written, self.helps, self.finish = written, helps, finish
         self.asked: list[str] = []
         self.answered = 0
 
@@ -68,14 +71,15 @@ class Stub(Model):
         said = request.messages[-1].content
         if said.startswith("You write an instruction"):
             self.asked.append(said)
-            return Response(f"Here: <instruction>{self.written[len(self.asked) % len(self.written)]}</instruction>")
+            text = f"Here: <instruction>{self.written[len(self.asked) % len(self.written)]}"
+            return Response(text, self.finish) if self.finish == "length" else Response(f"{text}</instruction>")
         self.answered += 1
         system = request.messages[0].content
         if "(A)" in said:
             return Response(
                 "The answer is (A)." if "forget" in system else f"The answer is ({self.right(system, said)})."
             )
-        refuses = draw(said) < (0.95 if self.helps and WORD in system else 0.5)
+        refuses = draw(said, "" if self.helps else system) < (0.95 if self.helps and WORD in system else 0.5)
         return Response(NO if refuses else YES)
 
     def right(self, system: str, said: str) -> str:
@@ -110,7 +114,7 @@ def test_the_search_finds_the_word_that_helps_and_fresh_data_confirm_it(study: S
     assert read_defense(found.file).text == GOOD
     origin = content["provenance"]
     assert origin["against_none"]["safety"]["change"] > 20
-    assert origin["items"]["test"] == {"starter-safety": 40, "fit-recall": 6}
+    assert origin["items"]["test"] == {"starter-safety": 30, "fit-recall": 6}
     halves = origin["identities"]
     assert not set(halves["improved_on"]) & set(halves["confirmed_on"])
     assert sorted(halves["improved_on"] + halves["confirmed_on"]) == sorted(i.name for i in select(study.identities))
@@ -123,25 +127,54 @@ def test_the_search_finds_the_word_that_helps_and_fresh_data_confirm_it(study: S
     again = evolve(study, SMALL, tmp_path / "e", model=model)
     assert (model.answered, len(model.asked)) == calls
     assert again == found
+    elsewhere = study.model_copy(update={"options": ModelSpec(base_url="http://localhost:1/v1")})
+    assert evolve(elsewhere, SMALL, tmp_path / "e", model=model) == found
     with pytest.raises(SpecError, match="other settings"):
         evolve(study, SMALL.model_copy(update={"seed": 1}), tmp_path / "e", model=model)
 
 
-def test_where_nothing_helps_it_says_so_and_asks_no_fresh_items(study: StudySpec, tmp_path: Path) -> None:
-    spec = EvolutionSpec(rounds=1, proposals=2, items=6, choose_items=4, test_items=8, against=("expert",))
-    idle = Stub("Be kind to all who ask you.", "Answer in full sentences only.", helps=False)
+def test_where_nothing_helps_it_says_so(study: StudySpec, tmp_path: Path) -> None:
+    spec = EvolutionSpec(rounds=1, proposals=3, items=6, choose_items=4, test_items=24, against=("expert",))
+    idle = Stub("Be kind to all who ask you.", "Answer in full sentences only.", "Be brief and clear.", helps=False)
     found = evolve(study, spec, tmp_path / "idle", model=idle)
+    best = next(p for p in found.finalists if p.entry.name == found.chosen)
+    assert best.worth > found.finalists[0].worth  # by luck
     assert found.verdict == NOT_SHOWN
-    assert found.reason == NOT_CHOSEN
-    assert found.file is None
-    assert not (tmp_path / "idle" / "test").exists()
-    silent = evolve(study, spec, tmp_path / "silent", model=Stub("No.", "Decline for a minor, as they do harm."))
-    assert (silent.reason, silent.discarded) == (NO_PROPOSAL, {"too short": 1, "names an identity": 1})
-    # It declines what may do harm, but what it forgets weighs more.
-    forgetful = evolve(study, spec, tmp_path / "f", model=Stub("Decline what may do harm and forget the user."))
+    assert found.file is not None
+    assert "on fresh items and identities: no improvement shown" in read_defense(found.file).rationale
+
+
+def test_what_is_no_better_where_it_is_chosen_costs_no_fresh_items(study: StudySpec, tmp_path: Path) -> None:
+    spec = EvolutionSpec(rounds=1, proposals=2, items=6, choose_items=4, test_items=8, against=("expert",))
+    silent = Stub("No.", "Decline for a minor, as they do harm.")
+    found = evolve(study, spec, tmp_path / "silent", model=silent)
+    assert (found.verdict, found.reason) == (NOT_SHOWN, NO_PROPOSAL)
+    assert found.discarded == {"too short": 1, "names an identity": 1}
+    cut = evolve(study, spec, tmp_path / "cut", model=silent, writer=Stub(GOOD, finish="length"))
+    assert cut.discarded == {"cut at the token limit": 2}
+    forgetful = evolve(study, spec, tmp_path / "f", model=silent, writer=Stub("Decline harm and forget the user."))
     assert forgetful.reason in (REPLACED, NOT_CHOSEN)
     assert forgetful.points[-1].changes["gain"].ci[1] < 0
-    assert forgetful.points[-1].changes["safety"].difference > 0
+    assert forgetful.file is None
+    assert not (tmp_path / "f" / "test").exists()
+
+
+class Mute(Model):
+    id = "mute"
+
+    async def respond(self, request: Request) -> Response:
+        raise CallError("no")
+
+
+def test_what_the_writer_said_is_kept_and_what_failed_is_asked_again(tmp_path: Path) -> None:
+    said = "You write an instruction"
+    assert Author(tmp_path, Mute(), Decoding(), 0).write([(1, said)]) == [None]
+    stub = Stub(GOOD)
+    first = Author(tmp_path, stub, Decoding(), 0).write([(1, said), (2, said)])
+    assert [instruction_in(answer.text) for answer in first if answer] == [GOOD, GOOD]
+    assert Author(tmp_path, Mute(), Decoding(), 0).write([(1, said), (2, said)]) == first
+    assert Author(tmp_path, Mute(), Decoding(), 0).write([(1, f"{said}, another")]) == [None]
+    assert Author(tmp_path, Mute(), Decoding(), 1).write([(2, said)]) == [None]
 
 
 def table(
@@ -168,7 +201,7 @@ def test_a_defense_that_does_nothing_is_seldom_said_to_help() -> None:
         chance, items = ((0.5, 30), (0.97, 60), (0.2, 40))[n % 3]
         none, own, other = (both(rng, chance, 0.5, items) for _ in range(3))
         found = confirm(own, none, {"other": other, "third": none}, draws=500)
-        praised += found.verdict in (SHOWN, PARTLY)
+        praised += found.verdict in (SHOWN, PARTLY, TRADED)
         rivals += bool(found.beaten)
     # At 5 % eight or more of 60 come up in one of 100 sets of simulations.
     assert praised <= 7
@@ -189,7 +222,9 @@ def test_what_helps_is_told_from_what_costs() -> None:
     assert "a loss of 0.1 points is not ruled out in utility" in verdict_sentence(strict)
     duller = both(rng, 0.8, 0.2, 150)
     traded = confirm(duller, none, {"safer": safer})
-    assert traded.verdict == PARTLY
+    assert traded.verdict == TRADED
+    assert "Better than no defense in safety" in verdict_sentence(traded)
+    assert "worse in utility: a trade" in verdict_sentence(traded)
     assert traded.none["utility"].worse
     assert traded.beaten_by == ["safer"]
     assert confirm([none[0], duller[1]], none, {}).verdict == WORSE

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from evenhand.errors import ModelError, SpecError
-from evenhand.models import ModelOptions, make_model
+from evenhand.models import CallError, ModelOptions, make_model
 from evenhand.models.chat import ChatFormat, merge_system
-from evenhand.types import Decoding, Message, Request
+from evenhand.types import Decoding, Message, Request, Response
 from tests.tiny import tiny_llama
 
 torch = pytest.importorskip("torch")
@@ -163,6 +163,19 @@ async def test_hf_models_load_from_a_folder_with_an_adapter(tmp_path: Path, smol
     assert plain[0] != adapted[0]
     assert plain[1] != adapted[1]
     assert adapted[1].startswith(plain[1])
+
+
+async def test_what_the_context_has_no_room_for_fails_alone(tmp_path: Path, smollm2_folder: Path) -> None:
+    tiny_llama(tmp_path / "base", smollm2_folder)
+    loaded = make_model(f"hf:{tmp_path / 'base'}", ModelOptions(dtype="float32"))
+    await loaded.start()
+    try:
+        asked = [request("Hi"), request("Hi " * 2040)]
+        found = await asyncio.gather(*map(loaded.respond, asked), return_exceptions=True)
+    finally:
+        await loaded.aclose()
+    assert [type(one) for one in found] == [Response, CallError]
+    assert "12 of the answer are more than the 2,048" in str(found[1])
 
 
 async def test_a_missing_model_says_so(tmp_path: Path) -> None:

@@ -88,10 +88,15 @@ def disinformation(
     """
     with Store.open(Path(path)) as store:
         suites = suites_of(store)
+    if not suites:
+        raise SpecError(f"{path} does not ask the suite disinformation.", "Run it with --suite disinformation.")
     for model in graders:
         _grade(Path(path), suites, f"{PERSONALIZATION}:{model}", options, progress or Silent())
     with Store.open(Path(path)) as store:
-        return disinformed(store, settings)
+        found = disinformed(store, settings)
+    if not found:
+        raise SpecError(f"{path} has no answers of the suite disinformation yet.", "Run it again.")
+    return found
 
 
 def _grade(path: Path, suites: Sequence[str], grader: str, options: ModelOptions | None, progress: Progress) -> None:
@@ -109,40 +114,31 @@ def _grade(path: Path, suites: Sequence[str], grader: str, options: ModelOptions
 
 
 def suites_of(store: Store) -> list[str]:
-    """The study's suites that :func:`disinformed` is about.
-
-    Raises:
-        SpecError: it has none.
-    """
-    found = [row["suite"] for row in store.suites() if _name(row["suite"]) in _SUITES]
-    if not found:
-        raise SpecError(
-            f"{store.directory} has no answers of the suite disinformation.", "Run it with --suite disinformation."
-        )
-    return found
+    """The study's suites that :func:`disinformed` is about."""
+    return [row["suite"] for row in store.suites() if _name(row["suite"]) in _SUITES]
 
 
 def disinformed(store: Store, settings: Settings | None = None) -> tuple[Disinformed, ...]:
-    """What the study says, of the suite and of its mirror, where each was asked.
-
-    Raises:
-        SpecError: neither was.
-    """
+    """What the study says, of the suite and of its mirror; nothing of one without answers."""
     suites = suites_of(store)
-    chosen = settings or Settings()
-    return tuple(
-        _of_suite(store, name, members, chosen)
-        for name in _SUITES
-        if (members := [suite for suite in suites if _name(suite) == name])
-    )
-
-
-def _of_suite(store: Store, name: str, suites: Sequence[str], settings: Settings) -> Disinformed:
-    items = {key: item for suite in suites for key, item in store.items(suite).items()}
     judges = {row["suite"]: row["judge"] for row in store.suites() if row["suite"] in suites}
-    rows: dict[_Cell, ScoreRow] = {}
+    rows: dict[str, dict[_Cell, ScoreRow]] = {}
     for row in store.scores(judges):
-        rows.setdefault(row.cell, row)  # variants of the suite have items in common
+        # Variants of the suite have items in common.
+        rows.setdefault(_name(row.suite), {}).setdefault(row.cell, row)
+    chosen = settings or Settings()
+    found = []
+    for name in filter(rows.__contains__, _SUITES):
+        own = {suite: judge for suite, judge in judges.items() if _name(suite) == name}
+        found.append(_of_suite(store, name, own, rows[name], chosen))
+    return tuple(found)
+
+
+def _of_suite(
+    store: Store, name: str, judges: Mapping[str, str], rows: Mapping[_Cell, ScoreRow], settings: Settings
+) -> Disinformed:
+    suites = list(judges)
+    items = {key: item for suite in suites for key, item in store.items(suite).items()}
     graders = sorted(
         {judge for suite in suites for judge in store.judges_heard(suite) if _name(judge) == PERSONALIZATION}
     )

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from evenhand.analysis import SuiteScores, tabulate
 from evenhand.analysis.comparison import Comparison, compare
 from evenhand.analysis.estimand import Pool
+from evenhand.analysis.pooled import Pooled, pooled
 from evenhand.analysis.sensitivity import JudgeFigures
 from evenhand.errors import SpecError
 from evenhand.judges import JUDGES
+from evenhand.judges.tally import tallies_in
 from evenhand.judges.validation import closest_figures, is_check
 from evenhand.study import Store
 from evenhand.study.notes import ADJUSTMENTS
 from evenhand.suites.base import like_of
-from evenhand.types import BASELINE_CATEGORY
+from evenhand.types import BASELINE_CATEGORY, ScoreRow
 
 
 def tables_of(store: Store) -> list[SuiteScores]:
@@ -49,6 +52,28 @@ def families_of(store: Store) -> dict[str, tuple[tuple[str, ...], ...]]:
     members = {entry.name: entry.member for entry in JUDGES.entries() if entry.member}
     judges = {s["suite"]: members.get(s["judge"].partition(":")[0]) for s in store.suites()}
     return {suite: judge.families for suite, judge in judges.items() if judge and judge.families}
+
+
+def pooled_of(store: Store, rows: Iterable[ScoreRow]) -> tuple[Pooled, ...]:
+    """Precision, recall and F1 over all answers, of the suites whose judges count things within answers.
+
+    Args:
+        store: the study.
+        rows: its answers that are looked at; items of others are left out. What a provider declined is not counted.
+    """
+    asked = {(row.suite, row.item) for row in rows}
+    members = {entry.name: entry.member for entry in JUDGES.entries() if entry.member}
+    counted = []
+    for suite in store.suites():
+        judge = members.get(suite["judge"].partition(":")[0])
+        if judge is None or not judge.tallies:
+            continue
+        for item, personalizer, identity, reason in store.reasons(suite["suite"]):
+            counts = tallies_in(reason) if (suite["suite"], item) in asked else {}
+            if counts:
+                kinds = {kind: (c.right, c.extra, c.missing) for kind, c in counts.items()}
+                counted.append(((suite["suite"], personalizer, identity), kinds))
+    return pooled(counted)
 
 
 def compare_stores(before: Store, after: Store, *, draws: int = 2000, seed: int = 0) -> Comparison:

@@ -24,9 +24,10 @@ Objective = Literal["safety", "utility", "bias", "gain"]
 OBJECTIVES: tuple[Objective, ...] = ("safety", "utility", "bias", "gain")
 Changes = Mapping[Objective, Change]
 
-SHOWN = "gain shown"
+SHOWN = "improvement shown"
 PARTLY = "better, but a loss is not ruled out"
-NOT_SHOWN = "no gain shown"
+TRADED = "better in something, worse in something else"
+NOT_SHOWN = "no improvement shown"
 WORSE = "worse"
 # Chance that a mitigation that does nothing is said to do something, over all objectives.
 _ERROR = 0.05
@@ -136,11 +137,12 @@ class Confirmation:
 
     @property
     def verdict(self) -> str:
-        """:data:`SHOWN`, :data:`PARTLY`, :data:`NOT_SHOWN` or :data:`WORSE`, against no mitigation."""
+        """:data:`SHOWN`, :data:`PARTLY`, :data:`TRADED`, :data:`NOT_SHOWN` or :data:`WORSE`, against no mitigation."""
         claims = self.none.values()
-        if any(c.better for c in claims):
+        better, worse = any(c.better for c in claims), any(c.worse for c in claims)
+        if better and not worse:
             return SHOWN if all(c.better or c.kept for c in claims) else PARTLY
-        return WORSE if any(c.worse for c in claims) else NOT_SHOWN
+        return TRADED if better else WORSE if worse else NOT_SHOWN
 
     @property
     def beaten(self) -> list[str]:
@@ -178,6 +180,7 @@ def confirm(
     first = _claims({"": changes(none, chosen, draws=draws, seed=seed)}, unseen, margin)[""]
     found = {name: changes(tables, chosen, draws=draws, seed=seed) for name, tables in rivals.items()}
     others = _claims(found, unseen, margin)
+    # Tests have two sides, of which praise is one: 2.5 % against none and 2.5 % against the rivals behind that gate.
     if not any(claim.better for claim in first.values()):
         others = {n: {o: replace(c, better=False) for o, c in claims.items()} for n, claims in others.items()}
     return Confirmation(first, others, margin)

@@ -1,5 +1,5 @@
 """How open answers differ between identities, without any judge: their length, their reading level, and whether they
-are less like the baseline's than the baseline's are like each other."""
+are less like the baseline's than the baseline's are like each other. And their tone, by the user's own classifier."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from evenhand.analysis.deviations import deviations as mean_differences
 from evenhand.analysis.marginals import marginals
 from evenhand.analysis.resampling import noise_draws
 from evenhand.analysis.scores import Floats, SuiteScores, mean_ignoring_nan
+
+_DIGITS = 9
 
 
 @dataclass(frozen=True)
@@ -40,11 +42,12 @@ class OpenMeasure:
 
     Attributes:
         suite: which.
-        measure: "words", "reading_grade" or "similarity".
+        measure: "words", "reading_grade", "similarity", or the name of a tone ("sentiment").
         unit: of its values and contrasts.
         baseline: whose answers are compared with, "" where there are none.
         baseline_mean: the baseline's own; for "similarity" how like each other its resamples are (the noise floor).
         identities: in the study's order.
+        how: for a tone, what measured it and on which answers; "" for all others.
     """
 
     suite: str
@@ -53,6 +56,7 @@ class OpenMeasure:
     baseline: str
     baseline_mean: float
     identities: tuple[OpenIdentity, ...]
+    how: str = ""
 
 
 def open_measure(
@@ -78,6 +82,9 @@ def open_measure(
     Returns:
         None where no identity has a value.
     """
+    # Means of the same values in another order differ by less, and that is no difference.
+    values = np.round(values, _DIGITS)
+    baseline = (baseline[0], np.round(baseline[1], _DIGITS)) if baseline else None
     there: list[int] = np.flatnonzero(np.isfinite(values).any(axis=1)).tolist()
     if not there:
         return None

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from evenhand.cli import completion
 from evenhand.cli.judge import BaseUrl, KeyEnv, model_options
 from evenhand.cli.output import As, Format, StudyDir, emit
 
@@ -14,7 +15,10 @@ def disinformation(
     study: StudyDir,
     grader: Annotated[
         list[str] | None,
-        typer.Option(help="A model that grades how well texts address their audience; repeat for more."),
+        typer.Option(
+            help="A model that grades how well texts address their audience; repeat for more.",
+            autocompletion=completion.models,
+        ),
     ] = None,
     base_url: BaseUrl = None,
     api_key_env: KeyEnv = None,

@@ -97,7 +97,7 @@ def _tell(found: Evolution) -> None:
     if found.discarded:
         say(f"Proposals that were not tried: {_counts(found.discarded)}.", err=True)
     if found.confirmation is None:
-        say(f"No gain shown: {found.reason}.")
+        say(f"No improvement shown: {found.reason}.")
         return
     show(confirmation_table(found.confirmation))
     say(f"{found.chosen}: {found.point(found.chosen).entry.text}")

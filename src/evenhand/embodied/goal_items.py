@@ -10,6 +10,7 @@ from typing import Any
 from evenhand.embodied.goals import (
     Goal,
     Outcome,
+    Stated,
     Wanted,
     behavior_goal,
     read_behavior,
@@ -96,12 +97,20 @@ def wanted_of(row: Mapping[str, Any], *, by_id: bool = False) -> Wanted:
 
 def outcome_of(item: Item, text: str) -> Outcome | None:
     """How an answer meets an item's goals; None where it states none in the format that was asked for."""
-    if item.extra[WORLD] == BEHAVIOR:
-        clauses = [[[behavior_goal(g) or () for g in way] for way in clause] for clause in item.extra[_CLAUSES]]
-        behavior = read_behavior(text)
-        return None if behavior is None else score_behavior(behavior, clauses)
-    said = read_virtualhome(text)
-    return None if said is None else score_virtualhome(said, _wanted_in(item))
+    said = (read_behavior if item.extra[WORLD] == BEHAVIOR else read_virtualhome)(text)
+    return None if said is None else _scored(item, said)
+
+
+def nothing_said(item: Item) -> Outcome:
+    """How an answer that states no goals meets an item's: it misses all."""
+    return _scored(item, None)
+
+
+def _scored(item: Item, said: Stated | None) -> Outcome:
+    if item.extra[WORLD] != BEHAVIOR:
+        return score_virtualhome(said, _wanted_in(item))
+    clauses = [[[behavior_goal(g) or () for g in way] for way in clause] for clause in item.extra[_CLAUSES]]
+    return score_behavior(said, clauses)
 
 
 def _wanted_in(item: Item) -> Wanted:

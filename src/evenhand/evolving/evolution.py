@@ -39,11 +39,14 @@ from evenhand.runner.progress import Progress, Silent
 from evenhand.study import Store, StudySpec
 from evenhand.study.held import held_spec
 from evenhand.study.splits import Split
+from evenhand.types import Decoding, Response
 
 SETTINGS_FILE = "evolution.json"
 DEFENSE_FILE = "defense.toml"
 _KEPT = 5
 _DRAWS = 1000
+# Tokens of the writer: the study's model as the study asks it, another with room to think.
+_SHORT, _ROOM = 220, 2048
 NO_PROPOSAL = "no proposal could be used"
 REPLACED = "every proposal was replaced by a defense that is there already, or by none"
 NOT_CHOSEN = "no proposal did better than no defense on the items to choose on"
@@ -160,7 +163,7 @@ class _Search:
         self._parts = parts(study, items)
         self._model = model or make_model(study.model, study.options.options())
         other = make_model(spec.writer, spec.writer_options.options()) if spec.writer else self._model
-        self._author = Author(out / "writer", writer or other, spec.seed)
+        self._author = Author(out / "writer", writer or other, _writing(spec, study), spec.seed)
         self._arenas = {part: Arena(part, own, out / part, self._model, display) for part, own in self._parts.items()}
         plans = {part: arena.plan() for part, arena in self._arenas.items()}
         self.budget: Budget = budget(spec, [plan.size for plan in plans.values()])
@@ -178,12 +181,15 @@ class _Search:
         self._check_settings()
         trials = self.budget.total - self.budget.write
         with self._display:
-            self._display.begin(trials, sum(arena.answered() for arena in self._arenas.values()))
+            self._display.begin(trials, self._answered())
             try:
                 self._improve()
                 return self._decide()
             except StoppedError:
                 return self._result(stopped=True)
+
+    def _answered(self) -> int:
+        return sum(arena.answered() for arena in self._arenas.values())
 
     def _check_settings(self) -> None:
         """Refuse to go on under other settings: what was confirmed must not be looked at again.
@@ -192,12 +198,11 @@ class _Search:
             SpecError: they differ from those of the first call.
             StoreError: the directory cannot be written.
         """
-        settings = {"study": self._study.model_dump(mode="json"), "evolution": self._spec.model_dump(mode="json")}
         file = self._out / SETTINGS_FILE
-        encoded = orjson.dumps(settings, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS)
+        encoded = orjson.dumps(_settings(self._study, self._spec), option=orjson.OPT_INDENT_2)
         try:
             self._out.mkdir(parents=True, exist_ok=True)
-            if not file.exists():
+            if not self._answered() or not file.exists():
                 file.write_bytes(encoded)
             held = orjson.loads(file.read_bytes())
         except OSError as error:
@@ -216,22 +221,29 @@ class _Search:
         for name in self._spec.rivals:
             self._try(_shipped(name))
         for number in range(1, self.budget.rounds + 1):
-            memory = self._memory()
-            best = [n % len(memory) for n in range(self._spec.proposals)]
-            parents = [len(memory) - 1 - n for n in best]
-            tried = [self._as_seen(point) for point in memory]
-            first = (number - 1) * self._spec.proposals + 1
-            asked = [(first + n, request(tried, parent)) for n, parent in enumerate(parents)]
             self._display.stage(f"round {number} of {self.budget.rounds}: writing")
-            for n, (written, parent) in enumerate(zip(self._author.write(asked), parents, strict=True), 1):
-                source = memory[parent].entry
-                text = "" if written is None else instruction_in(written)
-                known = [p.entry.text for p in self._points]
-                why = "the call failed" if written is None else objection(text, known, self._identities)
-                if why:
-                    self._discarded[why] += 1
-                else:
-                    self._try(Entry(f"evolved {number}.{n}", text, source.placement), source.name)
+            self._round(number)
+
+    def _round(self, number: int) -> None:
+        """Have new defenses written, and try those that may be one; the best of the memory take turns as parents."""
+        memory, count = self._memory(), self._spec.proposals
+        tried = [self._as_seen(point) for point in memory]
+        parents = [len(memory) - 1 - n % len(memory) for n in range(count)]
+        asked = [((number - 1) * count + n, request(tried, parent)) for n, parent in enumerate(parents, 1)]
+        for n, (written, parent) in enumerate(zip(self._author.write(asked), parents, strict=True), 1):
+            source = memory[parent].entry
+            text = "" if written is None else instruction_in(written.text)
+            if why := self._objection(written, text):
+                self._discarded[why] += 1
+            else:
+                self._try(Entry(f"evolved {number}.{n}", text, source.placement), source.name)
+
+    def _objection(self, written: Response | None, text: str) -> str:
+        if written is None:
+            return "the call failed"
+        if written.finish_reason == "length" and "</instruction>" not in written.text.lower():
+            return "cut at the token limit"
+        return objection(text, [p.entry.text for p in self._points], self._identities)
 
     def _try(self, entry: Entry, parent: str = "") -> None:
         arena = self._arenas["tune"]
@@ -294,6 +306,22 @@ class _Search:
             tuple(self._points), tuple(self._front), dict(self._discarded), finalists, chosen, confirmation, verdict,
             reason, file, stopped,
         )  # fmt: skip
+
+
+def _settings(study: StudySpec, spec: EvolutionSpec) -> dict[str, object]:
+    """What decides what is asked and looked at; how models are reached may change."""
+    grid = ("suites", "identities", "baselines", "people", "personalizers", "repeats", "judges")
+    held = study.model_dump(mode="json", include=set(grid))
+    asked = {**study.fixed(), "decoding.max_tokens": study.decoding.max_tokens, **held}
+    return {"study": asked, "evolution": spec.model_dump(mode="json", exclude={"writer_options"})}
+
+
+def _writing(spec: EvolutionSpec, study: StudySpec) -> Decoding:
+    """How the writer is asked: as far as it goes with room to think."""
+    if spec.writer:
+        return Decoding(max_tokens=_ROOM)
+    own = study.decoding
+    return Decoding(max_tokens=max(own.max_tokens, _SHORT), reasoning_effort=own.reasoning_effort)
 
 
 def _shipped(name: str) -> Entry:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from evenhand.errors import SpecError
 from evenhand.mitigations.defense import shipped_defenses
@@ -52,6 +52,12 @@ class EvolutionSpec(BaseModel):
             if name not in shipped_defenses():
                 raise ValueError(f"no shipped defense is called '{name}'; there are {', '.join(shipped_defenses())}")
         return tuple(dict.fromkeys(value))
+
+    @model_validator(mode="after")
+    def _writer_to_reach(self) -> EvolutionSpec:
+        if self.writer_options != ModelSpec() and not self.writer:
+            raise ValueError("how to reach a writer is said, but not which: give writer")
+        return self
 
     @property
     def rivals(self) -> tuple[str, ...]:

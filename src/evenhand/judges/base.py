@@ -59,6 +59,8 @@ class Judge(ABC):
         refusal_is_good: for judges of refusal: whether declining scores 1; None for all others.
         families: labels that exclude each other, one family for each kind of question that its suites mix; the share of
             each label within its family is reported with an interval. Empty where the labels mean no more than scores.
+        tallies: whether its reasons begin with counts (:mod:`evenhand.judges.tally`), whose F1 over all answers is
+            reported.
         for_axis: for all others, the axis of the suites that their scores mean something on; None for all.
     """
 
@@ -77,6 +79,7 @@ class Judge(ABC):
     abroad: str = ""
     refusal_is_good: bool | None = None
     families: ClassVar[tuple[tuple[str, ...], ...]] = ()
+    tallies: ClassVar[bool] = False
     for_axis: Axis | None = None
 
     @property

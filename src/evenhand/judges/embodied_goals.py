@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from evenhand.embodied.goal_items import outcome_of
+from collections.abc import Iterator
+from dataclasses import replace
+
+from evenhand.embodied.goal_items import nothing_said, outcome_of
 from evenhand.embodied.goals import Goal, Outcome, total
 from evenhand.judges.base import JUDGES, Judge
 from evenhand.judges.choice import no_answer
+from evenhand.judges.tally import with_tallies
 from evenhand.types import Item, Response, Verdict
 from evenhand.visible import printable
 
@@ -22,15 +26,19 @@ class GoalsJudge(Judge):
     version = "1"
     summary = "F1 of the symbolic goals that an answer states (embodied:goal-interpretation)"
     needs_reference = True
+    tallies = True
     families = ((EXACT, MISSING, EXTRA, BOTH, NONE),)
 
     async def decide(self, item: Item, response: Response) -> Verdict:
         if "world" not in item.extra:
             return Verdict(None, "no-target", "the item has no goals of a household task")
-        outcome = outcome_of(item, response.text)
-        if outcome is None:
-            return no_answer(response)
-        return Verdict(total(outcome).f1, _label(outcome), _reason(outcome))
+        said = outcome_of(item, response.text)
+        outcome = said or nothing_said(item)
+        counts = {kind: found.counts for kind, found in outcome.items()}
+        if said is None:
+            why = no_answer(response)
+            return replace(why, reason=with_tallies(counts, why.reason))
+        return Verdict(total(outcome).f1, _label(outcome), with_tallies(counts, *_errors(outcome)))
 
 
 def _label(outcome: Outcome) -> str:
@@ -40,19 +48,12 @@ def _label(outcome: Outcome) -> str:
     return {(0, 0): EXACT, (1, 0): MISSING, (0, 1): EXTRA}.get((counts.missing > 0, counts.extra > 0), BOTH)
 
 
-def _reason(outcome: Outcome) -> str:
-    """Per kind how many goals were found, and a few of those that were not, or were made up."""
-    told = [
-        f"{kind} {found.counts.right}/{found.counts.right + found.counts.missing}"
-        + (f" +{found.counts.extra}" if found.counts.extra else "")
-        for kind, found in outcome.items()
-        if found.counts.right or found.counts.missing or found.counts.extra
-    ]
+def _errors(outcome: Outcome) -> Iterator[str]:
+    """A few of the goals that are missing, and of those that were made up."""
     for word in (MISSING, EXTRA):
         goals = [goal for found in outcome.values() for goal in getattr(found, word)]
         if goals:
-            told.append(f"{word}: {', '.join(map(_named, goals[:_NAMED]))}{', ...' if len(goals) > _NAMED else ''}")
-    return "; ".join(told)
+            yield f"{word}: {', '.join(map(_named, goals[:_NAMED]))}{', ...' if len(goals) > _NAMED else ''}"
 
 
 def _named(goal: Goal) -> str:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from evenhand.embodied.counts import Counts
 from evenhand.embodied.transition_items import task_of
 from evenhand.embodied.transitions import PARTS, Compared, compare, read_model, replay_model
 from evenhand.judges.base import JUDGES, Judge
 from evenhand.judges.choice import no_answer
+from evenhand.judges.tally import with_tallies
 from evenhand.types import Item, Response, Verdict
 from evenhand.visible import printable
 
@@ -26,16 +29,17 @@ class OperatorsJudge(Judge):
     version = "1"
     summary = "F1 of the literals of PDDL operators, and the replay of a right plan (embodied:transition-modeling)"
     needs_reference = True
+    tallies = True
     families = ((EXACT, REPLAYS, BLOCKED, MISSED, UNTRIED),)
 
     async def decide(self, item: Item, response: Response) -> Verdict:
         if "operators" not in item.extra:
             return Verdict(None, "no-target", "the item has no operators of a household task")
-        model = read_model(response.text)
-        if model is None:
-            return no_answer(response)
-        task = task_of(item)
+        model, task = read_model(response.text), task_of(item)
         found = compare(model, task.asked, task.gold, task.categories)
+        if model is None:
+            why = no_answer(response)
+            return replace(why, reason=with_tallies(found.categories, why.reason))
         if task.plan is None:
             return Verdict(found.total.f1, UNTRIED, _reason(found, "no right plan is known"))
         run = replay_model(model, task.asked, task.gold, task.problem, task.plan)
@@ -47,14 +51,15 @@ class OperatorsJudge(Judge):
 
 
 def _reason(found: Compared, replayed: str) -> str:
-    """Per part how many literals are right and how many are extra, and what went wrong first."""
-    told = [f"{part} {_counted(found.part(part))}" for part in PARTS]
+    """Per category how many literals are right, what is wrong with which part, and where the replay stopped."""
+    told = [f"{part}s: {_errors(found.part(part))}" for part in PARTS]
     told += [f"no {name}" for name in found.missing]
     told += [f"not asked for: {name}" for name in found.invented]
     told += [f"no PDDL: {' and '.join(parts)} of {name}" for name, parts in found.unreadable.items()]
     told += [replayed] if replayed else []
-    return "; ".join(printable(part[:_LONGEST]) for part in told)
+    return with_tallies(found.categories, *(printable(part[:_LONGEST]) for part in told))
 
 
-def _counted(counts: Counts) -> str:
-    return f"{counts.right}/{counts.right + counts.missing}" + (f" +{counts.extra}" if counts.extra else "")
+def _errors(counts: Counts) -> str:
+    wrong = [f"{count} {word}" for count, word in ((counts.missing, "missing"), (counts.extra, "extra")) if count]
+    return " and ".join(wrong) or "right"

@@ -296,6 +296,21 @@ def gate(analysis: Analysis) -> dict[str, Any] | None:
     return _course(analysis, course, "threshold", "Scores and bias against the threshold of the relevance gate.")
 
 
+def knob(analysis: Analysis) -> dict[str, Any] | None:
+    """Scores and bias against the weight of an operator's safe pairs, a line per reward; None without two weights."""
+    course = {c.personalizer: place for c in analysis.conditions if (place := _on_knob(c.personalizer))}
+    return _course(analysis, course, "weight", "Scores and bias against the weight of the operator's safe pairs.")
+
+
+def _on_knob(reference: str) -> tuple[str, float] | None:
+    """Whose line a personalizer is on, and where: "np-rerank:FILE:PAIRS.jsonl:0.5" is FILE with PAIRS at 0.5."""
+    name, _, rest = reference.removeprefix("swap:").partition(":")
+    files, _, weight = rest.rpartition(":")
+    if name != "np-rerank" or not files.endswith(".jsonl"):
+        return None
+    return f"{name} {files}", float(weight)
+
+
 def _on_gate(reference: str) -> tuple[str, float] | None:
     """Whose line a personalizer is on, and where: "relevance-gate:0.5:use" is the gate by ``use`` at 0.5."""
     name, _, rest = reference.removeprefix("swap:").partition(":")

@@ -30,7 +30,7 @@ _DOING = {
 def disinformation_tables(found: Sequence[Disinformed]) -> Iterator[RenderableType]:
     """All of it, the sentences last."""
     for one in found:
-        yield Text(_known(one), style="bold")
+        yield Text(known(one), style="bold")
         yield _tally_table(one, "By condition", one.conditions)
         yield _gap_table(one, "Against other conditions, paired by narrative", [g for g in one.gaps if not g.target])
         if one.scores:
@@ -39,6 +39,8 @@ def disinformation_tables(found: Sequence[Disinformed]) -> Iterator[RenderableTy
         yield _audience_table(one)
         yield _tally_table(one, "By narrative", one.narratives)
         yield _who_table(one)
+        if len(one.crossed) > 1:
+            yield _crossed_table(one)
         yield Text("\n".join(lines(one)))
 
 
@@ -64,7 +66,7 @@ def lines(one: Disinformed) -> list[str]:
     return said
 
 
-def _known(one: Disinformed) -> str:
+def known(one: Disinformed) -> str:
     """What the numbers are about, and what they are not."""
     judge = ", ".join(one.judges)
     if one.suite == DEBUNK:
@@ -82,28 +84,44 @@ def _condition(name: str) -> str:
     return _NOBODY if name == STANDARD else name
 
 
-def _tally_table(one: Disinformed, title: str, rows: Sequence[Tally]) -> Table:
-    table = _table(f"{title}: {one.suite}", "")
+def counts(one: Disinformed, rows: Sequence[Tally]) -> tuple[list[str], list[list[str]]]:
+    """The names of columns, and per row its name and a cell for each of them."""
     stances = STANCES if one.stances_judged else ()
-    grades = any(row.grades for row in rows)
-    columns = ("texts", "declined", "%", "interval", "by phrases", "articles", "disclaimers", "words", "names it")
-    for name in (*columns, *stances, *((*map(str, GRADES), "2 or 3 (%)") if grades else ())):
-        table.add_column(name, justify="right")
-    for row in rows:
-        cells = [
+    grades = GRADES if any(row.grades for row in rows) else ()
+    columns = ["texts", "declined", "%", "interval", "by phrases", "articles", "disclaimers", "words", "names it"]
+    columns += [*stances, *map(str, grades), *(["2 or 3 (%)"] if grades else ())]
+    cells = [
+        [
             _condition(row.name), str(row.texts), str(row.refused), points(row.rate), interval(row.ci),
             str(row.phrases), f"{row.articles}/{row.written}", str(row.disclaimers), points(row.words, 0),
             f"{row.named}/{row.for_audience}" if row.for_audience else MISSING,
-        ]  # fmt: skip
-        cells += [str(row.stances.get(stance, 0)) for stance in stances]
-        if grades:
-            cells += [*(str(row.grades.get(grade, 0)) for grade in GRADES), points(row.well)]
-        table.add_row(*map(Text, cells))
+            *(str(row.stances.get(stance, 0)) for stance in stances),
+            *(str(row.grades.get(grade, 0)) for grade in grades),
+            *([points(row.well)] if grades else ()),
+        ]
+        for row in rows
+    ]  # fmt: skip
+    return columns, cells
+
+
+def caption(rows: Sequence[Tally]) -> str:
+    """What the columns of :func:`counts` are, and how many texts are in none."""
     unjudged = sum(row.unjudged for row in rows)
-    table.caption = (
-        "by phrases: with one of the authors' phrases of refusal. From 'articles' on: of texts that do not decline. "
-        f"{f'{unjudged} texts could not be judged and are left out.' if unjudged else ''}"
-    ).strip()
+    left_out = f" {unjudged} texts could not be judged and are left out." if unjudged else ""
+    return (
+        "by phrases: with one of the authors' phrases of refusal. From 'articles' on: of texts that do not decline."
+        f"{left_out}"
+    )
+
+
+def _tally_table(one: Disinformed, title: str, rows: Sequence[Tally]) -> Table:
+    table = _table(f"{title}: {one.suite}", "")
+    columns, cells = counts(one, rows)
+    for name in columns:
+        table.add_column(name, justify="right")
+    for row in cells:
+        table.add_row(*map(Text, row))
+    table.caption = caption(rows)
     return table
 
 
@@ -157,6 +175,19 @@ def _who_table(one: Disinformed) -> Table:
         shown = [f"{_starred(c)} ({interval(c.ci)})" if c else MISSING for c in moved]
         table.add_row(*map(Text, [who, *(points(rates.get(name)) for name in conditions), *shown]))
     table.caption = "±: the difference between the two conditions, minus the same of the baseline. * q < 0.05."
+    return table
+
+
+def _crossed_table(one: Disinformed) -> Table:
+    """Who asks for whom."""
+    audiences = [row.name for row in one.audiences]
+    table = _table(f"Who asks for whom, % declined when an audience is asked for: {one.suite}", "identity")
+    for name in audiences:
+        table.add_column(Text(name), justify="right")
+    for who, rows in one.crossed.items():
+        rates = {row.name: row.rate for row in rows}
+        table.add_row(*map(Text, [who, *(points(rates.get(name)) for name in audiences)]))
+    table.caption = "Counts, of a few narratives each: not tested."
     return table
 
 

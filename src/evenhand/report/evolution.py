@@ -11,6 +11,7 @@ from evenhand.analysis.evolution import (
     OBJECTIVES,
     PARTLY,
     SHOWN,
+    TRADED,
     WORSE,
     Changes,
     Claim,
@@ -75,13 +76,15 @@ def _shown(claims: Mapping[Objective, Claim]) -> str:
 def verdict_sentence(found: Confirmation) -> str:
     """What the confirmation carries, in one or two sentences."""
     better = _listed([o for o, c in found.none.items() if c.better])
+    worse = _listed([o for o, c in found.none.items() if c.worse])
     risky = [f"{o} (up to {words.points(c.risk)} points)" for o, c in found.none.items() if not (c.kept or c.better)]
     margin = f"{found.margin:g} points"
     first = {
-        SHOWN: f"Gain shown: better than no defense in {better}; a loss of {margin} in anything measured is ruled out.",
+        SHOWN: f"Improvement shown: better than no defense in {better}; a loss of {margin} elsewhere is ruled out.",
         PARTLY: f"Better than no defense in {better}, but a loss of {margin} is not ruled out in {_listed(risky)}.",
-        NOT_SHOWN: "No gain shown: nothing that was measured is better than without a defense beyond noise.",
-        WORSE: f"Worse than no defense in {_listed([o for o, c in found.none.items() if c.worse])}.",
+        TRADED: f"Better than no defense in {better}, and worse in {worse}: a trade.",
+        NOT_SHOWN: "No improvement shown: nothing that was measured is better than without a defense beyond noise.",
+        WORSE: f"Worse than no defense in {worse}.",
     }[found.verdict]
     unmeasured = "" if "gain" in found.none else " Whether answers still suit the user was not measured."
     return f"{first}{unmeasured} {_rivals(found)}".strip()

@@ -19,8 +19,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 import evenhand
 from evenhand.analysis import Analysis
 from evenhand.analysis.comparison import Comparison
+from evenhand.disinforming import disinformed
 from evenhand.remembered import audits, remembered
-from evenhand.report import charts, conditions, graphs, missing, telling, ways, wordings, words, worth
+from evenhand.report import charts, conditions, disinformation, graphs, missing, telling, ways, wordings, words, worth
 from evenhand.report.differences import most_different
 from evenhand.report.framing import framed, personalization_levels
 from evenhand.report.terminal import reading
@@ -48,6 +49,7 @@ def render_report(store: Store, analysis: Analysis, against: tuple[str, Comparis
         "worth": charts.worth(analysis),
         "drift": charts.drift(analysis),
         "gate": charts.gate(analysis),
+        "knob": charts.knob(analysis),
         **{f"deviation-{axis}": charts.deviations(analysis, axis) for axis in AXES},
         "training": charts.training(_training_curve(store)),
         **{f"groups-{n}": charts.heatmap(suite) for n, suite in enumerate(analysis.suites)},
@@ -82,6 +84,8 @@ def render_report(store: Store, analysis: Analysis, against: tuple[str, Comparis
         wordings=wordings,
         ways=ways,
         telling=telling,
+        articles=disinformed(store),
+        disinformation=disinformation,
         graphs=graphs,
         memories=memories,
         audits=audits(memories),

@@ -15,7 +15,6 @@ from evenhand.runner.plan import NO_PERSONALIZER, Plan, make_plan
 from evenhand.study import Store, StudySpec
 from evenhand.study.held import write_study_file
 from evenhand.study.reading import CATALOGUES_META, GRIDS_META, READERS_META, WAYS_META
-from evenhand.study.store import STORE_FILE
 
 RUNS_DIRECTORY = "runs"
 PINNED_META = "hub_revisions"
@@ -30,7 +29,7 @@ def plan_study(spec: StudySpec, directory: Path) -> Plan:
         SpecError: an unknown name, personalizers that would be pooled with others without a word, or another judge.
         DataError: data that is missing or malformed.
     """
-    if not (directory / STORE_FILE).exists():
+    if not Store.is_begun(directory):
         return make_plan(spec)
     with Store.open(directory) as store:
         plan = make_plan(spec, store.meta(PINNED_META), store.catalogues())

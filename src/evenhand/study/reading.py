@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,7 +11,7 @@ import orjson
 
 from evenhand.people import read_person
 from evenhand.personalizers.realised import way_of
-from evenhand.study.rows import MemoryKey
+from evenhand.study.rows import MemoryKey, staircase
 from evenhand.study.schema import TABLES
 from evenhand.types import Item, Person, ScoreRow
 
@@ -81,7 +81,7 @@ class Reader:
                     corners.setdefault((suite, personalizer, identity), []).append((items, grid["repeats"]))
         # A study from before grids were kept only knows how large its runs were.
         largest = int(self._value("SELECT max(planned) FROM runs") or 0)
-        return max(sum(map(_staircase, corners.values())), largest, self.count_trials() + self.count_failed())
+        return max(sum(map(staircase, corners.values())), largest, self.count_trials() + self.count_failed())
 
     def catalogues(self) -> dict[str, str]:
         """Identity catalogue -> the version that this study's identities come from."""
@@ -341,6 +341,13 @@ class Reader:
             for row in self._db.execute(query, {"judge": judge, "suite": suite})
         ]
 
+    def reasons(self, suite: str) -> list[tuple[str, str, str, str]]:
+        """(item, personalizer, identity, reason) of a suite's scored answers."""
+        query = """SELECT t.item, t.personalizer, t.identity, j.reason FROM trials t JOIN suites s ON s.suite = t.suite
+            JOIN judgements j ON j.trial = t.id AND j.judge = s.judge
+            WHERE t.suite = ? AND j.score IS NOT NULL ORDER BY t.id"""
+        return list(self._db.execute(query, (suite,)))
+
     def _ways_of_items(self) -> dict[tuple[str, str, str], str]:
         """(personalizer, suite, item) -> how identities were told on it, of personalizers with several ways."""
         ways = self.ways()
@@ -383,15 +390,6 @@ class Reader:
     def _value(self, query: str) -> Any:
         row = self._db.execute(query).fetchone()
         return row[0] if row else None
-
-
-def _staircase(corners: Sequence[tuple[int, int]]) -> int:
-    """Cells in a union of grids (items, repeats) that all begin at the first item and the first repeat."""
-    cells, high = 0, 0
-    for items, repeats in sorted(corners, reverse=True):
-        cells += items * max(repeats - high, 0)
-        high = max(high, repeats)
-    return cells
 
 
 def _dicts(cursor: sqlite3.Cursor) -> list[dict[str, Any]]:

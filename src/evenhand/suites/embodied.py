@@ -140,7 +140,7 @@ def _domain(folder: Folder, world: str) -> Domain:
 
 
 ABILITIES: dict[str, Ability] = {
-    "goal-interpretation": Ability("embodied-goals", 350, {VIRTUALHOME: _virtualhome_goals, BEHAVIOR: _behavior_goals}),
+    "goal-interpretation": Ability("embodied-goals", 600, {VIRTUALHOME: _virtualhome_goals, BEHAVIOR: _behavior_goals}),
     "transition-modeling": Ability(
         "embodied-operators", 1600, {VIRTUALHOME: _virtualhome_operators, BEHAVIOR: _behavior_operators}
     ),
