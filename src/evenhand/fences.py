@@ -13,9 +13,14 @@ _CONTROL_TOKENS = re.compile(
 )
 
 
+def inert(text: str) -> str:
+    """``text`` with a blank in every control token of a chat template."""
+    return _CONTROL_TOKENS.sub(lambda m: f"{m[1] or m[3]} {m[2] or m[4]}", text)
+
+
 def fenced(name: str, text: str) -> str:
-    """``text`` between two lines that cannot occur in it, with a blank in every control token of a chat template."""
-    text = _CONTROL_TOKENS.sub(lambda m: f"{m[1] or m[3]} {m[2] or m[4]}", text)
+    """``text`` between two lines that cannot occur in it, :func:`inert`."""
+    text = inert(text)
     mark = hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=8).hexdigest()
     while mark in text:  # a text that holds its own hash is not an accident
         mark = hashlib.blake2b(mark.encode(), digest_size=8).hexdigest()

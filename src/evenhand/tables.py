@@ -9,12 +9,12 @@ from evenhand.analysis.comparison import Comparison, compare
 from evenhand.analysis.estimand import Pool
 from evenhand.analysis.sensitivity import JudgeFigures
 from evenhand.errors import SpecError
-from evenhand.judges import JUDGES
+from evenhand.judges.base import further_name, kind_of
 from evenhand.judges.validation import closest_figures, is_check
 from evenhand.study import Store
 from evenhand.study.notes import ADJUSTMENTS
 from evenhand.suites.base import like_of
-from evenhand.types import BASELINE_CATEGORY
+from evenhand.types import BASELINE_CATEGORY, ScoreRow
 
 
 def tables_of(store: Store) -> list[SuiteScores]:
@@ -46,9 +46,19 @@ def _figures_of(suite: str, judge: str) -> JudgeFigures:
 
 def families_of(store: Store) -> dict[str, tuple[tuple[str, ...], ...]]:
     """Suite -> its judge's families of labels, where they tell more than the scores."""
-    members = {entry.name: entry.member for entry in JUDGES.entries() if entry.member}
-    judges = {s["suite"]: members.get(s["judge"].partition(":")[0]) for s in store.suites()}
+    judges = {s["suite"]: kind_of(s["judge"]) for s in store.suites()}
     return {suite: judge.families for suite, judge in judges.items() if judge and judge.families}
+
+
+def further_rows(store: Store) -> dict[tuple[str, str], list[ScoreRow]]:
+    """(suite, name of a score) -> rows, of suites whose judges give several; the judge's own score is the first."""
+    found = {}
+    for row in store.suites():
+        suite, judge, kind = row["suite"], row["judge"], kind_of(row["judge"])
+        if kind and kind.further:
+            found[suite, kind.score_name] = store.scores({suite: judge})
+            found |= {(suite, what): store.scores({suite: further_name(judge, what)}) for what in kind.further}
+    return found
 
 
 def compare_stores(before: Store, after: Store, *, draws: int = 2000, seed: int = 0) -> Comparison:

@@ -20,7 +20,7 @@ import evenhand
 from evenhand.analysis import Analysis
 from evenhand.analysis.comparison import Comparison
 from evenhand.remembered import audits, remembered
-from evenhand.report import charts, conditions, graphs, missing, telling, ways, wordings, words, worth
+from evenhand.report import charts, conditions, further, graphs, missing, telling, ways, wordings, words, worth
 from evenhand.report.differences import most_different
 from evenhand.report.framing import framed, personalization_levels
 from evenhand.report.terminal import reading
@@ -77,6 +77,7 @@ def render_report(store: Store, analysis: Analysis, against: tuple[str, Comparis
         words=words,
         missing=missing,
         conditions=conditions,
+        further=further,
         wordings=wordings,
         ways=ways,
         telling=telling,

@@ -11,6 +11,7 @@ import orjson
 
 from evenhand.people import read_person
 from evenhand.personalizers.realised import way_of
+from evenhand.study.conversations import OPEN_ROUNDS, ConversationReader
 from evenhand.study.rows import MemoryKey
 from evenhand.study.schema import TABLES
 from evenhand.types import Item, Person, ScoreRow
@@ -31,7 +32,7 @@ ADAPTIVE_META = "adaptive_alpha"
 DECIDING_META = "deciding"
 
 
-class Reader:
+class Reader(ConversationReader):
     """The queries of a store.
 
     Args:
@@ -40,9 +41,8 @@ class Reader:
     """
 
     def __init__(self, directory: Path, connection: sqlite3.Connection) -> None:
+        super().__init__(connection)
         self.directory = directory
-        self._db = connection
-        self._cut: set[tuple[Any, ...]] = set()
 
     def meta(self, key: str, default: Any = None) -> Any:
         row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
@@ -250,8 +250,9 @@ class Reader:
 
     def unjudged(self, suite: str, judge: str, version: str, *, after: int, count: int) -> list[dict[str, Any]]:
         """Responses of a suite without a judgement by this version of the judge, in pages by trial id."""
-        query = """SELECT t.id, t.item, t.identity, t.request, t.response, t.reasoning, t.finish_reason, t.filtered,
-            t.choice_logprobs FROM trials t LEFT JOIN judgements j ON j.trial = t.id AND j.judge = ? AND j.version = ?
+        query = """SELECT t.id, t.item, t.personalizer, t.identity, t.repeat, t.request, t.response, t.reasoning,
+            t.finish_reason, t.filtered, t.choice_logprobs
+            FROM trials t LEFT JOIN judgements j ON j.trial = t.id AND j.judge = ? AND j.version = ?
             WHERE t.suite = ? AND t.id > ? AND j.trial IS NULL ORDER BY t.id LIMIT ?"""
         return _dicts(self._db.execute(query, (judge, version, suite, after, count)))
 
@@ -353,10 +354,11 @@ class Reader:
         return [c[0] for c in cursor.description], cursor.fetchall()
 
     def totals(self) -> dict[str, float]:
-        """Sums over all responses, replaced ones and those that memories took too: calls, and tokens of each kind."""
+        """Sums over all responses, replaced ones, those that memories took, and the rounds of trials that are not over:
+        calls, and tokens of each kind."""
         names = ("calls", "prompt_tokens", "completion_tokens", "reasoning_tokens", "cached_tokens")
         sums, columns = ", ".join(f"sum({name})" for name in names), ", ".join(names)
-        tables = ("trials", "replaced", "learning")
+        tables = ("trials", "replaced", "learning", OPEN_ROUNDS)
         everything = " UNION ALL ".join(f"SELECT {columns} FROM {table}" for table in tables)  # noqa: S608 - constants
         found = self._db.execute(f"SELECT {sums} FROM ({everything})").fetchone()  # noqa: S608 - constants
         return {name: value or 0 for name, value in zip(names, found, strict=True)}
