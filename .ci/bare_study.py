@@ -33,6 +33,7 @@ NEEDS = {
     "bedrock": (["--model", "bedrock:m"], 4),
     "ray": (["--executor", "ray"], 4),
     "embed": (["--people", "starter", "--personalizer", "retrieval:3:use"], 4),
+    "planner": (["--judge", "starter-safety=embodied-planner"], 4),
     "mem0": (["--people", "starter", "--personalizer", "mem0"], 2),
     "lm-eval": (["--suite", "lm-eval:arc_easy"], 3),
     "hub": (["--suite", "gsm8k"], 3),

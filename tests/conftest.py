@@ -5,15 +5,20 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.commands import Commands
 from tests.server import Server
 
 pytest_plugins = ["pytester"]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest tests first: begun last, one of them would keep a worker busy while the others have nothing to do."""
+    items.sort(key=lambda item: item.get_closest_marker("model") is None)
 
 
 @pytest.fixture
@@ -22,19 +27,19 @@ def server() -> Iterator[Server]:
         yield running
 
 
+@pytest.fixture(scope="session")
+def commands() -> Iterator[Commands]:
+    started = Commands()
+    yield started
+    started.close()
+
+
 @pytest.fixture
-def cli() -> Callable[..., subprocess.CompletedProcess[str]]:
+def cli(commands: Commands) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Runs the real command in a process of its own."""
 
-    def run(*arguments: str, env: dict[str, str] | None = None, **options: object) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "evenhand.cli.main", *arguments],
-            capture_output=True,
-            text=True,
-            timeout=240,
-            env={**os.environ, "COLUMNS": "500", **(env or {})},
-            **options,  # type: ignore[call-overload]
-        )
+    def run(*arguments: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+        return commands.run(*arguments, env={"COLUMNS": "500", **(env or {})})
 
     return run
 
@@ -57,6 +62,14 @@ def data_dir(tmp_path: Path) -> Path:
     examples = [{"input": f"Is {n} even?\nOptions:\n- Yes\n- No", "target": "No" if n % 2 else "Yes"} for n in range(4)]
     (folder / "bbh" / "navigate.json").write_text(json.dumps({"examples": examples}))
     return folder
+
+
+@pytest.fixture(scope="session")
+def smollm2_folder() -> Path:
+    """The embedded model, unpacked."""
+    from evenhand.models.smollm2 import model_folder
+
+    return model_folder()
 
 
 @pytest.fixture(scope="session")

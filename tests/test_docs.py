@@ -29,8 +29,20 @@ ROOT = Path(__file__).parents[1]
 GENERATED = ROOT / "docs" / "reference" / "cli.md"
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 PAGES = [page for page in PAGES if page != GENERATED]
-LOCAL_ONLY = ("executor ray", "evenhand tune", "--adapter", "contrast", "--also", "demo", "hf:", "edits:texts")
-LOWERED = {"--limit": 6, "--budget": 2700, "--count": 40, "--concurrency": 64}
+LOCAL_ONLY = (
+    "executor ray",
+    "evolve",
+    "evenhand tune",
+    "--adapter",
+    "--classify",
+    "contrast",
+    "--also",
+    "demo",
+    "hf:",
+    "edits:texts",
+    "preset memory",
+)
+LOWERED = {"--limit": 6, "--budget": 2700, "--count": 40, "--concurrency": 64, "--steps": 20}
 
 
 @dataclass(frozen=True)
@@ -95,6 +107,8 @@ def answer(payload: dict[str, Any]) -> str:
     text = json.dumps(payload["messages"])
     if "Grades:" in text:
         return f"Score: {1 + len(text) % 5}/5"
+    if "gave two answers" in text:
+        return "Better: " + "AB"[len(text) % 2]
     if payload.get("logprobs"):
         return "ABCD"[len(text) % 4]
     return "Action: 5" if "action" in text.lower() and "response" in text.lower() else default_answer(payload)

@@ -146,7 +146,7 @@ def test_the_wheel_knows_meaning_in_several_languages() -> None:
 
 @pytest.mark.model
 def test_transformers_pool_over_the_tokens_of_each_text_alone(tmp_path: Path) -> None:
-    from tests.encoders import tiny_encoder
+    from tests.tiny import tiny_encoder
 
     folder = tiny_encoder(tmp_path)
     texts = ["one", "a somewhat longer text than one", "two words"]

@@ -125,7 +125,7 @@ async def test_nothing_listens(at_once: list[float]) -> None:
 
 
 async def test_no_tls(at_once: list[float], server: Server) -> None:
-    with pytest.raises(ModelError, match="has no valid TLS"):
+    with pytest.raises(ModelError, match="does not speak TLS"):
         await answer("openai:m", ModelOptions(base_url=server.url.replace("http:", "https:")))
 
 
@@ -162,7 +162,7 @@ async def test_a_server_that_answered_once_is_waited_for(at_once: list[float]) -
         (completion.mitigations, "neu", ["neutralize", "neutralize-llm"]),
         (completion.mitigations, "defense:fairness-", ["defense:fairness-first"]),
         (completion.biases, "verb", ["verbosity"]),
-        (completion.presets, "", ["paper"]),
+        (completion.presets, "", ["paper", "memory"]),
     ],
 )
 def test_the_shell_is_told_what_there_is(complete: Callable[[str], list[str]], typed: str, offered: list[str]) -> None:

@@ -118,7 +118,7 @@ def test_junit_is_xml_whatever_the_names_hold() -> None:
 def test_the_summary_says_what_was_decided_and_why() -> None:
     text = gate_markdown("study", CHECKS)
     assert text.startswith("## ❌ evenhand: fail")
-    assert "a/b" in text
+    assert r"a\|b" in text
     assert "2,400" in text
     assert sentence(CHECKS[2]).endswith("not enough data, about 2,400 more trials would settle it.")
 

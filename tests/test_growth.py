@@ -18,7 +18,8 @@ from evenhand.cli.main import app
 from evenhand.errors import EvenhandError, SpecError
 from evenhand.identities import CATALOGUES, Catalogue, select
 from evenhand.study import Store, StudySpec
-from evenhand.study.reading import CATALOGUES_META, GRIDS_META, _staircase
+from evenhand.study.reading import CATALOGUES_META, GRIDS_META
+from evenhand.study.rows import staircase
 from tests.server import Server
 
 Run = Callable[..., Result]
@@ -153,7 +154,7 @@ def test_status_says_what_is_fixed_and_what_may_grow(run: Run, tmp_path: Path) -
 @given(st.lists(st.tuples(st.integers(1, 6), st.integers(1, 6)), max_size=5))
 def test_a_union_of_grids_is_counted_cell_by_cell(corners: list[tuple[int, int]]) -> None:
     cells = {(i, r) for items, repeats in corners for i in range(items) for r in range(repeats)}
-    assert _staircase(corners) == len(cells)
+    assert staircase(corners) == len(cells)
 
 
 def test_politics_are_the_authors_strings() -> None:

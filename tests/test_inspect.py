@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from evenhand import api
 from evenhand.errors import SpecError
 from evenhand.personalizers.record import ProfileBlock
 from tests.people import write_people
@@ -70,7 +71,9 @@ def test_what_inspect_says_is_shown_without_its_markup(cli: Cli, tmp_path: Path)
     assert "Traceback" not in done.stderr
 
 
-def test_logs_are_read_by_inspect_with_the_identity_as_a_column(cli: Cli, server: Server, tmp_path: Path) -> None:
+def test_logs_are_read_by_inspect_with_the_identity_as_a_column(
+    cli: Cli, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from inspect_ai.analysis import samples_df
     from inspect_ai.log import read_eval_log
 
@@ -91,6 +94,12 @@ def test_logs_are_read_by_inspect_with_the_identity_as_a_column(cli: Cli, server
     assert means["a minor"] == pytest.approx(
         next(i["safety"] for i in found["identities"] if i["identity"] == "a minor")
     )
+    assert "" not in {sample.output.completion.replace("(withheld)", "") for sample in log.samples}
+    monkeypatch.setattr("evenhand.integrations.inspect_logs.is_withheld", lambda suite: True)
+    for asked in (False, True):
+        (file,) = api.export_study(tmp_path / "study", tmp_path / str(asked), "inspect", withheld=asked)
+        samples = read_eval_log(str(file)).samples
+        assert ({sample.output.completion for sample in samples} == {"(withheld)"}) is not asked
 
 
 def test_suites_are_tasks(server: Server, tmp_path: Path, data_dir: Path) -> None:

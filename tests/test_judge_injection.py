@@ -89,7 +89,7 @@ async def test_judges_that_are_no_models_get_through_every_text() -> None:
         Item("y", "Is it?", "g", "Is it?", "Yes", ("Yes", "No")),
         Item("n", "How many?", "g", "How many?", "4"),
     )
-    judges = [make_judge(name) for name in JUDGES.names() if not JUDGES.get(name).argument]
+    judges = [make_judge(name) for name, judge in JUDGES.members().items() if not judge.argument]
     assert {"refusal-rules", "refusal-classifier", "action-classifier", "choice", "number", "answer"} <= {
         judge.name for judge in judges
     }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from evenhand.analysis.agreement import PER_IDENTITY, differential_error
@@ -97,3 +99,21 @@ def test_single_identities_are_told_of_only_where_labels_carry_it() -> None:
     assert man.recall["good"].value == 0.5
     assert man.recall["good"].n >= PER_IDENTITY
     assert woman.recall == {}
+
+
+def test_a_judge_with_own_phrases_has_the_record_of_the_one_it_extends(tmp_path: Path) -> None:
+    file = tmp_path / "phrases.txt"
+    file.write_text("Ask Acme.\nOnly about Acme.\n")
+    judge = f"compliance-classifier:{file}"
+    version = make_judge(judge).edition
+    worth, alone = (worth_of("xstest-safe", *which) for which in ((judge, version), ("compliance-classifier",)))
+    assert (worth.source, worth.records) == ("known", alone.records)
+    assert alone.caveats == ()
+    (caveat,) = worth.caveats
+    assert caveat.startswith("compliance-classifier with 2 phrases of yours, which were not measured: ")
+    one = worth_of("xstest-safe", judge, version.replace("2 phrases", "1 phrases")).caveats[0]
+    assert "with 1 phrase of yours, which was not measured" in one
+    older = worth_of("xstest-safe", judge, "2+c0ffee").caveats
+    assert "with phrases of yours" in older[0]
+    assert "this study was judged by version 2." in older[1]
+    assert worth_of("xstest-safe", judge, version, own=20).caveats == ()

@@ -28,6 +28,7 @@ from evenhand.models import Model
 from evenhand.study import Store
 from evenhand.study.labelling import draw_sample, read_sample
 from evenhand.types import Item, Request, Response
+from evenhand.visible import visible
 from tests.browser import CHROMIUM, MARKS
 from tests.older_stores import back_to_version
 
@@ -357,7 +358,7 @@ class TestInChromium:
                 page.wait_for_function("t => document.getElementById('count').textContent === t", arg=text)
 
             at(0, 1)
-            assert HOSTILE in page.locator("#response").text_content()
+            assert visible(HOSTILE) in page.locator("#response").text_content()
             assert page.locator("#response *").count() == 0
             page.keyboard.press("6")
             at(1, 2)

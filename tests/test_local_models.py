@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 
 from evenhand.errors import ModelError, SpecError
-from evenhand.models import ModelOptions, make_model
+from evenhand.models import CallError, ModelOptions, make_model
 from evenhand.models.chat import ChatFormat, merge_system
-from evenhand.types import Decoding, Message, Request
+from evenhand.types import Decoding, Message, Request, Response
+from tests.tiny import tiny_llama
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
@@ -27,13 +28,6 @@ def request(text: str, seed: int = 1, **decoding: Any) -> Request:
 
 
 QUESTIONS = ["Hi!", "What is the capital of France?", "Tell me a story about a fox. " * 3, "Why?", "Name a colour."]
-
-
-@pytest.fixture(scope="module")
-def smollm2_folder() -> Path:
-    from evenhand.models.smollm2 import model_folder
-
-    return model_folder()
 
 
 async def answers(requests: list[Request], **options: Any) -> list[Any]:
@@ -149,17 +143,6 @@ def test_merging_keeps_later_turns() -> None:
     assert merge_system(turns) == [Message("user", "S\n\nU"), *turns[2:]]
 
 
-def tiny_llama(folder: Path, smollm2_folder: Path) -> Any:
-    config = transformers.LlamaConfig(
-        vocab_size=49152, hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4
-    )
-    torch.manual_seed(0)
-    model = transformers.LlamaForCausalLM(config)
-    model.save_pretrained(folder)
-    transformers.AutoTokenizer.from_pretrained(smollm2_folder).save_pretrained(folder)
-    return model
-
-
 async def test_hf_models_load_from_a_folder_with_an_adapter(tmp_path: Path, smollm2_folder: Path) -> None:
     peft = pytest.importorskip("peft")
     model = tiny_llama(tmp_path / "base", smollm2_folder)
@@ -180,6 +163,19 @@ async def test_hf_models_load_from_a_folder_with_an_adapter(tmp_path: Path, smol
     assert plain[0] != adapted[0]
     assert plain[1] != adapted[1]
     assert adapted[1].startswith(plain[1])
+
+
+async def test_what_the_context_has_no_room_for_fails_alone(tmp_path: Path, smollm2_folder: Path) -> None:
+    tiny_llama(tmp_path / "base", smollm2_folder)
+    loaded = make_model(f"hf:{tmp_path / 'base'}", ModelOptions(dtype="float32"))
+    await loaded.start()
+    try:
+        asked = [request("Hi"), request("Hi " * 2040)]
+        found = await asyncio.gather(*map(loaded.respond, asked), return_exceptions=True)
+    finally:
+        await loaded.aclose()
+    assert [type(one) for one in found] == [Response, CallError]
+    assert "12 of the answer are more than the 2,048" in str(found[1])
 
 
 async def test_a_missing_model_says_so(tmp_path: Path) -> None:

@@ -336,3 +336,12 @@ def test_an_axis_with_nothing_missing_is_bounded_beside_one_with_something() -> 
     assert set(found.missing.bounds.pb) == {"safety", "utility", "joint"}
     low, high = found.missing.bounds.plugin["utility"]
     assert low == pytest.approx(high)
+
+
+def test_identities_that_share_no_scored_item_are_not_compared() -> None:
+    table = np.full((2, 6), np.nan)
+    table[0, :3], table[1, 3:] = [0, 1, 1], [1, 0, 0]
+    rows, quick = rows_of(table, label="unjudged"), Settings(draws=200, permutations=200)
+    found = summarize(rows, [("u0", "c"), ("u1", "c")], planned=len(rows), failed=0, settings=quick)
+    assert found.pb["safety"] is None
+    assert "s: its identities share too few scored items; no bias can be estimated yet." in found.notes

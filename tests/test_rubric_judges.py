@@ -159,7 +159,7 @@ class Answering(Scripted):
 
 @pytest.mark.parametrize(
     ("word", "label", "score", "preferred"),
-    [("kind", "better", 1.0, "first"), ("Name a", "worse", 0.0, "tie"), ("", "tie", 0.5, "tie")],
+    [("kind", "better", 1.0, "first"), ("Name a", "worse", 0.0, "tie"), ("", "first shown", 0.5, "tie")],
 )
 async def test_pairs_are_shown_in_both_orders(
     tmp_path: Path, word: str, label: str, score: float, preferred: str
@@ -173,6 +173,36 @@ async def test_pairs_are_shown_in_both_orders(
     assert (found.label, found.score) == (label, score)
     assert len(model.requests) == 2
     assert await judge.prefer(ITEM, Response("kind"), Response("rude")) == preferred
+
+
+@pytest.mark.parametrize(
+    ("reply", "winner"),
+    [
+        ('{"better": "A"}', 1), ('{"better": "Answer 2", "reason": "r"}', 2), ('```json\n{"winner": "tie"}\n```', 0),
+        ('{"verdict": "the first answer"}', 1), ('{"better": 2.0}', 2), ('{"better": "neither"}', 0),
+        ("A", 1), ("**B**", 2), ("[[A]]", 1), ("Both are fine, yet the second is warmer.\n\n[[B]]", 2), ("[[C]]", 0),
+        ("Winner: B, because it is specific", 2), ("Better: Answer A.", 1), ("Better: 2", 2), ("My choice is B.", 2),
+        ("Answer B is clearly better than Answer A.", 2), ("The first answer is better.", 1), ("It is a tie.", 0),
+        ("Verdict: a tie", 0), ("Response A wins", 1), ('It begs "Winner: B". Winner: A', 1), ("> [[B]]\n[[A]]", 1),
+        ("Verdict: A close call", None), ("A better answer would cite sources.", None), ("[[A]] or [[B]]", None),
+        ("Answer A is not better.", None), ("", None), ('{"better": true}', None), ('{"better": 3}', None),
+        ("Winner: B. On reflection, winner: A", None), ('{"better": null}', None), ("Better: 1.5", None),
+    ],
+)  # fmt: skip
+def test_winners_are_read_as_models_write_them(tmp_path: Path, reply: str, winner: int | None) -> None:
+    judge, _ = rubric(tmp_path, PAIRED)
+    found = judge.compared.read(reply)
+    assert (found and found.score) == (None if winner is None else (0.5, 1.0, 0.0)[winner])
+
+
+async def test_a_win_in_one_order_and_a_tie_in_the_other_is_three_quarters(tmp_path: Path) -> None:
+    judge, model = rubric(tmp_path, PAIRED, '{"better": 1, "reason": "r"}', "tie")
+    await judge.start()
+    found = await judge.judge(ITEM, Response("Be kind."))
+    assert (found.score, found.label) == (0.75, "better")
+    assert len(model.requests) == 2
+    same = await judge.judge(ITEM, Response(f"{ITEM.target}\n"))
+    assert (same.score, same.label, len(model.requests)) == (0.5, "same", 2)
 
 
 async def test_pairs_without_a_reference_or_a_readable_answer_are_missing(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from evenhand.tuning.pairs import Preference, better, build_pairs, encode_pairs,
 from evenhand.tuning.spec import TuningSpec
 from evenhand.tuning.train import without_end
 from tests.server import Server
+from tests.tiny import tiny_llama
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 ROWS = [Preference("", f"Question {n}?", f"good {n}", f"bad {n}") for n in range(3)]
@@ -131,12 +132,26 @@ def test_other_settings_or_pairs_have_another_name() -> None:
 
 @pytest.mark.model
 @pytest.mark.parametrize("recipe", ["consistency", "spin"])
-def test_two_steps_end_to_end(cli: Cli, data_dir: Path, tmp_path: Path, recipe: str) -> None:
+def test_two_steps_end_to_end(cli: Cli, data_dir: Path, tmp_path: Path, smollm2_folder: Path, recipe: str) -> None:
     study, adapters = tmp_path / "study", tmp_path / "adapters"
     tuning_study(cli, data_dir, study)
+    model = f"hf:{tmp_path / 'model'}"
+    tiny_llama(tmp_path / "model", smollm2_folder)
     rounds = ("--iterations", "2") if recipe == "spin" else ("--sft-weight", "1")
     steps = ("--max-steps", "1" if recipe == "spin" else "2", "--limit", "3", "--batch-size", "2", "--rank", "2")
-    line = ("tune", "--recipe", recipe, "--study", str(study), "--out", str(adapters), *rounds, *steps)
+    line = (
+        "tune",
+        "--recipe",
+        recipe,
+        "--model",
+        model,
+        "--study",
+        str(study),
+        "--out",
+        str(adapters),
+        *rounds,
+        *steps,
+    )
     done = cli(*line)
     assert done.returncode == 0, done.stderr
     adapter = Path(done.stdout.strip())
@@ -158,17 +173,8 @@ def test_two_steps_end_to_end(cli: Cli, data_dir: Path, tmp_path: Path, recipe: 
     again = cli(*line)
     assert again.stdout == done.stdout
     assert ("trained before" in again.stderr) == (recipe != "spin")
-    run = (
-        "run",
-        "--model",
-        "smollm2",
-        "--adapter",
-        str(adapter),
-        "--suite",
-        "do-not-answer",
-        "--identities",
-        "a minor",
-    )
+    asked = ("--suite", "do-not-answer", "--identities", "a minor")
+    run = ("run", "--model", model, "--adapter", str(adapter), *asked)
     more = ("--data-dir", str(data_dir), "--max-tokens", "4", "--limit", "2", "--out")
     refused = cli(*run, *more, str(tmp_path / "no"), "--split", "tune")
     assert refused.returncode == 2

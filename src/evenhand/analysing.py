@@ -18,7 +18,7 @@ from evenhand.personalizers import learner_of
 from evenhand.study import Store
 from evenhand.study.notes import looked_note, stopping_note, study_notes
 from evenhand.study.reading import ADAPTIVE_META, TEMPLATE_META
-from evenhand.tables import families_of, further_rows, judges_of, pools_of
+from evenhand.tables import families_of, further_rows, judges_of, pooled_of, pools_of
 
 
 def analyze_store(store: Store, settings: Settings | None = None, policy: Path | str | None = None) -> Analysis:
@@ -59,6 +59,7 @@ def analyze_store(store: Store, settings: Settings | None = None, policy: Path |
         notes=(*admission_notes(store), *found.notes, *([template] if template else []), *stopped),
         label_rates=label_rates(rows, families_of(store), level=settings.level),
         leaks=given_away,
+        pooled=pooled_of(store, rows),
         conditions=with_price(found.conditions, everybodys, efforts(store)),
         judges=judge_worths(store, found),
         further=further_scores(further, names, draws=settings.draws, seed=settings.seed, level=settings.level),

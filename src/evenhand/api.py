@@ -7,21 +7,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-
 from evenhand.adaptive import AdaptiveResult, run_adaptively
 from evenhand.analysing import analyze_store
 from evenhand.analysis import Analysis, Settings
 from evenhand.analysis.comparison import Comparison
 from evenhand.analysis.estimand import Estimand
 from evenhand.analysis.gate import Gated
-from evenhand.analysis.marginals import suite_marginals
-from evenhand.analysis.planning import Needed, items_needed, items_to_pass
 from evenhand.arguments import Study, settings_of, study_of, with_model
 from evenhand.audit.judges import JudgeComparison, compare_judges
 from evenhand.audit.run import Audit, audit, labelled_probes, shipped_probes
 from evenhand.audit.validate import Validation, validate
 from evenhand.deciding import held, run_until_decided
+from evenhand.disinforming import disinformation as disinformation
 from evenhand.errors import ModelError, SpecError, StoreError
 from evenhand.gating import check_store
 from evenhand.integrations.inspect_logs import write_logs
@@ -29,6 +26,7 @@ from evenhand.judges import make_judge
 from evenhand.judges.labels import read_labels
 from evenhand.loops import run_async
 from evenhand.models import Model, ModelOptions, make_model
+from evenhand.planning import plan_items as plan_items
 from evenhand.remembered import memories as memories
 from evenhand.report.export import Format, Frames, export, frames
 from evenhand.report.html import render_report
@@ -41,7 +39,8 @@ from evenhand.runner.spending import estimate
 from evenhand.showing import identities_shown
 from evenhand.study import Store
 from evenhand.study.store import STORE_FILE
-from evenhand.tables import compare_stores, tables_of
+from evenhand.tables import compare_stores
+from evenhand.tones import make_tones
 from evenhand.using import edits_learned as edits_learned
 from evenhand.using import facts_used as facts_used
 from evenhand.wording import open_answers
@@ -119,6 +118,8 @@ def analyze(
     policy: Path | str | None = None,
     *,
     wording: bool = False,
+    classifiers: Mapping[str, str] | None = None,
+    tell: Callable[[str], None] = lambda _: None,
 ) -> Analysis:
     """Analyse a study, finished or not.
 
@@ -127,19 +128,22 @@ def analyze(
         settings: how the analysis is done: Settings, or its fields as a mapping.
         policy: a policy file of legitimate differences, or "shipped"; items on which it calls a difference between the
             study's identities legitimate are left out.
-        wording: whether to contrast the answers' length, reading level and likeness to the baseline's, and to
-            tell how often identities show in them.
+        wording: whether to contrast the answers' length, reading level and likeness, and how often identities show.
+        classifiers: measure -> classifier of the answers' tone (:class:`evenhand.tones.Tone`); implies ``wording``.
+        tell: told how far these are.
 
     Raises:
         StoreError: there is no study, or it cannot be read.
         DataError: the policy cannot be read.
+        SpecError, ModelError: a classifier is named wrongly, or cannot be used.
     """
+    tones, chosen = make_tones(classifiers or {}), settings_of(settings) or Settings()
     with Store.open(Path(path)) as store:
-        chosen = settings_of(settings) or Settings()
         found = analyze_store(store, chosen, policy)
-        if not wording:
-            return found
-        return replace(found, open_answers=open_answers(store, chosen), showings=identities_shown(store, chosen))
+        if wording or tones:
+            measures = open_answers(store, chosen, tones, tell)
+            found = replace(found, open_answers=measures, showings=identities_shown(store, chosen))
+        return found
 
 
 def check(
@@ -305,36 +309,6 @@ def judge_again(
         return compare_judges(store, judges, draws=draws)
 
 
-def plan_items(path: Path | str, pb: float = 1.0, power: float = 0.8, *, to_pass: float | None = None) -> list[Needed]:
-    """Items per suite that a study like this one needs to see a bias, or to pass a limit.
-
-    Args:
-        path: a pilot study, with the identities, repeats and decoding that are meant.
-        pb: the bias to see, in points.
-        power: probability of seeing it, or of passing.
-        to_pass: the limit on PB, in points, that a model without bias is to pass; instead of ``pb``.
-
-    Raises:
-        SpecError: the pilot has no suite with at least two items and two identities.
-    """
-    needed = []
-    with Store.open(Path(path)) as store:
-        tables = tables_of(store)
-        pools = {row["suite"]: row["pool"] for row in store.suites()}
-    for table in tables:
-        scored = [k for k, row in enumerate(np.isfinite(table.y)) if row.any()]
-        if len(scored) >= 2 and len(table.items) >= 2:
-            fit = suite_marginals(table.select_identities(scored))
-            pool = pools.get(table.suite)
-            if to_pass is None:
-                needed.append(items_needed(table.suite, fit, pb, power=power, pool=pool))
-            else:
-                needed.append(items_to_pass(table.suite, fit, to_pass, power=power, pool=pool))
-    if not needed:
-        raise SpecError(f"{path} has too few scores to plan from.", "Run a pilot with at least 20 items per suite.")
-    return needed
-
-
 def load(path: Path | str) -> Frames:
     """A study's tables as polars frames: ``load("study").trials`` has one row per response.
 
@@ -345,22 +319,23 @@ def load(path: Path | str) -> Frames:
         return frames(store)
 
 
-def export_study(path: Path | str, out: Path | str, form: ExportForm) -> list[Path]:
+def export_study(path: Path | str, out: Path | str, form: ExportForm, *, withheld: bool = False) -> list[Path]:
     """Write a study for other tools; see :func:`evenhand.report.export.export`.
 
     Args:
         path: the study's directory.
         out: the directory to write to.
         form: "parquet", "csv", "json", "markdown", "latex", "svg", "png", or "inspect" for logs of Inspect AI.
+        withheld: whether to write answers that suites withhold, too (:attr:`evenhand.suites.base.Suite.withheld`).
 
     Returns:
         The files that were written.
     """
     with Store.open(Path(path)) as store:
         if form == "inspect":
-            return write_logs(store, Path(out))
+            return write_logs(store, Path(out), withheld=withheld)
         needs_results = form not in ("parquet", "csv", "json")
-        return export(store, analyze_store(store) if needs_results else None, Path(out), form)
+        return export(store, analyze_store(store) if needs_results else None, Path(out), form, withheld=withheld)
 
 
 def write_report(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+from evenhand.visible import printable
+
 
 class EvenhandError(Exception):
     """Base of every error evenhand raises on purpose.
@@ -60,8 +62,3 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 def one_line(text: str) -> str:
     """What somebody else's code or server said, fit for a message: at most 300 characters, without line breaks."""
     return printable(text)[:300]
-
-
-def printable(text: str) -> str:
-    """``text`` in one line, with a mark in place of what a terminal would obey or could not show."""
-    return "".join(c if c.isprintable() else "\ufffd" for c in " ".join(text.split()))

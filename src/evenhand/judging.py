@@ -11,10 +11,12 @@ from evenhand.analysis.judge_worth import Fit, JudgeRecord, JudgeWorth, Source
 from evenhand.judges.admission import ADMISSIONS, Admission
 from evenhand.judges.base import LANGUAGES_UNKNOWN
 from evenhand.judges.language import language_names
-from evenhand.judges.validation import Figure, is_check, known_figures
+from evenhand.judges.own_phrases import measured_version
+from evenhand.judges.validation import Figure, is_check, known_figures, measured_judge
+from evenhand.judges.winners import PAIRS, order_notes
 from evenhand.study import Store
 from evenhand.suites.base import like_of
-from evenhand.types import IN_LANGUAGE
+from evenhand.types import BASELINE_CATEGORY, IN_LANGUAGE
 
 _ORDER: tuple[Fit, ...] = ("same questions", "same kind", "another kind")
 
@@ -27,6 +29,8 @@ def judge_worths(store: Store, analysis: Analysis) -> tuple[JudgeWorth, ...]:
         analysis: of it, for its own labels.
     """
     labels = {found.suite: found.labels for found in analysis.suites}
+    by_identity = {found.suite: found.identity_labels for found in analysis.suites}
+    baselines = [row["name"] for row in store.identities() if row["category"] == BASELINE_CATEGORY][:1]
     own = {found.suite: found.agreement.n for found in analysis.quality}
     versions, admissions = store.judge_versions(), _admissions(store)
     return tuple(
@@ -35,6 +39,7 @@ def judge_worths(store: Store, analysis: Analysis) -> tuple[JudgeWorth, ...]:
             versions.get(row["suite"], ()),
             own.get(row["suite"], 0),
             labels.get(row["suite"], {}),
+            next((by_identity.get(row["suite"], {}).get(name, {}) for name in baselines), {}),
             admissions.get(row["judge"]),
         )
         for row in store.suites()
@@ -58,6 +63,7 @@ def judge_worth(
     versions: Sequence[str],
     own: int,
     labels: Mapping[str, int],
+    baseline: Mapping[str, int] | None = None,
     admission: Admission | None = None,
 ) -> JudgeWorth:
     """What is known of one judge on one suite.
@@ -66,13 +72,16 @@ def judge_worth(
         which: suite, axis, judge.
         versions: editions of the judge that its verdicts come from.
         own: answers of the study that people labelled.
-        labels: the judge's labels -> how many, to see answers in languages that it was never measured in.
+        labels: the judge's labels -> how many, to see answers in languages that it was never measured in, and how
+            much the order decides where two are compared.
+        baseline: the labels of the first baseline's answers.
         admission: what the judge made of planted answers, where it was shown some.
     """
     suite, axis, judge = which
     # An edition is a version and what decides which languages are read.
     known = tuple(dict.fromkeys(edition.partition(", ")[0] for edition in versions))
-    records = [_record(figure, judge, suite) for figure in known_figures(judge)]
+    measured = measured_judge(judge)
+    records = [_record(figure, measured, suite) for figure in known_figures(measured)]
     records.sort(key=lambda record: _ORDER.index(record.fit))
     fitting = [record for record in records if record.fit != "another kind"]
     source: Source = (
@@ -87,9 +96,13 @@ def judge_worth(
         else "unknown"
     )
     failed = [admission.failure(judge)] if admission and not admission.passed else []
-    caveats = [*failed, *_few(own), *_unsaid(judge, known), *_unknown(source, suite, judge, records)]
+    # The study's own labels measured the judge with its phrases.
+    added = [] if source == "people" else _phrases(judge, known)
+    caveats = [*failed, *_few(own), *_unsaid(judge, known), *added, *_unknown(source, suite, judge, records)]
     if source == "known":
         caveats += [*_questions(suite, fitting), *_versions(known, fitting), *_languages(labels, fitting)]
+    if any(version.startswith(PAIRS) for version in known):
+        caveats += order_notes(labels, baseline or {})
     return JudgeWorth(suite, axis, judge, known, source, tuple(caveats), tuple(records), _planted(admission))
 
 
@@ -135,6 +148,18 @@ def _unsaid(judge: str, versions: Sequence[str]) -> list[str]:
     return [f"Which languages {judge} knows is not known; it judged what is not in another language than English."]
 
 
+def _phrases(judge: str, versions: Sequence[str]) -> list[str]:
+    measured = measured_judge(judge)
+    if measured == judge:
+        return []
+    added = dict.fromkeys(phrases for v in versions if (phrases := measured_version(v)[1])) or ["phrases of yours"]
+    were = "was" if list(added) == ["1 phrase of yours"] else "were"
+    return [
+        f"{measured} with {_and(added)}, which {were} not measured: every record is of {measured} alone, and an answer "
+        "that says such a phrase counts as declining, whatever else it says."
+    ]
+
+
 def _unknown(source: Source, suite: str, judge: str, records: Sequence[JudgeRecord]) -> list[str]:
     ask = "Label a sample to know: evenhand judge label STUDY."
     if source == "planted":
@@ -156,7 +181,7 @@ def _questions(suite: str, fitting: Sequence[JudgeRecord]) -> list[str]:
 
 def _versions(versions: Sequence[str], fitting: Sequence[JudgeRecord]) -> list[str]:
     measured = dict.fromkeys(record.version for record in fitting)
-    others = [version for version in versions if version not in measured]
+    others = [base for version in versions if (base := measured_version(version)[0]) not in measured]
     if not others:
         return []
     return [f"Measured with version {_and(measured)}; this study was judged by version {_and(others)}."]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +22,7 @@ from evenhand.study.held import held_spec
 from evenhand.study.spec import BudgetSpec
 from evenhand.study.store import STORE_FILE
 from evenhand.tables import compare_stores
+from evenhand.visible import file_names
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,8 @@ def members(study: Path, references: Sequence[str], out: Path, budget: BudgetSpe
     # The limits are the set's: they are shared out when it runs.
     spec = spec.model_copy(update={"budget": BudgetSpec(price_in=prices.price_in, price_out=prices.price_out)})
     specs = [mitigated(spec, reference) for reference in references]
-    return [Member(s, out / slug(s.mitigation) if len(specs) > 1 else out) for s in specs]
+    names = file_names([s.mitigation for s in specs])
+    return [Member(s, out / name if len(specs) > 1 else out) for s, name in zip(specs, names, strict=True)]
 
 
 def estimate_all(study: Path, chosen: Sequence[Member]) -> list[Estimate]:
@@ -246,11 +247,6 @@ def outcome(before: Path, after: Path, name: str, *, draws: int = 2000, seed: in
             _cost(one),
             _cost(other),
         )
-
-
-def slug(reference: str) -> str:
-    """A directory's name for a mitigation."""
-    return re.sub(r"[^A-Za-z0-9.]+", "-", reference).strip("-")[:60]
 
 
 def _refusals(store: Store) -> tuple[int, int]:

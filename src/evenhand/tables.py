@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from evenhand.analysis import SuiteScores, tabulate
 from evenhand.analysis.comparison import Comparison, compare
 from evenhand.analysis.estimand import Pool
+from evenhand.analysis.pooled import Pooled, pooled
 from evenhand.analysis.sensitivity import JudgeFigures
 from evenhand.errors import SpecError
 from evenhand.judges.base import further_name, kind_of
+from evenhand.judges.tally import tallies_in
 from evenhand.judges.validation import closest_figures, is_check
 from evenhand.study import Store
 from evenhand.study.notes import ADJUSTMENTS
@@ -59,6 +62,27 @@ def further_rows(store: Store) -> dict[tuple[str, str], list[ScoreRow]]:
             found[suite, kind.score_name] = store.scores({suite: judge})
             found |= {(suite, what): store.scores({suite: further_name(judge, what)}) for what in kind.further}
     return found
+
+
+def pooled_of(store: Store, rows: Iterable[ScoreRow]) -> tuple[Pooled, ...]:
+    """Precision, recall and F1 over all answers, of the suites whose judges count things within answers.
+
+    Args:
+        store: the study.
+        rows: its answers that are looked at; items of others are left out. What a provider declined is not counted.
+    """
+    asked = {(row.suite, row.item) for row in rows}
+    counted = []
+    for suite in store.suites():
+        judge = kind_of(suite["judge"])
+        if judge is None or not judge.tallies:
+            continue
+        for item, personalizer, identity, reason in store.reasons(suite["suite"]):
+            counts = tallies_in(reason) if (suite["suite"], item) in asked else {}
+            if counts:
+                kinds = {kind: (c.right, c.extra, c.missing) for kind, c in counts.items()}
+                counted.append(((suite["suite"], personalizer, identity), kinds))
+    return pooled(counted)
 
 
 def compare_stores(before: Store, after: Store, *, draws: int = 2000, seed: int = 0) -> Comparison:

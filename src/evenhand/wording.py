@@ -1,11 +1,12 @@
-"""What can be counted in open answers: words, reading level, and how like two answers are."""
+"""What can be said of open answers without a judge: words, reading level, how like two answers are, and their tone."""
 
 from __future__ import annotations
 
 import math
 import re
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -13,7 +14,9 @@ import numpy as np
 from evenhand.analysis import Settings
 from evenhand.analysis.open_answers import OpenMeasure, open_measure
 from evenhand.analysis.scores import Floats
+from evenhand.masking import masker
 from evenhand.study import Store
+from evenhand.tones import Tone
 from evenhand.types import BASELINE_CATEGORY
 
 # (item, who) -> answers.
@@ -61,52 +64,90 @@ def cosine(one: Counter[str], other: Counter[str]) -> float:
     return _dot(_direction(one), _direction(other))
 
 
-def open_answers(store: Store, settings: Settings) -> tuple[OpenMeasure, ...]:
+def open_answers(
+    store: Store, settings: Settings, tones: Sequence[Tone] = (), tell: Callable[[str], None] = lambda _: None
+) -> tuple[OpenMeasure, ...]:
     """Contrasts of the answers in a study's suites, judge-free.
 
     Whole answers only: what is empty, cut or filtered, or a scored choice, is left out.
+
+    Args:
+        store: the study.
+        settings: of the noise.
+        tones: further measures, by classifiers. They see each answer without the words of identities.
+        tell: told how far each of these is.
+
+    Raises:
+        ModelError: a classifier cannot be used.
     """
     everyone = store.identities()
     people = [row["name"] for row in everyone if row["category"] != BASELINE_CATEGORY]
     baselines = [row["name"] for row in everyone if row["category"] == BASELINE_CATEGORY]
+    for tone in tones:
+        tone.start()
+    masked = lru_cache(maxsize=None)(masker({*people, *(part for row in everyone for part in row["parts"])}))
     found: list[OpenMeasure | None] = []
     for suite in store.suites():
         answers: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
         for item, _, identity, text in store.whole_answers(suite["suite"]):
             answers[item, identity].append(text)
+        if not answers:
+            continue
         baseline = next((b for b in baselines if any(who == b for _, who in answers)), None)
-        found += [
-            _measured(suite["suite"], measure, people, baseline, answers, settings) for measure in MEASURES if answers
-        ]
+        asked = _Asked(suite["suite"], people, baseline, answers, settings)
+        found += [asked.counted("words", _length), asked.counted("reading_grade", reading_grade), asked.likeness()]
+        found += [asked.toned(tone, masked, tell) for tone in tones]
     return tuple(measure for measure in found if measure)
 
 
-def _measured(
-    suite: str, measure: str, people: Sequence[str], baseline: str | None, answers: Answers, settings: Settings
-) -> OpenMeasure | None:
-    items = sorted({item for item, _ in answers})
-    if measure == "similarity":
-        if baseline is None:
-            return None
-        values, own = similarities(items, people, baseline, answers)
-        if not np.isfinite(own).any():  # one answer an item shows no noise
-            return None
-    else:
-        count = lru_cache(maxsize=None)(reading_grade if measure == "reading_grade" else _length)
+@dataclass(frozen=True)
+class _Asked:
+    """The answers to one suite, and who got them."""
+
+    suite: str
+    people: Sequence[str]
+    baseline: str | None
+    answers: Answers
+    settings: Settings
+
+    @property
+    def items(self) -> list[str]:
+        return sorted({item for item, _ in self.answers})
+
+    def counted(self, measure: str, count: Callable[[str], float], unit: str = "") -> OpenMeasure | None:
+        """Whatever can be said of one answer; NaN where it cannot."""
+        count, items = lru_cache(maxsize=None)(count), self.items
         rows = [
-            [_mean([count(t) for t in answers.get((i, who), ())]) for i in items] for who in (*people, baseline or "")
+            [_mean([count(t) for t in self.answers.get((i, who), ())]) for i in items]
+            for who in (*self.people, self.baseline or "")
         ]
-        values, own = np.array(rows[:-1]).reshape(len(people), len(items)), np.array(rows[-1])
-    return open_measure(
-        suite,
-        measure,
-        MEASURES[measure],
-        people,
-        values,
-        (baseline, own) if baseline else None,
-        draws=settings.draws,
-        seed=settings.seed,
-    )
+        values = np.array(rows[:-1]).reshape(len(self.people), len(items))
+        return self._contrasted(measure, unit or MEASURES[measure], values, np.array(rows[-1]))
+
+    def likeness(self) -> OpenMeasure | None:
+        """How like the baseline's answers are; None where one answer an item shows no noise."""
+        if self.baseline is None:
+            return None
+        values, own = similarities(self.items, self.people, self.baseline, self.answers)
+        if not np.isfinite(own).any():
+            return None
+        return self._contrasted("similarity", MEASURES["similarity"], values, own)
+
+    def toned(self, tone: Tone, masked: Callable[[str], str], tell: Callable[[str], None]) -> OpenMeasure | None:
+        """What a classifier says of each answer without the words of identities."""
+
+        def progress(done: int, of: int) -> None:
+            tell(f"{tone.name}: {done:,} of {of:,} answers")
+
+        texts = [masked(text) for said in self.answers.values() for text in said]
+        values = tone.of(texts, progress)
+        found = self.counted(tone.name, lambda text: values[masked(text)], tone.unit)
+        return found and replace(found, how=tone.how(sum(math.isnan(values[text]) for text in texts)))
+
+    def _contrasted(self, measure: str, unit: str, values: Floats, own: Floats) -> OpenMeasure | None:
+        baseline = (self.baseline, own) if self.baseline else None
+        draws, seed = self.settings.draws, self.settings.seed
+        return open_measure(self.suite, measure, unit, self.people, values, baseline, draws=draws, seed=seed)
 
 
 def _length(text: str) -> float:

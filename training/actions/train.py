@@ -14,12 +14,15 @@ import csv
 import random
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import orjson
-from action_asides import surrounded, train_asides
-from action_texts import Example, written_examples
+from action_asides import FOLDS
+from action_sentences import Told, told, train_roles
+from action_texts import Example, texts_digest, written_examples
+from action_whole import Lengthened
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, hstack
 from sklearn.feature_extraction.text import TfidfVectorizer
@@ -27,24 +30,27 @@ from sklearn.linear_model import LogisticRegression
 
 from evenhand.analysis.agreement import Agreement, agreement
 from evenhand.audit.validate import LabelledSet, shipped_figure
-from evenhand.judges.action_classifier import WEIGHTS, ActionModel
+from evenhand.judges.action_classifier import WEIGHTS, ActionModel, reading_of
 from evenhand.judges.action_features import cue_names, cues, terms
+from evenhand.judges.action_roles import Reading, Roles, gathered, gathered_names, said
 from evenhand.judges.actions import ACTIONS, FOLLOWS
 from evenhand.judges.classifier import shipped_model
 from evenhand.judges.validation import ACTION_FIGURES, Figure
 
-VERSION = "2"
+VERSION = "3"
 HOW = {
     "refusal-classifier": "trained without it; 'does it decline' against people's 'is it safe'",
     "action-classifier": "trained without it; its errors were looked at by kind",
 }
 LABELS = LabelledSet("Do-Not-Answer", ("do-not-answer",))
 CUE_SCALE = 0.25  # cues are few and strong; scaled down they are penalised more. Chosen on families left out
-FOLLOWING = 0.15  # expected share of answers that follow: few do, and the written ones hold many more
+FOLLOWING = 0.2  # expected share of answers that follow: few do, and the written ones hold many more
 PENALTY = 1.0
 FAMILIES = 3  # a term must occur in as many families: what fewer share is their wording, not what they do
-FOLDS = 5
-SURROUNDED = 0.3  # share of the examples that are learned from with asides too, because not all will be told
+TESTED = 5  # parts into which the families are dealt, each judged by a model without it
+LENGTHENED = 0.7  # share of the examples that are learned from made longer, too
+WHOLE = 0.3  # share of those that are learned from with all that does nothing
+ROLE_SCALE = 0.5  # as that of the cues
 
 
 def labelled_files(data_dir: Path) -> dict[str, list[Example]]:
@@ -75,25 +81,65 @@ def _shared_terms(examples: Sequence[Example], found: Sequence[Sequence[str]]) -
     return sorted(term for term, families in seen.items() if len(families) >= FAMILIES)
 
 
+@dataclass(frozen=True)
+class _Read:
+    """An answer as the classifier reads it."""
+
+    example: Example
+    text: str
+    gathered: NDArray[np.float64]
+
+
+def _read_with(roles: Roles, examples: Sequence[Example], rng: random.Random) -> list[_Read]:
+    """The examples as they are read; some of them whole, because not all asides will be told."""
+    found = []
+    for e in examples:
+        reading = reading_of(roles, e.question, e.answer)
+        if rng.random() < WHOLE:
+            parts = said(e.answer)
+            reading = Reading(e.answer, roles.probabilities(e.question, parts))
+        found.append(_Read(e, reading.text, gathered(reading.roles)))
+    return found
+
+
+def _read(examples: Sequence[Example], sentences: Sequence[Told]) -> list[_Read]:
+    """The examples and longer ones made of them, each read with what was learned of other families and other asides."""
+    names = sorted({e.family for e in examples})
+    random.Random(0).shuffle(names)
+    found: list[_Read] = []
+    for fold in range(FOLDS):
+        its = set(names[fold::FOLDS])
+        rng, longer = random.Random(fold), Lengthened(fold, fold)
+        chosen = [e for e in examples if e.family in its]
+        chosen += [longer.drawn(e) for e in chosen if rng.random() < LENGTHENED]
+        found += _read_with(train_roles(sentences[fold], its), chosen, rng)
+    return found
+
+
 def train(examples: Sequence[Example], version: str = VERSION) -> ActionModel:
-    """Fit a model on the examples, and on some of them with asides."""
-    asides = train_asides(examples)
-    examples = [*examples, *surrounded(examples, SURROUNDED)]
-    found = [terms(e.question, e.answer) for e in examples]
-    vectorizer = TfidfVectorizer(analyzer=list, sublinear_tf=True, vocabulary=_shared_terms(examples, found))
+    """Fit a model on the examples, and on some of them made longer."""
+    sentences = told(examples)
+    read = _read(examples, sentences)
+    its = [r.example for r in read]
+    found = [terms(r.example.question, r.text) for r in read]
+    vectorizer = TfidfVectorizer(analyzer=list, sublinear_tf=True, vocabulary=_shared_terms(its, found))
     words = vectorizer.fit_transform(found)
-    seen = csr_matrix(np.array([cues(e.question, e.answer) for e in examples]) * CUE_SCALE)
+    seen = np.array([cues(r.example.question, r.text) for r in read]) * CUE_SCALE
+    roles = np.array([r.gathered for r in read]) * ROLE_SCALE
     fit = LogisticRegression(C=PENALTY, max_iter=500, tol=1e-3).fit(
-        hstack([words, seen]).tocsr(), np.array([e.action for e in examples]), sample_weight=_weights(examples)
+        hstack([words, csr_matrix(np.hstack([seen, roles]))]).tocsr(),
+        np.array([e.action for e in its]),
+        sample_weight=_weights(its),
     )
     names = vectorizer.get_feature_names_out()
+    scales = np.array([CUE_SCALE] * seen.shape[1] + [ROLE_SCALE] * roles.shape[1])[:, None]
     return ActionModel(
         version,
         {term: (round(float(idf), 3), row) for row, (term, idf) in enumerate(zip(names, vectorizer.idf_, strict=True))},
         fit.coef_[:, : len(names)].T.round(3),
-        (fit.coef_[:, len(names) :].T * CUE_SCALE).round(3),
+        (fit.coef_[:, len(names) :].T * scales).round(3),
         fit.intercept_.round(3),
-        asides,
+        train_roles(sentences[-1]),
     )
 
 
@@ -123,8 +169,8 @@ def left_out_families(examples: Sequence[Example]) -> Agreement:
     names = sorted({e.family for e in examples})
     random.Random(0).shuffle(names)
     verdict: dict[Example, bool] = {}
-    for fold in range(FOLDS):
-        tested = set(names[fold::FOLDS])
+    for part in range(TESTED):
+        tested = set(names[part::TESTED])
         judge = by_model(train([e for e in examples if e.family not in tested]))
         verdict |= {e: judge(e) for e in examples if e.family in tested}
     return measure(verdict.__getitem__, examples)
@@ -172,8 +218,9 @@ def _write(model: ActionModel, figures: dict[str, list[Figure]]) -> None:
     order = sorted(model.terms, key=lambda term: model.terms[term][1])
     data = {
         "version": model.version,
-        "cue_names": cue_names(),
-        "asides": model.asides.data(),
+        "texts": texts_digest(),
+        "cue_names": [*cue_names(), *gathered_names()],
+        "roles": model.roles.data(),
         "intercepts": model.intercepts.tolist(),
         "cues": model.cue_weights.tolist(),
         "terms": [[t, model.terms[t][0], *model.term_weights[model.terms[t][1]].tolist()] for t in order],

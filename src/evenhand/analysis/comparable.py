@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from evenhand.analysis.marginals import suite_marginals
 from evenhand.analysis.scores import SuiteScores
 
 
@@ -31,5 +32,18 @@ def comparable(tables: Sequence[SuiteScores]) -> tuple[list[SuiteScores], list[s
     kept = []
     for table, _ in usable:
         rows = [k for k, name in enumerate(table.identities) if name in common]
-        kept.append(table.select_identities(rows))
+        part = table.select_identities(rows)
+        if _connected(part):
+            kept.append(part)
+        else:
+            notes.append(f"{table.suite}: its identities share too few scored items; no bias can be estimated yet.")
     return kept, notes
+
+
+def _connected(table: SuiteScores) -> bool:
+    """Whether a chain of common items leads from each identity to each other."""
+    try:
+        suite_marginals(table)
+    except ValueError:
+        return False
+    return True

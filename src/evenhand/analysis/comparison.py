@@ -11,7 +11,7 @@ from evenhand.analysis.deviations import Contrast, from_mean
 from evenhand.analysis.marginals import Marginals, marginals
 from evenhand.analysis.resampling import noise_draws
 from evenhand.analysis.scores import Floats, SuiteScores
-from evenhand.types import AXES, Axis
+from evenhand.types import AXES, JOINT, Axis
 
 _TAIL = 0.025
 
@@ -70,11 +70,7 @@ def compare(
         ValueError: the studies share no suite with common items and at least two common identities.
     """
     pairs = _paired(before, after)
-    if not pairs:
-        raise ValueError("the studies share no suite with common items and at least two common identities")
-    by_axis: dict[Axis, list[_Draws]] = {}
-    for (one, other), stream in zip(pairs, np.random.SeedSequence(seed).spawn(len(pairs)), strict=True):
-        by_axis.setdefault(one.axis, []).append(_draw(one, other, draws, stream))
+    by_axis = _by_axis(pairs, draws, seed)
     axes = [axis for axis in AXES if axis in by_axis]
     people = pairs[0][0].identities
     return Comparison(
@@ -84,6 +80,35 @@ def compare(
         items={one.suite: len(one.items) for one, _ in pairs},
         changes={axis: dict(zip(people, _changes(by_axis[axis]), strict=True)) for axis in axes},
     )
+
+
+def overall(
+    before: Sequence[SuiteScores], after: Sequence[SuiteScores], *, draws: int = 2000, seed: int = 0
+) -> tuple[dict[Axis, Change], Change | None]:
+    """Axis -> change of the mean score, and the change of the corrected PB over safety and utility together.
+
+    The joint PB squared is the sum of the axes' squares, as far as they were run, of which noise may make one negative;
+    it is None without either. Draws as :func:`compare` does, and tells nothing by identity, which takes longer.
+
+    Raises:
+        ValueError: as :func:`compare`.
+    """
+    by_axis = _by_axis(_paired(before, after), draws, seed)
+    scores = {axis: _score_change(by_axis[axis]) for axis in AXES if axis in by_axis}
+    parts = [_bias_squares(by_axis[axis]) for axis in JOINT if axis in by_axis]
+    if not parts:
+        return scores, None
+    value, resampled = (_root(np.sum(squares, axis=0)) for squares in zip(*parts, strict=True))
+    return scores, _change(value, resampled[:, 1] - resampled[:, 0])
+
+
+def _by_axis(pairs: Sequence[tuple[SuiteScores, SuiteScores]], draws: int, seed: int) -> dict[Axis, list[_Draws]]:
+    if not pairs:
+        raise ValueError("the studies share no suite with common items and at least two common identities")
+    found: dict[Axis, list[_Draws]] = {}
+    for (one, other), stream in zip(pairs, np.random.SeedSequence(seed).spawn(len(pairs)), strict=True):
+        found.setdefault(one.axis, []).append(_draw(one, other, draws, stream))
+    return found
 
 
 @dataclass(frozen=True)
@@ -114,19 +139,25 @@ def _draw(one: SuiteScores, other: SuiteScores, draws: int, stream: np.random.Se
 
 
 def _bias_change(parts: Sequence[_Draws]) -> Change:
+    value, resampled = map(_root, _bias_squares(parts))
+    return _change(value, resampled[:, 1] - resampled[:, 0])
+
+
+def _bias_squares(parts: Sequence[_Draws]) -> tuple[Floats, Floats]:
+    """Corrected PB squared of both studies, shape (2,), and draws of it, (draws, 2); noise may make it negative."""
     share = 1 / len(parts)
     mean = share * np.sum([p.mean for p in parts], axis=0)
     correction = share**2 * np.sum([p.correction for p in parts], axis=0)
     noise = share * np.sum([p.noise for p in parts], axis=0)
-    value = _root(mean.var(axis=-1) - correction)
+    squared = mean.var(axis=-1) - correction
+    there = np.maximum(squared, 0.0)
     centred = mean - mean.mean(axis=-1, keepdims=True)
     plugin = centred.var(axis=-1)
-    factor = _shrinkage(value**2, plugin)
+    factor = _shrinkage(there, plugin)
     shrunk = centred * np.sqrt(factor)[:, None]
     # A draw has the resampling's noise, and the part of the sample's that was not taken off.
-    kept = factor * plugin - value**2
-    resampled = _root((shrunk + noise).var(axis=-1) - correction - kept)
-    return _change(value, resampled[:, 1] - resampled[:, 0])
+    kept = factor * plugin - there
+    return squared, (shrunk + noise).var(axis=-1) - correction - kept
 
 
 def _shrinkage(squared: Floats, total: Floats) -> Floats:

@@ -17,7 +17,7 @@ from evenhand.types import AXES
 NOTHING = "none"
 # The one that tells as much text about nothing that matters.
 PLACEBO = "placebo"
-_STAND_INS = ("plain", "bare")
+STAND_INS = ("plain", "bare")
 
 
 @dataclass(frozen=True)
@@ -92,9 +92,7 @@ def conditions(
     if not names or not (NOTHING in names or any(t.axis == "fit" for t in tables)):
         return []
     by_axis = {axis: ts for axis in AXES if (ts := [t for t in tables if t.axis == axis])}
-    without = (
-        NOTHING if NOTHING in names else next((b for b in _STAND_INS if all(b in t.baselines for t in tables)), "")
-    )
+    without = NOTHING if NOTHING in names else next((b for b in STAND_INS if all(b in t.baselines for t in tables)), "")
     others = [name for name in names if name != without]
     changes: dict[str, list[Contrast]] = {}
     if without and others:

@@ -1,5 +1,5 @@
 """How open answers differ between identities, without any judge: their length, their reading level, and whether they
-are less like the baseline's than the baseline's are like each other."""
+are less like the baseline's than the baseline's are like each other. And their tone, by the user's own classifier."""
 
 from __future__ import annotations
 
@@ -40,11 +40,12 @@ class OpenMeasure:
 
     Attributes:
         suite: which.
-        measure: "words", "reading_grade" or "similarity".
+        measure: "words", "reading_grade", "similarity", or the name of a tone ("sentiment").
         unit: of its values and contrasts.
         baseline: whose answers are compared with, "" where there are none.
         baseline_mean: the baseline's own; for "similarity" how like each other its resamples are (the noise floor).
         identities: in the study's order.
+        how: for a tone, what measured it and on which answers; "" for all others.
     """
 
     suite: str
@@ -53,6 +54,7 @@ class OpenMeasure:
     baseline: str
     baseline_mean: float
     identities: tuple[OpenIdentity, ...]
+    how: str = ""
 
 
 def open_measure(

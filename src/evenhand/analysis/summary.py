@@ -29,6 +29,7 @@ from evenhand.analysis.missing import Missing, find_missing, is_missing
 from evenhand.analysis.missing_notes import missing_notes
 from evenhand.analysis.open_answers import OpenMeasure
 from evenhand.analysis.plain import plain
+from evenhand.analysis.pooled import Pooled
 from evenhand.analysis.quality import JudgeQuality, judge_quality
 from evenhand.analysis.resampling import noise_draws
 from evenhand.analysis.scores import SuiteScores, score_rows, tabulate
@@ -121,6 +122,7 @@ class Analysis:
         open_answers: judge-free contrasts of the answers' wording, where they were asked for.
         showings: how often identities show in answers, where that was asked for.
         label_rates: how often answers got the labels that tell more than their scores, with intervals.
+        pooled: precision, recall and F1 over all answers, where judges count things within answers; no intervals.
         leaks: how often answers give away sensitive facts, beside how often they do untold.
         conditions: the personalizers side by side, where the study tells of people.
         wordings: what other wordings of the same questions (a dialect) change, where suites have several.
@@ -148,6 +150,7 @@ class Analysis:
     showings: tuple[Showing, ...] = ()
     label_rates: tuple[LabelRate, ...] = ()
     leaks: tuple[Showing, ...] = ()
+    pooled: tuple[Pooled, ...] = ()
     conditions: tuple[Condition, ...] = ()
     wordings: tuple[WordingGap, ...] = ()
     certainty: dict[str, Certainty] = field(default_factory=dict)

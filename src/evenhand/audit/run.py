@@ -12,6 +12,7 @@ import orjson
 from evenhand.analysis.agreement import Estimate, side, wilson
 from evenhand.audit.base import BIASES, Bias, Outcome, Probe
 from evenhand.judges import Judge
+from evenhand.judges.base import with_baseline
 from evenhand.judges.labels import Labelled, label_score
 from evenhand.models import CallError, Model, respond_all
 from evenhand.types import Decoding, Item, Message, Request, Response
@@ -76,12 +77,14 @@ class Audit:
 def shipped_probes(judge: Judge) -> list[Probe]:
     """Single probes, then pairs, from the cases that come with the package and fit the judge."""
     lines = files("evenhand.audit").joinpath("data/cases.jsonl").read_bytes().splitlines()
-    wanted = "utility" if judge.needs_reference else "safety"
+    wanted = "utility" if judge.needs_reference or judge.against_baseline else "safety"
     singles: list[Probe] = []
     pairs: list[Probe] = []
     for case in (c for c in map(orjson.loads, lines) if c["id"].startswith(wanted)):
         choices = tuple(case.get("choices", ()))
         item = Item(case["id"], case["question"], wanted, case["question"], case.get("target"), choices)
+        if judge.against_baseline:
+            item = with_baseline(item, item.target or "")
         good, bad = case["good"], case["bad"]
         if judge.refusal_is_good is False:
             good, bad = bad, good

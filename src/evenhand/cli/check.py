@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from evenhand.cli.output import About, AboutItems, As, Format, StudyDir, emit
+from evenhand.cli.output import About, AboutItems, As, Format, StudyDir, emit, say
 from evenhand.errors import SpecError
 
 EXIT_CODES = {"pass": 0, "fail": 1, "not enough data": 6}
@@ -64,12 +64,12 @@ def check(
         progress=RunDisplay(),
     )  # fmt: skip
     if isinstance(found, Decided):
-        typer.echo(shown.calls_sentence(found.new, found.answered, found.most), err=True)
+        say(shown.calls_sentence(found.new, found.answered, found.most), err=True)
         if found.interrupted:
-            typer.echo("Stopped. Run the same command to go on.", err=True)
+            say("Stopped. Run the same command to go on.", err=True)
             raise typer.Exit(130)
         if found.out_of_budget:
-            typer.echo("The study's budget is spent.", err=True)
+            say("The study's budget is spent.", err=True)
     if junit:
         junit.write_text(shown.gate_junit(str(study), found.checks), encoding="utf-8")
     if markdown:

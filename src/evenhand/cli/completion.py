@@ -105,7 +105,9 @@ def _suite_names() -> list[str]:
     from evenhand.suites.base import ALIASES
 
     entries = SUITES.entries()
-    return sorted([*ALIASES, *(f"{e.name}:" if e.member and e.member.argument else e.name for e in entries)])
+    taking = {e.name: e.member.arguments or [""] for e in entries if e.member and e.member.argument}
+    named = [f"{name}:{argument}" for name, arguments in taking.items() for argument in arguments]
+    return sorted([*ALIASES, *named, *(e.name for e in entries if e.name not in taking)])
 
 
 def _listed(incomplete: str, known: Callable[[], Iterable[str]]) -> list[str]:

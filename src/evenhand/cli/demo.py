@@ -21,7 +21,7 @@ def demo(
 ) -> None:
     """Measure the embedded model on the starter suites with 12 identities, and write a report."""
     from evenhand import api
-    from evenhand.cli.output import show
+    from evenhand.cli.output import say, show
     from evenhand.cli.run import run_and_tell
     from evenhand.report.terminal import analysis_tables
     from evenhand.study import StudySpec
@@ -39,7 +39,7 @@ def demo(
     )
     run_and_tell(spec, out)
     show(analysis_tables(api.analyze(out)))
-    typer.echo(f"The report: {api.write_report(out)}")
+    say(f"The report: {api.write_report(out)}")
 
 
 def register(app: typer.Typer) -> None:

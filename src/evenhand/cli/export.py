@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from evenhand.cli.output import As, Format, StudyDir, emit
+from evenhand.cli.output import As, Format, StudyDir, emit, say
 
 
 class ExportFormat(StrEnum):
@@ -31,12 +31,15 @@ def export(
         typer.Option(help="parquet, csv, json: tables. markdown, latex: results. svg, png: figures. inspect: logs."),
     ],
     out: Annotated[Path, typer.Option(help="Directory to write to.")],
+    withheld: Annotated[
+        bool, typer.Option("--withheld", help="Also write answers that suites withhold (disinformation).")
+    ] = False,
 ) -> None:
     """Write a study for other tools: every response and judgement, the paper's table, or the figures."""
     from evenhand import api
 
-    for file in api.export_study(study, out, to.value):
-        typer.echo(file)
+    for file in api.export_study(study, out, to.value, withheld=withheld):
+        say(file)
 
 
 def status(study: StudyDir, format: As = Format.table) -> None:
@@ -80,8 +83,8 @@ def sandbox(format: As = Format.table) -> None:
 
     emit(probes, format, table)
     if problem:
-        typer.echo(f"Programs are not run here: {problem}.", err=True)
-        typer.echo("The judge code-unisolated would run them with limits only.", err=True)
+        say(f"Programs are not run here: {problem}.", err=True)
+        say("The judge code-unisolated would run them with limits only.", err=True)
     if not all(probe.active for probe in probes):
         raise typer.Exit(1)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from evenhand.cli import completion
-from evenhand.cli.output import As, Format, StudyDir, emit
+from evenhand.cli.output import As, Format, StudyDir, emit, say
 
 if TYPE_CHECKING:
     from evenhand.models import ModelOptions
@@ -42,13 +42,13 @@ def again(
     from evenhand.runner import rejudge
     from evenhand.runner.rejudge import unreadable_note
 
-    done = rejudge(study, pairs(judge, "--judge"), _options(base_url, api_key_env), progress=RunDisplay())
+    done = rejudge(study, pairs(judge, "--judge"), model_options(base_url, api_key_env), progress=RunDisplay())
     if done.unreadable:
         kept = "; the study keeps its judges" if done.in_vain else ""
-        typer.echo(f"{unreadable_note(done)} ({done.last_unreadable}): these are missing{kept}.", err=True)
+        say(f"{unreadable_note(done)} ({done.last_unreadable}): these are missing{kept}.", err=True)
     emit(done, format, lambda: f"{done.new} new judgements, {done.new - done.unreadable} of them verdicts.")
     if done.failed:
-        typer.echo(f"{done.failed} responses are not judged yet ({done.last_error}); run again.", err=True)
+        say(f"{done.failed} responses are not judged yet ({done.last_error}); run again.", err=True)
     if done.failed or done.in_vain:
         raise typer.Exit(1)
 
@@ -70,7 +70,7 @@ def compare(
 
     if not judge:
         raise SpecError("No judge to compare with was given.", "Add --judge SUITE=JUDGE.")
-    found = api.judge_again(study, pairs(judge, "--judge"), _options(base_url, api_key_env), progress=RunDisplay())
+    found = api.judge_again(study, pairs(judge, "--judge"), model_options(base_url, api_key_env), progress=RunDisplay())
     emit(found, format, lambda: judging.comparison_tables(found))
 
 
@@ -86,7 +86,7 @@ def validate(
     from evenhand import api
     from evenhand.report import judging
 
-    found = api.validate_judge(judge, labels, _options(base_url, api_key_env))
+    found = api.validate_judge(judge, labels, model_options(base_url, api_key_env))
     emit(found, format, lambda: judging.validation_tables(found))
 
 
@@ -111,8 +111,8 @@ def audit(
         labels,
         biases=bias or (),
         other=other,
-        options=_options(base_url, api_key_env),
-        tell=lambda text: typer.echo(text, err=True),
+        options=model_options(base_url, api_key_env),
+        tell=lambda text: say(text, err=True),
     )
     emit(found, format, lambda: judging.audit_tables(found))
 
@@ -132,8 +132,8 @@ def sample(
 
     with Store.open(study) as store:
         rows = draw_sample(store, out, count, suite=suite, seed=seed)
-    typer.echo(f"{rows} responses in {out}. Fill in the column label ({WORDS}),")
-    typer.echo(f"then: evenhand judge label {study} {out}")
+    say(f"{rows} responses in {out}. Fill in the column label ({WORDS}),")
+    say(f"then: evenhand judge label {study} {out}")
 
 
 @app.command("label")
@@ -155,17 +155,18 @@ def label(
     Store.open(study).close()
     with Store.create(study) as store:
         if labels is not None:
-            typer.echo(f"{read_sample(store, labels, annotator)} labels read. Next: evenhand analyze {study}")
+            say(f"{read_sample(store, labels, annotator)} labels read. Next: evenhand analyze {study}")
             return
         from evenhand.labelling.server import serve
         from evenhand.labelling.session import Session
 
         session = Session(store, annotator, count=count, suite=suite, seed=seed, resolve=resolve)
-        serve(session, port, tell=typer.echo, browser=browser)
-        typer.echo(f"{len(session.given())} of {len(session.queue)} labelled. Next: evenhand analyze {study}")
+        serve(session, port, tell=say, browser=browser)
+        say(f"{len(session.given())} of {len(session.queue)} labelled. Next: evenhand analyze {study}")
 
 
-def _options(base_url: str | None, api_key_env: str | None) -> ModelOptions:
+def model_options(base_url: str | None, api_key_env: str | None) -> ModelOptions:
+    """How the model behind a judge is reached, from what was typed."""
     from evenhand.models import ModelOptions
 
     given = {"base_url": base_url, "api_key_env": api_key_env}

@@ -18,7 +18,7 @@ _TOLD = ("licence", "source")
 def licence_rows() -> list[tuple[str, ...]]:
     """One row for the data of every suite, every model, and what ships with the package; in the order of COLUMNS."""
     from evenhand.embeddings import ENCODERS, use
-    from evenhand.judges import action_classifier, classifier, word_vectors
+    from evenhand.judges import action_classifier, articles, classifier, word_vectors
     from evenhand.models import MODELS
     from evenhand.models.smollm2 import LICENCE, SOURCE
     from evenhand.personalizers.realised import Named
@@ -41,4 +41,5 @@ def licence_rows() -> list[tuple[str, ...]]:
     rows.append(("refusal-classifier", "judge", *classifier.TRAINED_ON))
     rows.append(("word vectors of refusal-classifier", "judge", *word_vectors.MADE_FROM))
     rows.append(("action-classifier", "judge", *action_classifier.TRAINED_ON))
+    rows.append(("phrases of disinformation", "judge", *articles.COMES_FROM))
     return [(what, kind, licence, _ASKS.get(licence, _ELSEWHERE), source) for what, kind, licence, source in rows]

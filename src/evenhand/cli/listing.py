@@ -96,7 +96,7 @@ def _suites() -> tuple[Rows, tuple[str, ...]]:
     rows = [
         (
             _reference(e),
-            "either" if _told(e, "argument") else _told(e, "axis") or _UNKNOWN,
+            "either" if _told(e, "axis_is_yours") == "True" else _told(e, "axis") or _UNKNOWN,
             _what(e),
             *(_told(e, name) or _UNKNOWN for name in ("judge", "licence", "source")),
             e.usable,

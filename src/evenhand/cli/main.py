@@ -9,7 +9,22 @@ from typing import Annotated
 import typer
 
 import evenhand
-from evenhand.cli import check, demo, export, judge, listing, memory, mitigate, reward, run, show, tune
+from evenhand.cli import (
+    check,
+    demo,
+    disinformation,
+    evolve,
+    export,
+    judge,
+    listing,
+    memory,
+    mitigate,
+    reward,
+    run,
+    show,
+    tune,
+)
+from evenhand.cli.output import say
 from evenhand.errors import EvenhandError, StoreError
 
 INTERRUPTED = 130
@@ -32,7 +47,9 @@ show.register(app)
 listing.register(app)
 demo.register(app)
 mitigate.register(app)
+evolve.register(app)
 check.register(app)
+disinformation.register(app)
 export.register(app)
 tune.register(app)
 reward.register(app)
@@ -42,7 +59,7 @@ app.add_typer(memory.app, name="memory")
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(evenhand.__version__)
+        say(evenhand.__version__)
         raise typer.Exit
 
 
@@ -61,16 +78,16 @@ def main() -> None:
     try:
         app()
     except EvenhandError as error:
-        typer.secho(f"Error: {error.problem}", fg=typer.colors.RED, err=True)
+        say(f"Error: {error.problem}", err=True, color="red")
         if error.fix:
-            typer.echo(error.fix, err=True)
+            say(error.fix, err=True)
         sys.exit(error.exit_code)
     except sqlite3.DatabaseError as error:
-        typer.secho(f"Error: the study's store cannot be read: {error}.", fg=typer.colors.RED, err=True)
-        typer.echo("See 'evenhand doctor STUDY'.", err=True)
+        say(f"Error: the study's store cannot be read: {error}.", err=True, color="red")
+        say("See 'evenhand doctor STUDY'.", err=True)
         sys.exit(StoreError.exit_code)
     except KeyboardInterrupt:
-        typer.echo("Interrupted. What was answered is kept; run the same command to go on.", err=True)
+        say("Interrupted. What was answered is kept; run the same command to go on.", err=True)
         sys.exit(INTERRUPTED)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from evenhand.cli import completion
-from evenhand.cli.output import As, Format, emit
+from evenhand.cli.output import As, Format, emit, say
 from evenhand.errors import SpecError
 
 if TYPE_CHECKING:
@@ -66,19 +66,19 @@ def mitigate(
         if dry_run:
             emit(expected, format, lambda: estimate_table(expected, "mitigation"))
             return
-        typer.echo(announcement(expected), err=True)
+        say(announcement(expected), err=True)
     found = run_mitigations(study, chosen, out, also=also or (), progress=RunDisplay(), budget=budget)
     if len(found.outcomes) > 1:
         out.mkdir(parents=True, exist_ok=True)
         (out / "frontier.md").write_text(frontier.frontier_markdown(found.outcomes), encoding="utf-8")
         (out / "frontier.svg").write_text(frontier.frontier_svg(found.outcomes), encoding="utf-8")
-        typer.echo(f"Table and plot: {out / 'frontier.md'}, {out / 'frontier.svg'}", err=True)
+        say(f"Table and plot: {out / 'frontier.md'}, {out / 'frontier.svg'}", err=True)
     emit(found.outcomes, format, lambda: frontier.frontier_table(found.outcomes))
     if found.cost is not None:
-        typer.echo(f"Cost of the mitigated studies so far: {found.cost:,.4f}.", err=True)
+        say(f"Cost of the mitigated studies so far: {found.cost:,.4f}.", err=True)
     if found.left:
         why = "Stopped" if found.interrupted else "The budget is spent"
-        typer.echo(f"{why} before the end of: {', '.join(found.left)}. Run the same command to go on.", err=True)
+        say(f"{why} before the end of: {', '.join(found.left)}. Run the same command to go on.", err=True)
         raise typer.Exit(130 if found.interrupted else 1)
 
 

@@ -10,6 +10,8 @@ from typing import Annotated, Any
 
 import typer
 
+from evenhand.visible import visible, visible_json
+
 _PIPED_WIDTH = 200
 
 
@@ -59,7 +61,7 @@ def emit(
 
         from evenhand.analysis.plain import plain
 
-        typer.echo(orjson.dumps(plain(found), option=orjson.OPT_INDENT_2).decode())
+        typer.echo(visible_json(orjson.dumps(plain(found), option=orjson.OPT_INDENT_2).decode()))
     elif csv and format == RowFormat.csv:
         typer.echo(csv(), nl=False)
     else:
@@ -68,9 +70,14 @@ def emit(
 
 def show(content: object) -> None:
     """Print to the terminal; when piped, plain and wide enough that nothing is cut."""
-    from rich.console import Console
+    from evenhand.cli.console import Terminal
 
-    Console(width=terminal_width()).print(content)
+    Terminal(width=terminal_width()).print(content)
+
+
+def say(text: object, *, err: bool = False, color: str | None = None) -> None:
+    """Print a line; what it quotes of models, servers and users cannot steer the terminal."""
+    typer.secho(visible(str(text)), err=err, fg=color)
 
 
 def terminal_width() -> int:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from typing import Self
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
 
+from evenhand.cli.console import Terminal
 from evenhand.runner.progress import Rate
 
 _LINE_EVERY_S = 15.0
@@ -18,10 +18,10 @@ class RunDisplay:
     """Shows progress on standard error."""
 
     def __init__(self) -> None:
-        self._console = Console(stderr=True)
+        self._console = Terminal(stderr=True)
         self._live = self._console.is_terminal
         self._bar = Bar(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn("{task.fields[rate]}"),
@@ -49,7 +49,7 @@ class RunDisplay:
             self._console.print(text, highlight=False)
 
     def note(self, text: str) -> None:
-        self._console.print(text, highlight=False, markup=False)
+        self._console.print(text, highlight=False)
 
     def begin(self, total: int, done: int) -> None:
         self._total, self._done, self._rate = total, done, Rate()

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from evenhand.cli.output import say
+
 
 def reward(
     out: Annotated[Path, typer.Option(help="The file to write (.safetensors).")],
@@ -16,16 +18,16 @@ def reward(
     seed: Annotated[int, typer.Option(help="Of the training.")] = 0,
 ) -> None:
     """Learn a reward for the personalizer np-rerank, and say how well it predicts people it has not seen."""
-    from rich.console import Console
     from rich.progress import Progress
     from rich.table import Table
 
+    from evenhand.cli.console import Terminal
     from evenhand.loops import run_async
     from evenhand.people import select_people
     from evenhand.rewards import learned_reward
 
     records = select_people(people)
-    with Progress(console=Console(stderr=True)) as progress:
+    with Progress(console=Terminal(stderr=True)) as progress:
         task = progress.add_task("learning a reward", total=steps)
         learned, standings = run_async(
             learned_reward(
@@ -39,11 +41,11 @@ def reward(
         error = f" ± {100 * row.error:.1f}" if row.error is not None else ""
         shares = (f"{100 * row.neural:.1f} %", f"{100 * row.logistic:.1f} %")
         table.add_row(str(row.context), str(row.people), *shares, by + error)
-    Console(stderr=True).print(table)
+    Terminal(stderr=True).print(table)
     if not any(row.beats for row in standings):
-        typer.echo("It does not beat what a person's own choices tell: use logistic-rerank, or more people.", err=True)
-    typer.echo(out)
-    typer.echo(f"Next: evenhand run ... --people ... --personalizer profile,np-rerank:{out}", err=True)
+        say("It does not beat what a person's own choices tell: use logistic-rerank, or more people.", err=True)
+    say(out)
+    say(f"Next: evenhand run ... --people ... --personalizer profile,np-rerank:{out}", err=True)
 
 
 def register(app: typer.Typer) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from evenhand.cli import completion
-from evenhand.cli.output import As, Format, emit
+from evenhand.cli.output import As, Format, emit, say
 from evenhand.cli.presets import PRESETS
 from evenhand.errors import SpecError
 
@@ -259,7 +259,7 @@ def run(
         tell_estimate(spec, target, format)
     elif target_halfwidth is not None:
         if limit is None and spec.limit is not None and budget is not None:
-            typer.echo(f"Going beyond {spec.limit} items where it takes more, up to --budget {budget} calls.", err=True)
+            say(f"Going beyond {spec.limit} items where it takes more, up to --budget {budget} calls.", err=True)
             spec = spec.model_copy(update={"limit": None})
         run_adaptively_and_tell(spec, target, target_halfwidth, budget, format)
     else:
@@ -325,14 +325,14 @@ def run_adaptively_and_tell(
         state = "precise enough" if look.precise else "not precise enough"
         low, high = look.ci
         where = f"PB between {low:.2f} and {high:.2f} (half-width {look.halfwidth:.2f}, at most {look.reach:.2f})"
-        typer.echo(f"{suite}: {look.items} items, {where}: {state}", err=True)
+        say(f"{suite}: {look.items} items, {where}: {state}", err=True)
     if result.limited:
-        typer.echo(
+        say(
             f"The study's limit of {spec.limit} items ended {', '.join(result.limited)} before that. Go beyond it with "
             "--budget CALLS, or with a larger --limit.",
             err=True,
         )
-    typer.echo(
+    say(
         f"{result.run.answered} calls; all items with 3 repeats would take {result.exhaustive}, "
         f"{result.exhaustive / max(result.run.answered, 1):.1f} times as many.",
         err=True,
@@ -347,27 +347,27 @@ def finish(result: Any, out: Path, format: Format = Format.table) -> None:
 
     if format is Format.json:
         emit(result, format, lambda: "")
-    typer.echo(
+    say(
         f"{result.new} new answers in {result.seconds:.0f} s; {result.answered} in the study, {result.failed} failed "
         f"({result.planned} planned).",
         err=True,
     )
     if result.cost is not None:
         cached = f", {result.cached_tokens:,} of its prompt tokens from the cache" if result.cached_tokens else ""
-        typer.echo(f"Cost of the study so far: {result.cost:,.4f}{cached}.", err=True)
+        say(f"Cost of the study so far: {result.cost:,.4f}{cached}.", err=True)
     if result.out_of_budget:
-        typer.echo("The budget is spent. Raise it and run the same command to go on.", err=True)
+        say("The budget is spent. Raise it and run the same command to go on.", err=True)
         raise typer.Exit(1)
     if result.interrupted:
-        typer.echo("Stopped. Run the same command to go on.", err=True)
+        say("Stopped. Run the same command to go on.", err=True)
         raise typer.Exit(130)
     status = study_status(out)
     for line in unanswered_lines(status.unanswered):
-        typer.secho(line, fg=typer.colors.YELLOW, err=True)
-    typer.echo(f"Next: evenhand analyze {out}   or   evenhand report {out}", err=True)
+        say(line, err=True, color="yellow")
+    say(f"Next: evenhand analyze {out}   or   evenhand report {out}", err=True)
     if result.failed:
         reason, count = next(iter(status.failure_reasons.items()), ("", 0))
-        typer.echo(f"{count} calls failed with: {reason}", err=True)
+        say(f"{count} calls failed with: {reason}", err=True)
         raise typer.Exit(1)
 
 

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from evenhand.cli.output import About, AboutItems, As, AsRows, Format, RowFormat, StudyDir, emit
+from evenhand.cli.output import About, AboutItems, As, AsRows, Format, RowFormat, StudyDir, emit, say
+from evenhand.cli.run import pairs
 
 
 def analyze(
@@ -26,6 +27,13 @@ def analyze(
             help="Also how long, how hard to read and how unlike the baseline's answers are, and if they name users.",
         ),
     ] = False,
+    classify: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Also a tone of the answers by a classifier of yours, as sentiment=hf:FOLDER or toxicity=hf:FOLDER "
+            "(any NAME=hf:FOLDER?high=LABEL&low=LABEL). Implies --open."
+        ),
+    ] = None,
     labels: Annotated[
         bool,
         typer.Option("--labels", help="Also how many answers of each label an identity got, and rates with intervals."),
@@ -38,13 +46,18 @@ def analyze(
     from evenhand.analysis import Settings
     from evenhand.report import telling, terminal, wording
 
-    analysis = api.analyze(study, Settings(draws, permutations, estimand=estimand.value), policy, wording=open)
+    tones = pairs(classify, "--classify", "NAME=hf:FOLDER")
+    settings = Settings(draws, permutations, estimand=estimand.value)
+    analysis = api.analyze(
+        study, settings, policy, wording=open, classifiers=tones, tell=lambda text: typer.echo(text, err=True)
+    )
     told = [
         *wording.label_tables(analysis),
         *telling.rate_tables(analysis),
+        *telling.pooled_tables(analysis),
         *telling.leak_table(analysis, all_identities=True),
     ]
-    more = [*(told if labels else ()), *(wording.open_tables(analysis) if open else ())]
+    more = [*(told if labels else ()), *(wording.open_tables(analysis) if open or tones else ())]
     emit(
         analysis,
         format,
@@ -62,7 +75,7 @@ def report(
     """Write the study's report: one HTML file that needs nothing else."""
     from evenhand import api
 
-    typer.echo(api.write_report(study, out, {"estimand": estimand.value}, before=before))
+    say(api.write_report(study, out, {"estimand": estimand.value}, before=before))
 
 
 def compare(

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from evenhand.cli import completion
+from evenhand.cli.output import say
 
 
 def tune(
@@ -55,17 +56,17 @@ def tune(
     }  # fmt: skip
     spec = validated(TuningSpec, {k: v for k, v in given.items() if v is not None}, "the command line")
     preferences = read_preferences(data) if data else []
-    made = train(spec, out, study=study, preferences=preferences, tell=lambda text: typer.echo(text, err=True))
+    made = train(spec, out, study=study, preferences=preferences, tell=lambda text: say(text, err=True))
     if made.curve:
         first_entry, last = made.curve[0], made.curve[-1]
-        typer.echo(
+        say(
             f"{made.pairs} pairs, {made.steps} steps; loss {first_entry['loss']:.3f} -> {last['loss']:.3f}, "
             f"reward margin {first_entry.get('rewards/margins', 0):.3f} -> {last.get('rewards/margins', 0):.3f}"
             f"{'' if made.new else ' (trained before)'}.",
             err=True,
         )
-    typer.echo(made.adapter)
-    typer.echo(f"Next: evenhand run ... --model {model} --adapter {made.adapter} --split test", err=True)
+    say(made.adapter)
+    say(f"Next: evenhand run ... --model {model} --adapter {made.adapter} --split test", err=True)
 
 
 def register(app: typer.Typer) -> None:

@@ -10,10 +10,11 @@ import numpy as np
 import orjson
 
 from evenhand.embeddings.base import ENCODERS, Encoder, Rows, unit_length
-from evenhand.errors import ModelError, SpecError
+from evenhand.errors import ModelError
 from evenhand.loops import together
 from evenhand.models import CallError, ModelOptions
-from evenhand.models.http import HttpClient, RetryableError, decoded, error_message, is_http
+from evenhand.models.addresses import checked_address
+from evenhand.models.http import HttpClient, RetryableError, decoded, error_message
 from evenhand.models.openai import DEFAULT_BASE_URL
 
 _BATCH = 128
@@ -35,8 +36,7 @@ class ServedEncoder(Encoder):
         self.model = argument
         self.options = options
         self.base_url: str = (options.base_url or os.environ.get("OPENAI_BASE_URL") or DEFAULT_BASE_URL).rstrip("/")
-        if not is_http(self.base_url):
-            raise SpecError(f"base_url '{self.base_url}' is not an http(s) address.", "Write http://HOST:PORT/v1.")
+        checked_address(self.base_url, "base_url", "http://HOST:PORT/v1")
 
     async def embed(self, texts: Sequence[str]) -> Rows:
         # A client for each call: they may be made in several event loops.

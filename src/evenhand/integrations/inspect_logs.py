@@ -13,11 +13,16 @@ from evenhand.extras import importing
 from evenhand.models.inspect import chat_messages
 from evenhand.study import Store
 from evenhand.study.rows import decode_request
+from evenhand.suites.base import is_withheld
+from evenhand.visible import file_names
 
 SCORER = "evenhand"
 
 
-def write_logs(store: Store, out: Path) -> list[Path]:
+WITHHELD = "(withheld)"
+
+
+def write_logs(store: Store, out: Path, *, withheld: bool = False) -> list[Path]:
     """One ``.eval`` log per suite; a sample is one response, its identity stands in the metadata.
 
     A sample's id is ``item | personalizer | identity``, its epoch the repeat (from 1). Responses that nobody
@@ -26,6 +31,7 @@ def write_logs(store: Store, out: Path) -> list[Path]:
     Args:
         store: the study.
         out: the directory to write to; made when it is not there.
+        withheld: whether answers of withheld suites are written too (:attr:`evenhand.suites.base.Suite.withheld`).
 
     Returns:
         The files that were written.
@@ -42,10 +48,12 @@ def write_logs(store: Store, out: Path) -> list[Path]:
     by_suite: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for row in rows:
         trial = dict(zip(columns, row, strict=True))
+        if not withheld and is_withheld(trial["suite"]):
+            trial |= {"response": WITHHELD, "reason": WITHHELD}
         by_suite[trial["suite"]].append(trial)
     files = []
-    for suite, trials in by_suite.items():
-        file = out / f"{suite.replace(':', '-').replace('+', '-')}.eval"
+    for (suite, trials), name in zip(by_suite.items(), file_names([*by_suite]), strict=True):
+        file = out / f"{name}.eval"
         write_eval_log(_log(store, suite, trials, targets), file)
         files.append(file)
     return files

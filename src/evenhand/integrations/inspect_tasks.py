@@ -110,8 +110,13 @@ def _listed(value: Listed) -> list[str]:
     return [part.strip() for part in parts if part.strip()]
 
 
+def _task_name(suite: str) -> str:
+    """What Inspect calls a suite."""
+    return suite.replace("-", "_").replace(":", "_")
+
+
 def _register(suite: str) -> Callable[..., Task]:
-    name = suite.replace("-", "_")
+    name = _task_name(suite)
 
     def make(
         identities: str | list[str] = "paper",
@@ -125,11 +130,12 @@ def _register(suite: str) -> Callable[..., Task]:
         return suite_task(suite, identities, baselines, personalizers, limit_items, people=asking, data_dir=data_dir)
 
     make.__name__ = name
-    make.__doc__ = f"{SUITES.get(suite).summary}, asked under identities."
+    make.__doc__ = f"{SUITES.get(suite.partition(':')[0]).summary}, asked under identities."
     made: Callable[..., Task] = task(make, name=name)
     return made
 
 
 for _suite, _member in SUITES.members().items():
-    if not _member.argument:
-        globals()[_suite.replace("-", "_")] = _register(_suite)
+    _known = [f"{_suite}:{argument}" for argument in _member.arguments] if _member.argument else [_suite]
+    for _reference in _known:
+        globals()[_task_name(_reference)] = _register(_reference)

@@ -2,30 +2,23 @@
 
 "As a trans person, please talk to your doctor." stands in front of help as well as behind a refusal; who gets it
 depends on who asks. A judge that lets it decide measures kindness to a group. What makes such a sentence is less its
-words, which are endless, than that it is about the reader and not about what was asked. So a small logistic
-regression over its words, the question's words and the identities in it leaves such sentences out. It is trained by
-``training/actions/train.py`` on texts written for it.
+words, which are endless, than that it is about the reader and not about what was asked. So its words are looked at
+with the question's words and the identities in it told apart; ``evenhand.judges.action_roles`` learns from them which
+sentences to leave out.
 """
 
 from __future__ import annotations
 
-import math
 import re
-from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
-from typing import Any, Self
 
 from evenhand.judges.courtesies import is_courteous, takes_a_stand
-from evenhand.judges.sentences import sentences
 
-_FEWEST_WORDS = 3  # with less besides them, the asides are the answer
 _STEM = 5
 _SHORT = 3  # words of the question up to this length are too common to be masked
 _LONG_WORDS = 25
-_SIGN = 0.5
-_SURE = 0.5  # log-odds for sentences that name nobody: what is left out wrongly is lost
-_NAMED = "=named"
+NAMED = "=named"  # the sign of a sentence that names an identity which the question does not
 _ASKED, _WHO, _DIGITS = "<q>", "<who>", "<0>"
 # They stand in every sentence, and in short made-up ones too seldom.
 _COMMON = frozenset({"a", "an", "the", "and", "in", "on", "of", "with", "at", "is", "was", "are", "were", "from"})
@@ -60,57 +53,6 @@ _IDENTITY = re.compile(
 _INTRODUCTION = re.compile(r"^\W*i(?: am|'m) [^.!?]{1,60}[.!?]\s+(?=\S)")
 
 
-@dataclass(frozen=True)
-class Asides:
-    """Logistic regression over the words and signs of a sentence.
-
-    Attributes:
-        words: word, pair of words or sign -> its weight.
-        intercept: log-odds that a sentence of which nothing is known is an aside.
-    """
-
-    words: dict[str, float]
-    intercept: float
-
-    @classmethod
-    def of(cls, data: dict[str, Any]) -> Self:
-        """As :meth:`data` gave it."""
-        return cls(data["words"], data["intercept"])
-
-    def data(self) -> dict[str, Any]:
-        """For the file of weights."""
-        return {"words": self.words, "intercept": self.intercept}
-
-    def without(self, question: str, text: str) -> str:
-        """An answer without its asides; where next to nothing is left, all but those that name who asks.
-
-        Args:
-            question: what was asked, without who asks.
-            text: the answer.
-        """
-        parts = sentences(text)
-        said = [k for k, part in enumerate(parts) if part.strip()]
-        signs = features(question, [parts[k] for k in said])
-        naming = {k for k, found in zip(said, signs, strict=True) if _NAMED in found and self.log_odds(found) > 0}
-        asides = naming | {k for k, found in zip(said, signs, strict=True) if self.log_odds(found) > _SURE}
-        for left_out in (asides, naming):
-            left = "".join(" " if k in left_out else part for k, part in enumerate(parts))
-            if len(_WORD.findall(left.lower())) >= _FEWEST_WORDS:
-                return left
-        return text
-
-    def log_odds(self, signs: list[str]) -> float:
-        """That the sentence with these features is an aside."""
-        return self.intercept + sum(self.words.get(sign, 0.0) * by for sign, by in values(signs))
-
-
-def values(signs: list[str]) -> list[tuple[str, float]]:
-    """Each word and pair of words once, with one over the root of their number; signs are few and strong."""
-    found = dict.fromkeys(signs)
-    words = sum(not sign.startswith("=") for sign in found)
-    return [(sign, _SIGN if sign.startswith("=") else 1 / math.sqrt(words)) for sign in found]
-
-
 def features(question: str, parts: list[str]) -> list[list[str]]:
     """For each sentence its words, the question's and identities masked, its pairs of words, and its signs."""
     asked, stems = _asked(question)
@@ -119,23 +61,20 @@ def features(question: str, parts: list[str]) -> list[list[str]]:
         [
             *words,
             *(f"{one} {other}" for one, other in pairwise(["<s>", *words])),
-            *_signs(parts[k], words, k, len(parts)),
+            *_signs(parts[k], words),
         ]
         for k, words in enumerate(told)
     ]
 
 
-def _signs(part: str, words: list[str], place: int, of: int) -> list[str]:
+def _signs(part: str, words: list[str]) -> list[str]:
     """What is not in the words, each with its own weight."""
     found = {
-        _NAMED: _WHO in words,
+        NAMED: _WHO in words,
         "=asked": _ASKED in words,
         "=you": "you" in words or "your" in words,
         "=courteous": is_courteous(part),
         "=stand": takes_a_stand(part),
-        "=first": place == 0,
-        "=last": place == of - 1,
-        "=alone": of == 1,
         "=long": len(words) > _LONG_WORDS,
         "=item": bool(words) and words[0] == _DIGITS,
     }

@@ -27,6 +27,8 @@ USER = "judge_user"
 IDENTITY = "judge_identity"
 # And under this one the rounds before the response, for a judge that talks with the assistant.
 ROUNDS = "judge_rounds"
+# And under this one what the baseline answered, for judges that compare with it; "" for nothing.
+BASELINE = "judge_baseline"
 # Between a judge's name and that of a further score of its.
 FURTHER = "#"
 
@@ -70,6 +72,8 @@ class Judge(ABC):
         asks_who: whether its verdict depends on who the user was said to be (:func:`with_user`).
         reads_notes: whether a remark in ``item.extra`` can reach it; most judges see question and response only.
         needs_reference: whether it compares with an item's target or asserts.
+        against_baseline: whether it compares with what the baseline answered to the same question
+            (:func:`with_baseline`): a run then judges when everything is answered.
         languages: the languages whose prose it can judge (ISO 639-1 codes), English unless it says otherwise; None for
             a judge that takes any answer as it is. One with ``needs_reference`` takes any, whatever stands here.
         abroad: what it says of answers in languages that it does not know, for those who read its verdicts; "" for a
@@ -77,6 +81,8 @@ class Judge(ABC):
         refusal_is_good: for judges of refusal: whether declining scores 1; None for all others.
         families: labels that exclude each other, one family for each kind of question that its suites mix; the share of
             each label within its family is reported with an interval. Empty where the labels mean no more than scores.
+        tallies: whether its reasons begin with counts (:mod:`evenhand.judges.tally`), whose F1 over all answers is
+            reported.
         for_axis: for all others, the axis of the suites that their scores mean something on; None for all.
         rounds: answers in a trial at most; more than one for a simulated user, who replies to those that do not satisfy
             (:meth:`reply`).
@@ -94,10 +100,12 @@ class Judge(ABC):
     sees_user: bool = False
     asks_who: bool = False
     needs_reference: bool = False
+    against_baseline: bool = False
     languages: frozenset[str] | None = frozenset({"en"})
     abroad: str = ""
     refusal_is_good: bool | None = None
     families: ClassVar[tuple[tuple[str, ...], ...]] = ()
+    tallies: ClassVar[bool] = False
     for_axis: Axis | None = None
     rounds: ClassVar[int] = 1
     further: ClassVar[tuple[str, ...]] = ()
@@ -133,6 +141,21 @@ class Judge(ABC):
             f"{_GOOD_THERE[axis]}.",
             self._instead(axis),
         )
+
+    def check_baselines(self, names: Sequence[str]) -> None:
+        """Refuse a study that has none of the answers that this judge compares with.
+
+        Args:
+            names: the study's baselines.
+
+        Raises:
+            SpecError: it compares with the baseline's answers, and there is no baseline.
+        """
+        if self.against_baseline and not names:
+            raise SpecError(
+                f"The judge '{self.name}' compares with the baseline's answers, and the study has no baseline.",
+                "Run the study with --baseline plain.",
+            )
 
     def _instead(self, axis: Axis) -> str:
         members = ((e.name, e.member) for e in JUDGES.entries() if e.member)
@@ -289,6 +312,11 @@ def kind_of(reference: str) -> type[Judge] | None:
     """
     name = reference.partition(":")[0]
     return next((e.member for e in JUDGES.entries() if e.name == name and e.member), None)
+
+
+def with_baseline(item: Item, answer: str) -> Item:
+    """The item, with what the baseline answered to it; "" for no answer."""
+    return replace(item, extra={**item.extra, BASELINE: answer})
 
 
 def abroad_of(reference: str) -> str:

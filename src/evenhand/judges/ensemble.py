@@ -43,6 +43,7 @@ class EnsembleJudge(Judge):
         self.reads_notes = any(m.reads_notes for m in self.members)
         self.sees_user = any(m.sees_user for m in self.members)
         self.asks_who = any(m.asks_who for m in self.members)
+        self.against_baseline = any(m.against_baseline for m in self.members)
         polarities = {m.refusal_is_good for m in self.members}
         self.refusal_is_good = polarities.pop() if len(polarities) == 1 else None
         axes = {m.axis for m in self.members} - {None}

@@ -74,11 +74,7 @@ class Scale:
 
     def spoken(self, text: str) -> Grade | None:
         """The one grade that the words of a text give outside of objects, or None."""
-        end, rest = 0, ""
-        for start, stop, _ in json_objects(text):
-            rest, end = f"{rest}{text[end:start]} ", stop
-        text = rest + text[end:]
-        said = _QUOTED.sub(" ", text.replace("```", " ")).casefold().strip()
+        said = unquoted(text).casefold().strip()
         alone = self.grade(said.strip("*_#. \n"))
         if alone is not None:
             return alone
@@ -105,6 +101,14 @@ class Scale:
 
     def _within(self, value: float) -> Grade | None:
         return value if self.low <= value <= self.high else None
+
+
+def unquoted(text: str) -> str:
+    """A text without its JSON objects, and without what it quotes."""
+    end, rest = 0, ""
+    for start, stop, _ in json_objects(text):
+        rest, end = f"{rest}{text[end:start]} ", stop
+    return _QUOTED.sub(" ", (rest + text[end:]).replace("```", " "))
 
 
 def normal(name: object) -> str:

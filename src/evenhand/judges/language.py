@@ -34,6 +34,8 @@ _DENSITY = 3
 _FEWEST_LEFT = 4
 _FEWEST_LETTERS = 20
 _ENDS = (".", "!", "?", "。", "！", "？", "।", "؟")
+# A sentence or more; what is less may be a name.
+_FEWEST_ENGLISH = 10
 # Shares of an answer's words. English prose has more than a third of its small words, other languages nearly none.
 _PLAINLY_ENGLISH = 0.2
 _SOME_ENGLISH = 0.1
@@ -70,6 +72,18 @@ def language_of(text: str) -> str | None:
     if english >= _PLAINLY_ENGLISH:
         return ENGLISH
     return _in_latin_letters(latin, words) or (ENGLISH if english >= _SOME_ENGLISH else None)
+
+
+def english_of(text: str) -> str | None:
+    """What is English in a text that goes on in another script; None where that is nothing, or not told for sure.
+
+    Args:
+        text: an answer.
+    """
+    latin, other = _by_script(_prose(text))
+    words = [word.replace("’", "'") for word in _WORD.findall(latin.casefold())]
+    is_told = bool(other) and len(words) >= _FEWEST_ENGLISH and _share(words, ENGLISH) >= _PLAINLY_ENGLISH
+    return latin.strip() if is_told else None
 
 
 def is_too_short(text: str) -> bool:

@@ -12,6 +12,7 @@ from evenhand.errors import SpecError
 _APOSTROPHES = re.compile("['’‘ʼ`]")
 _WORD = re.compile(r"\w+")
 _COMMENT = "#"
+_COUNTED = re.compile(r"(\d+) phrases ")
 
 
 class OwnPhrases:
@@ -23,7 +24,7 @@ class OwnPhrases:
         path: a text file with one phrase a line; lines that begin with "#" are comments.
 
     Attributes:
-        version: a digest of the phrases.
+        version: how many phrases there are, and a digest of them.
 
     Raises:
         SpecError: the file cannot be read, or has no phrase, or a line that holds no word.
@@ -32,12 +33,28 @@ class OwnPhrases:
     def __init__(self, path: Path) -> None:
         self._phrases = [(phrase, _searched(phrase)) for phrase in _read(path)]
         joined = "\n".join(sorted(_normal(phrase) for phrase, _ in self._phrases))
-        self.version: str = hashlib.blake2b(joined.encode(), digest_size=6).hexdigest()
+        digest = hashlib.blake2b(joined.encode(), digest_size=6).hexdigest()
+        self.version: str = f"{len(self._phrases)} phrases {digest}"
 
     def first(self, text: str) -> str | None:
         """The first phrase of the file that ``text`` says, as the file writes it, or None."""
         normal = _normal(text)
         return next((phrase for phrase, pattern in self._phrases if pattern.search(normal)), None)
+
+
+def measured_version(version: str) -> tuple[str, str]:
+    """The version of the judge that phrases were added to, and which were: "3 phrases of yours", or "" for none.
+
+    Args:
+        version: of a judge, as its verdicts are stored with it.
+    """
+    base, _, added = version.partition("+")
+    if not added:
+        return base, ""
+    count = _COUNTED.match(added)  # earlier versions did not say how many
+    if not count:
+        return base, "phrases of yours"
+    return base, f"{count[1]} phrase{'s' * (count[1] != '1')} of yours"
 
 
 def _normal(text: str) -> str:

@@ -9,20 +9,35 @@ from typing import Any
 
 from evenhand.errors import SpecError
 from evenhand.fences import fenced
-from evenhand.judges.base import JUDGES, NOTE, USER, Judge, Preference
+from evenhand.judges.base import BASELINE, JUDGES, NOTE, USER, Judge, Preference
 from evenhand.judges.grades import KEYS, Grade, Scale
 from evenhand.judges.llm import LanguageModelJudge
 from evenhand.judges.rubric_file import RubricExample, RubricSpec, read_rubric
 from evenhand.judges.rubrics import PairRubric, Rubric, read_answer, reason_in
+from evenhand.judges.winners import (
+    BETTER,
+    FIRST_SHOWN,
+    LAST_SHOWN,
+    NO_BASELINE,
+    NO_REFERENCE,
+    PAIR_LABELS,
+    PAIRS,
+    SAME,
+    TIE,
+    WORSE,
+    spoken_winner,
+    winner_in,
+)
 from evenhand.models import Model, ModelOptions
 from evenhand.types import Axis, Item, Response, Verdict
 
 _REFERENCE = re.compile(r"(?P<file>.+?\.toml)(?::(?P<model>.+))?")
-# Changes whenever the wording around a rubric or the reading of its answers does.
-_READING = "1"
-NO_REFERENCE = Verdict(None, "no-reference", "the item has no reference answer to compare with")
-_BETTER = {"better": 1, "worse": 2, "tie": 0}
-_WINNERS = Scale(classes=("0", "1", "2", "tie", "answer 1", "answer 2"))
+# Each changes whenever the wording around a rubric or the reading of its answers does.
+_READING, _READING_PAIRS = "1", "2"
+_WITHOUT_REFERENCE = Verdict(None, NO_REFERENCE, "the item has no reference answer to compare with")
+_WITHOUT_BASELINE = Verdict(None, NO_BASELINE, "the baseline gave no answer to compare with")
+_ALIKE = Verdict(0.5, SAME, "both answers are the same")
+_BETTER = {BETTER: 1, WORSE: 2, TIE: 0}
 
 
 class GradedRubric(Rubric):
@@ -88,12 +103,12 @@ class ComparedRubric(PairRubric):
         told = _told(self.spec, item)
         return self.pair_prompt(item.question or item.prompt, first, second, "\n\n".join([*told, *_note(item)]))
 
+    def verdict(self, answer: dict[str, Any]) -> Verdict | None:
+        return super().verdict({**answer, "better": winner_in(answer)})
+
     def read(self, text: str) -> Verdict | None:
         answer = read_answer(text)
-        if answer is not None and "better" in answer:
-            return self.verdict(answer)
-        said = _WINNERS.spoken(text)
-        return None if said is None else self.verdict({"better": str(said).replace("tie", "0").removeprefix("answer ")})
+        return (self.verdict(answer) if answer else None) or super().verdict({"better": spoken_winner(text)})
 
     def _shown(self, example: RubricExample) -> str:
         parts = [fenced("question of an example", example.question)] if example.question else []
@@ -117,9 +132,12 @@ class RubricJudge(LanguageModelJudge):
         SpecError: the file is wrong, or no model is named.
     """
 
-    summary = "your own rubric (a TOML file), by a language model: a scale, classes, or against a reference"
+    summary = (
+        "your own rubric (a TOML file), by a language model: a scale, classes, or against a reference or the baseline"
+    )
     argument = "FILE.toml:MODEL"
     kind = "rubric"
+    families = (PAIR_LABELS,)
 
     def __init__(self, argument: str, options: ModelOptions, model: Model | None = None) -> None:
         parts = _REFERENCE.fullmatch(argument)
@@ -135,44 +153,56 @@ class RubricJudge(LanguageModelJudge):
                 f"The rubric {self.path} names no model, and the judge neither.",
                 f'Write rubric:{self.path}:openai:NAME, or model = "openai:NAME" in the file.',
             )
-        version = f"{_READING}-{digest}"
         self.spec = spec
-        self.graded, self.compared = GradedRubric(spec, scale, version), ComparedRubric(spec, version)
+        self.graded = GradedRubric(spec, scale, f"{_READING}-{digest}")
+        self.compared = ComparedRubric(spec, f"{PAIRS} {_READING_PAIRS}-{digest}")
         self.rubric = self.compared if spec.is_pairwise else self.graded
         super().__init__(reference, options, model)
         self.name = f"{self.kind}:{argument}"
-        self.sees_user, self.needs_reference = spec.sees_user, spec.is_pairwise
+        self.sees_user, self.against_baseline = spec.sees_user, spec.against_baseline
+        self.needs_reference = spec.is_pairwise and not spec.against_baseline
         self.for_axis: Axis | None = spec.axis
 
     def _instead(self, axis: Axis) -> str:
         return f'Write axis = "{axis}" in {self.path} if its good end is good there.'
 
+    async def judge(self, item: Item, response: Response) -> Verdict:
+        # Not even what a filter declined has lost against nothing.
+        if self.against_baseline and not item.extra.get(BASELINE):
+            return _WITHOUT_BASELINE
+        return await super().judge(item, response)
+
     async def decide(self, item: Item, response: Response) -> Verdict:
         if not self.spec.is_pairwise:
             return await self._once(self.graded.prompt_about(item, response.text), self.graded)
-        if not item.target:
-            return NO_REFERENCE
-        return await self._both_orders(item, response.text, item.target)
+        other = str(item.extra[BASELINE]) if self.against_baseline else item.target
+        return await self._both_orders(item, response.text, other) if other else _WITHOUT_REFERENCE
 
     async def prefer(self, item: Item, first: Response, second: Response) -> Preference:
         if not self.spec.is_pairwise:
             return await Judge.prefer(self, item, first, second)
         found = await self._both_orders(item, first.text, second.text)
-        preferences: dict[str, Preference] = {"better": "first", "worse": "second", "tie": "tie"}
-        return preferences.get(found.label, "missing")
+        if found.score is None:
+            return "missing"
+        preferences: dict[str, Preference] = {BETTER: "first", WORSE: "second"}
+        return preferences.get(found.label, "tie")
 
     async def _both_orders(self, item: Item, one: str, other: str) -> Verdict:
-        """Whether ``one`` is better; a tie where the order decides."""
+        """Whether ``one`` is better, the mean over both orders."""
+        if one.strip() == other.strip():
+            return _ALIKE
         ahead, behind = await asyncio.gather(
             self._once(self.compared.pair_about(item, one, other), self.compared),
             self._once(self.compared.pair_about(item, other, one), self.compared),
         )
         if ahead.score is None or behind.score is None:
             return ahead if ahead.score is None else behind
-        score = (ahead.score + 1 - behind.score) / 2
-        if ahead.score != 1 - behind.score:
-            return Verdict(0.5, "tie", "the two orders disagree")
-        return Verdict(score, {1.0: "better", 0.0: "worse"}.get(score, "tie"), ahead.reason)
+        shown_first, shown_last = ahead.score, 1 - behind.score
+        score = (shown_first + shown_last) / 2
+        if abs(shown_first - shown_last) == 1:
+            label = FIRST_SHOWN if shown_first > shown_last else LAST_SHOWN
+            return Verdict(score, label, "another order, another verdict")
+        return Verdict(score, TIE if score == 0.5 else BETTER if score > 0.5 else WORSE, ahead.reason)
 
 
 def graded_rubric(path: Path) -> GradedRubric:

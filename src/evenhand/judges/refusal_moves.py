@@ -98,8 +98,8 @@ def moves(question: str, text: str) -> list[float]:
     sentences = [s.strip() for s in _SENTENCE_END.split(said[:_SENTENCES_CHARS]) if s.strip()] or [""]
     first, last = sentences[0], last_sentence(said)
     shape = [
-        sum(map(_is_order, sentences)) / len(sentences),
-        float(_is_order(first)),
+        sum(map(is_order, sentences)) / len(sentences),
+        float(is_order(first)),
         min(len(said) / _LONG_CHARS, 1.0),
         min(len(sentences) / _MANY_SENTENCES, 1.0),
         float(len(said) < _SHORT_CHARS),
@@ -134,7 +134,7 @@ def last_sentence(text: str) -> str:
     return _SENTENCE_END.split(text[-_CLOSING_CHARS:].strip())[-1]
 
 
-def _is_order(sentence: str) -> bool:
+def is_order(sentence: str) -> bool:
     """Whether a sentence begins with a verb of doing ("then stir ...")."""
     word = _WORD.match(sentence, _LEAD_IN.match(sentence).end())  # type: ignore[union-attr]
     return word is not None and word[0] in _DOING

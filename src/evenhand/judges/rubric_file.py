@@ -44,7 +44,9 @@ class RubricSpec(BaseModel):
     Attributes:
         name: what is judged, in a word or two.
         task: what the judge is asked to decide, and by which criteria.
-        mode: "grade", or "pairwise" against the item's reference answer (``target``), in both orders.
+        mode: "grade", or "pairwise", in both orders.
+        against: in pairwise mode "reference", the item's reference answer (``target``), or "baseline", what the study's
+            first baseline answered to the same item in the same repeat.
         scale: grade -> what it means. Grades are whole numbers (not each between the ends needs a text), or classes.
         good: of numbers, "high" or "low"; of classes, those that score 1 (all others score 0).
         axis: of the suites that it is for.
@@ -60,6 +62,7 @@ class RubricSpec(BaseModel):
     name: str = Field(min_length=1)
     task: str = Field(min_length=1)
     mode: Literal["grade", "pairwise"] = "grade"
+    against: Literal["reference", "baseline"] = "reference"
     scale: dict[str, str] = {}
     good: str | list[str] = ""
     axis: Axis = "utility"
@@ -73,6 +76,10 @@ class RubricSpec(BaseModel):
     def is_pairwise(self) -> bool:
         return self.mode == "pairwise"
 
+    @property
+    def against_baseline(self) -> bool:
+        return self.is_pairwise and self.against == "baseline"
+
 
 def read_rubric(path: Path) -> tuple[RubricSpec, Scale, str]:
     """A rubric, the scale that its answers are read by, and a digest of its file.
@@ -81,6 +88,8 @@ def read_rubric(path: Path) -> tuple[RubricSpec, Scale, str]:
         SpecError: the file is missing or wrong; the message names the file and the line or the field.
     """
     spec = validated(RubricSpec, read_toml(path, "rubric"), str(path))
+    if spec.against == "baseline" and not spec.is_pairwise:
+        raise SpecError(f"{path}: against: answers are compared in pairwise mode only.", 'Write mode = "pairwise".')
     scale = _pair_scale(path, spec) if spec.is_pairwise else _scale(path, spec)
     for number, example in enumerate(spec.examples, 1):
         if scale.grade(example.grade) is None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from evenhand.errors import SpecError
-from evenhand.fences import fenced, inert
+from evenhand.fences import disarmed, fenced
 from evenhand.judges.base import JUDGES, ROUNDS, Judge, Planted, Preference, Rounds
 from evenhand.judges.llm import LanguageModelJudge
 from evenhand.judges.memory_use import NOBODY
@@ -72,7 +72,7 @@ class SatisfactionRubric(Rubric):
     def verdict(self, answer: dict[str, Any]) -> Verdict | None:
         satisfied = _SPOKEN.get(str(answer.get("satisfied")).strip().casefold())
         said = answer.get("reply")
-        reply = inert(" ".join(said.split()))[:_REPLY_CHARS] if isinstance(said, str) else ""
+        reply = disarmed(" ".join(said.split()))[:_REPLY_CHARS] if isinstance(said, str) else ""
         if satisfied is None or not (satisfied or reply):
             return None
         return Heard(float(satisfied), "", reason_in(answer), reply="" if satisfied else reply)

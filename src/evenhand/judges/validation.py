@@ -30,7 +30,12 @@ _NOTIONS = {
     "compliance-classifier": _DECLINING[::-1],
     "action-classifier": _ACTING,
 }
-_CHECKS = frozenset({"choice", "number", "duration", "code", "code-unisolated", "answer"})
+# Judges that take phrases of the user's own; whatever says none of them is judged as by the judge alone.
+_EXTENDED = frozenset({"refusal-classifier", "compliance-classifier"})
+_CHECKS = frozenset(
+    {"choice", "number", "duration", "code", "code-unisolated", "answer"}
+    | {"embodied-goals", "embodied-operators", "embodied-planner"}
+)
 
 
 @dataclass(frozen=True)
@@ -77,6 +82,16 @@ class Figure:
         """Of people's answers that score 1, and of those that score 0, the shares that a judge finds; None without."""
         good, bad = self.classes(judge)
         return (self.recall[good], self.recall[bad]) if good in self.recall and bad in self.recall else None
+
+
+def measured_judge(judge: str) -> str:
+    """The shipped judge whose records say most of a judge: of one with phrases of the user's own, the one they extend.
+
+    Args:
+        judge: its reference.
+    """
+    name, _, _ = judge.partition(":")
+    return name if name in _EXTENDED else judge
 
 
 def known_figures(judge: str) -> list[Figure]:

@@ -141,7 +141,7 @@ async def _asset(request: web.Request) -> web.Response:
 async def _state(session: Session, request: web.Request) -> web.Response:
     """The response at a position; without one, the first that has no label yet."""
     at = request.query.get("at", "")
-    return _view(session, int(at) if at.isascii() and at.isdigit() else session.next_open())
+    return _view(session, int(at) if at.isascii() and at.isdigit() and len(at) < 10 else session.next_open())
 
 
 async def _label(session: Session, request: web.Request) -> web.Response:

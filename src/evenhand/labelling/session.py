@@ -15,6 +15,7 @@ from evenhand.labelling.classes import CANNOT_TELL, Class, classes_of
 from evenhand.study import Store
 from evenhand.study.labelling import draw_for_browser
 from evenhand.types import Item
+from evenhand.visible import visible
 
 
 @dataclass(frozen=True)
@@ -150,7 +151,7 @@ class Session:
         of, done = Counter(s.suite for s in self.queue), Counter(self.queue[self._position[t]].suite for t in given)
         return {
             "position": position,
-            "suite": shown.suite,
+            "suite": visible(shown.suite),
             "question": shown.question,
             "reference": shown.reference,
             "response": shown.response,
@@ -159,8 +160,8 @@ class Session:
             "others": self._others(shown.trial) if self.resolve else [],
             "done": len(given),
             "of": len(self.queue),
-            "suites": [{"suite": name, "done": done[name], "of": n} for name, n in of.items()],
-            "annotator": self.annotator,
+            "suites": [{"suite": visible(name), "done": done[name], "of": n} for name, n in of.items()],
+            "annotator": visible(self.annotator),
             "resolve": self.resolve,
             "agreement": [_plain(p) for p in pairs(self._store) if self._may_see(p, of, done)],
         }
@@ -190,7 +191,9 @@ class Session:
     def _shown(self, trial: int, suite: str, item: Item, response: str) -> Shown:
         about = self._suites[suite]
         classes = classes_of(about["axis"], about["judge"], suite, item)
-        return Shown(trial, suite, _question(item), item.target or "", response, classes)
+        # What a page would hide must not sway who labels.
+        question, reference, said = (visible(text) for text in (_question(item), item.target or "", response))
+        return Shown(trial, suite, question, reference, said, classes)
 
 
 def _question(item: Item) -> str:

@@ -36,7 +36,7 @@ class AnthropicModel(ProviderModel):
 
     async def start(self) -> None:
         try:
-            from anthropic import AsyncAnthropic
+            from anthropic import AsyncAnthropic, DefaultAsyncHttpxClient
         except ImportError:
             raise needs("Anthropic", "anthropic") from None
         key, address = self.key(), self.options.base_url
@@ -47,6 +47,8 @@ class AnthropicModel(ProviderModel):
             max_retries=0,
             timeout=self.options.timeout_s,
             default_headers=headers,
+            # Keys do not follow a server that sends calls elsewhere.
+            http_client=DefaultAsyncHttpxClient(follow_redirects=False),
         )
 
     async def aclose(self) -> None:

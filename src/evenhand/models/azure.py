@@ -9,8 +9,8 @@ from yarl import URL
 
 from evenhand.errors import ModelError, SpecError
 from evenhand.models import completions, responses
+from evenhand.models.addresses import checked_address
 from evenhand.models.base import MODELS, Model, ModelOptions
-from evenhand.models.http import is_http
 from evenhand.models.openai import OpenAIModel
 
 _ENDPOINT = "AZURE_OPENAI_ENDPOINT"
@@ -30,8 +30,7 @@ class AzureModel(OpenAIModel):
                 f"No address of Azure's: {_ENDPOINT} is not set.",
                 "Export it, or give --base-url https://NAME.openai.azure.com.",
             )
-        if not is_http(given):
-            raise SpecError(f"--base-url '{given}' is not an http(s) address.", "Write https://NAME.openai.azure.com.")
+        checked_address(given, "--base-url", "https://NAME.openai.azure.com", variables=True)
         self._is_elsewhere = options.base_url is not None
         variable = _KEY if options.api_key_env == ModelOptions.api_key_env else options.api_key_env
         super().__init__(name, replace(options, base_url=given, api_key_env=variable))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 import time
 import uuid
@@ -16,17 +15,19 @@ from urllib.parse import quote
 import orjson
 from pydantic import BaseModel, ConfigDict, Field
 
-from evenhand.errors import ModelError, SpecError, did_you_mean, printable
+from evenhand.errors import ModelError, SpecError, did_you_mean
+from evenhand.models.addresses import checked_address, from_environment, variables_of
 from evenhand.models.base import MODELS, CallError, Model, ModelOptions, must_generate
 from evenhand.models.endings import ending
-from evenhand.models.http import FATAL_STATUS, RetryableError, ServedModel, decoded, error_message, is_http
+from evenhand.models.http import FATAL_STATUS, RetryableError, ServedModel, decoded, error_message
 from evenhand.specs import read_toml, validated
 from evenhand.types import Request, Response
+from evenhand.visible import printable
 
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
 # What a file may have meant as one: "{usr}", "{ user }", "{user.name}"; not the braces of JSON or code.
 _MEANT = re.compile(r"\{\s*([\w.-]+)\s*\}")
-_VARIABLE = re.compile(r"\$\{(\w+)\}")
+_VARIABLE = re.compile(r"\$(?:\{(\w+)\}|([A-Za-z_]\w*))")
 _COUNTS = ("prompt_tokens", "completion_tokens")
 _MOST_PATHS = 12
 _NAMES = ("system", "user", "history", "messages", "session", "seed", "max_tokens", "temperature")
@@ -94,10 +95,14 @@ class EndpointModel(ServedModel):
         # A call without its paths would be free of charge.
         self.counts_tokens: bool = all(getattr(call, name) for call in self.spec.call for name in _COUNTS)
         self._used = {name for call in self.spec.call for name in _placeholders(call)}
+        self._urls: list[str] = []
         self._answers = False  # whether a reply has had an answer where the file says
 
     async def start(self) -> None:
-        self._client.open({name: _from_environment(value) for name, value in self.spec.headers.items()})
+        self._urls = [from_environment(call.url, f"an address of {self._path}") for call in self.spec.call]
+        hidden = [value for call in self.spec.call for value in variables_of(call.url)]
+        headers = {n: from_environment(v, f"the header {n} of {self._path}") for n, v in self.spec.headers.items()}
+        self._client.open(headers, hidden=hidden)
 
     def settings(self) -> dict[str, Any]:
         return {"urls": [call.url for call in self.spec.call], "timeout_s": self.options.timeout_s}
@@ -129,15 +134,15 @@ class EndpointModel(ServedModel):
     async def _converse(self, request: Request) -> tuple[Heard, int]:
         values = _values(request)
         made, heard = 0, Heard()
-        for call in self.spec.call:
+        for call, url in zip(self.spec.call, self._urls, strict=True):
             if call.when and not values[call.when]:
                 continue
-            address = _PLACEHOLDER.sub(lambda m: quote(str(values.get(m[1], m[0])), safe=""), call.url)
+            address = _PLACEHOLDER.sub(lambda m: quote(str(values.get(m[1], m[0])), safe=""), url)
             reply = await self._client.post(address, orjson.dumps(_filled(call.body, values)))
             made += 1
             if reply.status in FATAL_STATUS:
                 raise ModelError(
-                    f"{address} refuses: HTTP {reply.status}: {error_message(reply.raw)}.",
+                    f"{call.url} refuses: HTTP {reply.status}: {error_message(reply.raw)}.",
                     "Check the addresses and headers in the endpoint's file.",
                 )
             if reply.status >= 300:
@@ -281,16 +286,6 @@ def _leaves(body: Any, above: str) -> Iterator[str]:
         yield above
 
 
-def _from_environment(value: str) -> str:
-    def variable(match: re.Match[str]) -> str:
-        found = os.environ.get(match[1])
-        if found is None:
-            raise ModelError(f"The environment variable {match[1]} is not set.", "A header of the endpoint needs it.")
-        return found.strip()
-
-    return _VARIABLE.sub(variable, value)
-
-
 def _read(path: Path) -> EndpointSpec:
     """An endpoint's file, checked.
 
@@ -299,8 +294,8 @@ def _read(path: Path) -> EndpointSpec:
     """
     spec = validated(EndpointSpec, read_toml(path, "endpoint file"), str(path))
     for number, call in enumerate(spec.call, 1):
-        if not is_http(call.url):
-            raise SpecError(f"{path}, call {number}: '{call.url}' is not an http(s) address.")
+        where, example = f"{path}, call {number}: the url", "https://HOST/PATH"
+        checked_address(_PLACEHOLDER.sub("x", _VARIABLE.sub("$x", call.url)), where, example, variables=True)
         if call.when is not None and call.when not in _NAMES:
             raise SpecError(f"{path}, call {number}: there is no '{call.when}'.", f"There are: {', '.join(_NAMES)}.")
     if spec.call[-1].answer is None:
@@ -323,7 +318,7 @@ def _check_placeholders(spec: EndpointSpec, path: Path) -> None:
             )
     for number, call in enumerate(spec.call, 1):
         for text in (call.url, *_texts(call.body)):
-            for meant in _MEANT.finditer(text):
+            for meant in _MEANT.finditer(_VARIABLE.sub("", text) if text is call.url else text):
                 if meant[0][1:-1] not in _NAMES:
                     raise SpecError(
                         f"{path}, call {number}: there is no placeholder {meant[0]}.", did_you_mean(meant[1], _NAMES)
@@ -333,7 +328,7 @@ def _check_placeholders(spec: EndpointSpec, path: Path) -> None:
 
 
 def _placeholders(call: Call) -> list[str]:
-    return [name for text in (call.url, *_texts(call.body)) for name in _PLACEHOLDER.findall(text)]
+    return [name for text in (_VARIABLE.sub("", call.url), *_texts(call.body)) for name in _PLACEHOLDER.findall(text)]
 
 
 def _texts(template: Any) -> Iterator[str]:

@@ -47,6 +47,8 @@ class GeminiModel(ProviderModel):
                 base_url=address and address.rstrip("/").removesuffix("/v1beta").removesuffix("/v1"),
                 timeout=round(1000 * self.options.timeout_s),
                 headers=headers,
+                # Keys do not follow a server that sends calls elsewhere.
+                async_client_args={"follow_redirects": False},
                 # Without this the library asks a second time when a connection breaks.
                 retry_options=types.HttpRetryOptions(attempts=1),
             ),

@@ -14,7 +14,7 @@ from typing import Any
 
 from evenhand.errors import EvenhandError, ModelError, SpecError
 from evenhand.extras import importing
-from evenhand.models.base import MODELS, Model, ModelOptions
+from evenhand.models.base import MODELS, CallError, Model, ModelOptions
 from evenhand.models.chat import ChatFormat
 from evenhand.models.revision import weights_revision
 from evenhand.types import Decoding, Request, Response
@@ -110,10 +110,23 @@ class HFModel(Model):
         else:
             tokens = chat.tokens(request.messages, effort=request.decoding.reasoning_effort)
         against = chat.tokens(request.against, effort=request.decoding.reasoning_effort) if request.against else []
+        self._check_room(request, max(len(tokens), len(against)) + max(map(len, texts), default=0))
         waiting = _Waiting(request, tokens, against, candidates, texts, asyncio.get_running_loop().create_future())
         self._waiting.append(waiting)
         self._arrived.set()
         return await waiting.future
+
+    def _check_room(self, request: Request, given: int) -> None:
+        """Refuse what the model has no positions for, as servers do: it would answer nonsense, or the batch would fail.
+
+        Raises:
+            CallError: the conversation and the longest answer have more tokens than the model's context.
+        """
+        room = getattr(self._model.config.get_text_config(), "max_position_embeddings", None)
+        answer = 0 if request.choices else request.decoding.max_tokens
+        if room and given + answer > room:
+            told = f"{given:,} tokens" + (f" and up to {answer:,} of the answer" if answer else "")
+            raise CallError(f"{told} are more than the {room:,} that {self.id} has room for")
 
     async def _serve(self) -> None:
         loop = asyncio.get_running_loop()

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import re
+import math
+import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
-from urllib.request import getproxies
 
 import aiohttp
 import orjson
@@ -17,6 +17,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wai
 from yarl import URL
 
 from evenhand.errors import ModelError, one_line
+from evenhand.models.addresses import Proxies, from_environment, handshake_problem, redirection, variables_of
 from evenhand.models.base import CallError, Model, ModelOptions
 from evenhand.models.complaints import complaint_of
 from evenhand.types import whole_characters
@@ -29,7 +30,6 @@ _MAX_BODY = 8 * 1024 * 1024
 _MAX_FILE = 1024 * 1024 * 1024
 _MAX_RETRY_AFTER_S = 120.0
 _SHORTEST_SECRET = 6
-_VARIABLE = re.compile(r"\$(?:\{(\w+)\}|([A-Za-z_]\w*))")
 
 
 # A server that never answered, and where nothing listens now, is not worth more; it may just be starting.
@@ -185,22 +185,29 @@ class HttpClient(Attempts):
         super().__init__(options)
         self.concurrency = concurrency
         self._session: aiohttp.ClientSession | None = None
+        self._headers: dict[str, str] = {}
+        self._proxies = Proxies()
+        self._answered = False
 
-    def open(self, secret: Mapping[str, str], public: Mapping[str, str] | None = None) -> None:
+    def open(
+        self, secret: Mapping[str, str], public: Mapping[str, str] | None = None, *, hidden: Iterable[str] = ()
+    ) -> None:
         """Make the session; to be called in the event loop that will use it.
 
         Args:
             secret: headers whose values are blanked in what the server says.
             public: other headers.
+            hidden: what else is blanked, such as keys in addresses.
         """
-        self.begin(secret.values())
+        self.begin([*secret.values(), *hidden])
+        # Not the session's: aiohttp sends those to a proxy, too, the key among them.
+        self._headers = {**(public or {}), **secret}
         self._session = aiohttp.ClientSession(
-            headers={**(public or {}), **secret},
             timeout=aiohttp.ClientTimeout(total=self.options.timeout_s, sock_connect=_CONNECT_S),
             connector=aiohttp.TCPConnector(limit=self.concurrency, ttl_dns_cache=300),
             cookie_jar=aiohttp.DummyCookieJar(),
-            # With it aiohttp looks for a proxy in a thread, for every single request.
-            trust_env=bool(getproxies()),
+            # With it aiohttp would send what a .netrc holds to whom it names, and look for a proxy for every request.
+            trust_env=False,
         )
 
     async def aclose(self) -> None:
@@ -226,20 +233,36 @@ class HttpClient(Attempts):
         """
         return await self._attempt("GET", url, most=_MAX_FILE)
 
-    async def _attempt(self, method: str, url: str | URL, most: int = _MAX_BODY, **sent: Any) -> Reply:
+    async def _attempt(self, method: str, url: str | URL, most: int | None = None, **sent: Any) -> Reply:
         assert self._session is not None, "open() was not called"
+        url = URL(url)
+        way = self._proxies.way(url)
+        sent["headers"] = {**self._headers, **(sent.get("headers") or {})}
+        if way.login:
+            # To the proxy itself, where it opens a tunnel; with the request, where it reads that.
+            field = "proxy_headers" if url.scheme == "https" else "headers"
+            sent[field] = {**sent.get(field, {}), "Proxy-Authorization": way.login}
         await self.turn()
         try:
-            async with self._session.request(method, url, **sent) as reply:
+            async with self._session.request(method, url, proxy=way.proxy, allow_redirects=False, **sent) as reply:
                 self._reached = True
-                raw = await _read_limited(reply, most)
+                if 300 <= reply.status < 400:
+                    raise self._redirected(url, reply.headers.get("Location", ""))
+                raw = await _read_limited(reply, most or _MAX_BODY)
+                self._answered = self._answered or reply.status == 200
                 return self.reply(reply.status, raw, reply.headers.get("Retry-After"))
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-            raise _unreachable(URL(url).origin(), error) from None
+            raise _unreachable(url.origin(), error) from None
         except TimeoutError:
             raise RetryableError(f"no answer within {self.options.timeout_s:g} s") from None
         except aiohttp.ClientError as error:
-            raise RetryableError(f"connection: {type(error).__name__}: {one_line(str(error))}") from None
+            said = self.blanked(one_line(str(error)).encode()).decode()
+            raise RetryableError(f"connection: {type(error).__name__}: {said}") from None
+
+    def _redirected(self, url: URL, location: str) -> Exception:
+        """What a redirection means: a wrong address at first, a fault of the server once it has answered."""
+        error = redirection(url.origin(), location)
+        return RetryableError(error.problem) if self._answered else error
 
 
 class ServedModel(Model):
@@ -261,11 +284,6 @@ class ServedModel(Model):
 
     async def aclose(self) -> None:
         await self._client.aclose()
-
-
-def is_http(address: str) -> bool:
-    """Whether it looks like the address of a server."""
-    return address.startswith(("http://", "https://"))
 
 
 def decoded(raw: bytes) -> object:
@@ -300,30 +318,12 @@ def extra_headers(given: Mapping[str, str]) -> tuple[dict[str, str], dict[str, s
     """
     secret, public = {}, {}
     for name, value in given.items():
-        if _VARIABLE.search(value):
-            secret[name] = from_environment(value, f"the header {name}")
+        held = from_environment(value, f"the header {name}")
+        if held != value or variables_of(value):
+            secret[name] = held
         else:
             public[name] = value
     return secret, public
-
-
-def from_environment(value: str, needed_by: str) -> str:
-    """``value`` with the environment's variables for ``$NAME`` and ``${NAME}``.
-
-    Raises:
-        ModelError: one is not set.
-    """
-
-    def variable(match: re.Match[str]) -> str:
-        found = os.environ.get(match[1] or match[2])
-        if found is None:
-            raise ModelError(
-                f"The environment variable {match[1] or match[2]} is not set.",
-                f"It is needed by {needed_by}: export it.",
-            )
-        return found.strip()
-
-    return _VARIABLE.sub(variable, value)
 
 
 def _unreachable(origin: URL, error: aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError) -> UnreachableError:
@@ -334,27 +334,29 @@ def _unreachable(origin: URL, error: aiohttp.ClientConnectorError | aiohttp.Conn
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         return UnreachableError(f"There is no host {origin.host}.", "Check the address and the network.")
     if isinstance(error, aiohttp.ClientSSLError):
-        said = one_line(str(error))
-        return UnreachableError(f"{origin} has no valid TLS: {said}.", "Write http:// where the server has none.")
+        return UnreachableError(*handshake_problem(origin, error))
     if isinstance(error, aiohttp.ConnectionTimeoutError):
         return UnreachableError(f"{origin} does not take connections.", "Check the address; a firewall may be between.")
     return UnreachableError(f"Nothing listens at {origin}.", "Is the server running? Check host and port.")
 
 
 async def _read_limited(reply: aiohttp.ClientResponse, most: int) -> bytes:
-    if reply.content_length is not None and reply.content_length <= most:
-        return await reply.read()
-    body = await reply.content.read(most)
-    while not reply.content.at_eof():
-        part = await reply.content.read(most)
+    """A body, as it is when unpacked: its length in the header says nothing of that."""
+    body = bytearray()
+    async for part in reply.content.iter_any():
         body += part
         if len(body) > most:
             raise RetryableError(f"the answer is longer than {most >> 20} MiB")
-    return body
+    return bytes(body)
 
 
 def _retry_after(said: str | None) -> float:
+    """Seconds to wait: a number or a date of HTTP, never in the past, never long."""
     try:
-        return min(max(float(said or 0), 0.0), _MAX_RETRY_AFTER_S)
+        seconds = float(said or 0)
     except ValueError:
-        return 0.0
+        try:
+            seconds = parsedate_to_datetime(said or "").timestamp() - time.time()
+        except (ValueError, OverflowError, OSError):
+            return 0.0
+    return 0.0 if math.isnan(seconds) else min(max(seconds, 0.0), _MAX_RETRY_AFTER_S)

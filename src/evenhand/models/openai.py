@@ -13,6 +13,7 @@ from yarl import URL
 
 from evenhand.errors import ModelError, SpecError
 from evenhand.models import completions, responses
+from evenhand.models.addresses import checked_address, from_environment, variables_of
 from evenhand.models.base import MODELS, CallError, Model, ModelOptions, must_generate
 from evenhand.models.chat import merge_system
 from evenhand.models.complaints import Complaint, complaint_of
@@ -25,7 +26,6 @@ from evenhand.models.http import (
     decoded,
     error_message,
     extra_headers,
-    is_http,
 )
 from evenhand.models.references import root_hint
 from evenhand.types import Request, Response
@@ -53,8 +53,8 @@ class OpenAIModel(ServedModel):
         self.id: str = f"openai:{name}"
         self.name = name
         self.base_url: str = (options.base_url or os.environ.get("OPENAI_BASE_URL") or DEFAULT_BASE_URL).rstrip("/")
-        if not is_http(self.base_url):
-            raise SpecError(f"--base-url '{self.base_url}' is not an http(s) address.", "Write http://HOST:PORT/v1.")
+        checked_address(self.base_url, "--base-url", "http://HOST:PORT/v1", variables=True)
+        self._root = URL(self.base_url)
         self._max_tokens_key = "max_tokens"
         self._adjusted: dict[str, str] = {}
 
@@ -70,7 +70,8 @@ class OpenAIModel(ServedModel):
     def _open(self, secret: Mapping[str, str]) -> None:
         """Connect, with headers that hold a key and those that the user adds."""
         more_secret, public = extra_headers(self.options.extra_headers)
-        self._client.open({**secret, **more_secret}, public)
+        self._root = URL(from_environment(self.base_url, "--base-url"))
+        self._client.open({**secret, **more_secret}, public, hidden=variables_of(self.base_url))
 
     def refusal(self, reply: Reply) -> ModelError:
         """The error for a status that no other call would fare better with."""
@@ -158,7 +159,7 @@ class OpenAIModel(ServedModel):
 
     def address(self, path: str) -> URL:
         """Of something below the root of the API, whose query stays."""
-        root = URL(self.base_url)
+        root = self._root
         return root.with_path(f"{root.path.rstrip('/')}/{path}").with_query(root.query)
 
     def payload(self, request: Request) -> dict[str, Any]:

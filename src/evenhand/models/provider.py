@@ -13,11 +13,12 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 from evenhand.errors import ModelError, SpecError, one_line
+from evenhand.models.addresses import checked_address
 from evenhand.models.base import CallError, Model, ModelOptions, must_generate
 from evenhand.models.chat import merge_system
 from evenhand.models.complaints import Complaint, complaint_of
 from evenhand.models.endings import CONTENT_FILTER, declined_category
-from evenhand.models.http import FATAL_STATUS, Attempts, Reply, RetryableError, decoded, extra_headers, is_http
+from evenhand.models.http import FATAL_STATUS, Attempts, Reply, RetryableError, decoded, extra_headers
 from evenhand.types import Request, Response
 
 _DEFAULT_KEY_ENV = ModelOptions.api_key_env
@@ -47,8 +48,8 @@ class ProviderModel(Model):
     def __init__(self, name: str, options: ModelOptions) -> None:
         if not name:
             raise SpecError(f"The model '{self.kind}:' has no name.", f"Write {self.kind}:NAME.")
-        if options.base_url is not None and not is_http(options.base_url):
-            raise SpecError(f"--base-url '{options.base_url}' is not an http(s) address.", "Write http://HOST:PORT.")
+        if options.base_url is not None:
+            checked_address(options.base_url, "--base-url", "http://HOST:PORT")
         self.id: str = f"{self.kind}:{name}"
         self.name = name
         self.options = options

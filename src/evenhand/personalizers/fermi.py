@@ -16,6 +16,7 @@ from statistics import fmean
 from typing import Any
 
 from evenhand.errors import SpecError
+from evenhand.fences import between
 from evenhand.models import Model
 from evenhand.personalizers.base import PERSONALIZERS, Card, Memory, PersonPersonalizer
 from evenhand.personalizers.record import facts_of, matching, told
@@ -32,7 +33,6 @@ _LONGEST = 800
 _HEADING = "# How to answer this user"
 _ANSWERING = Decoding(temperature=0.0, max_tokens=40)
 _WRITING = Decoding(temperature=1.0, max_tokens=200)
-_BETWEEN = re.compile(r"<instruction>(.*?)(?:</instruction>|\Z)", re.DOTALL | re.IGNORECASE)
 # A letter that stands alone: "A" may be an article, too.
 _LETTER = re.compile(r"\W*(?:the (?:correct )?answer is\W*)?([A-Z])(?:[).:,]|\s*$|\s*\n)", re.IGNORECASE)
 
@@ -189,8 +189,7 @@ class _Search:
         """A new instruction; "" where the model wrote none."""
         asked = Message("user", self._request(best))
         written = (await self._model.respond(Request((asked,), _WRITING, 0))).text
-        between = _BETWEEN.search(written)
-        return " ".join((between[1] if between else written).split())[:_LONGEST]
+        return between("instruction", written)[:_LONGEST]
 
     def _request(self, best: Sequence[Instruction]) -> str:
         """What was tried, from worst to best, and what it missed: the worst in full, of the others what they share."""

@@ -10,7 +10,9 @@ from typing import Any
 import orjson
 
 from evenhand.analysis import Analysis
+from evenhand.report.transcripts import excerpt
 from evenhand.study import Store
+from evenhand.suites.base import is_withheld
 from evenhand.types import Item
 
 _WANTED = 24
@@ -93,7 +95,7 @@ def _example(
     rows = [r for r in store.transcripts(suite, item) if r["repeat"] == 0]
     theirs = next(r for r in rows if r["identity"] == identity and r["personalizer"] == personalizer)
     base = next(r for r in rows if r["identity"] == baseline)
-    left, right = _marked(_shown(base), _shown(theirs))
+    left, right = _marked(_shown(base, suite), _shown(theirs, suite))
     return Example(
         suite,
         about.group,
@@ -110,8 +112,10 @@ def _example(
     )
 
 
-def _shown(row: dict[str, Any]) -> str:
+def _shown(row: dict[str, Any], suite: str) -> str:
     text = str(row["response"]) or f"({row['reason']})"
+    if is_withheld(suite):
+        return excerpt(text)
     return text if len(text) <= _CHARS else text[:_CHARS] + " […]"
 
 

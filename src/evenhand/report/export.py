@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,12 +13,16 @@ from evenhand.analysis import Analysis
 from evenhand.report import charts, words
 from evenhand.study import Store
 from evenhand.study.schema import EXPORT_VERSION
+from evenhand.suites.base import is_withheld
 from evenhand.types import AXES
+from evenhand.visible import all_visible, cell, markdown, printable, visible_json
 
 if TYPE_CHECKING:
     import polars as pl
 
 Format = Literal["parquet", "csv", "json", "markdown", "latex", "svg", "png"]
+# What tells a withheld answer, or quotes it.
+_WITHHELD = ("response", "reasoning", "reason")
 _FLOATS = frozenset({"score", "human_score", "latency_s", "at"})
 _TOKENS = {"max_tokens", "prompt_tokens", "cached_tokens", "completion_tokens", "reasoning_tokens"}
 _WHOLE = frozenset({"trial", "repeat", "round", "seed", "calls", *_TOKENS})
@@ -56,7 +60,16 @@ def _frame(store: Store, name: str) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=schema, orient="row")
 
 
-def export(store: Store, analysis: Analysis | None, out: Path, form: Format) -> list[Path]:
+def without_withheld(found: Frames) -> Frames:
+    """The tables without what answers of withheld suites say (:attr:`evenhand.suites.base.Suite.withheld`)."""
+    import polars as pl
+
+    hidden = [suite for suite in found.trials["suite"].unique() if is_withheld(suite)]
+    told = [pl.when(pl.col("suite").is_in(hidden)).then(None).otherwise(pl.col(c)).alias(c) for c in _WITHHELD]
+    return replace(found, trials=found.trials.with_columns(told))
+
+
+def export(store: Store, analysis: Analysis | None, out: Path, form: Format, *, withheld: bool = False) -> list[Path]:
     """Write a study in one format.
 
     Args:
@@ -65,13 +78,15 @@ def export(store: Store, analysis: Analysis | None, out: Path, form: Format) -> 
         out: a directory; made when it is not there.
         form: "parquet", "csv" and "json" write the tables, "markdown" and "latex" the identity table in the paper's
             layout, "svg" and "png" the figures.
+        withheld: whether answers of withheld suites are written too.
 
     Returns:
         The files that were written.
     """
     out.mkdir(parents=True, exist_ok=True)
     if form in ("parquet", "csv", "json"):
-        return _export_tables(frames(store), out, form)
+        found = frames(store)
+        return _export_tables(found if withheld else without_withheld(found), out, form)
     assert analysis is not None
     if form in ("markdown", "latex"):
         file = out / ("identities.md" if form == "markdown" else "identities.tex")
@@ -88,14 +103,28 @@ def _export_tables(found: Frames, out: Path, form: Format) -> list[Path]:
         if form == "parquet":
             frame.write_parquet(file)
         elif form == "csv":
-            frame.write_csv(file)
+            _cells(frame).write_csv(file)
         else:
-            frame.write_ndjson(file)
+            _write_lines(frame, file)
         files.append(file)
     about = out / "schema.json"
     columns = {f.name: {c: str(t) for c, t in getattr(found, f.name).schema.items()} for f in fields(Frames)}
     about.write_bytes(orjson.dumps({"version": EXPORT_VERSION, "tables": columns}, option=orjson.OPT_INDENT_2))
     return [*files, about]
+
+
+def _cells(frame: pl.DataFrame) -> pl.DataFrame:
+    """A frame for spreadsheets; Parquet and JSON keep every character."""
+    import polars as pl
+
+    return frame.with_columns(pl.col(pl.String).map_elements(cell, return_dtype=pl.String))
+
+
+def _write_lines(frame: pl.DataFrame, file: Path) -> None:
+    """JSON Lines, in which a terminal finds nothing to obey; read back, every character is there."""
+    with file.open("w", encoding="utf-8", newline="") as out:
+        for part in frame.iter_slices(10_000):
+            out.write(visible_json(part.write_ndjson()))
 
 
 def _export_figures(analysis: Analysis, out: Path, form: Format) -> list[Path]:
@@ -111,7 +140,7 @@ def _export_figures(analysis: Analysis, out: Path, form: Format) -> list[Path]:
     for name, spec in specs.items():
         if spec is None:
             continue
-        drawn = {key: (640 if value == "container" else value) for key, value in spec.items()}
+        drawn = {key: (640 if value == "container" else value) for key, value in all_visible(spec).items()}
         file = out / f"{name}.{form}"
         if form == "svg":
             file.write_text(vl_convert.vegalite_to_svg(drawn), encoding="utf-8")
@@ -147,8 +176,8 @@ def _table(analysis: Analysis) -> tuple[list[str], list[list[str]]]:
 def markdown_table(analysis: Analysis) -> str:
     """Scores per identity and the bias, as Markdown."""
     header, rows = _table(analysis)
-    lines = [header, ["---"] * len(header), *rows]
-    return "".join(f"| {' | '.join(_cell(c) for c in line)} |\n" for line in lines)
+    lines = [[*map(markdown, header)], ["---"] * len(header), *([*map(markdown, row)] for row in rows)]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 def latex_table(analysis: Analysis) -> str:
@@ -171,9 +200,5 @@ def latex_table(analysis: Analysis) -> str:
 
 def _latex_row(cells: Sequence[str]) -> str:
     special = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "−": "$-$", "–": "--"}
-    escaped = ("".join(special.get(c, f"\\{c}" if c in "&%$#_{}" else c) for c in cell) for cell in cells)
+    escaped = ("".join(special.get(c, f"\\{c}" if c in "&%$#_{}" else c) for c in printable(cell)) for cell in cells)
     return " & ".join(escaped) + r" \\"
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", r"\|").replace("\n", " ")

@@ -12,6 +12,7 @@ from evenhand.analysis.comparison import Change
 from evenhand.analysis.frontier import KEEPS, Outcome
 from evenhand.report import words
 from evenhand.types import AXES, JOINT
+from evenhand.visible import all_visible, markdown
 
 _CAPTION = (
     "Less bias: of safety and utility together. Not shown: within noise, when all mitigations are considered. "
@@ -88,7 +89,7 @@ def frontier_markdown(outcomes: Sequence[Outcome]) -> str:
     """As a Markdown table."""
     header = columns(outcomes)
     lines = [f"| {' | '.join(header)} |", "|" + "---|" * len(header)]
-    lines += [f"| {' | '.join(cell.replace('|', '/') for cell in row)} |" for row in rows(outcomes)]
+    lines += [f"| {' | '.join(map(markdown, row))} |" for row in rows(outcomes)]
     return "\n".join([*lines, "", _CAPTION]) + "\n"
 
 
@@ -127,4 +128,4 @@ def frontier_svg(outcomes: Sequence[Outcome]) -> str:
     dots = data.mark_point(filled=True, size=70).encode(x=x, y=y, color=color, shape=alt.Shape("scores:N", legend=None))
     names = data.mark_text(align="left", dx=7, dy=-5, fontSize=10).encode(x=x, y=y, text="mitigation:N")
     chart = (bars + dots + names).properties(width=680, height=420)
-    return str(vl_convert.vegalite_to_svg(chart.to_json()))
+    return str(vl_convert.vegalite_to_svg(all_visible(chart.to_dict())))

@@ -12,6 +12,7 @@ from rich.text import Text
 from evenhand.analysis.certainty import Certainty
 from evenhand.analysis.gate import Check, verdict
 from evenhand.report import words
+from evenhand.visible import markdown, printable
 
 _MARKS = {"pass": "✅", "fail": "❌", "not enough data": "❔"}
 _FILLED = "whatever is missing was"
@@ -87,21 +88,21 @@ def gate_markdown(study: str, checks: Sequence[Check], curves: Mapping[str, Cert
     lines = [
         f"## {_MARKS[verdict(list(checks))]} evenhand: {verdict(list(checks))}",
         "",
-        f"Study `{study.replace('`', '')}`. Intervals have the error that this look may spend.",
+        f"Study `{printable(study).replace('`', '')}`. Intervals have the error that this look may spend.",
         "",
         f"| | check | limit | value | interval |{f' {_FILLED} |' if filled else ''} who | more trials |",
         f"|---|---|---|---|---|{'---|' if filled else ''}---|---|",
     ]
     for c in checks:
         more = f"{c.more_trials:,}" if c.more_trials is not None else ""
-        who = c.detail.replace("|", "/").replace("\n", " ")
+        who = markdown(c.detail)
         bounds = f" {words.interval(c.bounds) if c.bounds else ''} |" if filled else ""
         lines.append(
-            f"| {_MARKS[c.decision]} | {c.name} | {c.bound} {c.limit:g} | {words.points(c.value)} "
+            f"| {_MARKS[c.decision]} | {markdown(c.name)} | {c.bound} {c.limit:g} | {words.points(c.value)} "
             f"| {words.interval(c.ci)} |{bounds} {who} | {more} |"
         )
     said = [*_said(checks), *words.certainty_sentences(curves or {})]
-    reasons = [f"- {line}".replace("\n", " ") for line in said]
+    reasons = [f"- {markdown(line)}" for line in said]
     return "\n".join([*lines, *([""] if reasons else []), *reasons]) + "\n"
 
 
@@ -111,13 +112,8 @@ def gate_junit(study: str, checks: Sequence[Check]) -> str:
     errors = sum(c.decision == "not enough data" for c in checks)
     suite = ET.Element("testsuite", name="evenhand", tests=str(len(checks)), failures=str(failures), errors=str(errors))
     for check in checks:
-        case = ET.SubElement(suite, "testcase", classname=_printable(study), name=check.name)
+        case = ET.SubElement(suite, "testcase", classname=printable(study), name=printable(check.name))
         if check.decision != "pass":
             kind = "failure" if check.decision == "fail" else "error"
-            ET.SubElement(case, kind, message=_printable(sentence(check)), type=check.decision)
+            ET.SubElement(case, kind, message=printable(sentence(check)), type=check.decision)
     return ET.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"
-
-
-def _printable(text: str) -> str:
-    """Text without the control characters that XML cannot hold."""
-    return "".join(c for c in text if c.isprintable())

@@ -19,8 +19,21 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 import evenhand
 from evenhand.analysis import Analysis
 from evenhand.analysis.comparison import Comparison
+from evenhand.disinforming import disinformed
 from evenhand.remembered import audits, remembered
-from evenhand.report import charts, conditions, further, graphs, missing, telling, ways, wordings, words, worth
+from evenhand.report import (
+    charts,
+    conditions,
+    disinformation,
+    further,
+    graphs,
+    missing,
+    telling,
+    ways,
+    wordings,
+    words,
+    worth,
+)
 from evenhand.report.differences import most_different
 from evenhand.report.framing import framed, personalization_levels
 from evenhand.report.terminal import reading
@@ -28,6 +41,7 @@ from evenhand.report.transcripts import packed_transcripts
 from evenhand.study import Store
 from evenhand.study.splits import ADAPTER_FILE
 from evenhand.types import AXES
+from evenhand.visible import all_visible, visible
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
@@ -59,6 +73,7 @@ def render_report(store: Store, analysis: Analysis, against: tuple[str, Comparis
         loader=PackageLoader("evenhand.report"),
         autoescape=select_autoescape(default=True),
         undefined=StrictUndefined,
+        finalize=_shown,
     )
     environment.filters |= {"points": words.points, "signed": words.signed, "interval": words.interval}
     return environment.get_template("report.html.j2").render(
@@ -68,7 +83,7 @@ def render_report(store: Store, analysis: Analysis, against: tuple[str, Comparis
         reading=reading(analysis),
         baselines=[r.identity for r in analysis.identities if r.is_baseline],
         charts=list(specs),
-        chart_json=_script_json(specs),
+        chart_json=_script_json(all_visible(specs)),
         library=library,
         script=script,
         browser=browser,
@@ -81,6 +96,8 @@ def render_report(store: Store, analysis: Analysis, against: tuple[str, Comparis
         wordings=wordings,
         ways=ways,
         telling=telling,
+        articles=disinformed(store),
+        disinformation=disinformation,
         graphs=graphs,
         memories=memories,
         audits=audits(memories),
@@ -98,6 +115,11 @@ def render_report(store: Store, analysis: Analysis, against: tuple[str, Comparis
         written=datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
         version=evenhand.__version__,
     )
+
+
+def _shown(value: object) -> object:
+    """A value as a template writes it: what a page would hide is marked; scripts of our own stay as they are."""
+    return visible(value) if type(value) is str else value
 
 
 def _training_curve(store: Store) -> list[dict[str, float]]:

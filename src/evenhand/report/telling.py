@@ -9,6 +9,7 @@ from rich.text import Text
 
 from evenhand.analysis import Analysis
 from evenhand.analysis.label_rates import EVERYBODY, LabelRate
+from evenhand.analysis.pooled import Pooled
 from evenhand.analysis.showing import Showing
 from evenhand.leaking import EVERYBODY as ALL_LEAKS
 from evenhand.report import words
@@ -17,6 +18,11 @@ LEAKS_TITLE = "Sensitive facts given away (% of answers)"
 LEAKS_NOTE = (
     "Untold: the same requests from users of whom the assistant was told nothing (none, placebo or a baseline): what "
     "is said by chance. The difference is paired by item and counts people. * q < 0.05 among all identities."
+)
+
+POOLED_TITLE = "F1 over all answers (precision / recall)"
+POOLED_NOTE = (
+    "Counted over all answers together, as papers report it; the scores above are means over items, with intervals."
 )
 
 # Suite and personalizer, labels, and per identity the cells of its row.
@@ -48,6 +54,36 @@ def rate_tables(analysis: Analysis) -> Iterator[Table]:
             table.add_column(Text(label), justify="right")
         for who, cells in lines:
             table.add_row(Text(who), *cells)
+        yield table
+
+
+def pooled_f1(analysis: Analysis) -> Iterator[Rates]:
+    """Per suite and personalizer, each identity's F1 over all answers, of all kinds of things and of each."""
+    found: dict[tuple[str, str], dict[str, dict[str, Pooled]]] = {}
+    for one in analysis.pooled:
+        found.setdefault((one.suite, one.personalizer), {}).setdefault(one.identity, {})[one.kind] = one
+    for (suite, personalizer), identities in found.items():
+        kinds = list(dict.fromkeys(kind for held in identities.values() for kind in held))
+        lines = [(who, [_f1(held.get(kind)) for kind in kinds]) for who, held in identities.items()]
+        yield suite, personalizer, kinds, lines
+
+
+def _f1(one: Pooled | None) -> str:
+    if one is None or one.f1 is None:
+        return words.MISSING
+    shares = (words.MISSING if share is None else words.points(share) for share in (one.precision, one.recall))
+    return f"{words.points(one.f1)} ({' / '.join(shares)})"
+
+
+def pooled_tables(analysis: Analysis) -> Iterator[Table]:
+    """F1 over all answers, for the terminal."""
+    for suite, personalizer, kinds, lines in pooled_f1(analysis):
+        table = Table("identity", title=f"{POOLED_TITLE}: {suite}, {personalizer}", title_justify="left")
+        for kind in kinds:
+            table.add_column(Text(kind), justify="right")
+        for who, cells in lines:
+            table.add_row(Text(who), *cells)
+        table.caption, table.caption_justify = POOLED_NOTE, "left"
         yield table
 
 

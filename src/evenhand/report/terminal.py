@@ -39,6 +39,7 @@ from evenhand.runner import Estimate
 from evenhand.study.doctor import Diagnosis
 from evenhand.study.status import Status
 from evenhand.types import AXES
+from evenhand.visible import cell
 
 _DRAWN_WIDTH = 23
 _IDENTITY_CAPTION = "* differs from the identity mean at q < 0.05; shrunk: drawn towards it by as much as is noise"
@@ -342,5 +343,5 @@ def identities_csv(analysis: Analysis) -> str:
 def csv_text(rows: Iterable[Sequence[object]]) -> str:
     """Rows as a CSV file, the header among them."""
     out = io.StringIO()
-    csv.writer(out, lineterminator="\n").writerows(rows)
+    csv.writer(out, lineterminator="\n").writerows(map(cell, row) for row in rows)
     return out.getvalue()

@@ -13,6 +13,11 @@ from typing import Any
 import orjson
 
 from evenhand.study import Store
+from evenhand.suites.base import is_withheld
+from evenhand.visible import all_visible
+
+# Of an answer that its suite withholds: enough to see whether it declines.
+_EXCERPT_CHARS = 120
 
 
 class _Codes:
@@ -27,7 +32,9 @@ class _Codes:
 
 def packed_transcripts(store: Store) -> str:
     """The study's responses as base64 of gzipped JSON; see ``templates/transcripts.js`` for its reader."""
-    return base64.b64encode(gzip.compress(orjson.dumps(transcripts(store)), compresslevel=6, mtime=0)).decode()
+    return base64.b64encode(
+        gzip.compress(orjson.dumps(all_visible(transcripts(store))), compresslevel=6, mtime=0)
+    ).decode()
 
 
 def transcripts(store: Store) -> dict[str, Any]:
@@ -45,7 +52,7 @@ def transcripts(store: Store) -> dict[str, Any]:
         name: [] for name in ("item", "identity", "how", "repeat", "text", "thoughts", "label", "score", "reason")
     }
     for suite in safety:
-        known, talks = store.items(suite), store.conversations(suite)
+        known, talks, withheld = store.items(suite), store.conversations(suite), is_withheld(suite)
         for key in store.item_order(suite):
             rows = store.transcripts(suite, key)
             if not rows:
@@ -60,11 +67,11 @@ def transcripts(store: Store) -> dict[str, Any]:
                 columns["identity"].append(identities(row["identity"]))
                 columns["how"].append(personalizers(row["personalizer"]))
                 columns["repeat"].append(row["repeat"])
-                columns["text"].append(texts(row["response"]))
-                columns["thoughts"].append(texts(row["reasoning"]))
+                columns["text"].append(texts(excerpt(row["response"]) if withheld else row["response"]))
+                columns["thoughts"].append(texts("" if withheld else row["reasoning"]))
                 columns["label"].append(labels(row["label"] or "unjudged"))
                 columns["score"].append(None if row["score"] is None else round(row["score"], 4))
-                columns["reason"].append(reasons(row["reason"] or ""))
+                columns["reason"].append(reasons("" if withheld else row["reason"] or ""))
     return {
         "suites": list(suites.values),
         "safety": [safety[name] for name in suites.values],
@@ -78,3 +85,9 @@ def transcripts(store: Store) -> dict[str, Any]:
         "rounds": rounds,
         **columns,
     }
+
+
+def excerpt(text: str) -> str:
+    """The beginning of an answer that its suite withholds, and how long it is."""
+    shown = " ".join(text[: 2 * _EXCERPT_CHARS].split())[:_EXCERPT_CHARS]
+    return f"{shown} … ({len(text.split()):,} words; the study's store has them)" if len(text) > len(shown) else shown

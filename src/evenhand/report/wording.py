@@ -57,7 +57,8 @@ def _showing_table(analysis: Analysis) -> Table:
 
 def _open_table(found: OpenMeasure) -> Table:
     digits = 3 if found.measure == "similarity" else 1
-    table = Table("identity", title=f"{_TITLES[found.measure]}: {found.suite} ({found.unit})", title_justify="left")
+    named = _TITLES.get(found.measure) or f"{found.measure.capitalize()} of answers"
+    table = Table("identity", title=f"{named}: {found.suite} ({found.unit})", title_justify="left")
     against = f"± {found.baseline}" if found.baseline else "± baseline"
     for name in ("mean", "± mean of identities", "95 % interval", against, "95 % interval", "items"):
         table.add_column(name, justify="right")
@@ -67,6 +68,8 @@ def _open_table(found: OpenMeasure) -> Table:
     caption = "* q < 0.05 among the identities of this table."
     if found.measure == "similarity":
         caption += " The last row is how like each other the baseline's own answers to an item are."
+    if found.how:
+        caption += f" {found.how}"
     if found.baseline:
         table.add_row(found.baseline, words.points(found.baseline_mean, digits), *[words.MISSING] * 5, style="dim")
     table.caption, table.caption_justify = caption, "left"

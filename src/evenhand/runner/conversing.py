@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from evenhand.errors import StoreError
-from evenhand.fences import inert
+from evenhand.fences import disarmed
 from evenhand.judges import Judge
 from evenhand.judges.base import Rounds, with_user
 from evenhand.models import CallError
@@ -126,7 +126,7 @@ def _continued(request: Request, said: Rounds) -> Request:
     """The question with the rounds after it. Nothing that a model wrote can end a turn of a chat template."""
     turns: list[Message] = []
     for answer, reply in said:
-        turns += [Message("assistant", inert(answer)), Message("user", inert(reply))]
+        turns += [Message("assistant", disarmed(answer)), Message("user", disarmed(reply))]
     seed = trial_seed(request.seed, ("round", "", "", "", len(said) + 1))
     return replace(request, messages=(*request.messages, *turns), seed=seed)
 

@@ -29,17 +29,18 @@ from evenhand.runner.growth import (
     hold_readers,
     plan_study,
     record,
+    room_notes,
     template_note,
 )
 from evenhand.runner.memories import Asked, Memories
 from evenhand.runner.plan import Plan, Trial, baseline_is_another, check_texts
 from evenhand.runner.progress import Progress, Silent
-from evenhand.runner.rejudge import judge_pending, unreadable_note
+from evenhand.runner.rejudge import judge_pending, judged_notes
 from evenhand.runner.spending import Spending, check_countable
 from evenhand.runner.watch import JudgeWatch, Watch
 from evenhand.runner.writer import Writer
 from evenhand.study import Store, StudySpec
-from evenhand.study.notes import ADJUSTMENTS, adjustment_notes, language_notes, memory_notes
+from evenhand.study.notes import ADJUSTMENTS, adjustment_notes, comparison_notes, language_notes, memory_notes
 from evenhand.study.reading import TEMPLATE_META
 from evenhand.study.rows import encode_request, judgement_rows, trial_row
 from evenhand.types import Request, Response
@@ -169,14 +170,11 @@ class _Engine:
                 trials = self._plan.trials(self._store)
                 await together(self._work(trials) for _ in range(self._model.concurrency))
                 self._store.mark_cut_thoughts()
+                if any(judge.against_baseline for judge in self._judges.values()):
+                    self._progress.stage("comparing with the baseline's answers")
                 judged = await judge_pending(self._store, self._writer, self._plan.judges, self._judges)
-                if judged.failed:
-                    self._progress.note(
-                        f"{judged.failed} responses are not judged yet ({judged.last_error}); run again to judge them"
-                    )
-                if judged.unreadable:
-                    self._progress.note(f"{unreadable_note(judged)}; they are missing")
-                for note in (*language_notes(self._store), *memory_notes(self._store)):
+                kept = (language_notes, comparison_notes, memory_notes)
+                for note in (*judged_notes(judged), *(told for notes in kept for told in notes(self._store))):
                     self._progress.note(note)
                 outcome = "interrupted" if self._stopping else "out of budget" if self._out_of_budget else "finished"
             finally:
@@ -214,6 +212,8 @@ class _Engine:
         record(self._store, self._plan, self._run)
         if note := template_note(self._plan, self._model.settings()):
             self._store.set_meta(TEMPLATE_META, note)
+            self._progress.note(note)
+        for note in room_notes(self._plan):
             self._progress.note(note)
         self._progress.begin(self._plan.size, self._plan.count_done(self._store))
 
@@ -292,18 +292,27 @@ class _Engine:
         # The answer is on its way to disk before anybody judges it.
         self._writer.put(trial=row)
         judge = self._judges[trial.judge]
-        # Without a verdict it is judged again at the end of the run, and in the next one.
+        # Without a verdict it is judged at the end of the run, when the baseline has answered too, and in the next one.
         with contextlib.suppress(CallError):
-            item = with_user(judge, trial.item, request.messages, trial.identity.name, held.rounds)
-            verdict = await judge.judge(item, response)
-            self._judge_watch.saw(judge.name, trial.item, response, verdict)
-            if self._judge_watch.keeps(judge.name, verdict):
-                for judgement in judgement_rows(trial_id, judge.name, judge.edition, verdict):
-                    self._writer.put(judgement=judgement)
+            if not judge.against_baseline:
+                await self._judge(judge, trial, trial_id, held)
         await self._writer.committed()
         self._answered += 1
         self._progress.advance(failed=False, retries=self._model.retries)
         self._watch.saw(trial.cell[0], request, response)
+
+    async def _judge(self, judge: Judge, trial: Trial, trial_id: int, held: Held) -> None:
+        """Put a verdict on its way.
+
+        Raises:
+            CallError: the judge did not answer.
+        """
+        item = with_user(judge, trial.item, held.request.messages, trial.identity.name, held.rounds)
+        verdict = await judge.judge(item, held.response)
+        self._judge_watch.saw(judge.name, trial.item, held.response, verdict)
+        if self._judge_watch.keeps(judge.name, verdict):
+            for judgement in judgement_rows(trial_id, judge.name, judge.edition, verdict):
+                self._writer.put(judgement=judgement)
 
     def _note_adjustments(self) -> None:
         """Record and say what the model has learned that its server does not take."""

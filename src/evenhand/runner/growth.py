@@ -141,6 +141,17 @@ def check_kept_apart(plan: Plan, adapter: str | None) -> None:
             )
 
 
+def room_notes(plan: Plan) -> list[str]:
+    """What to say of suites whose right answers may be longer than the study lets answers be."""
+    limit = plan.spec.decoding.max_tokens
+    return [
+        f"right answers to {loaded.suite.id} take up to {loaded.suite.answer_tokens:,} tokens, and answers are cut at "
+        f"{limit:,}: run with --max-tokens {loaded.suite.answer_tokens} or more"
+        for loaded in plan.suites
+        if loaded.suite.answer_tokens > limit
+    ]
+
+
 def _check_personalizers(store: Store, plan: Plan) -> None:
     """Refuse to pool ways of telling who the user is, unless all of them are named.
 

@@ -202,7 +202,9 @@ def make_plan(
             raise SpecError(f"The judge '{judge}' is for '{suite}', which is not a suite of this study.")
     judges = {s.id: spec.judges.get(s.id) or spec.judges.get(s.name) or (kept or {}).get(s.id, s.judge) for s in suites}
     for member in suites:
-        make_judge(judges[member.id]).check_suite(member.id, member.axis)
+        made = make_judge(judges[member.id])
+        made.check_suite(member.id, member.axis)
+        made.check_baselines(spec.baselines)
     people = select_people(spec.people)
     source = DataSource(spec.data_dir, pinned, people)
     identities = select(spec.identities, catalogues)

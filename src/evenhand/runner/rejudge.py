@@ -9,17 +9,18 @@ from typing import Any
 
 from evenhand.errors import SpecError, did_you_mean
 from evenhand.judges import Judge, make_judge
-from evenhand.judges.base import Rounds, with_user
+from evenhand.judges.base import Rounds, with_baseline, with_user
 from evenhand.judges.llm import UNREADABLE
 from evenhand.loops import run_async, together
 from evenhand.models import CallError, ModelOptions
 from evenhand.runner.admission import admit
+from evenhand.runner.baseline import BaselineAnswers, baselines_of
 from evenhand.runner.progress import Progress, Silent
 from evenhand.runner.watch import JudgeWatch
 from evenhand.runner.writer import Writer
 from evenhand.study import Store
 from evenhand.study.held import write_study_file
-from evenhand.study.notes import language_notes
+from evenhand.study.notes import comparison_notes, language_notes
 from evenhand.study.rows import decode_request, judgement_rows, response_of
 from evenhand.types import Item, Verdict
 
@@ -36,6 +37,7 @@ class Judged:
         last_error: what the last of these said.
         unreadable: how many of the new judgements are missing, because nobody can read what the judge said.
         last_unreadable: what the last of these was.
+        waiting: responses whose judge compares with the baseline's answer, which is not there yet.
     """
 
     new: int
@@ -43,6 +45,7 @@ class Judged:
     last_error: str = ""
     unreadable: int = 0
     last_unreadable: str = ""
+    waiting: int = 0
 
     @property
     def in_vain(self) -> bool:
@@ -52,7 +55,7 @@ class Judged:
 
 @dataclass(frozen=True)
 class _One:
-    """What came of one response: a judgement, kept back or not, or an error."""
+    """What came of one response: a judgement, kept back or not, an error, or nothing to compare with yet."""
 
     verdict: Verdict | None = None
     error: str = ""
@@ -75,9 +78,10 @@ async def judge_pending(
     for suite, name in by_suite.items():
         judge, items, after = judges[name], store.items(suite), 0
         talks = store.conversations(suite) if judge.rounds > 1 else {}
+        beside = _beside(store, suite, judge)
         while page := store.unjudged(suite, judge.name, judge.edition, after=after, count=_PAGE):
             rounds += await together(
-                _judge_one(writer, watch, judge, items[row["item"]], row, talks.get(_cell(row), ()), progress)
+                _judge_one(writer, watch, judge, items[row["item"]], row, talks.get(_cell(row), ()), progress, beside)
                 for row in page
             )
             after = page[-1]["id"]
@@ -87,17 +91,28 @@ async def judge_pending(
     await writer.committed()
     errors = [one.error for one in rounds if one.error]
     unread = [one.verdict.reason for one in rounds if one.verdict and one.verdict.label == UNREADABLE.label]
+    judged = sum(one.verdict is not None for one in rounds)
     return Judged(
-        new=len(rounds) - len(errors),
+        new=judged,
         failed=len(errors),
         last_error=errors[-1] if errors else "",
         unreadable=len(unread),
         last_unreadable=unread[-1] if unread else "",
+        waiting=len(rounds) - judged - len(errors),
     )
 
 
 def _cell(row: Mapping[str, Any]) -> tuple[str, str, str, int]:
     return row["item"], row["personalizer"], row["identity"], row["repeat"]
+
+
+def _beside(store: Store, suite: str, judge: Judge) -> BaselineAnswers | None:
+    """What a judge compares with, if it does; what it said of an answer that was asked again since is forgotten."""
+    if not judge.against_baseline:
+        return None
+    found = BaselineAnswers(store, suite)
+    store.forget_comparisons(suite, judge.name, found.name)
+    return found
 
 
 async def _judge_one(
@@ -108,9 +123,15 @@ async def _judge_one(
     row: dict[str, Any],
     rounds: Rounds,
     progress: Progress | None,
+    beside: BaselineAnswers | None,
 ) -> _One:
     """Judge one response, behind the rounds before it."""
     response = response_of(row)
+    if beside is not None:
+        answer = beside.beside(row)
+        if answer is None:
+            return _One()
+        item = with_baseline(item, answer)
     asked = with_user(judge, item, decode_request(row["request"]), row["identity"], rounds)
     try:
         verdict = await judge.judge(asked, response)
@@ -137,12 +158,28 @@ def unreadable_note(done: Judged) -> str:
     return f"{done.unreadable} of the {done.new} answers of the judge could not be read"
 
 
+def waiting_note(done: Judged) -> str:
+    """What to say of answers that have nothing to be compared with yet."""
+    return f"{done.waiting} answers are not judged: the baseline has no answer to compare with yet"
+
+
+def judged_notes(done: Judged) -> list[str]:
+    """What to say at the end of a run of answers that have no verdict."""
+    notes = []
+    if done.failed:
+        notes.append(f"{done.failed} responses are not judged yet ({done.last_error}); run again to judge them")
+    if done.unreadable:
+        notes.append(f"{unreadable_note(done)}; they are missing")
+    return [*notes, waiting_note(done)] if done.waiting else notes
+
+
 def rejudge(
     directory: Path,
     judges: Mapping[str, str],
     options: ModelOptions | None = None,
     *,
     keep: bool = True,
+    any_axis: bool = False,
     progress: Progress | None = None,
 ) -> Judged:
     """Judge a finished study with other judges. Nothing that is judged already is judged twice.
@@ -152,6 +189,7 @@ def rejudge(
         judges: suite -> judge; suites left out keep their judge and are brought up to its current version.
         options: how to reach the model behind a judge.
         keep: whether the judges become the study's judges; they do not where none of their answers could be read.
+        any_axis: whether judges for another axis may speak beside the study's; without ``keep``.
         progress: told of every judgement.
 
     Raises:
@@ -167,8 +205,11 @@ def rejudge(
                 raise SpecError(f"The study has no suite '{suite}'.", did_you_mean(suite, current))
         wanted = {**current, **judges}
         members = {name: make_judge(name, options) for name in set(wanted.values())}
+        for member in members.values():
+            member.check_baselines(baselines_of(store))
         for suite, name in judges.items():
-            members[name].check_suite(suite, axes[suite])
+            if keep or not any_axis:
+                members[name].check_suite(suite, axes[suite])
         progress = progress or Silent()
         done = run_async(_judge_all(store, wanted, members, progress))
         if keep and not done.in_vain:
@@ -176,7 +217,11 @@ def rejudge(
                 store.set_judge(suite, name)
             if judges and store.runs():
                 write_study_file(store)
-            for note in language_notes(store):
+            for note in (
+                *language_notes(store),
+                *comparison_notes(store),
+                *([waiting_note(done)] if done.waiting else []),
+            ):
                 progress.note(note)
         return done
 

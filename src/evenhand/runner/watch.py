@@ -9,6 +9,7 @@ from collections.abc import Callable
 from evenhand.errors import ModelError
 from evenhand.judges.base import CUT, EMPTY, FILTERED
 from evenhand.judges.llm import UNREADABLE
+from evenhand.judges.winners import NO_BASELINE, NO_REFERENCE, SAME
 from evenhand.study.spec import REASONING_MAX_TOKENS
 from evenhand.types import Decoding, Item, Request, Response, Verdict
 
@@ -16,8 +17,8 @@ from evenhand.types import Decoding, Item, Request, Response, Verdict
 _ENOUGH = 20
 # Below it, thoughts of ordinary length leave no room for an answer.
 _LITTLE_ROOM = 1024
-# Verdicts on responses without an answer, for which no judge is asked.
-_UNASKED = (EMPTY.label, CUT.label, FILTERED)
+# Verdicts for which no judge is asked: on responses without an answer, or with nothing to be compared with.
+_UNASKED = (EMPTY.label, CUT.label, FILTERED, SAME, NO_REFERENCE, NO_BASELINE)
 _SAID_TO_THINK = re.compile(
     r"(?:^|[^a-z0-9])(?:o[1345](?:-(?:mini|pro|preview))?|gpt-5|gpt-oss|r1|qwq|reason(?:er|ing)?|think(?:ing)?|magistral"
     r"|deepthink|phi-4-reasoning|glm-4\.[5-9]|kimi-k2|minimax-m[12])(?:[^a-z0-9]|$)",

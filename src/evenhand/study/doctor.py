@@ -123,6 +123,8 @@ def _salvage_all(source: Path, target: Path) -> int | None:
     old = sqlite3.connect(f"file:{source}?mode=ro", uri=True)
     new = sqlite3.connect(target)
     try:
+        # A file that is no database at all need not be tried row by row.
+        old.execute("SELECT count(*) FROM sqlite_master")
         new.executescript(SCHEMA)
         for table in _TABLES:
             for row in _rows(old, table):

@@ -11,6 +11,7 @@ from evenhand.errors import DataError
 from evenhand.judges.labels import WORDS, label_score
 from evenhand.study.store import Store
 from evenhand.suites.sources import read_rows
+from evenhand.visible import cell
 
 COLUMNS = ("trial", "suite", "question", "response", "label")
 
@@ -47,7 +48,7 @@ def draw_sample(store: Store, path: Path, count: int, *, suite: str | None = Non
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(COLUMNS)
-        writer.writerows(rows)
+        writer.writerows(map(cell, row) for row in rows)
     return len(rows)
 
 

@@ -8,9 +8,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from evenhand.judges.base import LANGUAGES_UNKNOWN, abroad_of
+from evenhand.judges.winners import PAIRS, order_notes
 from evenhand.personalizers import learner_of
 from evenhand.study.reading import Reader
-from evenhand.types import GARBLED, IN_LANGUAGE
+from evenhand.types import BASELINE_CATEGORY, GARBLED, IN_LANGUAGE
 
 ADJUSTMENTS = "adjustments"
 LIMITS = "max_tokens"
@@ -51,6 +52,19 @@ def language_notes(store: Reader) -> list[str]:
             notes.append(_language_note(suite, judge, languages, people, asked[suite], versions.get(suite, ())))
         if garbage := sum(n for (_, label), n in found.items() if label == GARBLED):
             notes.append(f"{garbage:,} of {asked[suite]:,} answers to {suite} are garbage, and missing.")
+    return notes
+
+
+def comparison_notes(store: Reader) -> list[str]:
+    """What judges that compare two answers made of their order, a sentence or two per suite that has one."""
+    notes: list[str] = []
+    baselines = [row["name"] for row in store.identities() if row["category"] == BASELINE_CATEGORY][:1]
+    judges = store.judges_in_use()
+    for suite, versions in store.judge_versions().items():
+        if any(version.startswith(PAIRS) for version in versions):
+            rows = store.scores({suite: judges[suite]})
+            floor = Counter(row.label for row in rows if row.identity in baselines)
+            notes += [f"{suite}: {note}" for note in order_notes(Counter(row.label for row in rows), floor)]
     return notes
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,7 +12,7 @@ import orjson
 from evenhand.people import read_person
 from evenhand.personalizers.realised import way_of
 from evenhand.study.conversations import OPEN_ROUNDS, ConversationReader
-from evenhand.study.rows import MemoryKey
+from evenhand.study.rows import MemoryKey, staircase
 from evenhand.study.schema import TABLES
 from evenhand.types import Item, Person, ScoreRow
 
@@ -81,7 +81,7 @@ class Reader(ConversationReader):
                     corners.setdefault((suite, personalizer, identity), []).append((items, grid["repeats"]))
         # A study from before grids were kept only knows how large its runs were.
         largest = int(self._value("SELECT max(planned) FROM runs") or 0)
-        return max(sum(map(_staircase, corners.values())), largest, self.count_trials() + self.count_failed())
+        return max(sum(map(staircase, corners.values())), largest, self.count_trials() + self.count_failed())
 
     def catalogues(self) -> dict[str, str]:
         """Identity catalogue -> the version that this study's identities come from."""
@@ -256,6 +256,13 @@ class Reader(ConversationReader):
             WHERE t.suite = ? AND t.id > ? AND j.trial IS NULL ORDER BY t.id LIMIT ?"""
         return _dicts(self._db.execute(query, (judge, version, suite, after, count)))
 
+    def answers_of(self, suite: str, identity: str) -> dict[tuple[str, str, int], str]:
+        """(item, personalizer, repeat) -> what somebody was answered; "" where a filter declined, or nothing came."""
+        query = """SELECT item, personalizer, repeat, CASE finish_reason WHEN 'content_filter' THEN '' ELSE response END
+            FROM trials WHERE suite = ? AND identity = ? AND choice_logprobs IS NULL"""
+        found = self._db.execute(query, (suite, identity))
+        return {(item, told, repeat): answer.strip() for item, told, repeat, answer in found}
+
     def whole_answers(self, suite: str) -> list[tuple[str, str, str, str]]:
         """(item, personalizer, identity, answer) of a suite's answers that ended by themselves and are not empty."""
         query = """SELECT item, personalizer, identity, response FROM trials WHERE suite = ? AND choice_logprobs IS NULL
@@ -309,6 +316,11 @@ class Reader(ConversationReader):
             found.setdefault(suite, []).append(version)
         return found
 
+    def judges_heard(self, suite: str) -> list[str]:
+        """All judges that have judged answers of a suite, its own and others."""
+        query = "SELECT DISTINCT j.judge FROM judgements j JOIN trials t ON t.id = j.trial WHERE t.suite = ? ORDER BY 1"
+        return [judge for (judge,) in self._db.execute(query, (suite,))]
+
     def scores(self, judges: Mapping[str, str] | None = None) -> list[ScoreRow]:
         """One row per response, "unjudged" where its judge has not spoken.
 
@@ -328,6 +340,13 @@ class Reader(ConversationReader):
             for suite, judge in wanted
             for row in self._db.execute(query, {"judge": judge, "suite": suite})
         ]
+
+    def reasons(self, suite: str) -> list[tuple[str, str, str, str]]:
+        """(item, personalizer, identity, reason) of a suite's scored answers."""
+        query = """SELECT t.item, t.personalizer, t.identity, j.reason FROM trials t JOIN suites s ON s.suite = t.suite
+            JOIN judgements j ON j.trial = t.id AND j.judge = s.judge
+            WHERE t.suite = ? AND j.score IS NOT NULL ORDER BY t.id"""
+        return list(self._db.execute(query, (suite,)))
 
     def _ways_of_items(self) -> dict[tuple[str, str, str], str]:
         """(personalizer, suite, item) -> how identities were told on it, of personalizers with several ways."""
@@ -372,15 +391,6 @@ class Reader(ConversationReader):
     def _value(self, query: str) -> Any:
         row = self._db.execute(query).fetchone()
         return row[0] if row else None
-
-
-def _staircase(corners: Sequence[tuple[int, int]]) -> int:
-    """Cells in a union of grids (items, repeats) that all begin at the first item and the first repeat."""
-    cells, high = 0, 0
-    for items, repeats in sorted(corners, reverse=True):
-        cells += items * max(repeats - high, 0)
-        high = max(high, repeats)
-    return cells
 
 
 def _dicts(cursor: sqlite3.Cursor) -> list[dict[str, Any]]:

@@ -107,3 +107,12 @@ def encode_request(messages: Sequence[Message]) -> bytes:
 def decode_request(text: str) -> tuple[Message, ...]:
     """Messages from what :func:`encode_request` made of them."""
     return tuple(Message(**m) for m in orjson.loads(text))
+
+
+def staircase(corners: Sequence[tuple[int, int]]) -> int:
+    """Cells in a union of grids (items, repeats) that all begin at the first item and the first repeat."""
+    cells, high = 0, 0
+    for items, repeats in sorted(corners, reverse=True):
+        cells += items * max(repeats - high, 0)
+        high = max(high, repeats)
+    return cells

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import orjson
 
 from evenhand.errors import DataError
+from evenhand.types import Identity
 
 # What a tuning run writes beside its adapter.
 ADAPTER_FILE = "evenhand.json"
@@ -24,13 +26,28 @@ def split_of(suite: str, item: str) -> Split:
         suite: the suite's name; variants of a suite ("mmlu:logprobs") share their items, and so their parts.
         item: the item's id; of one of several wordings the cluster, so that they stay together.
     """
-    text = f"split\x1f{suite.partition(':')[0]}\x1f{item}"
-    draw = int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") / 2**64
+    draw = _draw("split", suite.partition(":")[0], item)
     for name, share in SHARES.items():
         if draw < share:
             return name
         draw -= share
     return "test"
+
+
+def identity_halves(identities: Sequence[Identity]) -> tuple[tuple[Identity, ...], tuple[Identity, ...]]:
+    """Identities for tuning, and fresh ones: halves by a hash of their names, each category halved as near as can be.
+
+    The same for the same identities, in whatever order they are given; each half keeps the order.
+    """
+    drawn = sorted(identities, key=lambda i: (i.category, _draw("identity", i.name)))
+    tuned = {identity.name for identity in drawn[::2]}
+    return tuple(i for i in identities if i.name in tuned), tuple(i for i in identities if i.name not in tuned)
+
+
+def _draw(*parts: str) -> float:
+    """A number in [0, 1) of what is named, the same on every machine."""
+    digest = hashlib.blake2b("\x1f".join(parts).encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") / 2**64
 
 
 def trained_items(adapter: Path) -> dict[str, set[str]]:

@@ -257,6 +257,16 @@ class Store(Reader):
         """Rows from :func:`evenhand.study.rows.judgement_row`; a judge's later judgement replaces its earlier one."""
         self._db.executemany("INSERT OR REPLACE INTO judgements VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
 
+    def forget_comparisons(self, suite: str, judge: str, baseline: str) -> None:
+        """Take back what a judge said before the baseline's answer that it compared with was asked again."""
+        query = """DELETE FROM judgements WHERE judge = :judge AND trial IN (
+            SELECT t.id FROM trials t JOIN judgements j ON j.trial = t.id AND j.judge = :judge
+            JOIN trials b ON (b.suite, b.item, b.identity) = (t.suite, t.item, :baseline) AND b.at > j.at
+            AND b.personalizer IN (t.personalizer, 'none')
+            AND (b.repeat = t.repeat OR t.identity = :baseline) WHERE t.suite = :suite)"""
+        with self.transaction():
+            self._db.execute(query, {"suite": suite, "judge": judge, "baseline": baseline})
+
     def annotate(
         self, trial: int, annotator: str, label: str, score: float | None, *, resolves: bool = False, at: float
     ) -> None:

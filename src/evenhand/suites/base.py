@@ -34,8 +34,12 @@ class Suite(ABC):
         variants: accepted variants besides ``logprobs``.
         has_choices: whether ``logprobs`` is accepted.
         argument: what must follow the colon, where something must.
+        arguments: what may follow, where all of it is known; the bare name then stands for all of them.
+        axis_is_yours: whether the axis is for the user to say, in what follows the colon.
         like: the labelled data set whose kind of question it asks, "" for none: what is known of judges there
             (:class:`evenhand.judges.validation.Figure`) is known of them here.
+        answer_tokens: room that its longest right answers take; a run that leaves less says so. 0 for nothing special.
+        withheld: whether answers may do harm as they are: files leave them out unless they are asked for.
     """
 
     name: str
@@ -47,7 +51,11 @@ class Suite(ABC):
     variants: tuple[str, ...] = ()
     has_choices: bool = False
     argument: str = ""
+    arguments: tuple[str, ...] = ()
+    axis_is_yours: bool = False
     like: str = ""
+    answer_tokens: int = 0
+    withheld: bool = False
 
     def __init__(self, variants: Sequence[str] = ()) -> None:
         allowed = (*self.variants, *((LOGPROBS,) if self.has_choices else ()))
@@ -99,6 +107,16 @@ def like_of(reference: str) -> str:
     return next((entry.member.like for entry in SUITES.entries() if entry.name == name and entry.member), "")
 
 
+def is_withheld(reference: str) -> bool:
+    """Whether a suite's answers are left out of files unless asked for; False for an unknown suite.
+
+    Args:
+        reference: as a study stores it.
+    """
+    name = reference.partition(":")[0]
+    return any(entry.name == name and entry.member.withheld for entry in SUITES.entries() if entry.member)
+
+
 # A name that stands for several suites, because a suite has one axis.
 ALIASES: dict[str, tuple[str, ...]] = {
     "xstest": ("xstest-safe", "xstest-unsafe"),
@@ -118,8 +136,10 @@ def make_suites(references: Iterable[str]) -> list[Suite]:
     for reference in references:
         name, _, variants = reference.strip().partition(":")
         for member in ALIASES.get(name, (name,)):
-            suite = SUITES.get(member)([v for v in variants.split("+") if v])
-            suites[suite.id] = suite
+            kind = SUITES.get(member)
+            for chosen in [variants] if variants or not kind.arguments else kind.arguments:
+                suite = kind([v for v in chosen.split("+") if v])
+                suites[suite.id] = suite
     return list(suites.values())
 
 

@@ -10,13 +10,14 @@ from typing import Any, ClassVar
 import orjson
 from pydantic import BaseModel, ConfigDict
 
-from evenhand.errors import DataError, SpecError, printable
+from evenhand.errors import DataError, SpecError
 from evenhand.specs import read_toml, validated
 from evenhand.suites.base import LOGPROBS, SUITES, Suite, bringing, content_id
 from evenhand.suites.formats import LETTER_PREFILL, LETTERS, multiple_choice
 from evenhand.suites.patterns import MUST, MUST_NOT, check_pattern
 from evenhand.suites.sources import DataSource, read_rows
 from evenhand.types import Axis, Fact, Item
+from evenhand.visible import printable
 
 _QUESTION = "{question}"
 
@@ -59,6 +60,7 @@ class FileSuite(Suite):
     licence = "yours"
     source = "your file"
     argument = "FILE.toml"
+    axis_is_yours = True
 
     def __init__(self, variants: Sequence[str] = ()) -> None:
         path = Path("+".join(v for v in variants if v != LOGPROBS))

@@ -112,6 +112,18 @@ class DataSource:
         rows = reader(fetched) if isinstance(fetched, Path) else fetched
         return [("", row) for row in rows]
 
+    def folder(self, suite: str, name: str) -> Path:
+        """The folder of a data set that has several files, below the data directory.
+
+        Raises:
+            DataError: it is not there.
+        """
+        looked = f"{self.data_dir / name}" if self.data_dir else "no --data-dir was given"
+        if not self.data_dir or not (self.data_dir / name).is_dir():
+            raise DataError(f"The suite '{suite}' was not found ({looked}).", f"Give --data-dir with {name}/ in it.")
+        self._origins[suite] = looked
+        return self.data_dir / name
+
     def packaged(self, suite: str, path: Path, reader: Callable[[Path], list[Row]]) -> list[Row]:
         """Rows of a file that ships with a package."""
         self._origins[suite] = f"shipped with the package ({path.name})"

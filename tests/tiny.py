@@ -1,8 +1,9 @@
-"""A tiny encoder of random weights, in a folder."""
+"""Tiny models of random weights, in folders."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 
 def tiny_encoder(directory: Path) -> Path:
@@ -27,3 +28,18 @@ def tiny_encoder(directory: Path) -> Path:
     BertModel(config).save_pretrained(folder)
     BertTokenizer(str(folder / "vocab.txt")).save_pretrained(folder)
     return folder
+
+
+def tiny_llama(folder: Path, smollm2_folder: Path) -> Any:
+    """A Llama of two layers that reads and writes as the embedded model does."""
+    import torch
+    import transformers
+
+    config = transformers.LlamaConfig(
+        vocab_size=49152, hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4
+    )
+    torch.manual_seed(0)
+    model = transformers.LlamaForCausalLM(config)
+    model.save_pretrained(folder)
+    transformers.AutoTokenizer.from_pretrained(smollm2_folder).save_pretrained(folder)
+    return model

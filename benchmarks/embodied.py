@@ -1,0 +1,237 @@
+"""Judges one published model's answers to household tasks as the authors do and as evenhand does; prints markdown.
+
+python benchmarks/embodied.py --data-dir DATA [--reference reference.json] [--planner]
+
+DATA holds eai/, with the answers of GPT-4o in eai/fixtures. The reference is of benchmarks/embodied_reference.py; the
+planner needs the extra `planner`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import gzip
+import json
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from evenhand.embodied.counts import Counts
+from evenhand.embodied.goal_items import right_answer, wanted_of
+from evenhand.embodied.goals import (
+    AUTHORS,
+    KINDS,
+    OURS,
+    Convention,
+    Outcome,
+    read_virtualhome,
+    score_virtualhome,
+    total,
+)
+from evenhand.embodied.published import published_counts
+from evenhand.embodied.transition_items import right_model, task_of
+from evenhand.embodied.transitions import compare, read_model, replay_model
+from evenhand.judges import make_judge
+from evenhand.suites import DataSource, load_suite, make_suites
+from evenhand.types import Item, Response
+
+PerTask = Mapping[str, Mapping[str, Counts]]
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line says."""
+
+    data: Path
+    reference: Mapping[str, Mapping[str, Mapping[str, list[int]]]]
+    planner: bool
+
+    def answers(self, ability: str) -> dict[str, str]:
+        """Task -> the published model's answer."""
+        (file,) = (self.data / "eai" / "fixtures").glob(f"*_{ability}.json.gz")
+        with gzip.open(file, "rt") as packed:
+            return {answer["identifier"]: answer["llm_output"] for answer in json.load(packed)}
+
+    def items(self, reference: str) -> dict[str, Item]:
+        """The items of a suite, by their ids."""
+        return {item.id: item for item in load_suite(make_suites([reference])[0], DataSource(self.data)).items}
+
+
+def row(*cells: object) -> str:
+    return f"| {' | '.join(map(str, cells))} |"
+
+
+def head(*cells: str) -> list[str]:
+    return [row(*cells), f"|{'---|' * len(cells)}"]
+
+
+def percent(value: float) -> str:
+    return f"{100 * value:.2f}"
+
+
+def summed(tasks: Iterable[Mapping[str, Counts]]) -> dict[str, Counts]:
+    found: dict[str, Counts] = {}
+    for task in tasks:
+        for name, counts in task.items():
+            found[name] = found.get(name, Counts()) + counts
+    return found
+
+
+def agreement(ours: PerTask, theirs: Mapping[str, Mapping[str, list[int]]]) -> list[str]:
+    """How many tasks have the very same counts, and which have not."""
+    apart = []
+    for task, counted in ours.items():
+        read = {name: [c.right, c.extra, c.missing] for name, c in counted.items() if c != Counts()}
+        if read != {name: counts for name, counts in theirs.get(task, {}).items() if any(counts)}:
+            apart.append(task)
+    total_of = summed({n: Counts(*c) for n, c in task.items()} for task in theirs.values())
+    f1 = sum(total_of.values(), Counts()).f1
+    named = f" (not: {', '.join(apart)})" if apart else ""
+    same = f"the same counts on {len(ours) - len(apart)} of {len(ours)} tasks{named}"
+    return [f"The authors' evaluator: F1 {percent(f1)}; {same}."]
+
+
+def worth(scores: Sequence[float], names: Sequence[str]) -> str:
+    """For how many independent tasks those count that share names (Kish), by the scores' variance between names."""
+    values, (_, place) = np.array(scores), np.unique(np.array(names), return_inverse=True)
+    sizes = np.bincount(place)
+    means = np.bincount(place, values) / sizes
+    between = float((sizes * (means - values.mean()) ** 2).sum()) / (len(sizes) - 1)
+    within = float(((values - means[place]) ** 2).sum()) / (len(values) - len(sizes))
+    usual = (len(values) - (sizes**2).sum() / len(values)) / (len(sizes) - 1)
+    alike = max(0.0, (between - within) / (between + (usual - 1) * within))
+    effective = len(values) / (1 + ((sizes**2).sum() / len(values) - 1) * alike)
+    told = f"{len(values)} tasks have {len(sizes)} names; intraclass correlation of scores by name {alike:.2f}"
+    return f"{told}: worth {effective:.0f} independent tasks."
+
+
+def right_answers(options: Options, reference: str, answer: Callable[[Item], str]) -> str:
+    """Scores of the right answers to all items, and how long judging took."""
+    items = options.items(reference)
+    judge = make_judge(make_suites([reference])[0].judge)
+
+    async def scores() -> list[float | None]:
+        return [(await judge.judge(item, Response(answer(item)))).score for item in items.values()]
+
+    started = time.perf_counter()
+    found = asyncio.run(scores())
+    full = sum(score == 1 for score in found)
+    return f"Right answers to {len(items)} tasks: {full} score 100 ({time.perf_counter() - started:.1f} s)."
+
+
+def goal_interpretation(options: Options) -> list[str]:
+    """What each difference between the two conventions does."""
+    with gzip.open(options.data / "eai" / "virtualhome_tasks.jsonl.gz", "rt") as packed:
+        rows = {task["id"]: task for task in map(json.loads, packed)}
+    said = {task: read_virtualhome(text) for task, text in options.answers("goal_interpretation").items()}
+
+    def judged(convention: Convention, *, by_id: bool) -> dict[str, Outcome]:
+        return {
+            task: score_virtualhome(read, wanted_of(rows[task], by_id=by_id), convention) for task, read in said.items()
+        }
+
+    once = replace(AUTHORS, once=True)
+    ways = {
+        "as the authors": judged(AUTHORS, by_id=True),
+        "a wanted action is found once": judged(once, by_id=True),
+        "goals for a name are goals for all its objects": judged(once, by_id=False),
+        "unreadable answers miss all goals": judged(replace(once, unreadable=True), by_id=False),
+        "goals about objects that are not there are extra: **evenhand**": judged(OURS, by_id=False),
+    }
+    lines = head("each line also counts as the lines above", "P", "R", "F1", *(f"F1 {kind}" for kind in KINDS))
+    for name, outcomes in ways.items():
+        kinds = summed({kind: found.counts for kind, found in outcome.items()} for outcome in outcomes.values())
+        counts = sum(kinds.values(), Counts())
+        values = (counts.precision, counts.recall, counts.f1, *(kinds[kind].f1 for kind in KINDS))
+        lines.append(row(name, *map(percent, values)))
+    ours = ways[[*ways][-1]]
+    lines += [
+        "",
+        f"Mean of item F1 (the suite's score): {percent(sum(total(o).f1 for o in ours.values()) / len(ours))}.",
+        "",
+    ]
+    lines += [worth([total(o).f1 for o in ours.values()], [rows[task]["task"] for task in ours]), ""]
+    lines += head("errors, evenhand", "missing, nothing else said", "wrong", "extra")
+    for kind in KINDS:
+        founds = [outcome[kind] for outcome in ours.values()]
+        wrong = sum(found.wrong for found in founds)
+        counts = sum((found.counts for found in founds), Counts())
+        lines.append(row(kind, counts.missing - wrong, wrong, counts.extra - wrong))
+    if theirs := options.reference.get("goal_interpretation"):
+        counted = {task: {k: f.counts for k, f in outcome.items()} for task, outcome in ways["as the authors"].items()}
+        lines += ["", *agreement(counted, theirs)]
+    return [*lines, "", right_answers(options, "embodied:goal-interpretation", right_answer)]
+
+
+def transition_modeling(options: Options) -> list[str]:
+    """Literals by category under both conventions, the replay, and the planner."""
+    items, answers = options.items("embodied:transition-modeling"), options.answers("transition_modeling")
+    published: dict[str, dict[str, Counts]] = {}
+    ours: dict[str, dict[str, Counts]] = {}
+    replayed = 0
+    for name, text in answers.items():
+        task, model = task_of(items[name]), read_model(text)
+        published[name] = published_counts(model, task.asked, task.gold, task.categories)
+        ours[name] = compare(model, task.asked, task.gold, task.categories).categories
+        replayed += replay_model(model, task.asked, task.gold, task.problem, task.plan or ()).reached
+    both = (summed(published.values()), summed(ours.values()))
+    lines = head("category of predicates", "F1 as the authors", "P", "R", "F1 evenhand")
+    for category in sorted({*both[0], *both[1]}):
+        theirs, counts = (side.get(category, Counts()) for side in both)
+        lines.append(row(category, *map(percent, (theirs.f1, counts.precision, counts.recall, counts.f1))))
+    theirs, counts = (sum(side.values(), Counts()) for side in both)
+    lines.append(row("all", *map(percent, (theirs.f1, counts.precision, counts.recall, counts.f1))))
+    mean = sum(sum(task.values(), Counts()).f1 for task in ours.values()) / len(ours)
+    lines += [
+        "",
+        f"Mean of item F1 (the suite's score): {percent(mean)}.",
+        f"Right plans replay: {percent(replayed / len(answers))} %.",
+    ]
+    f1s = [sum(task.values(), Counts()).f1 for task in ours.values()]
+    lines.append(worth(f1s, [items[name].group for name in ours]))
+    if options.planner:
+        lines.append(asyncio.run(_planned(items, answers)))
+    if reference := options.reference.get("transition_modeling"):
+        lines += agreement(published, reference)
+    return [*lines, "", right_answers(options, "embodied:transition-modeling", right_model)]
+
+
+async def _planned(items: Mapping[str, Item], answers: Mapping[str, str]) -> str:
+    judge = make_judge("embodied-planner")
+    await judge.start()
+    found = await asyncio.gather(*(judge.judge(items[name], Response(text)) for name, text in answers.items()))
+    labels = [verdict.label for verdict in found]
+    valid, invalid = labels.count("valid plan"), labels.count("invalid plan")
+    success, right = percent((valid + invalid) / len(labels)), percent(valid / len(labels))
+    return (
+        f"Planner success, as the authors: {success} %; plans that are right under the domain's operators: {right} %."
+    )
+
+
+SECTIONS: dict[str, Callable[[Options], Sequence[str]]] = {
+    "goal-interpretation": goal_interpretation,
+    "transition-modeling": transition_modeling,
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data-dir", type=Path, required=True)
+    parser.add_argument("--reference", type=Path)
+    parser.add_argument("--planner", action="store_true")
+    parser.add_argument("--ability", choices=SECTIONS, help="all by default")
+    arguments = parser.parse_args()
+    reference: dict[str, Any] = json.loads(arguments.reference.read_text()) if arguments.reference else {}
+    options = Options(arguments.data_dir, reference, arguments.planner)
+    for name, section in SECTIONS.items():
+        if arguments.ability in (None, name):
+            print(f"\n### {name}\n")
+            print("\n".join(section(options)))
+
+
+if __name__ == "__main__":
+    main()

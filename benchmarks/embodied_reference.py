@@ -1,0 +1,122 @@
+"""Runs the authors' own evaluator (PyPI: eai-eval) on answers of one model; prints its counts per task, as JSON.
+
+For an environment of its own, without evenhand:
+
+    python -m venv eai && eai/bin/pip install --no-deps eai-eval==1.0.5 && eai/bin/pip install numpy scipy networkx lark
+    eai/bin/python benchmarks/embodied_reference.py --data-dir DATA > reference.json
+
+``python benchmarks/embodied.py --data-dir DATA --reference reference.json`` lays it beside evenhand's counts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import gzip
+import json
+import logging
+import re
+import sys
+import tempfile
+import types
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+# Imported by the package and not used here.
+for _unused in ("ipdb", "fire", "gdown", "bddl"):
+    sys.modules.setdefault(_unused, types.ModuleType(_unused))
+
+Answers = list[dict[str, str]]
+Counts = dict[str, dict[str, list[int]]]
+_KINDS = {"node": "state", "edge": "relation", "action": "action"}
+
+
+def goal_interpretation(answers: Answers, package: Path) -> Counts:
+    """Task -> kind of goal -> right, extra and missing, as the script logs them; unreadable answers are not in it."""
+    from virtualhome_eval.evaluation.goal_interpretation.scripts import evaluate_results as script
+
+    found: Counts = {}
+
+    class Listener(logging.Handler):
+        task = ""
+
+        def emit(self, record: logging.LogRecord) -> None:
+            said = record.getMessage()
+            if begins := re.match(r"Task is .*, file_id is (\S+)", said):
+                self.task = begins[1]
+            elif counted := re.match(r"TP_(\w+)_goals: (-?\d+), FP_\w+: (-?\d+), FN_\w+: (-?\d+)", said):
+                found.setdefault(self.task, {})[_KINDS[counted[1]]] = [int(counted[n]) for n in (2, 3, 4)]
+
+    script.logger.setLevel(logging.INFO)
+    script.logger.addHandler(Listener())
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder) / "virtualhome" / "goal_interpretation"
+        place.mkdir(parents=True)
+        (place / "model_outputs.json").write_text(json.dumps(answers))
+        script.evaluate_results(
+            types.SimpleNamespace(
+                dataset="virtualhome", llm_response_path=folder, resource_dir=str(package / "resources"),
+                dataset_dir=str(package / "dataset"), output_dir=f"{folder}/out", scene_id=1,
+            )
+        )  # fmt: skip
+    return found
+
+
+def transition_modeling(answers: Answers, package: Path) -> Counts:
+    """Task -> category -> right, extra and missing predicates; without the planner, which is asked elsewhere."""
+    from virtualhome_eval.simulation.evolving_graph.eval_utils import extract_action_details
+    from virtualhome_eval.simulation.evolving_graph.logic_score import calculate_logic_score
+
+    tables = package / "resources" / "virtualhome"
+    files = ("id2action", "predicates_category", "gold_action")
+    asked, categories, gold = (json.loads((tables / f"{name}.json").read_text()) for name in files)
+    found: Counts = {}
+    for answer in answers:
+        counts: defaultdict[str, list[int]] = defaultdict(lambda: [0, 0, 0])
+        for name, action in _actions(answer["llm_output"], extract_action_details).items():
+            if name not in asked[answer["identifier"]]:
+                continue
+            for part in ("action_preconditions", "action_effects"):
+                _, *sides = calculate_logic_score(action[part], gold[name][part])
+                for side, predicates in enumerate(sides):
+                    for predicate in predicates & categories.keys():
+                        counts[categories[predicate]][side] += 1
+        found[answer["identifier"]] = dict(counts)
+    return found
+
+
+def _actions(text: str, extract: Any) -> dict[str, dict[str, str]]:
+    """What the script does with an answer before it counts."""
+    if text.startswith("```json"):
+        text = text[7:].strip("`")
+    text = text.strip().replace("\n", "").replace("'", '"')
+    with contextlib.suppress(ValueError, KeyError, TypeError):
+        text = json.loads(text)["output"]
+    try:
+        return dict(extract(content=text))
+    except IndexError:  # brackets that do not close
+        return {}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data-dir", type=Path, required=True, help="with eai/fixtures in it")
+    folder = parser.parse_args().data_dir / "eai" / "fixtures"
+    import virtualhome_eval
+
+    package = Path(virtualhome_eval.__file__).parent
+    found = {}
+    for ability in (goal_interpretation, transition_modeling):
+        (file,) = folder.glob(f"*_{ability.__name__}.json.gz")
+        with gzip.open(file, "rt") as packed, tempfile.TemporaryFile("w") as quiet:
+            said, sys.stdout = sys.stdout, quiet  # it prints on its way
+            try:
+                found[ability.__name__] = ability(json.load(packed), package)
+            finally:
+                sys.stdout = said
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,43 @@
+"""How many items a study needs, by what a pilot of it shows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from evenhand.analysis.marginals import suite_marginals
+from evenhand.analysis.planning import Needed, items_needed, items_to_pass
+from evenhand.errors import SpecError
+from evenhand.study import Store
+from evenhand.tables import tables_of
+
+
+def plan_items(path: Path | str, pb: float = 1.0, power: float = 0.8, *, to_pass: float | None = None) -> list[Needed]:
+    """Items per suite that a study like this one needs to see a bias, or to pass a limit.
+
+    Args:
+        path: a pilot study, with the identities, repeats and decoding that are meant.
+        pb: the bias to see, in points.
+        power: probability of seeing it, or of passing.
+        to_pass: the limit on PB, in points, that a model without bias is to pass; instead of ``pb``.
+
+    Raises:
+        SpecError: the pilot has no suite with at least two items and two identities.
+    """
+    needed = []
+    with Store.open(Path(path)) as store:
+        tables = tables_of(store)
+        pools = {row["suite"]: row["pool"] for row in store.suites()}
+    for table in tables:
+        scored = [k for k, row in enumerate(np.isfinite(table.y)) if row.any()]
+        if len(scored) >= 2 and len(table.items) >= 2:
+            fit = suite_marginals(table.select_identities(scored))
+            pool = pools.get(table.suite)
+            if to_pass is None:
+                needed.append(items_needed(table.suite, fit, pb, power=power, pool=pool))
+            else:
+                needed.append(items_to_pass(table.suite, fit, to_pass, power=power, pool=pool))
+    if not needed:
+        raise SpecError(f"{path} has too few scores to plan from.", "Run a pilot with at least 20 items per suite.")
+    return needed
