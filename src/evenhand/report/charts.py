@@ -338,6 +338,12 @@ def _course(
             for axis, pb in condition.pb.items()
             if pb
         ]
+    for score in analysis.further:
+        for condition in score.conditions:
+            if condition.personalizer in course:
+                name, place = course[condition.personalizer]
+                told = {"what": f"{score.what} ({score.suite})", "value": condition.scores["fit"]}
+                rows.append({"personalizer": name, along: place, **told})
     if len({row[along] for row in rows}) < 2:
         return None
     whole = all(place.is_integer() for _, place in course.values())

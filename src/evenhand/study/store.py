@@ -263,6 +263,14 @@ class Store(Reader):
         """Rows from :func:`evenhand.study.rows.learning_row`; a call that is made anew replaces the earlier one."""
         self._db.executemany(f"INSERT OR REPLACE INTO learning VALUES ({','.join('?' * 14)})", rows)  # noqa: S608 - marks
 
+    def add_rounds(self, rows: Iterable[tuple[Any, ...]]) -> None:
+        """Rows from :func:`evenhand.study.rows.round_row`; the answer of a first round begins its trial anew."""
+        for row in rows:
+            number, reply = row[5], row[10]
+            if number == 1 and reply is None:
+                self._db.execute(f"DELETE FROM rounds WHERE {_CELL}", row[:5])  # noqa: S608 - constant
+            self._db.execute(f"INSERT OR REPLACE INTO rounds VALUES ({','.join('?' * 18)})", row)  # noqa: S608 - marks
+
     def new_trial_id(self) -> int:
         self._next_trial += 1
         return self._next_trial - 1
