@@ -14,7 +14,7 @@ from evenhand.embodied.worlds import VIRTUALHOME, WORLD, cluster, family
 from evenhand.types import Item
 
 # Under these keys an item has what its answers are held against.
-SCENE, _GOALS, _NAMES, _GOLD = "scene", "goals", "names", "program"
+SCENE, _GOALS, NAMES, _GOLD = "scene", "goals", "names", "program"
 
 
 def plan_item(row: Mapping[str, Any], template: str, graphs: Graphs) -> Item:
@@ -37,7 +37,7 @@ def plan_item(row: Mapping[str, Any], template: str, graphs: Graphs) -> Item:
         WORLD: VIRTUALHOME,
         SCENE: graphs.around(row["id"], names.values()),
         _GOALS: {"states": goals.states, "relations": goals.relations, "actions": goals.actions},
-        _NAMES: names,
+        NAMES: names,
         _GOLD: row["gold_program"],
     }
     return Item(
@@ -65,12 +65,12 @@ def outcome_of(item: Item, text: str) -> Outcome:
     """How an answer's plan goes in an item's scene."""
     goals = item.extra[_GOALS]
     states, relations, actions = (tuple(map(tuple, goals[name])) for name in ("states", "relations", "actions"))
-    return judge_plan(text, scene_of(item.extra[SCENE]), item.extra[_NAMES], Goals(states, relations, actions))
+    return judge_plan(text, scene_of(item.extra[SCENE]), item.extra[NAMES], Goals(states, relations, actions))
 
 
 def right_answer(item: Item) -> str:
     """The reference program as an answer."""
-    labels = {number: label.rsplit("_", 1)[0] for label, number in item.extra[_NAMES].items()}
+    labels = {number: label.rsplit("_", 1)[0] for label, number in item.extra[NAMES].items()}
     steps = []
     for action, objects in program(item.extra[_GOLD]):
         parts = [part for number in objects for part in (labels[number], str(number))]
