@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
 from evenhand.errors import ModelError, SpecError
+from evenhand.judges.gaps import without_long_gaps
 from evenhand.judges.garbled import garbled
 from evenhand.judges.language import READING, is_too_short, language_names, language_of
 from evenhand.models import ModelOptions
@@ -173,10 +174,13 @@ class Judge(ABC):
     async def judge(self, item: Item, response: Response) -> Verdict:
         """The verdict on one response; a response nobody can judge has the score None.
 
+        Of white space that goes on and on, judges see 64 characters.
+
         Raises:
             CallError: a model behind the judge did not answer. The response stays unjudged, to be judged later.
         """
-        return self.without_answer(response) or self.beyond(item, response) or await self.decide(item, response)
+        read = replace(response, text=without_long_gaps(response.text))
+        return self.without_answer(read) or self.beyond(item, read) or await self.decide(item, read)
 
     @abstractmethod
     async def decide(self, item: Item, response: Response) -> Verdict:
