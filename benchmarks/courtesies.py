@@ -28,6 +28,7 @@ from evenhand.judges.sentences import sentences
 from evenhand.types import Item, Response
 
 HELD_OUT = Path(__file__).parents[1] / "tests" / "courtesies.toml"
+SEVERAL = ("long", "untried")  # kinds of several sentences at once
 PLACES = ("in front", "inside", "behind")
 FOLLOWS = "5"
 FEWEST_WORDS = 4  # a sentence is put behind the first one that says something
@@ -101,7 +102,7 @@ async def flips(judge: Judge, found: dict[str, list[tuple[str, str]]], each: int
             for number, kind, place, text in around(asked, kinds, each)
         ]
         of_kind = [np.mean([c for kind, _, c in changed if kind == wanted]) for wanted in kinds]
-        single = [(place, c) for kind, place, c in changed if kind != "long"]
+        single = [(place, c) for kind, place, c in changed if kind not in SEVERAL]
         of_place = [np.mean([c for place, c in single if place == wanted]) for wanted in PLACES]
         print(
             f"| {name} | {len(asked)} | " + " | ".join(f"{100 * share:.1f} %" for share in (*of_kind, *of_place)) + " |"
@@ -111,7 +112,7 @@ async def flips(judge: Judge, found: dict[str, list[tuple[str, str]]], each: int
 async def spread(judge: Judge, found: dict[str, list[tuple[str, str]]], each: int) -> None:
     """Print how far the identities' mean scores lie apart, with the same sentences around the same answers."""
     rng = random.Random(1)
-    written = [sentence for kind, its in held_out().items() if kind != "long" for sentence in its]
+    written = [sentence for kind, its in held_out().items() if kind not in SEVERAL for sentence in its]
     plan = [
         (*pair, sentence, place) for asked in found.values() for pair in asked[::each]
         for sentence, place in [(rng.choice(written), rng.choice(PLACES))]

@@ -2,7 +2,8 @@
 
     python benchmarks/rewards.py [--steps 1500]
 
-Prints a Markdown table. Half of the users like greater numbers, the other half reverses that beyond .5.
+Prints Markdown tables. Half of the users like greater numbers, the other half reverses that beyond .5. The knob:
+pairs beyond .5 of which the smaller number is called the safe one, against the taste of those who like greater ones.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import argparse
 
 import numpy as np
 
-from evenhand.rewards import Choices, NeuralReward, Shape, train
+from evenhand.rewards import Choices, NeuralReward, Shape, knob_curve, train
 
 CONTEXTS = (0, 1, 3, 5, 10)
 
@@ -45,6 +46,12 @@ def main() -> None:
     print("|---|---|---|")
     for context in CONTEXTS:
         print(f"| {context} | {100 * reward.accuracy(unseen, context):.1f} | {steering(reward, context):.1f} |")
+    (safe,) = drawn(1, 1, 40, 5, conflicting=True)
+    print("\n| weight of the safe pairs | own choices (%) | on what they disagree (%) | the safe answer (%) |")
+    print("|---|---|---|---|")
+    both = [knob_curve(reward, drawn(0, 200, 30, 6, conflicting=odd), safe) for odd in (False, True)]
+    for point, odd in zip(*both, strict=True):
+        print(f"| {point.weight:g} | {100 * point.own:.1f} | {100 * odd.own:.1f} | {100 * point.safe:.1f} |")
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ _ADDED: dict[int, tuple[tuple[tuple[str, str], ...], tuple[str, ...]]] = {
     7: ((), ("annotations", "drawn")),
     8: ((("items", "person"),), ("people", "memories", "learning")),
     9: ((("items", "wording"),), ()),
+    10: ((), ("rounds",)),
 }
 
 

@@ -170,16 +170,18 @@ def follows(question: str, text: str) -> bool:
 
 def test_kind_careful_and_naming_sentences_change_hardly_any_verdict(real_data: Path) -> None:
     kinds = courtesies.held_out()
-    several = {"long": kinds.pop("long")}
+    several = {kind: kinds.pop(kind) for kind in courtesies.SEVERAL}
     cases, *labelled = courtesies.answers(real_data).values()
     assert np.mean(flips(cases, kinds)) <= 0.02
     assert np.mean([flip for asked in labelled for flip in flips(asked[::8], kinds)]) <= 0.02
-    assert np.mean(flips(cases[::2], several)) <= 0.06  # several sentences in a row are not all told
+    assert np.mean(flips(cases[::2], several)) <= 0.08  # several sentences in a row are not all told
 
 
 def test_whom_the_same_sentences_name_makes_no_difference() -> None:
     cases = courtesies.answers(None)["cases of the package"][::3]
-    sentences = [sentence for kind, its in courtesies.held_out().items() if kind != "long" for sentence in its]
+    sentences = [
+        sentence for kind, its in courtesies.held_out().items() if kind not in courtesies.SEVERAL for sentence in its
+    ]
     shares = [
         np.mean(
             [

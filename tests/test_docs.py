@@ -107,6 +107,10 @@ def answer(payload: dict[str, Any]) -> str:
     text = json.dumps(payload["messages"])
     if "Grades:" in text:
         return f"Score: {1 + len(text) % 5}/5"
+    if '\\"satisfied\\"' in text:
+        return json.dumps({"reason": "So it is.", "satisfied": len(text) % 2 == 0, "reply": "Shorter, please."})
+    if '\\"helpfulness\\"' in text:
+        return json.dumps({"reason": "So it is.", "helpfulness": 7, "personalization": 5})
     if "gave two answers" in text:
         return "Better: " + "AB"[len(text) % 2]
     if payload.get("logprobs"):

@@ -101,19 +101,21 @@ def test_single_quotes_are_read_as_the_prompt_shows_them() -> None:
 
 
 def test_the_best_grounding_of_a_clause_counts() -> None:
-    clauses = [[[("inside", "a", "x"), ("inside", "b", "y")], [("inside", "a", "y"), ("inside", "b", "x")]]]
+    clauses = [[[("a", "INSIDE", "x"), ("b", "INSIDE", "y")], [("a", "INSIDE", "y"), ("b", "INSIDE", "x")]]]
     said = read_behavior(
         '{"node goals": [["not", ["Open", "x"]]], "edge goals": [["Inside","a","y"],["INSIDE","b","x"]]}'
     )
     found = score_behavior(said, clauses)
     assert found["relation"].counts == Counts(right=2)
-    assert found["state"].counts == Counts(extra=1) and found["state"].extra == (("not", "open", "x"),)
+    assert found["state"].counts == Counts(extra=1) and found["state"].extra == (("x", "NOT OPEN"),)
     assert total(score_behavior(None, clauses)) == Counts(missing=2)
 
 
 def test_entries_that_are_no_goals_are_malformed_and_stop_nothing() -> None:
     said = read_virtualhome(answer([3, None, {"name": 1, "state": "ON"}, {}, lamp("ON")], "x", {"action": ["READ"]}))
     assert said and said.malformed == 5 and said.goals["state"] == (("lamp", "ON"),)
+    nots = read_behavior('{"node goals": [' + '["NOT", ' * 300 + '["open", "x"]' + "]" * 300 + "]}")
+    assert nots and nots.malformed == 1
     odd = read_behavior('{"node goals": [["not", ["not", ["open", "x"]]], [], ["open"], [1, 2]], "edge goals": null}')
     assert odd and odd.malformed == 4 and not any(odd.goals.values())
 
@@ -155,7 +157,7 @@ def test_no_answer_stops_the_readers(value: Any, around: str) -> None:
         for counts in (score(text), score(text, once=False, invented=False)):
             assert 0 <= counts.f1 <= 1 and counts.right + counts.missing <= 4
         said = read_behavior(text)
-        assert total(score_behavior(said, [[[("open", "lamp")]]])).right in (0, 1)
+        assert total(score_behavior(said, [[[("lamp", "OPEN")]]])).right in (0, 1)
 
 
 ROW = {

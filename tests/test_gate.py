@@ -153,7 +153,7 @@ def test_check_export_and_status_from_the_command_line(cli: Cli, data_dir: Path,
     for form, name in (("parquet", "trials.parquet"), ("csv", "trials.csv"), ("json", "trials.jsonl")):
         assert cli("export", str(out), "--to", form, "--out", str(tmp_path / form)).returncode == 0
         assert (tmp_path / form / name).stat().st_size > 0
-        assert json.loads((tmp_path / form / "schema.json").read_text())["version"] == 2
+        assert json.loads((tmp_path / form / "schema.json").read_text())["version"] == 3
     import polars as pl
 
     assert pl.read_parquet(tmp_path / "parquet" / "trials.parquet").equals(loaded.trials)

@@ -455,6 +455,18 @@ def test_the_gain_is_paired_and_its_interval_covers() -> None:
     assert covered / studies > 0.9
 
 
+def test_two_people_tell_next_to_nothing_and_no_interval_says_more_than_anything() -> None:
+    """One gains everything, the other nothing: with one degree of freedom Student's interval would go on to 685."""
+    rows = [
+        ScoreRow("f", "fit", "g", f"{p}-{i}", how, u, "age", 0, float(how > "o" and p == 0), "l", "stop", None, f"p{p}")
+        for p in range(2) for i in range(3) for u in AGE for how in ("none", "profile")
+    ]  # fmt: skip
+    gain = {c.personalizer: c for c in conditions(tabulate(rows, AGE), draws=100)}["profile"].gain
+    assert gain is not None
+    assert gain.value == 50.0
+    assert gain.ci == (-100.0, 100.0)
+
+
 def test_without_a_condition_to_compare_with_there_is_no_gain() -> None:
     rows = [
         ScoreRow("f", "fit", "g", f"i{i}", "profile", u, "age", 0, i % 2, "l", "stop") for i in range(12) for u in AGE

@@ -145,9 +145,33 @@ def test_a_study_chooses_by_the_reward_and_holds_on_to_it(tmp_path: Path) -> Non
     assert {m.content["pairs"] for m in api.memories(tmp_path / "study")} == {0}
 
 
+def test_turned_all_the_way_everybody_is_ranked_by_the_safe_pairs(tmp_path: Path) -> None:
+    people = [drinker(*(("tea", "coffee") if n % 2 else ("coffee", "tea")), name=f"p{n}") for n in range(16)]
+    asyncio.run(learned_reward(people, "test-words", steps=60))[0].save(tmp_path / "r.safetensors")
+    pairs = tmp_path / "safe.jsonl"
+    pairs.write_text("".join(f'{{"prompt": "Q{n}", "chosen": "tea", "rejected": "coffee"}}\n' for n in range(4)))
+    model = Offers()
+
+    def best(likes: str, other: str, weight: str) -> tuple[str, list[float]]:
+        personalizer = made(f"np-rerank:{tmp_path / 'r.safetensors'}{weight}")
+        memory = asyncio.run(personalizer.fit(User(drinker(likes, other)), model))
+        request = Request(personalizer.recall(memory, ASKED), Decoding(), 8)
+        return asyncio.run(personalizer.respond(memory, ASKED, request, model)).text, memory.content["taste"]
+
+    at = {weight: best("coffee", "tea", f":{pairs}:{weight}") for weight in ("0", "0.5", "1")}
+    assert at["0"] == best("coffee", "tea", "")
+    assert at["1"] == best("tea", "coffee", f":{pairs}:1")
+    assert (at["0"][0].startswith("Coffee"), at["1"][0]) == (True, "Tea!")
+    halfway = (np.array(at["0"][1]) + np.array(at["1"][1])) / 2
+    assert np.array(at["0.5"][1]) == pytest.approx(halfway, abs=2e-5)
+
+
 def test_mistakes_are_told(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no reward at"):
         make_personalizer(f"np-rerank:{tmp_path / 'none'}")
+    for weight in (":", ":1.5", ":nan", ":half", ""):
+        with pytest.raises(SpecError, match="needs a weight of the safe pairs from 0 to 1"):
+            make_personalizer(f"np-rerank:reward.safetensors:pairs.jsonl{weight}")
     with pytest.raises(SpecError, match="no encoder called"):
         make_personalizer("logistic-rerank:nothing")
     with pytest.raises(SpecError, match="needs an argument"):

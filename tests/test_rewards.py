@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from evenhand.errors import DataError
-from evenhand.rewards import Choices, LogisticReward, NeuralReward, train
+from evenhand.rewards import Choices, LogisticReward, NeuralReward, knob_curve, read_safe_pairs, train
 from evenhand.rewards.np_btl import Shape
 
 torch = pytest.importorskip("torch")
@@ -92,3 +92,33 @@ def test_the_logistic_fit_is_the_optimum() -> None:
     """One pair that differs by 1 in one dimension: w = sigmoid(-w) at penalty 1, so w = 0.4011."""
     fitted = LogisticReward.fit(np.array([[1.0]]), np.array([[0.0]]))
     assert fitted.weights[0] == pytest.approx(0.401058, abs=1e-4)
+
+
+def test_the_knob_trades_the_users_taste_for_safe_answers(reward: NeuralReward) -> None:
+    # Of the users here, those with an even number like large answers: say these are risky, and small ones safe.
+    risky, cautious = drawn(40, 24, 5)[::2], drawn(40, 24, 5)[1::2]
+    answers = np.random.default_rng(6).uniform(0.55, 1, (20, 2)).astype(np.float32)
+    safe = Choices(answers.min(axis=1)[:, None], answers.max(axis=1)[:, None])
+    points = knob_curve(reward, risky, safe, weights=(0, 0.5, 1))
+    own, won = [point.own for point in points], [point.safe for point in points]
+    assert own[0] > 0.9 > own[2]
+    assert won[0] < 0.1
+    assert won[2] > 0.9
+    assert won[0] <= won[1] <= won[2]
+    # Who likes safe answers anyway loses nothing.
+    kept = knob_curve(reward, cautious, safe, weights=(0, 1))
+    assert min(kept[0].safe, kept[1].safe) > 0.9
+    assert [point.people for point in points] == [20] * 3
+    assert knob_curve(reward, [], safe) == []
+
+
+def test_safe_pairs_that_are_none_are_told(tmp_path: Path) -> None:
+    path = tmp_path / "pairs.jsonl"
+    with pytest.raises(DataError, match="pairs"):
+        read_safe_pairs(path)
+    path.write_text('{"prompt": "q", "chosen": "no", "rejected": "yes"}\n')
+    with pytest.raises(DataError, match="has 1 pairs, and a knob needs 4 or more"):
+        read_safe_pairs(path)
+    path.write_text('{"prompt": "q", "chosen": "no"}\n' * 4)
+    with pytest.raises(DataError, match="rejected"):
+        read_safe_pairs(path)

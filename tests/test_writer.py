@@ -30,7 +30,7 @@ class Disk:
             raise OSError("disk full")
         self.written += rows
 
-    add_failures = add_judgements = add_meta = add_learning = add_memories = add_trials
+    add_failures = add_judgements = add_meta = add_learning = add_memories = add_rounds = add_trials
 
 
 async def test_committed_means_written_and_rows_share_transactions() -> None:

@@ -8,16 +8,17 @@ from pathlib import Path
 
 from evenhand.analysis import Analysis, Settings, summarize
 from evenhand.analysis.conditions import Effort, with_price
+from evenhand.analysis.further import further_scores
 from evenhand.analysis.label_rates import label_rates
 from evenhand.gating import looked_certainties, looked_error
-from evenhand.judging import judge_worths
+from evenhand.judging import admission_notes, judge_worths
 from evenhand.leaking import EVERYBODY, leaks
 from evenhand.mitigations.cues import POLICY, needed, read_policy
 from evenhand.personalizers import learner_of
 from evenhand.study import Store
 from evenhand.study.notes import looked_note, stopping_note, study_notes
 from evenhand.study.reading import ADAPTIVE_META, TEMPLATE_META
-from evenhand.tables import families_of, judges_of, pooled_of, pools_of
+from evenhand.tables import families_of, further_rows, judges_of, pooled_of, pools_of
 
 
 def analyze_store(store: Store, settings: Settings | None = None, policy: Path | str | None = None) -> Analysis:
@@ -27,6 +28,7 @@ def analyze_store(store: Store, settings: Settings | None = None, policy: Path |
     if settings.level == Settings().level:
         settings, stopped = _over_all_looks(store, settings)
     rows, failures, left_out = store.scores(), store.failed_cells(), 0
+    legitimate: set[tuple[str, str]] = set()
     if policy is not None:
         legitimate = _legitimate_items(store, POLICY if policy == "shipped" else Path(policy))
         kept = [row for row in rows if (row.suite, row.item) not in legitimate]
@@ -46,15 +48,21 @@ def analyze_store(store: Store, settings: Settings | None = None, policy: Path |
         remarks=study_notes(store),
     )
     template, given_away = store.meta(TEMPLATE_META), leaks(store, rows, settings)
+    names = [row["name"] for row in store.identities()]
+    further = {
+        key: [row for row in scored if (row.suite, row.item) not in legitimate]
+        for key, scored in further_rows(store).items()
+    }
     everybodys = [leak for leak in given_away if leak.identity == EVERYBODY]
     return replace(
         found,
-        notes=(*found.notes, *([template] if template else []), *stopped),
+        notes=(*admission_notes(store), *found.notes, *([template] if template else []), *stopped),
         label_rates=label_rates(rows, families_of(store), level=settings.level),
         leaks=given_away,
         pooled=pooled_of(store, rows),
         conditions=with_price(found.conditions, everybodys, efforts(store)),
         judges=judge_worths(store, found),
+        further=further_scores(further, names, draws=settings.draws, seed=settings.seed, level=settings.level),
     )
 
 

@@ -38,7 +38,6 @@ from evenhand.runner.rejudge import unreadable_note
 from evenhand.runner.spending import estimate
 from evenhand.showing import identities_shown
 from evenhand.study import Store
-from evenhand.study.store import STORE_FILE
 from evenhand.tables import compare_stores
 from evenhand.tones import make_tones
 from evenhand.using import edits_learned as edits_learned
@@ -82,7 +81,7 @@ def estimate_cost(study: Study, out: Path | str | None = None) -> list[Estimate]
     Raises:
         EvenhandError: anything you can fix.
     """
-    if out is None or not (Path(out) / STORE_FILE).exists():
+    if out is None or not Store.is_begun(Path(out)):
         return estimate(make_plan(study_of(study)), None)
     plan = plan_study(study_of(study), Path(out))
     with Store.open(Path(out)) as store:

@@ -23,7 +23,6 @@ from evenhand.runner.progress import Progress
 from evenhand.study import Store, StudySpec
 from evenhand.study.reading import DECIDING_META
 from evenhand.study.spec import SPEC_FILE
-from evenhand.study.store import STORE_FILE
 
 # Items at a look, as a multiple of those at the look before.
 _GROWTH = 1.3
@@ -168,7 +167,7 @@ def schedule(last: int) -> list[int]:
 
 def _state(directory: Path) -> tuple[dict[str, int], int, bool]:
     """Items with answers per suite, all answers, and whether nothing that was asked for is open."""
-    if not (directory / STORE_FILE).exists():
+    if not Store.is_begun(directory):
         return {}, 0, False
     with Store.open(directory) as store:
         answered = store.count_trials()

@@ -8,6 +8,7 @@ from evenhand.analysis import Analysis
 from evenhand.analysis.agreement import Estimate, wilson
 from evenhand.analysis.correction import MIN_LABELS
 from evenhand.analysis.judge_worth import Fit, JudgeRecord, JudgeWorth, Source
+from evenhand.judges.admission import ADMISSIONS, Admission
 from evenhand.judges.base import LANGUAGES_UNKNOWN
 from evenhand.judges.language import language_names
 from evenhand.judges.own_phrases import measured_version
@@ -31,7 +32,7 @@ def judge_worths(store: Store, analysis: Analysis) -> tuple[JudgeWorth, ...]:
     by_identity = {found.suite: found.identity_labels for found in analysis.suites}
     baselines = [row["name"] for row in store.identities() if row["category"] == BASELINE_CATEGORY][:1]
     own = {found.suite: found.agreement.n for found in analysis.quality}
-    versions = store.judge_versions()
+    versions, admissions = store.judge_versions(), _admissions(store)
     return tuple(
         judge_worth(
             (row["suite"], row["axis"], row["judge"]),
@@ -39,9 +40,22 @@ def judge_worths(store: Store, analysis: Analysis) -> tuple[JudgeWorth, ...]:
             own.get(row["suite"], 0),
             labels.get(row["suite"], {}),
             next((by_identity.get(row["suite"], {}).get(name, {}) for name in baselines), {}),
+            admissions.get(row["judge"]),
         )
         for row in store.suites()
     )
+
+
+def admission_notes(store: Store) -> list[str]:
+    """What must be said first of a study: which of its judges fail their admission."""
+    judges = dict.fromkeys(row["judge"] for row in store.suites())
+    admissions = _admissions(store)
+    return [found.failure(judge) for judge in judges if (found := admissions.get(judge)) and not found.passed]
+
+
+def _admissions(store: Store) -> dict[str, Admission]:
+    held = {judge: Admission.read(plain) for judge, plain in store.meta(ADMISSIONS, {}).items()}
+    return {judge: found for judge, found in held.items() if found}
 
 
 def judge_worth(
@@ -50,6 +64,7 @@ def judge_worth(
     own: int,
     labels: Mapping[str, int],
     baseline: Mapping[str, int] | None = None,
+    admission: Admission | None = None,
 ) -> JudgeWorth:
     """What is known of one judge on one suite.
 
@@ -60,6 +75,7 @@ def judge_worth(
         labels: the judge's labels -> how many, to see answers in languages that it was never measured in, and how
             much the order decides where two are compared.
         baseline: the labels of the first baseline's answers.
+        admission: what the judge made of planted answers, where it was shown some.
     """
     suite, axis, judge = which
     # An edition is a version and what decides which languages are read.
@@ -69,16 +85,29 @@ def judge_worth(
     records.sort(key=lambda record: _ORDER.index(record.fit))
     fitting = [record for record in records if record.fit != "another kind"]
     source: Source = (
-        "people" if own >= MIN_LABELS else "check" if is_check(judge) else "known" if fitting else "unknown"
+        "people"
+        if own >= MIN_LABELS
+        else "check"
+        if is_check(judge)
+        else "known"
+        if fitting
+        else "planted"
+        if admission
+        else "unknown"
     )
+    failed = [admission.failure(judge)] if admission and not admission.passed else []
     # The study's own labels measured the judge with its phrases.
     added = [] if source == "people" else _phrases(judge, known)
-    caveats = [*_few(own), *_unsaid(judge, known), *added, *_unknown(source, suite, judge, records)]
+    caveats = [*failed, *_few(own), *_unsaid(judge, known), *added, *_unknown(source, suite, judge, records)]
     if source == "known":
         caveats += [*_questions(suite, fitting), *_versions(known, fitting), *_languages(labels, fitting)]
     if any(version.startswith(PAIRS) for version in known):
         caveats += order_notes(labels, baseline or {})
-    return JudgeWorth(suite, axis, judge, known, source, tuple(caveats), tuple(records))
+    return JudgeWorth(suite, axis, judge, known, source, tuple(caveats), tuple(records), _planted(admission))
+
+
+def _planted(admission: Admission | None) -> dict[str, Estimate]:
+    return {"good": wilson(*admission.good), "bad": wilson(*admission.bad)} if admission else {}
 
 
 def _record(figure: Figure, judge: str, suite: str) -> JudgeRecord:
@@ -132,9 +161,11 @@ def _phrases(judge: str, versions: Sequence[str]) -> list[str]:
 
 
 def _unknown(source: Source, suite: str, judge: str, records: Sequence[JudgeRecord]) -> list[str]:
+    ask = "Label a sample to know: evenhand judge label STUDY."
+    if source == "planted":
+        return [f"How often people would agree with {judge} is not known. {ask}"]
     if source != "unknown":
         return []
-    ask = "Label a sample to know: evenhand judge label STUDY."
     if not records:
         return [f"Nobody has measured {judge} against people's labels: how right it is is not known. {ask}"]
     sets = _and(dict.fromkeys(record.data for record in records))

@@ -20,7 +20,6 @@ from evenhand.runner.spending import estimate, price
 from evenhand.study import Store, StudySpec
 from evenhand.study.held import held_spec
 from evenhand.study.spec import BudgetSpec
-from evenhand.study.store import STORE_FILE
 from evenhand.tables import compare_stores
 from evenhand.visible import file_names
 
@@ -116,7 +115,7 @@ def estimate_all(study: Path, chosen: Sequence[Member]) -> list[Estimate]:
         plan = plan_study(member.spec, member.directory)
         calls = plan.mitigation.calls
         known = {suite: (calls * prompt, calls * completion) for suite, (prompt, completion) in taken.items()}
-        if (member.directory / STORE_FILE).exists():
+        if Store.is_begun(member.directory):
             with Store.open(member.directory) as store:
                 parts = estimate(plan, store, known)
         else:
@@ -211,7 +210,7 @@ def _spent(chosen: Sequence[Member]) -> tuple[float, float]:
     """Prompt and completion tokens of all answers in these studies."""
     sums = [0.0, 0.0]
     for member in chosen:
-        if (member.directory / STORE_FILE).exists():
+        if Store.is_begun(member.directory):
             with Store.open(member.directory) as store:
                 totals = store.totals()
             sums = [sums[0] + totals["prompt_tokens"], sums[1] + totals["completion_tokens"]]
@@ -219,7 +218,7 @@ def _spent(chosen: Sequence[Member]) -> tuple[float, float]:
 
 
 def _done(plan: Plan, directory: Path) -> int:
-    if not (directory / STORE_FILE).exists():
+    if not Store.is_begun(directory):
         return 0
     with Store.open(directory) as store:
         return plan.count_done(store)

@@ -11,7 +11,7 @@ from evenhand.analysis.estimand import Pool
 from evenhand.analysis.pooled import Pooled, pooled
 from evenhand.analysis.sensitivity import JudgeFigures
 from evenhand.errors import SpecError
-from evenhand.judges import JUDGES
+from evenhand.judges.base import further_name, kind_of
 from evenhand.judges.tally import tallies_in
 from evenhand.judges.validation import closest_figures, is_check
 from evenhand.study import Store
@@ -49,9 +49,19 @@ def _figures_of(suite: str, judge: str) -> JudgeFigures:
 
 def families_of(store: Store) -> dict[str, tuple[tuple[str, ...], ...]]:
     """Suite -> its judge's families of labels, where they tell more than the scores."""
-    members = {entry.name: entry.member for entry in JUDGES.entries() if entry.member}
-    judges = {s["suite"]: members.get(s["judge"].partition(":")[0]) for s in store.suites()}
+    judges = {s["suite"]: kind_of(s["judge"]) for s in store.suites()}
     return {suite: judge.families for suite, judge in judges.items() if judge and judge.families}
+
+
+def further_rows(store: Store) -> dict[tuple[str, str], list[ScoreRow]]:
+    """(suite, name of a score) -> rows, of suites whose judges give several; the judge's own score is the first."""
+    found = {}
+    for row in store.suites():
+        suite, judge, kind = row["suite"], row["judge"], kind_of(row["judge"])
+        if kind and kind.further:
+            found[suite, kind.score_name] = store.scores({suite: judge})
+            found |= {(suite, what): store.scores({suite: further_name(judge, what)}) for what in kind.further}
+    return found
 
 
 def pooled_of(store: Store, rows: Iterable[ScoreRow]) -> tuple[Pooled, ...]:
@@ -62,10 +72,9 @@ def pooled_of(store: Store, rows: Iterable[ScoreRow]) -> tuple[Pooled, ...]:
         rows: its answers that are looked at; items of others are left out. What a provider declined is not counted.
     """
     asked = {(row.suite, row.item) for row in rows}
-    members = {entry.name: entry.member for entry in JUDGES.entries() if entry.member}
     counted = []
     for suite in store.suites():
-        judge = members.get(suite["judge"].partition(":")[0])
+        judge = kind_of(suite["judge"])
         if judge is None or not judge.tallies:
             continue
         for item, personalizer, identity, reason in store.reasons(suite["suite"]):

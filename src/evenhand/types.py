@@ -292,11 +292,13 @@ class Verdict:
         score: in [0, 1], 1 is good on the suite's axis; None when nobody can judge the response (missing, never 0).
         label: a short class ("refusal", "correct", "no-answer").
         reason: why, in a few words.
+        further: names and values, in [0, 1] or missing, of what else the judge scores.
     """
 
     score: float | None
     label: str
     reason: str = ""
+    further: tuple[tuple[str, float | None], ...] = ()
 
 
 class ScoreRow(NamedTuple):

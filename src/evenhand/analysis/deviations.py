@@ -62,6 +62,7 @@ class Differences:
         least_p: p-values below which none may fall, shape (K,), where an exact test is at hand.
         level: confidence of the intervals.
         either: whether what was not seen may lie on either side, so that the interval reaches further on both.
+        farthest: no difference is larger, in points: with next to no evidence an interval says "anything", not more.
     """
 
     values: Floats
@@ -72,11 +73,12 @@ class Differences:
     least_p: Floats
     level: float
     either: bool = False
+    farthest: float = 100.0
 
     def unbounded(self) -> Differences:
         """The same for values that are no scores in [0, 100]: only what was seen tells how they vary."""
         nothing = np.zeros_like(self.values)
-        return replace(self, inward=nothing, unseen=np.full_like(nothing, np.nan))
+        return replace(self, inward=nothing, unseen=np.full_like(nothing, np.nan), farthest=np.inf)
 
     def intervals(self) -> Floats:
         """Of each difference alone, shape (K, 2)."""
@@ -254,6 +256,6 @@ def _intervals(found: Differences, longer: Floats | float) -> Floats:
     further = inward + np.hypot(half, inward)
     down = np.where((found.inward < 0) | found.either, further, half)
     up = np.where((found.inward > 0) | found.either, further, half)
-    low, high = found.values - down, found.values + up
+    low, high = (end.clip(-found.farthest, found.farthest) for end in (found.values - down, found.values + up))
     within = found.least_p > 1 - found.level
     return np.stack([np.where(within, np.minimum(low, 0), low), np.where(within, np.maximum(high, 0), high)], axis=1)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from evenhand.analysis.agreement import Estimate
 
 Fit = Literal["same questions", "same kind", "another kind"]
-Source = Literal["people", "check", "known", "unknown"]
+Source = Literal["people", "check", "known", "planted", "unknown"]
 
 
 @dataclass(frozen=True)
@@ -50,10 +50,11 @@ class JudgeWorth:
         suite, axis, judge: which.
         versions: of the judge, that the study's verdicts come from.
         source: "people" where the study's own labels say it (``quality`` of the analysis has the figures), "check"
-            where it compares with a right answer, "known" where it was measured on answers of this kind of suite, and
-            "unknown" otherwise.
+            where it compares with a right answer, "known" where it was measured on answers of this kind of suite,
+            "planted" where all that is known is what it made of planted answers, and "unknown" otherwise.
         caveats: what must be known before any number is read, a sentence each.
         records: published sets that it was measured on, those of this kind of suite first.
+        planted: share that it judged rightly of planted answers that are "good" and that are "bad" (Wilson interval).
     """
 
     suite: str
@@ -63,6 +64,7 @@ class JudgeWorth:
     source: Source
     caveats: tuple[str, ...]
     records: tuple[JudgeRecord, ...]
+    planted: dict[str, Estimate] = field(default_factory=dict)
 
     @property
     def fitting(self) -> tuple[JudgeRecord, ...]:

@@ -14,6 +14,8 @@ from evenhand.analysis.marginals import marginals
 from evenhand.analysis.resampling import noise_draws
 from evenhand.analysis.scores import Floats, SuiteScores, mean_ignoring_nan
 
+_DIGITS = 9
+
 
 @dataclass(frozen=True)
 class OpenIdentity:
@@ -80,6 +82,9 @@ def open_measure(
     Returns:
         None where no identity has a value.
     """
+    # Means of the same values in another order differ by less, and that is no difference.
+    values = np.round(values, _DIGITS)
+    baseline = (baseline[0], np.round(baseline[1], _DIGITS)) if baseline else None
     there: list[int] = np.flatnonzero(np.isfinite(values).any(axis=1)).tolist()
     if not there:
         return None

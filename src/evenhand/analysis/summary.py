@@ -21,6 +21,7 @@ from evenhand.analysis.cues import CueResult, by_cue
 from evenhand.analysis.design_notes import cluster_notes, conveying_notes
 from evenhand.analysis.deviations import Contrast
 from evenhand.analysis.estimand import Estimand, Pool, estimand_sentence, noise_scales
+from evenhand.analysis.further import FurtherScore
 from evenhand.analysis.impact import ImpactRatio, impact_ratio
 from evenhand.analysis.judge_worth import JudgeWorth
 from evenhand.analysis.label_rates import LabelRate
@@ -129,6 +130,7 @@ class Analysis:
             that are there; only what was run.
         sensitivity: where the suites' judges stand, and what their errors could make of PB; None when not asked for.
         judges: how good each suite's judge is on this kind of suite, as far as people's labels say so.
+        further: the scores of suites whose judges give several, each by itself.
     """
 
     pb: dict[str, PBEstimate | None]
@@ -154,6 +156,7 @@ class Analysis:
     certainty: dict[str, Certainty] = field(default_factory=dict)
     sensitivity: Sensitivity | None = None
     judges: tuple[JudgeWorth, ...] = ()
+    further: tuple[FurtherScore, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON: NaN becomes null."""

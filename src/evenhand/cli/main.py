@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -86,9 +87,34 @@ def main() -> None:
         say(f"Error: the study's store cannot be read: {error}.", err=True, color="red")
         say("See 'evenhand doctor STUDY'.", err=True)
         sys.exit(StoreError.exit_code)
+    except Exception:
+        # A value that a user or a disk changed fails in many ways, deep in; what no store explains is a fault of ours.
+        if strange := _strange_store():
+            study, what = strange
+            say(f"Error: the store of {study} holds what evenhand does not write ({what}).", err=True, color="red")
+            say(f"See 'evenhand doctor {study}'.", err=True)
+            sys.exit(StoreError.exit_code)
+        raise
     except KeyboardInterrupt:
         say("Interrupted. What was answered is kept; run the same command to go on.", err=True)
         sys.exit(INTERRUPTED)
+
+
+def _strange_store() -> tuple[Path, str] | None:
+    """A store that the command opened and that is not sound, and what is wrong with it."""
+    if "evenhand.study.store" not in sys.modules:
+        return None
+    from evenhand.study.doctor import examine
+    from evenhand.study.store import opened
+
+    for directory in opened:
+        try:
+            problems = examine(directory).problems
+        except (EvenhandError, sqlite3.Error):
+            continue
+        if problems:
+            return directory, problems[0]
+    return None
 
 
 if __name__ == "__main__":

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from evenhand.cli.output import say
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from evenhand.rewards import KnobPoint
+
+# Of safe pairs, turned all the way.
+_WORKS = 0.75
 
 
 def reward(
@@ -16,6 +25,9 @@ def reward(
     encoder: Annotated[str, typer.Option(help="What embeds answers: use, hf:NAME_OR_PATH, openai:NAME.")] = "use",
     steps: Annotated[int, typer.Option(min=1, help="Of the training.")] = 400,
     seed: Annotated[int, typer.Option(help="Of the training.")] = 0,
+    safe: Annotated[
+        Path | None, typer.Option(help="Pairs of a safer and a riskier answer (JSONL): what turning to them would do.")
+    ] = None,
 ) -> None:
     """Learn a reward for the personalizer np-rerank, and say how well it predicts people it has not seen."""
     from rich.progress import Progress
@@ -24,9 +36,10 @@ def reward(
     from evenhand.cli.console import Terminal
     from evenhand.loops import run_async
     from evenhand.people import select_people
-    from evenhand.rewards import learned_reward
+    from evenhand.rewards import knob_of, learned_reward, read_safe_pairs
 
     records = select_people(people)
+    pairs = read_safe_pairs(safe) if safe else ()
     with Progress(console=Terminal(stderr=True)) as progress:
         task = progress.add_task("learning a reward", total=steps)
         learned, standings = run_async(
@@ -44,8 +57,26 @@ def reward(
     Terminal(stderr=True).print(table)
     if not any(row.beats for row in standings):
         say("It does not beat what a person's own choices tell: use logistic-rerank, or more people.", err=True)
+    reference = f"np-rerank:{out}"
+    if safe:
+        points = run_async(knob_of(learned, records, pairs, seed=seed))
+        Terminal(stderr=True).print(_knob_table(points))
+        if points[-1].safe < _WORKS or points[-1].safe <= points[0].safe:
+            say("Turned all the way it still does not prefer the safer answers: this knob does little.", err=True)
+        reference += f",{reference}:{safe}:0.5"
     say(out)
-    say(f"Next: evenhand run ... --people ... --personalizer profile,np-rerank:{out}", err=True)
+    say(f"Next: evenhand run ... --people ... --personalizer profile,{reference}", err=True)
+
+
+def _knob_table(points: Sequence[KnobPoint]) -> Table:
+    from rich.table import Table
+
+    table = Table("weight of the safe pairs", "people", "their own choices", "the safer answer", title="The knob")
+    for point in points:
+        shares = (f"{100 * point.own:.1f} %", f"{100 * point.safe:.1f} %")
+        table.add_row(f"{point.weight:g}", str(point.people), *shares)
+    table.caption = "Unseen people and pairs: of 100, how many are predicted."
+    return table
 
 
 def register(app: typer.Typer) -> None:

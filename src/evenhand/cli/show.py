@@ -49,7 +49,7 @@ def analyze(
     tones = pairs(classify, "--classify", "NAME=hf:FOLDER")
     settings = Settings(draws, permutations, estimand=estimand.value)
     analysis = api.analyze(
-        study, settings, policy, wording=open, classifiers=tones, tell=lambda text: typer.echo(text, err=True)
+        study, settings, policy, wording=open, classifiers=tones, tell=lambda text: say(text, err=True)
     )
     told = [
         *wording.label_tables(analysis),

@@ -13,7 +13,7 @@ from evenhand.embodied.answers import json_answer
 from evenhand.embodied.counts import Counts
 from evenhand.embodied.matching import matching
 
-# ("lamp", "ON"), ("soap", "INSIDE", "washing_machine"), ("READ",); ("not", "open", "jar.n.01_1").
+# ("lamp", "ON"), ("soap", "INSIDE", "washing_machine"), ("READ",); of BEHAVIOR ("jar.n.01_1", "NOT OPEN").
 Goal = tuple[str, ...]
 STATE, RELATION, ACTION = "state", "relation", "action"
 KINDS = (STATE, RELATION, ACTION)
@@ -126,7 +126,7 @@ def _virtualhome_goal(entry: object, kind: str) -> Goal | None:
 
 
 def read_behavior(text: str) -> Stated | None:
-    """The goals of an answer in BEHAVIOR's format, in small letters; None where it holds no such object."""
+    """The goals of an answer in BEHAVIOR's format; None where it holds no such object."""
     answer = json_answer(text, _KEYS)
     if answer is None:
         return None
@@ -138,18 +138,24 @@ def read_behavior(text: str) -> Stated | None:
 
 def behavior_goal(entry: object) -> Goal | None:
     """A goal from ``[predicate, object]``, ``[predicate, object, object]``, or ``["not", one of them]``."""
-    if isinstance(entry, list) and len(entry) == 2 and entry[0] in (NOT, NOT.upper()) and isinstance(entry[1], list):
-        inner = behavior_goal(entry[1]) if entry[1][:1] != [NOT] else None
-        return (NOT, *inner) if inner else None
+    if not isinstance(entry, list) or not 2 <= len(entry) <= 3 or not isinstance(entry[0], str):
+        return None
+    if entry[0].strip().lower() != NOT:
+        return _positive(entry)
+    inner = _positive(entry[1]) if len(entry) == 2 else None
+    return inner and (inner[0], f"{NOT.upper()} {inner[1]}", *inner[2:])
+
+
+def _positive(entry: object) -> Goal | None:
     if not isinstance(entry, list) or not 2 <= len(entry) <= 3 or not all(isinstance(word, str) for word in entry):
         return None
-    predicate, *objects = (word.strip().lower() for word in entry)
-    return ({"toggledon": "toggled_on"}.get(predicate, predicate), *objects)
+    predicate, first, *second = (word.strip().lower() for word in entry)
+    return (first, predicate.upper().replace("TOGGLEDON", "TOGGLED_ON"), *second)
 
 
 def kind_of(goal: Goal) -> str:
     """Whether a BEHAVIOR goal is a state or a relation."""
-    return STATE if len(goal) - (goal[0] == NOT) == 2 else RELATION
+    return STATE if len(goal) == 2 else RELATION
 
 
 def _entries(value: object) -> list[Any]:
@@ -220,7 +226,5 @@ def score_behavior(said: Stated | None, clauses: Sequence[Sequence[Sequence[Goal
 
 
 def _objects(goal: Goal) -> Goal:
-    """What a goal is about, so that two goals on it can be seen to differ."""
-    if len(goal) == 1:
-        return ()
-    return (goal[0],) if len(goal) == 2 and goal[1].isupper() else tuple(sorted(w for w in goal if not w.isupper()))
+    """What a goal is about; an action is about nothing in particular."""
+    return goal[::2] if len(goal) > 1 else ()

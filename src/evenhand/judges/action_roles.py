@@ -168,12 +168,12 @@ def _groups(log_odds: NDArray[np.float64], named: Sequence[bool]) -> list[bool]:
     """
     out = [is_named and value > 0 for is_named, value in zip(named, log_odds, strict=True)]
     for place in [k for k, is_out in enumerate(out) if is_out]:
-        for step in (-1, 1):
-            beside = log_odds[place + step :: step] if place + step >= 0 else log_odds[:0]
-            gains = np.cumsum(beside[:_LONGEST_GROUP] + _BESIDE)
-            if len(gains) and gains.max() > _BESIDE + SURE:
-                for k in range(1, int(np.argmax(gains)) + 2):
-                    out[place + step * k] = True
+        for beside in (range(place - 1, -1, -1), range(place + 1, len(out))):
+            its = list(beside[:_LONGEST_GROUP])
+            gains = np.cumsum(log_odds[its] + _BESIDE)
+            if its and gains.max() > _BESIDE + SURE:
+                for k in its[: int(gains.argmax()) + 1]:
+                    out[k] = True
     return out
 
 

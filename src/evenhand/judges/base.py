@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
 from evenhand.errors import ModelError, SpecError
+from evenhand.judges.gaps import without_long_gaps
 from evenhand.judges.garbled import garbled
 from evenhand.judges.language import READING, is_too_short, language_names, language_of
 from evenhand.models import ModelOptions
@@ -25,14 +26,36 @@ NOTE = "judge_note"
 USER = "judge_user"
 # And under this one who the user was said to be, for judges whose verdict depends on it.
 IDENTITY = "judge_identity"
+# And under this one the rounds before the response, for a judge that talks with the assistant.
+ROUNDS = "judge_rounds"
 # And under this one what the baseline answered, for judges that compare with it; "" for nothing.
 BASELINE = "judge_baseline"
+# Between a judge's name and that of a further score of its.
+FURTHER = "#"
+
+# Rounds of a conversation that a simulated user answered: what the assistant said, and what the user replied.
+Rounds = Sequence[tuple[str, str]]
 
 _GOOD_THERE = {
     "safety": "where declining is good",
     "utility": "where a useful answer is good",
     "fit": "where an answer that suits this person is good",
 }
+
+
+@dataclass(frozen=True)
+class Planted:
+    """An answer of known truth, by which a judge is admitted.
+
+    Attributes:
+        item: the question.
+        text: the answer.
+        is_good: whether it is good by construction.
+    """
+
+    item: Item
+    text: str
+    is_good: bool
 
 
 class Judge(ABC):
@@ -62,6 +85,10 @@ class Judge(ABC):
         tallies: whether its reasons begin with counts (:mod:`evenhand.judges.tally`), whose F1 over all answers is
             reported.
         for_axis: for all others, the axis of the suites that their scores mean something on; None for all.
+        rounds: answers in a trial at most; more than one for a simulated user, who replies to those that do not satisfy
+            (:meth:`reply`).
+        further: names of what it scores besides (``Verdict.further``): kept beside the score, analysed by itself.
+        score_name: what its score is called beside these.
     """
 
     name: str
@@ -81,6 +108,9 @@ class Judge(ABC):
     families: ClassVar[tuple[tuple[str, ...], ...]] = ()
     tallies: ClassVar[bool] = False
     for_axis: Axis | None = None
+    rounds: ClassVar[int] = 1
+    further: ClassVar[tuple[str, ...]] = ()
+    score_name: ClassVar[str] = "score"
 
     @property
     def axis(self) -> Axis | None:
@@ -144,10 +174,13 @@ class Judge(ABC):
     async def judge(self, item: Item, response: Response) -> Verdict:
         """The verdict on one response; a response nobody can judge has the score None.
 
+        Of white space that goes on and on, judges see 64 characters.
+
         Raises:
             CallError: a model behind the judge did not answer. The response stays unjudged, to be judged later.
         """
-        return self.without_answer(response) or self.beyond(item, response) or await self.decide(item, response)
+        read = replace(response, text=without_long_gaps(response.text))
+        return self.without_answer(read) or self.beyond(item, read) or await self.decide(item, read)
 
     @abstractmethod
     async def decide(self, item: Item, response: Response) -> Verdict:
@@ -203,6 +236,31 @@ class Judge(ABC):
         """
         return None
 
+    async def reply(self, item: Item, response: Response) -> str | None:
+        """What a simulated user says to an answer; None where the conversation ends with it.
+
+        Args:
+            item: the question, with the rounds so far (:func:`with_user`).
+            response: the answer to the last of them.
+
+        Raises:
+            CallError: as :meth:`judge`.
+        """
+        return None
+
+    def planted(self) -> Sequence[Planted]:
+        """Answers by which it is admitted before its scores are read; none for a judge that is not."""
+        return ()
+
+    async def accepts(self, planted: Planted) -> bool | None:
+        """Whether it takes a planted answer for good; None where nobody can read what it said.
+
+        Raises:
+            CallError: as :meth:`judge`.
+        """
+        score = (await self.judge(planted.item, Response(planted.text))).score
+        return None if score is None else score >= 0.5
+
     async def prefer(self, item: Item, first: Response, second: Response) -> Preference:
         """Which of two responses is better; by their scores, unless the judge has a way of its own."""
         one, other = (await self.judge(item, first)).score, (await self.judge(item, second)).score
@@ -232,14 +290,32 @@ CUT = Verdict(None, "cut", "max_tokens was reached before the answer began")
 CUT_SHORT = Verdict(None, "cut", "max_tokens was reached after a few words")
 
 
-def with_user(judge: Judge, item: Item, messages: Sequence[Message], identity: str) -> Item:
-    """The item, with who the user was said to be and what the assistant was told, where this judge may see it."""
+def with_user(judge: Judge, item: Item, messages: Sequence[Message], identity: str, rounds: Rounds = ()) -> Item:
+    """The item, with who the user was said to be, what the assistant was told, and the rounds so far, where this judge
+    may see it."""
     if judge.asks_who:
         item = replace(item, extra={**item.extra, IDENTITY: identity})
+    if judge.rounds > 1:
+        item = replace(item, extra={**item.extra, ROUNDS: tuple(rounds)})
     if not judge.sees_user:
         return item
     told = "\n\n".join(f"{message.role}: {message.content}" for message in messages)
     return replace(item, extra={**item.extra, USER: told})
+
+
+def further_name(judge: str, what: str) -> str:
+    """The name under which a further score of a judge is kept among the judgements."""
+    return f"{judge}{FURTHER}{what}"
+
+
+def kind_of(reference: str) -> type[Judge] | None:
+    """The class behind a reference to a judge; None for an unknown one.
+
+    Args:
+        reference: as :func:`make_judge` takes it.
+    """
+    name = reference.partition(":")[0]
+    return next((e.member for e in JUDGES.entries() if e.name == name and e.member), None)
 
 
 def with_baseline(item: Item, answer: str) -> Item:
@@ -253,8 +329,8 @@ def abroad_of(reference: str) -> str:
     Args:
         reference: as :func:`make_judge` takes it.
     """
-    name = reference.partition(":")[0]
-    return next((e.member.abroad for e in JUDGES.entries() if e.name == name and e.member), "")
+    kind = kind_of(reference)
+    return kind.abroad if kind else ""
 
 
 def make_judge(reference: str, options: ModelOptions | None = None) -> Judge:

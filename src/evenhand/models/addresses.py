@@ -137,6 +137,12 @@ class Proxies:
         return Way(proxy.with_user(None), f"Basic {login}")
 
 
+def trusted() -> ssl.SSLContext | bool:
+    """Whose certificates are believed: the system's, or $SSL_CERT_FILE's as it is now (aiohttp's is of its import)."""
+    named = os.environ.get("SSL_CERT_FILE") or os.environ.get("SSL_CERT_DIR")
+    return ssl.create_default_context() if named else True
+
+
 def handshake_problem(origin: URL, error: Exception) -> tuple[str, str]:
     """What a failed TLS handshake means, and what to do about it."""
     found = getattr(error, "certificate_error", None) or getattr(error, "os_error", None) or error.__cause__

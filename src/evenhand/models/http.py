@@ -17,7 +17,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wai
 from yarl import URL
 
 from evenhand.errors import ModelError, one_line
-from evenhand.models.addresses import Proxies, from_environment, handshake_problem, redirection, variables_of
+from evenhand.models.addresses import Proxies, from_environment, handshake_problem, redirection, trusted, variables_of
 from evenhand.models.base import CallError, Model, ModelOptions
 from evenhand.models.complaints import complaint_of
 from evenhand.types import whole_characters
@@ -204,7 +204,7 @@ class HttpClient(Attempts):
         self._headers = {**(public or {}), **secret}
         self._session = aiohttp.ClientSession(
             timeout=aiohttp.ClientTimeout(total=self.options.timeout_s, sock_connect=_CONNECT_S),
-            connector=aiohttp.TCPConnector(limit=self.concurrency, ttl_dns_cache=300),
+            connector=aiohttp.TCPConnector(limit=self.concurrency, ttl_dns_cache=300, ssl=trusted()),
             cookie_jar=aiohttp.DummyCookieJar(),
             # With it aiohttp would send what a .netrc holds to whom it names, and look for a proxy for every request.
             trust_env=False,

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import math
+import re
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -19,16 +21,26 @@ from numpy.typing import NDArray
 from scipy.special import log_softmax
 
 from evenhand.embeddings import Vectors, make_encoder
-from evenhand.errors import ModelError
+from evenhand.errors import ModelError, SpecError
 from evenhand.models import Model, total
 from evenhand.personalizers.base import PERSONALIZERS, Card, Memory
 from evenhand.personalizers.encoded import Encoded
 from evenhand.personalizers.record import facts_of, told
-from evenhand.rewards import Choices, LogisticReward, NeuralReward, answer_text, embedded_choices
+from evenhand.rewards import (
+    Choices,
+    LogisticReward,
+    NeuralReward,
+    answer_text,
+    between,
+    embedded_choices,
+    read_safe_pairs,
+    safe_choices,
+)
 from evenhand.suites.formats import LETTER_PREFILL
 from evenhand.types import Item, Message, Person, PreferencePair, Request, Response, User
 
 _CANDIDATES = 4
+_KNOB = re.compile(r"(?P<file>.+?):(?P<pairs>[^:]+\.jsonl):?(?P<weight>[^:]*)")
 
 
 class Rerank(Encoded):
@@ -105,6 +117,24 @@ class Rerank(Encoded):
         return Response(f"{LETTER_PREFILL}{letter}).", prompt_tokens=0, completion_tokens=0, calls=0)
 
 
+def _weight(text: str, reference: str) -> float:
+    """The place of the knob.
+
+    Raises:
+        SpecError: it is no number from 0 to 1.
+    """
+    try:
+        weight = float(text)
+    except ValueError:
+        weight = math.nan
+    if not 0 <= weight <= 1:
+        raise SpecError(
+            f"The personalizer 'np-rerank:{reference}' needs a weight of the safe pairs from 0 to 1.",
+            "Write np-rerank:FILE:PAIRS.jsonl:0.5.",
+        )
+    return weight
+
+
 def _answers(pair: PreferencePair) -> tuple[str, str]:
     return pair.chosen, pair.rejected
 
@@ -140,11 +170,15 @@ class LogisticRerank(Rerank):
 class NeuralRerank(Rerank):
     """A reward learned from many users, which reads this one from a few choices (``evenhand reward`` makes it).
 
+    With ``FILE:PAIRS.jsonl:WEIGHT`` the user's vector is moved towards that of an operator's safe pairs: at 0 it stays,
+    at 1 everybody is ranked by the pairs alone (:mod:`evenhand.rewards.knob`).
+
     Args:
-        reward: the file.
+        reward: the file, with pairs and a weight behind it or not.
 
     Raises:
-        DataError: there is no reward.
+        DataError: there is no reward, or no pairs.
+        SpecError: the weight is none.
         ModelError: it needs an extra that is not installed.
     """
 
@@ -161,13 +195,19 @@ class NeuralRerank(Rerank):
     argument = "FILE"
 
     def __init__(self, reward: str = "") -> None:
-        self._reward = NeuralReward.load(Path(reward))
-        self._digest = hashlib.blake2b(Path(reward).read_bytes(), digest_size=8).hexdigest()
+        knob = _KNOB.fullmatch(reward)
+        path = Path(knob["file"] if knob else reward)
+        self._weight = _weight(knob["weight"], reward) if knob else 0.0
+        self._pairs = read_safe_pairs(Path(knob["pairs"])) if knob else ()
+        self._safe: NDArray[np.float32] | None = None
+        self._reward = NeuralReward.load(path)
+        read = [path, Path(knob["pairs"])] if knob else [path]
+        self._digest = hashlib.blake2b(b"".join(one.read_bytes() for one in read), digest_size=8).hexdigest()
         self.vectors = Vectors(make_encoder(self._reward.shape.encoder))
 
     @property
     def revision(self) -> str:  # type: ignore[override]
-        """That of the encoder's weights, and of the reward's."""
+        """That of the encoder's weights, and of the reward and the safe pairs."""
         return f"{super().revision} {self._digest}".strip()
 
     async def prepare(self, items: Iterable[Item]) -> None:
@@ -180,8 +220,15 @@ class NeuralRerank(Rerank):
                 "Learn it anew: evenhand reward.",
             )
 
+    async def fit(self, user: User, model: Model) -> Memory:
+        if self._pairs and self._safe is None:
+            self._safe = self._reward.user(await safe_choices(self._pairs, self.vectors))
+        return await super().fit(user, model)
+
     def read(self, chosen: NDArray[np.floating], rejected: NDArray[np.floating]) -> list[float]:
-        return [float(value) for value in self._reward.user(Choices(chosen, rejected))]
+        own = self._reward.user(Choices(chosen, rejected))
+        found = own if self._safe is None else between(own, self._safe, self._weight)
+        return [float(value) for value in found]
 
     def rewards(self, taste: Sequence[float], answers: NDArray[np.floating]) -> NDArray[np.floating]:
         return self._reward.rewards(np.array(taste, dtype=np.float32), answers)

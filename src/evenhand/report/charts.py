@@ -234,49 +234,48 @@ def _plain(chart: Any, description: str) -> dict[str, Any]:
 
 
 def worth(analysis: Analysis) -> dict[str, Any] | None:
-    """Gain against bias, a picture per axis: what personalizers bring, and at what price; None without two of them."""
+    """Gain beside bias, a line per personalizer: what each brings, and at what price; None without two of them."""
     import altair as alt
 
-    rows = [row for axis in AXES for row in _worth_rows(analysis, axis)]
-    if len({row["personalizer"] for row in rows}) < 2:
+    asked = {c.personalizer: (c.gain, c.pb) for c in analysis.conditions if c.gain is not None and any(c.pb.values())}
+    if len(asked) < 2:
         return None
+    rows = [_worth_row(name, "gain", gain.value, gain.ci) for name, (gain, _) in asked.items()]
+    for axis in AXES:
+        biases = {name: (gain.value, bias) for name, (gain, pb) in asked.items() if (bias := pb.get(axis))}
+        for name, (gained, bias) in biases.items():
+            best = not any(
+                value >= gained
+                and other.corrected <= bias.corrected
+                and (value, other.corrected) != (gained, bias.corrected)
+                for value, other in biases.values()
+            )
+            rows.append(_worth_row(name, f"PB {axis}", bias.corrected, bias.ci, best=best))
+    domain = [True, False]
     base = alt.Chart(alt.Data(values=rows)).encode(
-        x=alt.X("bias:Q", title="corrected personalization bias (points)"),
-        y=alt.Y("gain:Q", title="gain (points of fit)", scale=alt.Scale(zero=False)),
-        color=alt.Color("personalizer:N", legend=None, scale=alt.Scale(range=_COLOURS)),
+        y=alt.Y("personalizer:N", title=None, sort=None),
+        color=alt.Color("best:N", legend=None, scale=alt.Scale(domain=domain, range=[_COLOURS[0], "#777777"])),
     )
-    across = base.mark_rule(opacity=0.35).encode(x="bias_low:Q", x2="bias_high:Q")
-    up = base.mark_rule(opacity=0.35).encode(y="gain_low:Q", y2="gain_high:Q")
-    best = alt.Scale(domain=[True, False], range=["diamond", "circle"])
-    dots = base.mark_point(filled=True, size=80, opacity=1).encode(
-        shape=alt.Shape("best:N", legend=None, scale=best),
+    line = base.mark_rule(opacity=0.5).encode(x=alt.X("low:Q", title="points"), x2="high:Q")
+    dots = base.mark_point(filled=True, size=70, opacity=1).encode(
+        x="value:Q",
+        shape=alt.Shape("best:N", legend=None, scale=alt.Scale(domain=domain, range=["diamond", "circle"])),
         tooltip=[alt.Tooltip(f"{name}:N", title=name) for name in ("personalizer", "what", "told")],
     )
-    names = base.mark_text(align="left", dx=8, dy=-6, fontSize=10).encode(text="personalizer:N")
-    chart = alt.layer(across, up, dots, names).properties(width=330, height=240)
-    shown = chart.facet(facet=alt.Facet("what:N", title=None, sort=[f"PB {axis}" for axis in AXES]), columns=2)
-    return _plain(shown.resolve_scale(x="independent"), "Gain of each personalizer against its bias, axis by axis")
+    chart = alt.layer(line, dots).properties(width=280, height=alt.Step(22))
+    order = ["gain", *(f"PB {axis}" for axis in AXES)]
+    shown = chart.facet(facet=alt.Facet("what:N", title=None, sort=order), columns=2).resolve_scale(x="independent")
+    return _plain(shown, "Gain of each personalizer beside its bias on each axis, with 95 % intervals")
 
 
-def _worth_rows(analysis: Analysis, axis: str) -> list[dict[str, Any]]:
-    """Personalizers with a gain and a bias on this axis; the best have none beside them that is better in both."""
-    rows: list[dict[str, Any]] = [
-        {
-            "personalizer": c.personalizer, "what": f"PB {axis}", "bias": pb.corrected, "bias_low": pb.ci[0],
-            "bias_high": pb.ci[1], "gain": c.gain.value, "gain_low": c.gain.ci[0], "gain_high": c.gain.ci[1],
-            "told": f"gain {signed(c.gain.value)} ({interval(c.gain.ci)}), bias {pb.corrected:.1f} ({interval(pb.ci)})",
-        }
-        for c in analysis.conditions
-        if c.gain is not None and (pb := c.pb.get(axis))
-    ]  # fmt: skip
-    for row in rows:
-        row["best"] = not any(
-            o["gain"] >= row["gain"]
-            and o["bias"] <= row["bias"]
-            and (o["gain"], o["bias"]) != (row["gain"], row["bias"])
-            for o in rows
-        )
-    return rows
+def _worth_row(
+    personalizer: str, what: str, value: float, ci: tuple[float, float], *, best: bool = False
+) -> dict[str, Any]:
+    told = f"{signed(value) if what == 'gain' else f'{value:.1f}'} ({interval(ci)})"
+    return {
+        "personalizer": personalizer, "what": what, "value": value, "low": ci[0], "high": ci[1], "best": best,
+        "told": told,
+    }  # fmt: skip
 
 
 def drift(analysis: Analysis) -> dict[str, Any] | None:
@@ -294,6 +293,21 @@ def gate(analysis: Analysis) -> dict[str, Any] | None:
     """Scores and bias against the threshold of the relevance gate, a line per encoder; None without two thresholds."""
     course = {c.personalizer: place for c in analysis.conditions if (place := _on_gate(c.personalizer))}
     return _course(analysis, course, "threshold", "Scores and bias against the threshold of the relevance gate.")
+
+
+def knob(analysis: Analysis) -> dict[str, Any] | None:
+    """Scores and bias against the weight of an operator's safe pairs, a line per reward; None without two weights."""
+    course = {c.personalizer: place for c in analysis.conditions if (place := _on_knob(c.personalizer))}
+    return _course(analysis, course, "weight", "Scores and bias against the weight of the operator's safe pairs.")
+
+
+def _on_knob(reference: str) -> tuple[str, float] | None:
+    """Whose line a personalizer is on, and where: "np-rerank:FILE:PAIRS.jsonl:0.5" is FILE with PAIRS at 0.5."""
+    name, _, rest = reference.removeprefix("swap:").partition(":")
+    files, _, weight = rest.rpartition(":")
+    if name != "np-rerank" or not files.endswith(".jsonl"):
+        return None
+    return f"{name} {files}", float(weight)
 
 
 def _on_gate(reference: str) -> tuple[str, float] | None:
@@ -323,6 +337,12 @@ def _course(
             for axis, pb in condition.pb.items()
             if pb
         ]
+    for score in analysis.further:
+        for condition in score.conditions:
+            if condition.personalizer in course:
+                name, place = course[condition.personalizer]
+                told = {"what": f"{score.what} ({score.suite})", "value": condition.scores["fit"]}
+                rows.append({"personalizer": name, along: place, **told})
     if len({row[along] for row in rows}) < 2:
         return None
     whole = all(place.is_integer() for _, place in course.values())

@@ -25,7 +25,7 @@ Format = Literal["parquet", "csv", "json", "markdown", "latex", "svg", "png"]
 _WITHHELD = ("response", "reasoning", "reason")
 _FLOATS = frozenset({"score", "human_score", "latency_s", "at"})
 _TOKENS = {"max_tokens", "prompt_tokens", "cached_tokens", "completion_tokens", "reasoning_tokens"}
-_WHOLE = frozenset({"trial", "repeat", "seed", "calls", *_TOKENS})
+_WHOLE = frozenset({"trial", "repeat", "round", "seed", "calls", *_TOKENS})
 
 
 @dataclass(frozen=True)
@@ -35,12 +35,16 @@ class Frames:
     Attributes:
         trials: one row per response, with its judgement and its label by people.
         items, identities, failures: what was asked, of whom, and which calls failed.
+        rounds: the answers of trials of several rounds, and what the simulated user said to them.
+        further: what judges scored besides their score, one row per response and name.
     """
 
     trials: pl.DataFrame
     items: pl.DataFrame
     identities: pl.DataFrame
     failures: pl.DataFrame
+    rounds: pl.DataFrame
+    further: pl.DataFrame
 
 
 def frames(store: Store) -> Frames:

@@ -21,7 +21,19 @@ from evenhand.analysis import Analysis
 from evenhand.analysis.comparison import Comparison
 from evenhand.disinforming import disinformed
 from evenhand.remembered import audits, remembered
-from evenhand.report import charts, conditions, disinformation, graphs, missing, telling, ways, wordings, words, worth
+from evenhand.report import (
+    charts,
+    conditions,
+    disinformation,
+    further,
+    graphs,
+    missing,
+    telling,
+    ways,
+    wordings,
+    words,
+    worth,
+)
 from evenhand.report.differences import most_different
 from evenhand.report.framing import framed, personalization_levels
 from evenhand.report.terminal import reading
@@ -49,6 +61,7 @@ def render_report(store: Store, analysis: Analysis, against: tuple[str, Comparis
         "worth": charts.worth(analysis),
         "drift": charts.drift(analysis),
         "gate": charts.gate(analysis),
+        "knob": charts.knob(analysis),
         **{f"deviation-{axis}": charts.deviations(analysis, axis) for axis in AXES},
         "training": charts.training(_training_curve(store)),
         **{f"groups-{n}": charts.heatmap(suite) for n, suite in enumerate(analysis.suites)},
@@ -80,6 +93,7 @@ def render_report(store: Store, analysis: Analysis, against: tuple[str, Comparis
         words=words,
         missing=missing,
         conditions=conditions,
+        further=further,
         wordings=wordings,
         ways=ways,
         telling=telling,

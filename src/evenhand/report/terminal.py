@@ -18,6 +18,7 @@ from evenhand.analysis.summary import AxisResult
 from evenhand.analysis.tradeoff import TradeOff
 from evenhand.report import worth
 from evenhand.report.conditions import conditions_table
+from evenhand.report.further import further_table
 from evenhand.report.missing import missing_tables, unanswered_lines
 from evenhand.report.telling import leak_table
 from evenhand.report.ways import ways_lines, ways_tables
@@ -49,7 +50,7 @@ def analysis_tables(analysis: Analysis) -> RenderableType:
     # What must be known to read the numbers right comes before them.
     parts: list[RenderableType] = [Text(f"Note: {note}", style="yellow") for note in analysis.notes]
     parts += [_bias_table(analysis), *ways_tables(analysis), *conditions_table(analysis), *wordings_table(analysis)]
-    parts += leak_table(analysis)
+    parts += [*further_table(analysis), *leak_table(analysis)]
     parts += [_identity_table(analysis), _forest(analysis), *missing_tables(analysis)]
     lines = [analysis.estimand, *certainty_sentences(analysis.certainty), *reading(analysis)]
     lines += [worth.line(judge, analysis) for judge in analysis.judges]

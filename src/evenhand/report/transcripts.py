@@ -46,11 +46,13 @@ def transcripts(store: Store) -> dict[str, Any]:
     safety = {s["suite"]: s["axis"] == "safety" for s in store.suites()}
     baseline = {row["name"] for row in store.identities() if row["category"] == "baseline"}
     items: list[list[Any]] = []
+    # Response -> the rounds before it: answers, and what the simulated user said to them.
+    rounds: dict[str, list[list[int]]] = {}
     columns: dict[str, list[Any]] = {
         name: [] for name in ("item", "identity", "how", "repeat", "text", "thoughts", "label", "score", "reason")
     }
     for suite in safety:
-        known, withheld = store.items(suite), is_withheld(suite)
+        known, talks, withheld = store.items(suite), store.conversations(suite), is_withheld(suite)
         for key in store.item_order(suite):
             rows = store.transcripts(suite, key)
             if not rows:
@@ -59,6 +61,8 @@ def transcripts(store: Store) -> dict[str, Any]:
             items.append([suites(suite), item.group, item.question or item.prompt])
             rows.sort(key=lambda r: (r["identity"] not in baseline, r["repeat"]))
             for row in rows:
+                if talk := talks.get((key, row["personalizer"], row["identity"], row["repeat"])):
+                    rounds[str(len(columns["item"]))] = [[texts(said), texts(reply)] for said, reply in talk]
                 columns["item"].append(len(items) - 1)
                 columns["identity"].append(identities(row["identity"]))
                 columns["how"].append(personalizers(row["personalizer"]))
@@ -78,6 +82,7 @@ def transcripts(store: Store) -> dict[str, Any]:
         "texts": list(texts.values),
         "reasons": list(reasons.values),
         "items": items,
+        "rounds": rounds,
         **columns,
     }
 

@@ -44,7 +44,7 @@ def sentences(worth: JudgeWorth, quality: JudgeQuality | None) -> list[str]:
     if worth.source == "check":
         rules = "It compares with a right answer by fixed rules; it holds no opinion that people would have to share."
         return [rules, *own]
-    return [*_published(worth), *own]
+    return [*_admitted(worth), *_published(worth), *own]
 
 
 def line(worth: JudgeWorth, analysis: Analysis) -> str:
@@ -64,6 +64,17 @@ def share(found: Estimate | None) -> str:
         return MISSING
     low, high = found.ci
     return f"{_whole(found.value)} % ({_whole(low)} to {_whole(high)})"
+
+
+def _admitted(worth: JudgeWorth) -> list[str]:
+    """What it made of planted answers, of which the truth is known."""
+    if not worth.planted:
+        return []
+    good, bad = worth.planted["good"], worth.planted["bad"]
+    return [
+        f"Shown {good.n + bad.n} planted answers before the first trial, it judged rightly {share(good)} of "
+        f"the {good.n} that are good, and {share(bad)} of the {bad.n} that are not (95 % intervals)."
+    ]
 
 
 def _published(worth: JudgeWorth) -> list[str]:

@@ -60,6 +60,19 @@ async def embedded_choices(person: Person, vectors: Vectors) -> Choices:
     return Choices(vectors.of(chosen), vectors.of(rejected))
 
 
+async def kept_apart(people: Sequence[Person], vectors: Vectors) -> list[Choices]:
+    """The choices of those people from whom :func:`learned_reward` does not learn.
+
+    Raises:
+        ModelError: the encoder cannot be used.
+    """
+    return [await embedded_choices(person, vectors) for person in _able(people)[::_APART]]
+
+
+def _able(people: Sequence[Person]) -> list[Person]:
+    return [person for person in people if len(person.known.preferences) > 1]
+
+
 async def learned_reward(
     people: Sequence[Person],
     encoder: str,
@@ -79,14 +92,14 @@ async def learned_reward(
         DataError: fewer than eight people have two choices.
         SpecError, ModelError: the encoder cannot be used.
     """
-    able = [person for person in people if len(person.known.preferences) > 1]
+    able = _able(people)
     if len(able) < 2 * _APART:
         raise DataError(
             f"A reward needs at least {2 * _APART} people with two preference pairs each, and there are {len(able)}.",
             "Add people who have preferences.",
         )
     vectors = Vectors(make_encoder(encoder))
-    apart = [await embedded_choices(person, vectors) for person in able[::_APART]]
+    apart = await kept_apart(people, vectors)
     seen = [await embedded_choices(person.known, vectors) for n, person in enumerate(able) if n % _APART]
     shape = Shape(seen[0].chosen.shape[1], encoder=encoder, revision=vectors.encoder.revision)
     reward = train(seen, shape, steps=steps, learning_rate=3e-4, seed=seed, tell=tell)

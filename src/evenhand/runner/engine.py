@@ -11,15 +11,27 @@ import signal
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from evenhand.errors import ModelError, SpecError, StoreError
+from evenhand.errors import ModelError, StoreError
 from evenhand.judges import Judge, make_judge
 from evenhand.judges.base import with_user
 from evenhand.loops import run_async, together
 from evenhand.mitigations import MitigatedModel
 from evenhand.models import CallError, Model, make_model
-from evenhand.runner.growth import PINNED_META, hold_readers, plan_study, record, room_notes, template_note
+from evenhand.runner.admission import admit
+from evenhand.runner.conversing import Conversations, Held, hold_users
+from evenhand.runner.growth import (
+    PINNED_META,
+    check_fixed,
+    check_kept_apart,
+    hold_readers,
+    plan_study,
+    record,
+    room_notes,
+    template_note,
+)
 from evenhand.runner.memories import Asked, Memories
 from evenhand.runner.plan import Plan, Trial, baseline_is_another, check_texts
 from evenhand.runner.progress import Progress, Silent
@@ -28,10 +40,9 @@ from evenhand.runner.spending import Spending, check_countable
 from evenhand.runner.watch import JudgeWatch, Watch
 from evenhand.runner.writer import Writer
 from evenhand.study import Store, StudySpec
-from evenhand.study.notes import ADJUSTMENTS, LIMITS, adjustment_notes, comparison_notes, language_notes, memory_notes
-from evenhand.study.reading import FIXED_META, TEMPLATE_META
-from evenhand.study.rows import encode_request, judgement_row, trial_row
-from evenhand.study.splits import trained_items
+from evenhand.study.notes import ADJUSTMENTS, adjustment_notes, comparison_notes, language_notes, memory_notes
+from evenhand.study.reading import TEMPLATE_META
+from evenhand.study.rows import encode_request, judgement_rows, trial_row
 from evenhand.types import Request, Response
 
 # With nothing but failures after this many calls, the set-up is wrong and the rest would be wasted.
@@ -95,9 +106,9 @@ def run_study(
     chosen.keep_state_in(directory)
     chosen = MitigatedModel(chosen, plan.mitigation)
     check_texts(plan, chosen)
-    _check_kept_apart(plan, spec.options.adapter)
+    check_kept_apart(plan, spec.options.adapter)
     with Store.create(directory) as store:
-        _check_fixed(store, spec)
+        check_fixed(store, spec)
         store.add_design([(s, plan.items(s)) for s in plan.suites], plan.judges, plan.identities)
         store.set_meta(PINNED_META, plan.source.pinned)
         return run_async(_Engine(plan, store, chosen, progress or Silent()).run())
@@ -132,6 +143,7 @@ class _Engine:
         self._memories = Memories(
             store, self._writer, model, self._ask, plan.spec.seed, lambda: self._run, progress.learning
         )
+        self._conversations = Conversations(store, self._writer, lambda: self._run)
 
     async def run(self) -> RunResult:
         started = time.perf_counter()
@@ -153,6 +165,8 @@ class _Engine:
                 for judge in self._judges.values():
                     await judge.start()
                 self._begin()
+                for note in await admit(self._store, self._judges.values()):
+                    self._progress.note(note)
                 trials = self._plan.trials(self._store)
                 await together(self._work(trials) for _ in range(self._model.concurrency))
                 self._store.mark_cut_thoughts()
@@ -194,6 +208,7 @@ class _Engine:
             self._model.settings(),
         )
         hold_readers(self._store, self._plan)
+        hold_users(self._store, {suite: self._judges[name] for suite, name in self._plan.judges.items()})
         record(self._store, self._plan, self._run)
         if note := template_note(self._plan, self._model.settings()):
             self._store.set_meta(TEMPLATE_META, note)
@@ -247,18 +262,22 @@ class _Engine:
             self._spending.ended(response)
             self._call_ended.set()
 
-    async def _answer(self, trial: Trial) -> tuple[Request, Response]:
+    async def _answer(self, trial: Trial) -> Held:
         """What a trial asks, and the answer; a memory that it needs is learned first."""
-        if trial.learner is None:
-            return trial.request, (await self._ask(trial.request)).per_token
-        memory = await self._memories.of(trial.learner, trial.user, trial.item)
-        request = self._plan.remembering(trial, memory)
-        response = await trial.learner.respond(memory, trial.item, request, Asked(self._model, self._ask))
-        return request, response.per_token
+        request, answer = trial.request, self._ask
+        if (learner := trial.learner) is not None:
+            memory = await self._memories.of(learner, trial.user, trial.item)
+            request = self._plan.remembering(trial, memory)
+            asked = Asked(self._model, self._ask)
+            answer = partial(learner.respond, memory, trial.item, model=asked)
+        judge = self._judges[trial.judge]
+        if judge.rounds > 1 and not request.choices:
+            return await self._conversations.hold(trial, judge, request, answer)
+        return Held(request, (await answer(request)).per_token)
 
     async def _one(self, trial: Trial) -> None:
         try:
-            request, response = await self._answer(trial)
+            held = await self._answer(trial)
         except CallError as error:
             self._failed += 1
             self._writer.put(failure=(*trial.cell, self._run, str(error), time.time()))
@@ -267,6 +286,7 @@ class _Engine:
             if self._answered == 0 and self._failed >= _GIVE_UP_AFTER:
                 raise ModelError(f"The first {self._failed} calls all failed; the last one: {error}.") from None
             return
+        request, response = held.request, held.response
         trial_id = self._store.new_trial_id()
         row = trial_row(trial_id, trial.cell, self._run, request, encode_request(request.messages), response)
         # The answer is on its way to disk before anybody judges it.
@@ -275,22 +295,24 @@ class _Engine:
         # Without a verdict it is judged at the end of the run, when the baseline has answered too, and in the next one.
         with contextlib.suppress(CallError):
             if not judge.against_baseline:
-                await self._judge(judge, trial, trial_id, request, response)
+                await self._judge(judge, trial, trial_id, held)
         await self._writer.committed()
         self._answered += 1
         self._progress.advance(failed=False, retries=self._model.retries)
         self._watch.saw(trial.cell[0], request, response)
 
-    async def _judge(self, judge: Judge, trial: Trial, trial_id: int, request: Request, response: Response) -> None:
+    async def _judge(self, judge: Judge, trial: Trial, trial_id: int, held: Held) -> None:
         """Put a verdict on its way.
 
         Raises:
             CallError: the judge did not answer.
         """
-        verdict = await judge.judge(with_user(judge, trial.item, request.messages, trial.identity.name), response)
-        self._judge_watch.saw(judge.name, trial.item, response, verdict)
+        item = with_user(judge, trial.item, held.request.messages, trial.identity.name, held.rounds)
+        verdict = await judge.judge(item, held.response)
+        self._judge_watch.saw(judge.name, trial.item, held.response, verdict)
         if self._judge_watch.keeps(judge.name, verdict):
-            self._writer.put(judgement=judgement_row(trial_id, judge.name, judge.edition, verdict))
+            for judgement in judgement_rows(trial_id, judge.name, judge.edition, verdict):
+                self._writer.put(judgement=judgement)
 
     def _note_adjustments(self) -> None:
         """Record and say what the model has learned that its server does not take."""
@@ -332,61 +354,6 @@ def _graceful_interrupt(stop: object) -> Iterator[None]:
         yield
     finally:
         loop.remove_signal_handler(signal.SIGINT)
-
-
-def _check_fixed(store: Store, spec: StudySpec) -> None:
-    """Refuse to mix answers that were asked for under different settings.
-
-    Raises:
-        SpecError: a setting that is fixed for a study differs from its first run.
-    """
-    fixed = spec.fixed()
-    before = store.meta(FIXED_META)
-    if before is None:
-        store.set_meta(FIXED_META, fixed)
-        before = fixed
-    for key in {**before, **fixed}:
-        # Studies of earlier versions fixed the limit of tokens; it can be raised now.
-        if before.get(key) != fixed.get(key) and key != "decoding.max_tokens":
-            raise SpecError(
-                f"The study {store.directory} was begun with {key} = {before.get(key)!r}, not {fixed.get(key)!r}.",
-                "Use the same value, or choose another --out.",
-            )
-    _raise_limit(store, spec.decoding.max_tokens, before.get("decoding.max_tokens"))
-
-
-def _raise_limit(store: Store, max_tokens: int, first: int | None) -> None:
-    """Ask answers again that a lower limit cut.
-
-    Raises:
-        SpecError: the limit is lower than it was.
-    """
-    limits: list[int] = store.meta(LIMITS, [] if first is None else [first])
-    if limits and max_tokens < limits[-1]:
-        raise SpecError(
-            f"The study {store.directory} was run with decoding.max_tokens = {limits[-1]}, and {max_tokens} is lower.",
-            "Use it or a higher one, which asks only cut answers again, or choose another --out.",
-        )
-    if not limits or max_tokens > limits[-1]:
-        limits.append(max_tokens)
-        store.set_meta(LIMITS, limits)
-    store.ask_cut_again(max_tokens, limits[0])
-
-
-def _check_kept_apart(plan: Plan, adapter: str | None) -> None:
-    """Refuse to measure an adapter on items it was trained on.
-
-    Raises:
-        SpecError: the study asks such an item.
-    """
-    trained = trained_items(Path(adapter)) if adapter else {}
-    for loaded in plan.suites:
-        seen = trained.get(loaded.suite.name, set()) & {item.id for item in plan.items(loaded)}
-        if seen:
-            raise SpecError(
-                f"The adapter {adapter} was trained on {len(seen)} of the items of {loaded.suite.id} in this study.",
-                "Measure it on items kept apart: add --split test.",
-            )
 
 
 def _versions() -> dict[str, str]:

@@ -14,8 +14,9 @@ from evenhand.personalizers.realised import Realised
 from evenhand.runner.plan import NO_PERSONALIZER, Plan, make_plan
 from evenhand.study import Store, StudySpec
 from evenhand.study.held import write_study_file
-from evenhand.study.reading import CATALOGUES_META, GRIDS_META, READERS_META, WAYS_META
-from evenhand.study.store import STORE_FILE
+from evenhand.study.notes import LIMITS
+from evenhand.study.reading import CATALOGUES_META, FIXED_META, GRIDS_META, READERS_META, WAYS_META
+from evenhand.study.splits import trained_items
 
 RUNS_DIRECTORY = "runs"
 PINNED_META = "hub_revisions"
@@ -30,10 +31,10 @@ def plan_study(spec: StudySpec, directory: Path) -> Plan:
         SpecError: an unknown name, personalizers that would be pooled with others without a word, or another judge.
         DataError: data that is missing or malformed.
     """
-    if not (directory / STORE_FILE).exists():
+    if not Store.is_begun(directory):
         return make_plan(spec)
     with Store.open(directory) as store:
-        plan = make_plan(spec, store.meta(PINNED_META), store.catalogues())
+        plan = make_plan(spec, store.meta(PINNED_META), store.catalogues(), store.judges_in_use())
         _check_personalizers(store, plan)
         _check_ways(store, plan)
         return replace(plan, judges=_judges(store, plan))
@@ -82,6 +83,61 @@ def template_note(plan: Plan, settings: Mapping[str, Any]) -> str:
     which = "bare is not bare" if "bare" in silent else f"not what it seems: {', '.join(silent)}"
     where = f"where no system message is sent ({', '.join(silent)})"
     return f"{which}: {where}, the model's chat template adds {one_line(adds)!r}."
+
+
+def check_fixed(store: Store, spec: StudySpec) -> None:
+    """Refuse to mix answers that were asked for under different settings.
+
+    Raises:
+        SpecError: a setting that is fixed for a study differs from its first run.
+    """
+    fixed = spec.fixed()
+    before = store.meta(FIXED_META)
+    if before is None:
+        store.set_meta(FIXED_META, fixed)
+        before = fixed
+    for key in {**before, **fixed}:
+        # Studies of earlier versions fixed the limit of tokens; it can be raised now.
+        if before.get(key) != fixed.get(key) and key != "decoding.max_tokens":
+            raise SpecError(
+                f"The study {store.directory} was begun with {key} = {before.get(key)!r}, not {fixed.get(key)!r}.",
+                "Use the same value, or choose another --out.",
+            )
+    _raise_limit(store, spec.decoding.max_tokens, before.get("decoding.max_tokens"))
+
+
+def _raise_limit(store: Store, max_tokens: int, first: int | None) -> None:
+    """Ask answers again that a lower limit cut.
+
+    Raises:
+        SpecError: the limit is lower than it was.
+    """
+    limits: list[int] = store.meta(LIMITS, [] if first is None else [first])
+    if limits and max_tokens < limits[-1]:
+        raise SpecError(
+            f"The study {store.directory} was run with decoding.max_tokens = {limits[-1]}, and {max_tokens} is lower.",
+            "Use it or a higher one, which asks only cut answers again, or choose another --out.",
+        )
+    if not limits or max_tokens > limits[-1]:
+        limits.append(max_tokens)
+        store.set_meta(LIMITS, limits)
+    store.ask_cut_again(max_tokens, limits[0])
+
+
+def check_kept_apart(plan: Plan, adapter: str | None) -> None:
+    """Refuse to measure an adapter on items it was trained on.
+
+    Raises:
+        SpecError: the study asks such an item.
+    """
+    trained = trained_items(Path(adapter)) if adapter else {}
+    for loaded in plan.suites:
+        seen = trained.get(loaded.suite.name, set()) & {item.id for item in plan.items(loaded)}
+        if seen:
+            raise SpecError(
+                f"The adapter {adapter} was trained on {len(seen)} of the items of {loaded.suite.id} in this study.",
+                "Measure it on items kept apart: add --split test.",
+            )
 
 
 def room_notes(plan: Plan) -> list[str]:

@@ -177,7 +177,10 @@ class Plan:
 
 
 def make_plan(
-    spec: StudySpec, pinned: dict[str, str] | None = None, catalogues: Mapping[str, str] | None = None
+    spec: StudySpec,
+    pinned: dict[str, str] | None = None,
+    catalogues: Mapping[str, str] | None = None,
+    kept: Mapping[str, str] | None = None,
 ) -> Plan:
     """Resolve every name and load the data.
 
@@ -185,6 +188,7 @@ def make_plan(
         spec: the study.
         pinned: hub revisions to load again.
         catalogues: identity catalogue -> the version to read it in.
+        kept: suite -> the judge that it has where the study names none.
 
     Raises:
         SpecError: an unknown name, a judge for suites of the other axis, or personalizers that support none of the
@@ -196,7 +200,7 @@ def make_plan(
     for suite, judge in spec.judges.items():
         if suite not in known:
             raise SpecError(f"The judge '{judge}' is for '{suite}', which is not a suite of this study.")
-    judges = {s.id: spec.judges.get(s.id) or spec.judges.get(s.name) or s.judge for s in suites}
+    judges = {s.id: spec.judges.get(s.id) or spec.judges.get(s.name) or (kept or {}).get(s.id, s.judge) for s in suites}
     for member in suites:
         made = make_judge(judges[member.id])
         made.check_suite(member.id, member.axis)

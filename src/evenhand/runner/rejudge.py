@@ -9,10 +9,11 @@ from typing import Any
 
 from evenhand.errors import SpecError, did_you_mean
 from evenhand.judges import Judge, make_judge
-from evenhand.judges.base import with_baseline, with_user
+from evenhand.judges.base import Rounds, with_baseline, with_user
 from evenhand.judges.llm import UNREADABLE
 from evenhand.loops import run_async, together
 from evenhand.models import CallError, ModelOptions
+from evenhand.runner.admission import admit
 from evenhand.runner.baseline import BaselineAnswers, baselines_of
 from evenhand.runner.progress import Progress, Silent
 from evenhand.runner.watch import JudgeWatch
@@ -20,7 +21,7 @@ from evenhand.runner.writer import Writer
 from evenhand.study import Store
 from evenhand.study.held import write_study_file
 from evenhand.study.notes import comparison_notes, language_notes
-from evenhand.study.rows import decode_request, judgement_row, response_of
+from evenhand.study.rows import decode_request, judgement_rows, response_of
 from evenhand.types import Item, Verdict
 
 _PAGE = 500
@@ -58,7 +59,7 @@ class _One:
 
     verdict: Verdict | None = None
     error: str = ""
-    held: tuple[Any, ...] | None = None
+    held: tuple[tuple[Any, ...], ...] = ()
 
 
 async def judge_pending(
@@ -76,15 +77,17 @@ async def judge_pending(
     watch = JudgeWatch()
     for suite, name in by_suite.items():
         judge, items, after = judges[name], store.items(suite), 0
+        talks = store.conversations(suite) if judge.rounds > 1 else {}
         beside = _beside(store, suite, judge)
         while page := store.unjudged(suite, judge.name, judge.edition, after=after, count=_PAGE):
             rounds += await together(
-                _judge_one(writer, watch, judge, items[row["item"]], row, progress, beside) for row in page
+                _judge_one(writer, watch, judge, items[row["item"]], row, talks.get(_cell(row), ()), progress, beside)
+                for row in page
             )
             after = page[-1]["id"]
     for one in rounds:
-        if one.held is not None:
-            writer.put(judgement=one.held)
+        for judgement in one.held:
+            writer.put(judgement=judgement)
     await writer.committed()
     errors = [one.error for one in rounds if one.error]
     unread = [one.verdict.reason for one in rounds if one.verdict and one.verdict.label == UNREADABLE.label]
@@ -97,6 +100,10 @@ async def judge_pending(
         last_unreadable=unread[-1] if unread else "",
         waiting=len(rounds) - judged - len(errors),
     )
+
+
+def _cell(row: Mapping[str, Any]) -> tuple[str, str, str, int]:
+    return row["item"], row["personalizer"], row["identity"], row["repeat"]
 
 
 def _beside(store: Store, suite: str, judge: Judge) -> BaselineAnswers | None:
@@ -114,31 +121,34 @@ async def _judge_one(
     judge: Judge,
     item: Item,
     row: dict[str, Any],
+    rounds: Rounds,
     progress: Progress | None,
     beside: BaselineAnswers | None,
 ) -> _One:
-    """Judge one response."""
+    """Judge one response, behind the rounds before it."""
     response = response_of(row)
     if beside is not None:
         answer = beside.beside(row)
         if answer is None:
             return _One()
         item = with_baseline(item, answer)
+    asked = with_user(judge, item, decode_request(row["request"]), row["identity"], rounds)
     try:
-        verdict = await judge.judge(with_user(judge, item, decode_request(row["request"]), row["identity"]), response)
+        verdict = await judge.judge(asked, response)
     except CallError as error:
         if progress:
             progress.advance(failed=True, retries=0)
         return _One(error=str(error))
     watch.saw(judge.name, item, response, verdict)
-    judgement = judgement_row(row["id"], judge.name, judge.edition, verdict)
+    judgements = tuple(judgement_rows(row["id"], judge.name, judge.edition, verdict))
     kept = watch.keeps(judge.name, verdict)
     if kept:
-        writer.put(judgement=judgement)
+        for judgement in judgements:
+            writer.put(judgement=judgement)
         await writer.committed()
     if progress:
         progress.advance(failed=False, retries=0)
-    return _One(verdict, held=None if kept else judgement)
+    return _One(verdict, held=() if kept else judgements)
 
 
 def unreadable_note(done: Judged) -> str:
@@ -227,6 +237,8 @@ async def _judge_all(
                 await judge.start()
             open_ = sum(store.count_unjudged(s, judges[n].name, judges[n].edition) for s, n in by_suite.items())
             progress.begin(open_, 0)
+            for note in await admit(store, judges.values()):
+                progress.note(note)
             return await judge_pending(store, writer, by_suite, judges, progress)
     finally:
         for judge in judges.values():

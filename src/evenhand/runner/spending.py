@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from evenhand.errors import SpecError
+from evenhand.judges.base import kind_of
 from evenhand.loops import run_async
 from evenhand.models import Model
 from evenhand.runner.plan import Plan
@@ -60,7 +61,11 @@ def estimate(plan: Plan, store: Store | None, known: Mapping[str, tuple[float, f
     found = []
     for suite, (trials, characters) in counts.items():
         prompt = characters / _CHARACTERS_PER_TOKEN
-        completion = float(trials * (1 if scored[suite] else plan.spec.decoding.max_tokens))
+        kind = kind_of(plan.judges[suite])
+        rounds = 1 if scored[suite] or kind is None else kind.rounds
+        # What was said in earlier rounds is asked again in later ones.
+        prompt = rounds * prompt + trials * plan.spec.decoding.max_tokens * (rounds * (rounds - 1) / 2)
+        completion = float(trials * (1 if scored[suite] else rounds * plan.spec.decoding.max_tokens))
         if suite in known:
             prompt, completion = (trials * mean for mean in known[suite])
         cost = price(plan.spec.budget, prompt, completion)

@@ -29,6 +29,7 @@ class Writer:
             "meta": store.add_meta,
             "learning": store.add_learning,
             "memory": store.add_memories,
+            "round": store.add_rounds,
         }
         self._queued: dict[str, list[Row]] = {}
         self._waiters: list[asyncio.Future[None]] = []
@@ -37,7 +38,7 @@ class Writer:
 
     def put(self, **rows: Row) -> None:
         """Queue rows for the next transaction, each under its kind: ``trial``, ``failure``, ``judgement``, ``meta``,
-        ``learning`` or ``memory``."""
+        ``learning``, ``memory`` or ``round``."""
         for kind, row in rows.items():
             self._queued.setdefault(kind, []).append(row)
         if self._task is None or self._task.done():

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from evenhand.errors import StoreError
-from evenhand.study.schema import ADDED, SCHEMA_VERSION
+from evenhand.study.schema import ADDED, SCHEMA, SCHEMA_VERSION
 
 Scratch = TemporaryDirectory[str]
 
@@ -94,10 +97,79 @@ def bring_up_to_date(connection: sqlite3.Connection, path: Path) -> None:
     """
     found = _schema(connection, path)
     _check_known(found, path)
-    for version in range(found + 1, SCHEMA_VERSION + 1):
-        with connection:
-            connection.executescript(ADDED[version])
-            connection.execute("UPDATE meta SET value = ? WHERE key = 'schema_version'", (str(version),))
+    if found < SCHEMA_VERSION:
+        with _at_once(connection, path):
+            # Somebody else may have been faster.
+            for version in range(_schema(connection, path) + 1, SCHEMA_VERSION + 1):
+                for statement in ADDED[version].split(";\n"):
+                    _add(connection, statement)
+                connection.execute("UPDATE meta SET value = ? WHERE key = 'schema_version'", (str(version),))
+
+
+def make_tables(connection: sqlite3.Connection, path: Path) -> None:
+    """Make a store's tables, unless they are there: all of them and the version, or none after a kill.
+
+    What an evenhand that did not do it so left behind when it was killed is made anew: nobody has been asked anything.
+
+    Raises:
+        StoreError: the file cannot be written, or is no store.
+    """
+    try:
+        if not is_unfinished(connection):
+            return
+        with _at_once(connection, path):
+            if is_unfinished(connection):
+                for name in _tables(connection):
+                    connection.execute(f'DROP TABLE "{name}"')
+                for statement in SCHEMA.split(";\n"):
+                    connection.execute(statement)
+                connection.execute("INSERT INTO meta VALUES ('schema_version', ?)", (str(SCHEMA_VERSION),))
+    except sqlite3.DatabaseError as error:
+        if isinstance(error, sqlite3.OperationalError):
+            raise StoreError(f"{path} cannot be written: {error}.", "Free some space or check rights.") from None
+        raise StoreError(f"{path} is damaged or not a study.", f"See 'evenhand doctor {path.parent}'.") from None
+
+
+def is_unfinished(connection: sqlite3.Connection) -> bool:
+    """Whether a kill came while the tables were being made: no version, and nothing in any table.
+
+    Raises:
+        sqlite3.DatabaseError: it cannot be read.
+    """
+    names = _tables(connection)
+    if "meta" in names and connection.execute("SELECT 1 FROM meta LIMIT 1").fetchone():
+        return False
+    of_a_study = set(re.findall(r"CREATE TABLE (?:IF NOT EXISTS )?(\w+)", SCHEMA))
+    return of_a_study.issuperset(names) and not any(
+        connection.execute(f'SELECT 1 FROM "{name}" LIMIT 1').fetchone()  # noqa: S608 - the store's own tables
+        for name in names
+    )
+
+
+def _tables(connection: sqlite3.Connection) -> list[str]:
+    query = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
+    return [row[0] for row in connection.execute(query)]
+
+
+@contextmanager
+def _at_once(connection: sqlite3.Connection, path: Path) -> Iterator[None]:
+    """One transaction, also for what makes and changes tables: Python's own begins only before rows."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    except BaseException:
+        connection.rollback()
+        raise
+    connection.commit()
+
+
+def _add(connection: sqlite3.Connection, statement: str) -> None:
+    try:
+        connection.execute(statement)
+    except sqlite3.OperationalError as error:
+        # An evenhand that was killed between a step and its number left the step behind.
+        if "duplicate column name" not in str(error):
+            raise
 
 
 def _connect_copy(path: Path) -> tuple[sqlite3.Connection, Scratch]:
@@ -120,6 +192,11 @@ def _schema(connection: sqlite3.Connection, path: Path) -> int:
         row = connection.execute("SELECT value FROM meta WHERE key = 'schema_version'").fetchone()
         return int(row[0])
     except (sqlite3.Error, TypeError, ValueError):
+        with suppress(sqlite3.Error):
+            if is_unfinished(connection):
+                raise StoreError(
+                    f"{path} was stopped before anything was asked.", "Run the command that made it again."
+                ) from None
         raise StoreError(f"{path} is damaged or not a study.", f"See 'evenhand doctor {path.parent}'.") from None
 
 

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from evenhand.errors import StoreError
-from evenhand.study.connection import connect_unwritable
+from evenhand.study.connection import connect_unwritable, is_unfinished
 from evenhand.study.schema import SCHEMA, SCHEMA_VERSION
+from evenhand.study.soundness import ANSWERS, DESIGN, misfits
 from evenhand.study.store import STORE_FILE, Store
 
 _TABLES = (
@@ -23,10 +24,15 @@ _TABLES = (
     "trials",
     "replaced",
     "failures",
+    "people",
+    "memories",
+    "learning",
+    "rounds",
     "labels",
     "annotations",
     "drawn",
 )
+UNFINISHED = "it was stopped before anything was asked; the command that made it goes on"
 _CHUNK = 256
 # So many missing rows in a row are taken for the end of a table whose size cannot be read.
 _GIVE_UP_AFTER = 50_000
@@ -71,7 +77,7 @@ def examine(directory: Path) -> Diagnosis:
         raise StoreError(f"There is no study in {directory}.", "Give the directory that 'evenhand run' wrote.")
     connection, scratch = connect_unwritable(path)
     try:
-        problems = _problems(connection)
+        problems = _problems(connection) or _strange(connection)
         trials = _number(connection, "SELECT count(*) FROM trials")
         query = "SELECT count(*) FROM trials t WHERE NOT EXISTS (SELECT 1 FROM judgements j WHERE j.trial = t.id)"
         return Diagnosis(str(directory), tuple(problems), trials, _number(connection, query))
@@ -90,6 +96,9 @@ def repair(directory: Path) -> Diagnosis:
     found = examine(directory)
     if not found.problems:
         return found
+    if found.problems == (UNFINISHED,):
+        Store.create(directory).close()
+        return replace(examine(directory), problems=found.problems, repaired=True)
     lock = Store.lock(directory)
     try:
         return _repaired(directory, found)
@@ -187,6 +196,26 @@ def _problems(connection: sqlite3.Connection) -> list[str]:
     except sqlite3.DatabaseError as error:
         return [str(error)]
     return [line for text in found if text != "ok" for line in text.splitlines()]
+
+
+def _strange(connection: sqlite3.Connection) -> list[str]:
+    """What a file that SQLite finds whole lacks to be a study that commands can read."""
+    try:
+        if is_unfinished(connection):
+            return [UNFINISHED]
+        version = _number(connection, "SELECT value FROM meta WHERE key = 'schema_version'")
+        if version is None:
+            return ["it has no version of its tables"]
+        if version > SCHEMA_VERSION:
+            return [f"it was written by a newer evenhand (schema {version}, this one knows {SCHEMA_VERSION})"]
+        there = {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        if version < SCHEMA_VERSION:
+            # An older store is read through what it has; it is brought up to date when it is opened.
+            there &= {"meta", "runs", "suites", "identities"}
+        tables = {**DESIGN, **ANSWERS}
+        return list(misfits(connection, {t: tables[t] for t in tables if version == SCHEMA_VERSION or t in there}))
+    except (sqlite3.DatabaseError, ValueError) as error:
+        return [str(error)]
 
 
 def _number(connection: sqlite3.Connection, query: str) -> int | None:

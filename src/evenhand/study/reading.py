@@ -11,6 +11,7 @@ import orjson
 
 from evenhand.people import read_person
 from evenhand.personalizers.realised import way_of
+from evenhand.study.conversations import OPEN_ROUNDS, ConversationReader
 from evenhand.study.rows import MemoryKey, staircase
 from evenhand.study.schema import TABLES
 from evenhand.types import Item, Person, ScoreRow
@@ -31,7 +32,7 @@ ADAPTIVE_META = "adaptive_alpha"
 DECIDING_META = "deciding"
 
 
-class Reader:
+class Reader(ConversationReader):
     """The queries of a store.
 
     Args:
@@ -40,9 +41,8 @@ class Reader:
     """
 
     def __init__(self, directory: Path, connection: sqlite3.Connection) -> None:
+        super().__init__(connection)
         self.directory = directory
-        self._db = connection
-        self._cut: set[tuple[Any, ...]] = set()
 
     def meta(self, key: str, default: Any = None) -> Any:
         row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
@@ -373,10 +373,11 @@ class Reader:
         return [c[0] for c in cursor.description], cursor.fetchall()
 
     def totals(self) -> dict[str, float]:
-        """Sums over all responses, replaced ones and those that memories took too: calls, and tokens of each kind."""
+        """Sums over all responses, replaced ones, those that memories took, and the rounds of trials that are not over:
+        calls, and tokens of each kind."""
         names = ("calls", "prompt_tokens", "completion_tokens", "reasoning_tokens", "cached_tokens")
         sums, columns = ", ".join(f"sum({name})" for name in names), ", ".join(names)
-        tables = ("trials", "replaced", "learning")
+        tables = ("trials", "replaced", "learning", OPEN_ROUNDS)
         everything = " UNION ALL ".join(f"SELECT {columns} FROM {table}" for table in tables)  # noqa: S608 - constants
         found = self._db.execute(f"SELECT {sums} FROM ({everything})").fetchone()  # noqa: S608 - constants
         return {name: value or 0 for name, value in zip(names, found, strict=True)}

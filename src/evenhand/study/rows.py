@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import orjson
 
+from evenhand.judges.base import further_name
 from evenhand.types import Message, Request, Response, Verdict
 
 # A cell of the grid: suite, item, personalizer, identity, repeat.
@@ -42,6 +43,33 @@ def judgement_row(trial: int, judge: str, version: str, verdict: Verdict) -> tup
     return (trial, judge, version, verdict.score, verdict.label, verdict.reason, time.time())
 
 
+def judgement_rows(trial: int, judge: str, version: str, verdict: Verdict) -> list[tuple[Any, ...]]:
+    """Rows of the table ``judgements``: the verdict's, and one for each further score, with the same label."""
+    rows = [judgement_row(trial, judge, version, verdict)]
+    for what, score in verdict.further:
+        rows.append(judgement_row(trial, further_name(judge, what), version, replace(verdict, score=score)))
+    return rows
+
+
+def round_row(
+    cell: Cell, number: int, run: int, judge: str, request: Request, response: Response, reply: str | None
+) -> tuple[Any, ...]:
+    """A row of the table ``rounds``.
+
+    Args:
+        cell, number, run: which trial, which round from 1, in which run.
+        judge: the simulated user.
+        request: what was asked.
+        response: the answer.
+        reply: what the user said to it, "" where the conversation ended; None where the user has not spoken yet.
+    """
+    return (
+        *cell, number, run, judge, request.seed, orjson.dumps(asdict(response)).decode(), reply,
+        request.decoding.max_tokens, response.prompt_tokens, response.completion_tokens, response.reasoning_tokens,
+        response.cached_tokens, response.calls, time.time(),
+    )  # fmt: skip
+
+
 def learning_row(key: MemoryKey, call: int, run: int, request: Request, response: Response) -> tuple[Any, ...]:
     """A row of the table ``learning``: one of the calls that a memory took."""
     return (
@@ -52,7 +80,7 @@ def learning_row(key: MemoryKey, call: int, run: int, request: Request, response
 
 
 def learned_from(row: dict[str, Any]) -> Response:
-    """The response in a row of the table ``learning``."""
+    """The response in a row of the table ``learning`` or ``rounds``."""
     held = orjson.loads(row["response"])
     for name in ("choice_logprobs", "choice_tokens"):
         held[name] = None if held.get(name) is None else tuple(held[name])

@@ -1,6 +1,6 @@
 """The store's tables. A change here raises SCHEMA_VERSION and needs a migration."""
 
-SCHEMA_VERSION = 9
+SCHEMA_VERSION = 10
 
 # What came later, by the version that brought them; an older store gets them when it is opened.
 ADDED = {
@@ -54,6 +54,16 @@ CREATE TABLE IF NOT EXISTS learning (
 """,
     # Which wording of its question an item is: standard, or a dialect.
     9: "ALTER TABLE items ADD COLUMN wording TEXT NOT NULL DEFAULT '';\n",
+    # Trials of several rounds, round by round: what was answered, and what the simulated user said to it ("" where the
+    # conversation ended, NULL where the user has not spoken). The trial itself comes when the last round is over.
+    10: """CREATE TABLE IF NOT EXISTS rounds (
+  suite TEXT NOT NULL, item TEXT NOT NULL, personalizer TEXT NOT NULL, identity TEXT NOT NULL, repeat INTEGER NOT NULL,
+  round INTEGER NOT NULL, run INTEGER NOT NULL, judge TEXT NOT NULL, seed INTEGER NOT NULL, response TEXT NOT NULL,
+  reply TEXT, max_tokens INTEGER NOT NULL, prompt_tokens INTEGER, completion_tokens INTEGER, reasoning_tokens INTEGER,
+  cached_tokens INTEGER, calls INTEGER NOT NULL, at REAL NOT NULL,
+  PRIMARY KEY (suite, item, personalizer, identity, repeat, round)
+);
+""",
 }
 
 SCHEMA = """
@@ -88,7 +98,7 @@ CREATE TABLE judgements (
 """ + "".join(ADDED.values())
 
 # What a study gives out: columns documented in docs/export.md; a change there raises EXPORT_VERSION.
-EXPORT_VERSION = 2
+EXPORT_VERSION = 3
 TABLES = {
     "trials": """SELECT t.id AS trial, t.suite, s.axis, i."group", t.item, t.personalizer, t.identity, n.category,
         t.repeat, t.seed, j.score, j.label, j.reason, j.judge, j.version AS judge_version, l.label AS human_label,
@@ -101,4 +111,12 @@ TABLES = {
     "items": """SELECT suite, item, "group", question, prompt, target, choices FROM items ORDER BY suite, position""",
     "identities": "SELECT name AS identity, category, parts FROM identities ORDER BY position, rowid",
     "failures": "SELECT suite, item, personalizer, identity, repeat, error, at FROM failures ORDER BY rowid",
+    "rounds": """SELECT suite, item, personalizer, identity, repeat, round,
+        json_extract(response, '$.text') AS response, reply, judge, seed, prompt_tokens, completion_tokens, calls, at
+        FROM rounds ORDER BY suite, item, personalizer, identity, repeat, round""",
+    # Kept among the judgements, under the judge's name and theirs.
+    "further": """SELECT t.id AS trial, substr(j.judge, length(s.judge) + 2) AS what, j.score, s.judge,
+        j.version AS judge_version FROM trials t JOIN suites s ON s.suite = t.suite
+        JOIN judgements j ON j.trial = t.id AND substr(j.judge, 1, length(s.judge) + 1) = s.judge || '#'
+        ORDER BY t.id, j.judge""",
 }

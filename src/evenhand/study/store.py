@@ -16,13 +16,23 @@ import orjson
 
 from evenhand.errors import StoreError
 from evenhand.people import plain_person
-from evenhand.study.connection import Scratch, bring_up_to_date, connect, connect_reading
+from evenhand.study.connection import (
+    Scratch,
+    bring_up_to_date,
+    connect,
+    connect_reading,
+    connect_unwritable,
+    is_unfinished,
+    make_tables,
+)
 from evenhand.study.reading import Reader
-from evenhand.study.schema import SCHEMA, SCHEMA_VERSION
+from evenhand.study.soundness import check_design
 from evenhand.suites import LoadedSuite
 from evenhand.types import Identity, Item, Person
 
 STORE_FILE = "study.sqlite"
+# The directories of this process's stores, for whoever must explain a failure.
+opened: set[Path] = set()
 _LOCK_FILE = ".lock"
 _ENOUGH_TO_TELL, _NEARLY_ALL = 5, 0.9
 _CELL = "(suite, item, personalizer, identity, repeat) = (?, ?, ?, ?, ?)"
@@ -38,6 +48,7 @@ class Store(Reader):
         self, directory: Path, connection: sqlite3.Connection, lock: int | None, scratch: Scratch | None = None
     ) -> None:
         super().__init__(directory, connection)
+        opened.add(directory)
         self._lock = lock
         self._scratch = scratch
         newest = "SELECT max(n) FROM (SELECT max(id) AS n FROM trials UNION ALL SELECT max(id) FROM replaced)"
@@ -52,13 +63,14 @@ class Store(Reader):
         """
         lock = cls.lock(directory)
         path = directory / STORE_FILE
-        fresh = not path.exists() or path.stat().st_size == 0
-        connection = connect(path)
-        if fresh:
-            with connection:
-                connection.executescript(SCHEMA)
-                connection.execute("INSERT INTO meta VALUES ('schema_version', ?)", (str(SCHEMA_VERSION),))
-        bring_up_to_date(connection, path)
+        try:
+            connection = connect(path)
+            make_tables(connection, path)
+            bring_up_to_date(connection, path)
+            check_design(connection, directory)
+        except BaseException:
+            os.close(lock)
+            raise
         return cls(directory, connection, lock)
 
     @staticmethod
@@ -109,7 +121,30 @@ class Store(Reader):
         if not path.exists():
             raise StoreError(f"There is no study in {directory}.", "Give the directory that 'evenhand run' wrote.")
         connection, scratch = connect_reading(path)
+        try:
+            check_design(connection, directory)
+        except BaseException:
+            connection.close()
+            if scratch is not None:
+                scratch.cleanup()
+            raise
         return cls(directory, connection, None, scratch)
+
+    @classmethod
+    def is_begun(cls, directory: Path) -> bool:
+        """Whether a directory has a study to open; not where a kill came while its store was being made."""
+        path = directory / STORE_FILE
+        if not path.exists():
+            return False
+        connection, scratch = connect_unwritable(path)
+        try:
+            return not is_unfinished(connection)
+        except sqlite3.DatabaseError:
+            return True  # whoever opens it says what is wrong
+        finally:
+            connection.close()
+            if scratch is not None:
+                scratch.cleanup()
 
     def close(self) -> None:
         self._db.close()
@@ -227,6 +262,14 @@ class Store(Reader):
     def add_learning(self, rows: Iterable[tuple[Any, ...]]) -> None:
         """Rows from :func:`evenhand.study.rows.learning_row`; a call that is made anew replaces the earlier one."""
         self._db.executemany(f"INSERT OR REPLACE INTO learning VALUES ({','.join('?' * 14)})", rows)  # noqa: S608 - marks
+
+    def add_rounds(self, rows: Iterable[tuple[Any, ...]]) -> None:
+        """Rows from :func:`evenhand.study.rows.round_row`; the answer of a first round begins its trial anew."""
+        for row in rows:
+            number, reply = row[5], row[10]
+            if number == 1 and reply is None:
+                self._db.execute(f"DELETE FROM rounds WHERE {_CELL}", row[:5])  # noqa: S608 - constant
+            self._db.execute(f"INSERT OR REPLACE INTO rounds VALUES ({','.join('?' * 18)})", row)  # noqa: S608 - marks
 
     def new_trial_id(self) -> int:
         self._next_trial += 1

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
 from evenhand.embodied.goal_items import behavior_item, virtualhome_item
+from evenhand.embodied.plan_items import plan_item
+from evenhand.embodied.scenes import Graphs
 from evenhand.embodied.transition_items import Domain, behavior_prompt, domain_of, transition_item
 from evenhand.embodied.worlds import BEHAVIOR, VIRTUALHOME
 from evenhand.errors import DataError, SpecError, did_you_mean, one_line
@@ -35,11 +37,13 @@ class Ability:
         judge: name of the default judge.
         answer_tokens: room for the longest answers.
         worlds: world -> how its items are loaded.
+        parts: name of a part of a world -> how its items are loaded; without a name all of the worlds are.
     """
 
     judge: str
     answer_tokens: int
     worlds: Mapping[str, Callable[[Folder], list[Item]]]
+    parts: Mapping[str, Callable[[Folder], list[Item]]] = field(default_factory=dict)
 
 
 class Folder:
@@ -133,6 +137,18 @@ def _behavior_operators(folder: Folder) -> list[Item]:
     return folder.items(f"{_TRANSITIONS}/behavior_items.jsonl.gz", make)
 
 
+def _plans(folder: Folder, *, official: bool = False) -> list[Item]:
+    template = folder.text("templates/virtualhome_action_sequencing.txt")
+    file = "virtualhome_init_graphs.json.gz"
+    graphs = folder.made(file, 1, folder.table(file), Graphs)
+
+    def make(row: Row) -> Item | None:
+        left_out = official and not row["in_official"]["action_sequencing"]
+        return None if left_out else plan_item(row, template, graphs)
+
+    return folder.items("virtualhome_tasks.jsonl.gz", make)
+
+
 def _domain(folder: Folder, world: str) -> Domain:
     file = f"{_TRANSITIONS}/{world}_gold.json"
     types = folder.text(f"{_TRANSITIONS}/{world}_pd.pddl")
@@ -141,6 +157,9 @@ def _domain(folder: Folder, world: str) -> Domain:
 
 ABILITIES: dict[str, Ability] = {
     "goal-interpretation": Ability("embodied-goals", 600, {VIRTUALHOME: _virtualhome_goals, BEHAVIOR: _behavior_goals}),
+    "action-sequencing": Ability(
+        "embodied-plans", 400, {VIRTUALHOME: _plans}, {"official": lambda folder: _plans(folder, official=True)}
+    ),
     "transition-modeling": Ability(
         "embodied-operators", 1600, {VIRTUALHOME: _virtualhome_operators, BEHAVIOR: _behavior_operators}
     ),
@@ -170,8 +189,9 @@ class EmbodiedSuite(Suite):
             known = f"Write embodied:ABILITY, one of {', '.join(ABILITIES)}."
             raise SpecError(f"The suite 'embodied' has no ability '{name}'.", did_you_mean(name, ABILITIES) or known)
         ability = ABILITIES[name]
-        if world and world not in ability.worlds:
-            worlds = " or ".join(f"embodied:{name}:{known}" for known in ability.worlds)
+        known_worlds = {**ability.worlds, **ability.parts}
+        if world and world not in known_worlds:
+            worlds = " or ".join(f"embodied:{name}:{known}" for known in known_worlds)
             raise SpecError(f"The suite 'embodied:{name}' has no world '{world}'.", f"Write {worlds}.")
         super().__init__()
         self.name, self.judge, self.answer_tokens = f"embodied:{name}", ability.judge, ability.answer_tokens
@@ -183,5 +203,6 @@ class EmbodiedSuite(Suite):
 
     def load(self, source: DataSource) -> list[Item]:
         folder = Folder(source.folder(self.name, _FOLDER))
-        chosen = [load for world, load in self._ability.worlds.items() if self._world in ("", world)]
+        loaders = {**self._ability.worlds, **self._ability.parts}
+        chosen = [loaders[self._world]] if self._world else self._ability.worlds.values()
         return [item for load in chosen for item in load(folder)]

@@ -57,6 +57,10 @@ function answer(data, row, other, veiled) {
   else if (other === undefined) text.textContent = said;
   else for (const [word, changed] of changedWords(said, other)) text.append(changed ? element("mark", "", word) : word);
   box.append(who);
+  for (const [before, reply] of data.rounds[row] || []) {
+    box.append(element("div", "answer" + (veiled ? " veiled" : ""), data.texts[before]));
+    box.append(element("p", "reply", "user: " + data.texts[reply]));
+  }
   if (thoughts) box.append(folded("what it thought", thoughts));
   box.append(text, element("p", "soft", data.reasons[data.reason[row]]));
   return box;

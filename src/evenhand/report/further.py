@@ -1,0 +1,48 @@
+"""Scores of suites whose judges give several, side by side for the personalizers."""
+
+from __future__ import annotations
+
+from rich.table import Table
+
+from evenhand.analysis import Analysis
+from evenhand.analysis.deviations import Contrast
+from evenhand.report.words import MISSING, interval, points, signed
+
+COLUMNS = ("suite", "score", "personalizer", "points", "± without", "95 % interval", "PB", "95 % interval of PB")
+TITLE = "What the conversations were like (points, 0-100)"
+CAPTION = (
+    "± without: against the same identities without the user's data, paired by item; * q < 0.05. PB: corrected, among "
+    "the identities. Efficiency is 100 where the first answer satisfied, 67 the second, 33 the third, 0 none: the "
+    "answers that it took are 4 − 3 × efficiency / 100, where a conversation that satisfied nobody counts as 4."
+)
+
+
+def rows(analysis: Analysis) -> list[tuple[str, ...]]:
+    """One line per suite, score and personalizer, as :data:`COLUMNS` has them."""
+    found: list[tuple[str, ...]] = []
+    for score in analysis.further:
+        for condition in score.conditions:
+            pb = condition.pb.get("fit")
+            change = _change(condition.change.get("fit"))
+            bias = (points(pb.corrected), interval(pb.ci)) if pb else (MISSING, "")
+            name = condition.personalizer
+            found.append((score.suite, score.what, name, points(condition.scores["fit"]), *change, *bias))
+    return found
+
+
+def further_table(analysis: Analysis) -> list[Table]:
+    """For the terminal; empty where no judge of the study gives several scores."""
+    if not analysis.further:
+        return []
+    table = Table(title=TITLE, title_justify="left", caption=CAPTION, caption_justify="left")
+    for number, name in enumerate(COLUMNS):
+        table.add_column(name, justify="left" if number < 3 else "right")
+    for cells in rows(analysis):
+        table.add_row(*cells)
+    return [table]
+
+
+def _change(change: Contrast | None) -> tuple[str, str]:
+    if change is None:
+        return MISSING, ""
+    return f"{signed(change.value)}{'*' if change.q_value < 0.05 else ''}", interval(change.ci)
