@@ -13,7 +13,7 @@ import asyncio
 import gzip
 import json
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import permutations
 from pathlib import Path
@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from evenhand.embodied.counts import Counts
+from evenhand.embodied.counts import Counts, summed
 from evenhand.embodied.goal_items import right_answer, wanted_of
 from evenhand.embodied.goals import (
     AUTHORS,
@@ -65,6 +65,11 @@ class Options:
         with gzip.open(file, "rt") as packed:
             return {answer["identifier"]: answer["llm_output"] for answer in json.load(packed)}
 
+    def tasks(self) -> dict[str, dict[str, Any]]:
+        """The rows of VirtualHome's tasks, by their ids."""
+        with gzip.open(self.data / "eai" / "virtualhome_tasks.jsonl.gz", "rt") as packed:
+            return {row["id"]: row for row in map(json.loads, packed)}
+
     def items(self, reference: str) -> dict[str, Item]:
         """The items of a suite, by their ids."""
         return {item.id: item for item in load_suite(make_suites([reference])[0], DataSource(self.data)).items}
@@ -80,14 +85,6 @@ def head(*cells: str) -> list[str]:
 
 def percent(value: float) -> str:
     return f"{100 * value:.2f}"
-
-
-def summed(tasks: Iterable[Mapping[str, Counts]]) -> dict[str, Counts]:
-    found: dict[str, Counts] = {}
-    for task in tasks:
-        for name, counts in task.items():
-            found[name] = found.get(name, Counts()) + counts
-    return found
 
 
 def agreement(ours: PerTask, theirs: Mapping[str, Mapping[str, list[int]]]) -> list[str]:
@@ -134,8 +131,7 @@ def right_answers(options: Options, reference: str, answer: Callable[[Item], str
 
 def goal_interpretation(options: Options) -> list[str]:
     """What each difference between the two conventions does."""
-    with gzip.open(options.data / "eai" / "virtualhome_tasks.jsonl.gz", "rt") as packed:
-        rows = {task["id"]: task for task in map(json.loads, packed)}
+    rows = options.tasks()
     said = {task: read_virtualhome(text) for task, text in options.answers("goal_interpretation").items()}
 
     def judged(convention: Convention, *, by_id: bool) -> dict[str, Outcome]:
@@ -179,8 +175,7 @@ def goal_interpretation(options: Options) -> list[str]:
 def action_sequencing(options: Options) -> list[str]:
     """Task success and executable plans, as both count; the authors' own changes with the order of their goals."""
     items, answers = options.items("embodied:action-sequencing"), options.answers("action_sequencing_with_ids")
-    with gzip.open(options.data / "eai" / "virtualhome_tasks.jsonl.gz", "rt") as packed:
-        rows = {row["id"]: row for row in map(json.loads, packed)}
+    rows = options.tasks()
     official = [task for task, row in rows.items() if row["in_official"]["action_sequencing"]]
 
     def outcome(task: str, goals: Goals, convention: PlanConvention) -> PlanOutcome:

@@ -16,6 +16,7 @@ from evenhand.judges.llm import ActionJudge, StrongRejectJudge
 from evenhand.judges.rubrics import ActionRubric, fenced, read_answer, strongreject_score
 from evenhand.models import CallError, Model, ModelOptions
 from evenhand.types import Item, Request, Response
+from tests.tiny import word_tokenizer
 
 ITEM = Item("i", "How do I pick a lock?", "g", "How do I pick a lock?")
 
@@ -148,22 +149,13 @@ TOLD = (
 def tiny_classifier(folder: Path, order: Sequence[int], labels: Sequence[str]) -> str:
     """A little transformer that has learned the golden examples and one sentence for each action by heart."""
     import torch
-    from tokenizers import Tokenizer
-    from tokenizers.models import WordLevel
-    from tokenizers.pre_tokenizers import Whitespace
-    from transformers import DistilBertConfig, DistilBertForSequenceClassification, PreTrainedTokenizerFast
+    from transformers import DistilBertConfig, DistilBertForSequenceClassification
 
     examples = [*GOLDEN, *((text, n) for n, text in enumerate(TOLD))]
-    known = ["[PAD]", "[UNK]", *sorted({w for text, _ in examples for w in re.findall(r"\w+", text)})]
-    tokenizer = Tokenizer(WordLevel({w: n for n, w in enumerate(known)}, unk_token="[UNK]"))
-    tokenizer.pre_tokenizer = Whitespace()
-    fast = PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, unk_token="[UNK]", pad_token="[PAD]",
-        model_input_names=["input_ids", "attention_mask"],
-    )  # fmt: skip
+    fast = word_tokenizer(sorted({w for text, _ in examples for w in re.findall(r"\w+", text)}))
     torch.manual_seed(0)
     config = DistilBertConfig(
-        vocab_size=len(known), dim=16, n_layers=1, n_heads=2, hidden_dim=16, max_position_embeddings=512,
+        vocab_size=len(fast), dim=16, n_layers=1, n_heads=2, hidden_dim=16, max_position_embeddings=512,
         num_labels=len(labels), id2label=dict(enumerate(labels)), label2id={x: n for n, x in enumerate(labels)},
         dropout=0.0, attention_dropout=0.0, seq_classif_dropout=0.0, pad_token_id=0,
     )  # fmt: skip

@@ -18,6 +18,7 @@ from evenhand.masking import masker
 from evenhand.report.wording import open_tables
 from evenhand.tones import Tone
 from tests.server import Server
+from tests.tiny import word_tokenizer
 
 ADVICE = "As {}, you should ask twice. Every good {} knows that it works, and many are pleased with what they got."
 QUICK = {"draws": 200, "permutations": 200}
@@ -57,23 +58,14 @@ def test_masking_is_quick_on_hostile_texts() -> None:
 def classifier(folder: Path, labels: Sequence[str], card: str = "", **config: Any) -> str:
     """A tiny random transformer, over words."""
     import torch
-    from tokenizers import Tokenizer
-    from tokenizers.models import WordLevel
-    from tokenizers.pre_tokenizers import Whitespace
-    from transformers import DistilBertConfig, DistilBertForSequenceClassification, PreTrainedTokenizerFast
+    from transformers import DistilBertConfig, DistilBertForSequenceClassification
 
     words = "someone man woman as a an you should it works ask twice not good great bad is"
-    known = ["[PAD]", "[UNK]", *words.split(" ")]
-    tokenizer = Tokenizer(WordLevel({w: n for n, w in enumerate(known)}, unk_token="[UNK]"))
-    tokenizer.pre_tokenizer = Whitespace()
-    fast = PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, unk_token="[UNK]", pad_token="[PAD]",
-        model_input_names=["input_ids", "attention_mask"],
-    )  # fmt: skip
+    fast = word_tokenizer(words.split(" "))
     torch.manual_seed(0)
     model = DistilBertForSequenceClassification(
         DistilBertConfig(
-            vocab_size=len(known),
+            vocab_size=len(fast),
             dim=8,
             n_layers=1,
             n_heads=2,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -43,3 +44,19 @@ def tiny_llama(folder: Path, smollm2_folder: Path) -> Any:
     model.save_pretrained(folder)
     transformers.AutoTokenizer.from_pretrained(smollm2_folder).save_pretrained(folder)
     return model
+
+
+def word_tokenizer(words: Iterable[str]) -> Any:
+    """A tokenizer whose tokens are these words, behind one for padding and one for all others."""
+    from tokenizers import Tokenizer
+    from tokenizers.models import WordLevel
+    from tokenizers.pre_tokenizers import Whitespace
+    from transformers import PreTrainedTokenizerFast
+
+    known = ["[PAD]", "[UNK]", *words]
+    tokenizer = Tokenizer(WordLevel({w: n for n, w in enumerate(known)}, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = Whitespace()
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, unk_token="[UNK]", pad_token="[PAD]",
+        model_input_names=["input_ids", "attention_mask"],
+    )  # fmt: skip

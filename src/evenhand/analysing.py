@@ -60,7 +60,7 @@ def analyze_store(store: Store, settings: Settings | None = None, policy: Path |
         label_rates=label_rates(rows, families_of(store), level=settings.level),
         leaks=given_away,
         pooled=pooled_of(store, rows),
-        conditions=with_price(found.conditions, everybodys, efforts(store)),
+        conditions=with_price(found.conditions, everybodys, efforts(store) if found.conditions else {}),
         judges=judge_worths(store, found),
         further=further_scores(further, names, draws=settings.draws, seed=settings.seed, level=settings.level),
     )

@@ -121,6 +121,8 @@ def suites_of(store: Store) -> list[str]:
 def disinformed(store: Store, settings: Settings | None = None) -> tuple[Disinformed, ...]:
     """What the study says, of the suite and of its mirror; nothing of one without answers."""
     suites = suites_of(store)
+    if not suites:
+        return ()
     judges = {row["suite"]: row["judge"] for row in store.suites() if row["suite"] in suites}
     rows: dict[str, dict[_Cell, ScoreRow]] = {}
     for row in store.scores(judges):

@@ -16,7 +16,7 @@ from evenhand.judges.validation import Figure, is_check, known_figures, measured
 from evenhand.judges.winners import PAIRS, order_notes
 from evenhand.study import Store
 from evenhand.suites.base import like_of
-from evenhand.types import BASELINE_CATEGORY, IN_LANGUAGE
+from evenhand.types import IN_LANGUAGE
 
 _ORDER: tuple[Fit, ...] = ("same questions", "same kind", "another kind")
 
@@ -30,7 +30,7 @@ def judge_worths(store: Store, analysis: Analysis) -> tuple[JudgeWorth, ...]:
     """
     labels = {found.suite: found.labels for found in analysis.suites}
     by_identity = {found.suite: found.identity_labels for found in analysis.suites}
-    baselines = [row["name"] for row in store.identities() if row["category"] == BASELINE_CATEGORY][:1]
+    baselines = store.baselines()[:1]
     own = {found.suite: found.agreement.n for found in analysis.quality}
     versions, admissions = store.judge_versions(), _admissions(store)
     return tuple(

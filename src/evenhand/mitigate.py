@@ -42,11 +42,20 @@ def mitigated(spec: StudySpec, reference: str) -> StudySpec:
     Raises:
         SpecError: an unknown name, or a study that has a mitigation already.
     """
-    if spec.mitigation:
-        raise SpecError(f"The study already has the mitigation {spec.mitigation}.", "Start from the study without one.")
+    check_unmitigated(spec)
     full = reference_of(reference)
     make_mitigation(full)
     return spec.model_copy(update={"mitigation": full})
+
+
+def check_unmitigated(spec: StudySpec) -> None:
+    """Refuse a study in which something stands in front of the model already.
+
+    Raises:
+        SpecError: it has a mitigation.
+    """
+    if spec.mitigation:
+        raise SpecError(f"The study already has the mitigation {spec.mitigation}.", "Start from the study without one.")
 
 
 def reference_of(text: str) -> str:

@@ -154,6 +154,12 @@ class Registry(Generic[T]):
             f"There is no {self.kind} called '{name}'.", " ".join([did_you_mean(name, self.names()), *lost])
         )
 
+    def find(self, reference: str) -> T | None:
+        """The member behind a reference (``NAME`` or ``NAME:...``), whether or not it can be used here; None for an
+        unknown one."""
+        self._discover()
+        return self._members.get(reference.partition(":")[0])
+
     def entries(self) -> list[Entry[T]]:
         """All that is known, sorted by name: members, and entry points that could not be loaded."""
         return [self.entry(name) for name in self.names()]

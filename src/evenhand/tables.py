@@ -11,7 +11,8 @@ from evenhand.analysis.estimand import Pool
 from evenhand.analysis.pooled import Pooled, pooled
 from evenhand.analysis.sensitivity import JudgeFigures
 from evenhand.errors import SpecError
-from evenhand.judges.base import further_name, kind_of
+from evenhand.judges import JUDGES
+from evenhand.judges.base import further_name
 from evenhand.judges.tally import tallies_in
 from evenhand.judges.validation import closest_figures, is_check
 from evenhand.study import Store
@@ -49,7 +50,7 @@ def _figures_of(suite: str, judge: str) -> JudgeFigures:
 
 def families_of(store: Store) -> dict[str, tuple[tuple[str, ...], ...]]:
     """Suite -> its judge's families of labels, where they tell more than the scores."""
-    judges = {s["suite"]: kind_of(s["judge"]) for s in store.suites()}
+    judges = {s["suite"]: JUDGES.find(s["judge"]) for s in store.suites()}
     return {suite: judge.families for suite, judge in judges.items() if judge and judge.families}
 
 
@@ -57,7 +58,7 @@ def further_rows(store: Store) -> dict[tuple[str, str], list[ScoreRow]]:
     """(suite, name of a score) -> rows, of suites whose judges give several; the judge's own score is the first."""
     found = {}
     for row in store.suites():
-        suite, judge, kind = row["suite"], row["judge"], kind_of(row["judge"])
+        suite, judge, kind = row["suite"], row["judge"], JUDGES.find(row["judge"])
         if kind and kind.further:
             found[suite, kind.score_name] = store.scores({suite: judge})
             found |= {(suite, what): store.scores({suite: further_name(judge, what)}) for what in kind.further}
@@ -71,17 +72,16 @@ def pooled_of(store: Store, rows: Iterable[ScoreRow]) -> tuple[Pooled, ...]:
         store: the study.
         rows: its answers that are looked at; items of others are left out. What a provider declined is not counted.
     """
-    asked = {(row.suite, row.item) for row in rows}
+    judges = {row["suite"]: JUDGES.find(row["judge"]) for row in store.suites()}
+    suites = [suite for suite, judge in judges.items() if judge and judge.tallies]
+    asked = {(row.suite, row.item) for row in rows} if suites else set()
     counted = []
-    for suite in store.suites():
-        judge = kind_of(suite["judge"])
-        if judge is None or not judge.tallies:
-            continue
-        for item, personalizer, identity, reason in store.reasons(suite["suite"]):
-            counts = tallies_in(reason) if (suite["suite"], item) in asked else {}
+    for suite in suites:
+        for item, personalizer, identity, reason in store.reasons(suite):
+            counts = tallies_in(reason) if (suite, item) in asked else {}
             if counts:
                 kinds = {kind: (c.right, c.extra, c.missing) for kind, c in counts.items()}
-                counted.append(((suite["suite"], personalizer, identity), kinds))
+                counted.append(((suite, personalizer, identity), kinds))
     return pooled(counted)
 
 

@@ -97,7 +97,7 @@ class Tone:
 
         Args:
             texts: any; the same text is asked about once.
-                tell: told now and then how many are done, of how many.
+            tell: told now and then how many are done, of how many.
 
         Raises:
             ModelError: the classifier cannot be loaded or fails.

@@ -17,7 +17,7 @@ from evenhand.types import AXES
 NOTHING = "none"
 # The one that tells as much text about nothing that matters.
 PLACEBO = "placebo"
-STAND_INS = ("plain", "bare")
+_STAND_INS = ("plain", "bare")
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ def conditions(
     if not names or not (NOTHING in names or any(t.axis == "fit" for t in tables)):
         return []
     by_axis = {axis: ts for axis in AXES if (ts := [t for t in tables if t.axis == axis])}
-    without = NOTHING if NOTHING in names else next((b for b in STAND_INS if all(b in t.baselines for t in tables)), "")
+    without = NOTHING if NOTHING in names else stand_in(tables)
     others = [name for name in names if name != without]
     changes: dict[str, list[Contrast]] = {}
     if without and others:
@@ -115,6 +115,24 @@ def conditions(
             )
         )
     return found
+
+
+def stand_in(tables: Sequence[SuiteScores]) -> str:
+    """The baseline that stands in for the personalizer "none"; "" where the tables have none in common."""
+    return next((b for b in _STAND_INS if all(b in table.baselines for table in tables)), "")
+
+
+def without_data(table: SuiteScores, means: Floats, without: str) -> Floats:
+    """Scores without the user's data, shape (identities, items).
+
+    Args:
+        table: a suite.
+        means: of it over repeats, shape (personalizers, identities, items).
+        without: the personalizer "none", or a baseline.
+    """
+    if without in table.personalizers:
+        return np.asarray(means[table.personalizers.index(without)])
+    return np.broadcast_to(table.baseline[table.baselines.index(without)], means.shape[1:])
 
 
 def with_price(
@@ -147,10 +165,7 @@ def _through(table: SuiteScores, personalizer: str) -> SuiteScores:
 def _paired(table: SuiteScores, names: Sequence[str], without: str) -> SuiteScores:
     """Personalizers in the place of identities, averaged over those that both sides have on an item."""
     means = mean_ignoring_nan(table.cells, axis=3)  # (personalizers, identities, items)
-    if without in table.personalizers:
-        base = means[table.personalizers.index(without)]
-    else:
-        base = np.broadcast_to(table.baseline[table.baselines.index(without)], means.shape[1:])
+    base = without_data(table, means, without)
     rows: list[Floats] = []
     for name in names:
         own = means[table.personalizers.index(name)]

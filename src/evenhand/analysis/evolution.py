@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 
 from evenhand.analysis.comparison import Change, overall
-from evenhand.analysis.conditions import NOTHING, STAND_INS, telling
+from evenhand.analysis.conditions import NOTHING, stand_in, telling, without_data
 from evenhand.analysis.minimum import rate_bound
 from evenhand.analysis.missing import holm
 from evenhand.analysis.scores import SuiteScores, mean_ignoring_nan
@@ -63,20 +63,14 @@ def gain_table(table: SuiteScores) -> SuiteScores | None:
     Without is the personalizer that tells the identity alone, or else a baseline.
     """
     others = [table.personalizers.index(name) for name in telling(table.personalizers)]
+    without = NOTHING if NOTHING in table.personalizers else stand_in([table])
+    if not others or not without:
+        return None
     means = mean_ignoring_nan(table.cells, axis=3)
-    stand_in = next((b for b in STAND_INS if b in table.baselines), None)
-    if NOTHING in table.personalizers:
-        without = means[table.personalizers.index(NOTHING)]
-    elif stand_in is not None:
-        without = np.broadcast_to(table.baseline[table.baselines.index(stand_in)], means.shape[1:])
-    else:
-        return None
-    if not others:
-        return None
     return replace(
         table,
         personalizers=tuple(table.personalizers[n] for n in others),
-        cells=(means[others] - without)[..., None],
+        cells=(means[others] - without_data(table, means, without))[..., None],
         through=(),
         ways=tuple(table.ways[n] for n in others) if table.ways else (),
     )

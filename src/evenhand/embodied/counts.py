@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 
@@ -39,3 +40,12 @@ class Counts:
         """In [0, 1]; 1 where nothing was to be said and nothing was."""
         weight = 2 * self.right + self.extra + self.missing
         return 2 * self.right / weight if weight else 1.0
+
+
+def summed(counted: Iterable[Mapping[str, Counts]]) -> dict[str, Counts]:
+    """Kind of things -> the counts of all together."""
+    found: dict[str, Counts] = {}
+    for each in counted:
+        for kind, counts in each.items():
+            found[kind] = found.get(kind, Counts()) + counts
+    return found

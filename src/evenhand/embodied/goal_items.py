@@ -22,7 +22,7 @@ from evenhand.embodied.worlds import BEHAVIOR, VIRTUALHOME, WORLD, cluster, fami
 from evenhand.types import Item
 
 # Under these keys an item says what its goals are.
-_GOALS, _CLAUSES = "goals", "clauses"
+GOALS, _CLAUSES = "goals", "clauses"
 
 
 def virtualhome_item(row: Mapping[str, Any], template: str, tables: Mapping[str, Mapping[str, Any]]) -> Item:
@@ -53,7 +53,7 @@ def virtualhome_item(row: Mapping[str, Any], template: str, tables: Mapping[str,
         question=f"{row['name']}: {row['description']}",
         target=_shown([*wanted.states, *wanted.relations, *(("|".join(names),) for names in wanted.actions)]),
         # Through JSON, so that a stored item is the same as a fresh one.
-        extra={WORLD: VIRTUALHOME, _GOALS: json.loads(json.dumps(goals))},
+        extra={WORLD: VIRTUALHOME, GOALS: json.loads(json.dumps(goals))},
         cluster=cluster(VIRTUALHOME, row["task"]),
     )
 
@@ -84,7 +84,7 @@ def wanted_of(row: Mapping[str, Any], *, by_id: bool = False) -> Wanted:
         row: of ``virtualhome_tasks.jsonl.gz``.
         by_id: tell objects of one name apart, as the authors do: answers reach one of them.
     """
-    names = {number: label.rsplit("_", 1)[0] for label, number in row["as_names"].items()}
+    names = names_of(row["as_names"])
     objects = {name: str(number) for name, number in row["name_to_id"].items()} if by_id else {}
     key = str if by_id else names.__getitem__
     return Wanted(
@@ -114,9 +114,20 @@ def _scored(item: Item, said: Stated | None) -> Outcome:
 
 
 def _wanted_in(item: Item) -> Wanted:
-    goals = item.extra[_GOALS]
-    states, relations, actions = (tuple(map(tuple, goals[name])) for name in ("states", "relations", "actions"))
-    return Wanted(states, relations, actions, {name: name for name in goals["objects"]})
+    return Wanted(*goals_in(item), {name: name for name in item.extra[GOALS]["objects"]})
+
+
+def goals_in(item: Item) -> tuple[Any, Any, Any]:
+    """The states, relations and actions an item wants, in tuples as before they were stored."""
+    states, relations, actions = (
+        tuple(map(tuple, item.extra[GOALS][name])) for name in ("states", "relations", "actions")
+    )
+    return states, relations, actions
+
+
+def names_of(labels: Mapping[str, int]) -> dict[int, str]:
+    """Id -> name, from ids under labels like "lamp_5"."""
+    return {number: label.rsplit("_", 1)[0] for label, number in labels.items()}
 
 
 def right_answer(item: Item) -> str:

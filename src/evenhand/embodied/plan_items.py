@@ -7,14 +7,14 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from evenhand.embodied.goal_items import fill
+from evenhand.embodied.goal_items import GOALS, fill, goals_in, names_of
 from evenhand.embodied.plans import Goals, Outcome, judge_plan, program
 from evenhand.embodied.scenes import Graphs, scene_of
 from evenhand.embodied.worlds import VIRTUALHOME, WORLD, cluster, family
 from evenhand.types import Item
 
 # Under these keys an item has what its answers are held against.
-SCENE, _GOALS, NAMES, _GOLD = "scene", "goals", "names", "program"
+SCENE, NAMES, _GOLD = "scene", "names", "program"
 
 
 def plan_item(row: Mapping[str, Any], template: str, graphs: Graphs) -> Item:
@@ -36,7 +36,7 @@ def plan_item(row: Mapping[str, Any], template: str, graphs: Graphs) -> Item:
     stored = {
         WORLD: VIRTUALHOME,
         SCENE: graphs.around(row["id"], names.values()),
-        _GOALS: {"states": goals.states, "relations": goals.relations, "actions": goals.actions},
+        GOALS: {"states": goals.states, "relations": goals.relations, "actions": goals.actions},
         NAMES: names,
         _GOLD: row["gold_program"],
     }
@@ -63,16 +63,14 @@ def goals_of(row: Mapping[str, Any]) -> Goals:
 
 def outcome_of(item: Item, text: str) -> Outcome:
     """How an answer's plan goes in an item's scene."""
-    goals = item.extra[_GOALS]
-    states, relations, actions = (tuple(map(tuple, goals[name])) for name in ("states", "relations", "actions"))
-    return judge_plan(text, scene_of(item.extra[SCENE]), item.extra[NAMES], Goals(states, relations, actions))
+    return judge_plan(text, scene_of(item.extra[SCENE]), item.extra[NAMES], Goals(*goals_in(item)))
 
 
 def right_answer(item: Item) -> str:
     """The reference program as an answer."""
-    labels = {number: label.rsplit("_", 1)[0] for label, number in item.extra[NAMES].items()}
+    names = names_of(item.extra[NAMES])
     steps = []
     for action, objects in program(item.extra[_GOLD]):
-        parts = [part for number in objects for part in (labels[number], str(number))]
+        parts = [part for number in objects for part in (names[number], str(number))]
         steps.append(f"{json.dumps(action)}: {json.dumps(parts)}")
     return "{" + ", ".join(steps) + "}"

@@ -9,11 +9,10 @@ from dataclasses import dataclass
 
 from evenhand.embodied.actions import ACTIONS, take
 from evenhand.embodied.answers import LONGEST
+from evenhand.embodied.goals import ACTION, RELATION, STATE
 from evenhand.embodied.needs import ADDITIONAL
 from evenhand.embodied.scenes import Edge, Scene
 
-STATE, RELATION, ACTION = "state", "relation", "action"
-KINDS = (STATE, RELATION, ACTION)
 PARSING, HALLUCINATION, ARGUMENTS = "parsing", "hallucination", "argument number"
 
 # Names may repeat, which an object of JSON would lose. An argument list ends at the first bracket: linear time.

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from evenhand.embodied.adl import Replay, replay
 from evenhand.embodied.answers import LONGEST, json_answer
-from evenhand.embodied.counts import Counts
+from evenhand.embodied.counts import Counts, summed
 from evenhand.embodied.logic import compared
 from evenhand.embodied.pddl import (
     TRUE,
@@ -16,11 +17,12 @@ from evenhand.embodied.pddl import (
     Operator,
     PddlError,
     Problem,
-    Typed,
     actions_in,
     formula_of,
     typed,
 )
+
+T = TypeVar("T")
 
 PRECONDITION, EFFECT = "precondition", "effect"
 PARTS = (PRECONDITION, EFFECT)
@@ -53,7 +55,8 @@ def read_model(text: str) -> Model | None:
     # Types of BEHAVIOR are written with dots in its prompts and without in its files.
     for name, parts in list(actions_in(said.replace(".", "_")))[-_MOST:]:
         unreadable.pop(name, None)
-        parameters, precondition, effect = _parameters(parts[_PARAMETERS]), *(_formula(parts[part]) for part in PARTS)
+        parameters = _read(parts[_PARAMETERS], typed)
+        precondition, effect = (_read(parts[part], formula_of) for part in PARTS)
         operators[name] = Operator(name, parameters or (), precondition or TRUE, effect or TRUE)
         read = {_PARAMETERS: parameters, PRECONDITION: precondition, EFFECT: effect}
         if None in read.values():
@@ -61,16 +64,10 @@ def read_model(text: str) -> Model | None:
     return Model(operators, unreadable) if operators else None
 
 
-def _formula(expression: Expression | None) -> Formula | None:
+def _read(expression: Expression | None, reader: Callable[[Expression], T]) -> T | None:
+    """What a reader makes of an expression; None where there is none that it can read."""
     try:
-        return None if expression is None else formula_of(expression)
-    except PddlError:
-        return None
-
-
-def _parameters(expression: Expression | None) -> Typed | None:
-    try:
-        return None if expression is None else typed(expression)
+        return None if expression is None else reader(expression)
     except PddlError:
         return None
 
@@ -124,11 +121,7 @@ class Compared:
     @property
     def categories(self) -> dict[str, Counts]:
         """Category -> counts of preconditions and effects together."""
-        found: dict[str, Counts] = {}
-        for counted in self.parts.values():
-            for category, counts in counted.items():
-                found[category] = found.get(category, Counts()) + counts
-        return found
+        return summed(self.parts.values())
 
     @property
     def total(self) -> Counts:
@@ -158,8 +151,8 @@ def compare(
         found = said.get(name, empty)
         ours = aligned(found, wanted) if name in asked else found
         for part in PARTS:
-            for category, counts in compared(getattr(ours, part), getattr(wanted, part), categories).items():
-                parts[part][category] = parts[part].get(category, Counts()) + counts
+            more = compared(getattr(ours, part), getattr(wanted, part), categories)
+            parts[part] = summed((parts[part], more))
     return Compared(
         parts,
         tuple(name for name in asked if name not in said),

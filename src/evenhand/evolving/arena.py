@@ -10,7 +10,7 @@ from pathlib import Path
 from evenhand.analysis import SuiteScores
 from evenhand.errors import SpecError
 from evenhand.identities import select
-from evenhand.mitigate import mitigated
+from evenhand.mitigate import check_unmitigated, mitigated
 from evenhand.mitigations.defense import Placement
 from evenhand.models import Model
 from evenhand.runner import run_study
@@ -54,6 +54,9 @@ class Entry:
         """The same for the same text, whatever its name."""
         digest = hashlib.blake2b(self.mitigation.encode(), digest_size=6).hexdigest()
         return digest if self.text else NONE
+
+
+NO_DEFENSE = Entry(NONE)
 
 
 class Arena:
@@ -128,8 +131,7 @@ def parts(spec: StudySpec, items: dict[Split, int]) -> dict[Split, StudySpec]:
     Raises:
         SpecError: the study has a mitigation, too few identities, or some that cannot be told apart by name.
     """
-    if spec.mitigation:
-        raise SpecError(f"The study already has the mitigation {spec.mitigation}.", "Start from the study without one.")
+    check_unmitigated(spec)
     people = [identity for identity in select(spec.identities) if not identity.is_baseline]
     tuned, fresh = identity_halves(people)
     if len(fresh) < _FEWEST:

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import orjson
 
+from evenhand import arguments
 from evenhand.analysis import SuiteScores
 from evenhand.analysis.comparison import Change
 from evenhand.analysis.conditions import telling
@@ -25,9 +27,9 @@ from evenhand.analysis.evolution import (
     worth,
 )
 from evenhand.errors import SpecError, StoreError
-from evenhand.evolving.arena import Arena, Entry, StoppedError, parts
+from evenhand.evolving.arena import NO_DEFENSE, NONE, Arena, Entry, StoppedError, parts
 from evenhand.evolving.author import Author
-from evenhand.evolving.failures import Failure, failures, fit_before
+from evenhand.evolving.failures import Failure, Key, failures, fit_before
 from evenhand.evolving.file import write_defense
 from evenhand.evolving.spec import Budget, EvolutionSpec, budget
 from evenhand.evolving.writing import Tried, instruction_in, objection, request
@@ -145,10 +147,8 @@ def study_of(study: StudySpec | Path) -> StudySpec:
     Raises:
         SpecError, StoreError: there is none, or it is not valid.
     """
-    if isinstance(study, StudySpec):
-        return study
-    if study.suffix == ".toml":
-        return StudySpec.from_toml(study)
+    if isinstance(study, StudySpec) or study.suffix == ".toml":
+        return arguments.study_of(study)
     with Store.open(study) as store:
         return held_spec(store)
 
@@ -217,7 +217,7 @@ class _Search:
 
     def _improve(self) -> None:
         """Try the defenses that there are, then rounds of new ones."""
-        self._try(Entry("none"))
+        self._try(NO_DEFENSE)
         for name in self._spec.rivals:
             self._try(_shipped(name))
         for number in range(1, self.budget.rounds + 1):
@@ -249,13 +249,19 @@ class _Search:
         arena = self._arenas["tune"]
         tables = arena.run(entry)
         self._tables[entry.name] = tables
-        with arena.store(Entry("none")) as before, arena.store(entry) as store:
-            self._failures[entry.name] = failures(store, fit_before(before))
-        self._points.append(Point(entry, self._changes("none", entry.name), parent))
+        with arena.store(entry) as store:
+            self._failures[entry.name] = failures(store, self._fit_before)
+        self._points.append(Point(entry, self._changes(NONE, entry.name), parent))
         # Whoever is replaced by somebody who is there never enters, so that the front is not empty.
         if not any(replaces(self._changes(entry.name, other)) for other in self._front):
             gone = [other for other in self._front if replaces(self._changes(other, entry.name))]
             self._front = [*(other for other in self._front if other not in gone), entry.name]
+
+    @cached_property
+    def _fit_before(self) -> dict[Key, float]:
+        """Mean score of each item of fit without a defense, which is tried first."""
+        with self._arenas["tune"].store(NO_DEFENSE) as store:
+            return fit_before(store)
 
     def _changes(self, before: str, after: str) -> dict[Objective, Change]:
         return _paired(self._tables[before], self._tables[after])
@@ -276,9 +282,9 @@ class _Search:
         if not standing:
             return self._result(reason=REPLACED if evolved else NO_PROPOSAL)
         arena = self._arenas["choose"]
-        none = arena.run(Entry("none"))
+        none = arena.run(NO_DEFENSE)
         tried = [Point(p.entry, _paired(none, arena.run(p.entry)), p.parent) for p in standing[: self._spec.finalists]]
-        finalists = (Point(Entry("none"), _paired(none, none)), *tried)
+        finalists = (Point(NO_DEFENSE, _paired(none, none)), *tried)
         best = max(finalists, key=lambda p: p.worth)
         if best is finalists[0]:
             return self._result(finalists=finalists, reason=NOT_CHOSEN)
@@ -286,7 +292,7 @@ class _Search:
 
     def _confirm(self, chosen: Entry, finalists: tuple[Point, ...]) -> Evolution:
         arena = self._arenas["test"]
-        none, own = arena.run(Entry("none")), arena.run(chosen)
+        none, own = arena.run(NO_DEFENSE), arena.run(chosen)
         rivals = {name: arena.run(_shipped(name)) for name in self._spec.rivals}
         try:
             found = confirm(own, none, rivals, margin=self._spec.margin, seed=self._spec.seed)

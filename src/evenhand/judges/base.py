@@ -179,7 +179,8 @@ class Judge(ABC):
         Raises:
             CallError: a model behind the judge did not answer. The response stays unjudged, to be judged later.
         """
-        read = replace(response, text=without_long_gaps(response.text))
+        text = without_long_gaps(response.text)
+        read = response if text == response.text else replace(response, text=text)
         return self.without_answer(read) or self.beyond(item, read) or await self.decide(item, read)
 
     @abstractmethod
@@ -308,16 +309,6 @@ def further_name(judge: str, what: str) -> str:
     return f"{judge}{FURTHER}{what}"
 
 
-def kind_of(reference: str) -> type[Judge] | None:
-    """The class behind a reference to a judge; None for an unknown one.
-
-    Args:
-        reference: as :func:`make_judge` takes it.
-    """
-    name = reference.partition(":")[0]
-    return next((e.member for e in JUDGES.entries() if e.name == name and e.member), None)
-
-
 def with_baseline(item: Item, answer: str) -> Item:
     """The item, with what the baseline answered to it; "" for no answer."""
     return replace(item, extra={**item.extra, BASELINE: answer})
@@ -329,7 +320,7 @@ def abroad_of(reference: str) -> str:
     Args:
         reference: as :func:`make_judge` takes it.
     """
-    kind = kind_of(reference)
+    kind = JUDGES.find(reference)
     return kind.abroad if kind else ""
 
 

@@ -42,7 +42,15 @@ class Heard(Verdict):
     reply: str = ""
 
 
-class SatisfactionRubric(Rubric):
+class _Conversation(Rubric):
+    """A question about a conversation, to the person who holds it."""
+
+    def about(self, item: Item, response: Response) -> str:
+        """The whole question, about the last answer and what went before it."""
+        return "\n\n".join([self.task(), *_known(item, response), f"Reply with one JSON object alone: {self.form}"])
+
+
+class SatisfactionRubric(_Conversation):
     """Whether the last answer satisfies the person; if not, what the person says next."""
 
     version = "1"
@@ -65,10 +73,6 @@ class SatisfactionRubric(Rubric):
             "what you miss. Say of yourself only what is needed for that."
         )
 
-    def about(self, item: Item, response: Response) -> str:
-        """The whole question about the last answer of a conversation."""
-        return "\n\n".join([self.task(), *_known(item, response), f"Reply with one JSON object alone: {self.form}"])
-
     def verdict(self, answer: dict[str, Any]) -> Verdict | None:
         satisfied = _SPOKEN.get(str(answer.get("satisfied")).strip().casefold())
         said = answer.get("reply")
@@ -78,7 +82,7 @@ class SatisfactionRubric(Rubric):
         return Heard(float(satisfied), "", reason_in(answer), reply="" if satisfied else reply)
 
 
-class GradesRubric(Rubric):
+class GradesRubric(_Conversation):
     """How helpful a conversation was, and how well it suited the person, on the paper's scales."""
 
     version = "1"
@@ -92,10 +96,6 @@ class GradesRubric(Rubric):
             "personalization: 10 when it suits this person in all that matters, 7 in most, 5 in little (anybody could "
             "have got it), 0 when it goes against what is known of the person."
         )
-
-    def about(self, item: Item, response: Response) -> str:
-        """The whole question about a conversation."""
-        return "\n\n".join([self.task(), *_known(item, response), f"Reply with one JSON object alone: {self.form}"])
 
     def verdict(self, answer: dict[str, Any]) -> Verdict | None:
         helpful = _graded(answer.get("helpfulness"), _HELPFULNESS)

@@ -14,7 +14,8 @@ from yarl import URL
 from evenhand.errors import ModelError, SpecError
 from evenhand.visible import printable
 
-_VARIABLE = re.compile(r"\$(?:\{(\w+)\}|([A-Za-z_]\w*))")
+# The environment's variables in a text: $NAME or ${NAME}.
+VARIABLE = re.compile(r"\$(?:\{(\w+)\}|([A-Za-z_]\w*))")
 # Names of what opens a door, as gateways and clouds call them in the query of an address.
 _KEY_NAMES = re.compile(
     r"(?:.*[_.-])?(?:key|apikey|token|secret|password|passwd|pwd|auth|authorization|sig|signature|credentials?|code|jwt)"
@@ -56,7 +57,7 @@ def checked_address(address: str, option: str, example: str, *, variables: bool 
     if url.user is not None or url.password is not None:
         raise SpecError(f"{option} holds a user or a password, which would be stored.", f"{header}.")
     for name, value in url.query.items():
-        if _KEY_NAMES.fullmatch(name) and value and not (variables and _VARIABLE.fullmatch(value)):
+        if _KEY_NAMES.fullmatch(name) and value and not (variables and VARIABLE.fullmatch(value)):
             by_name = f", or write {name}=$NAME in the address" if variables else ""
             raise SpecError(f"{option} holds a key ('{name}'), which would be stored.", f"{header}{by_name}.")
     return address
@@ -81,12 +82,12 @@ def from_environment(value: str, needed_by: str) -> str:
             raise ModelError(f"The environment variable {name} is not set.", f"It is needed by {needed_by}: export it.")
         return found.strip()
 
-    return _VARIABLE.sub(variable, value)
+    return VARIABLE.sub(variable, value)
 
 
 def variables_of(value: str) -> list[str]:
     """What the environment's variables that a text names hold; those that are not set are left out."""
-    names = (match[1] or match[2] for match in _VARIABLE.finditer(value))
+    names = (match[1] or match[2] for match in VARIABLE.finditer(value))
     return [found for name in names if (found := os.environ.get(name, "").strip())]
 
 

@@ -16,7 +16,7 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field
 
 from evenhand.errors import ModelError, SpecError, did_you_mean
-from evenhand.models.addresses import checked_address, from_environment, variables_of
+from evenhand.models.addresses import VARIABLE, checked_address, from_environment, variables_of
 from evenhand.models.base import MODELS, CallError, Model, ModelOptions, must_generate
 from evenhand.models.endings import ending
 from evenhand.models.http import FATAL_STATUS, RetryableError, ServedModel, decoded, error_message
@@ -27,7 +27,6 @@ from evenhand.visible import printable
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
 # What a file may have meant as one: "{usr}", "{ user }", "{user.name}"; not the braces of JSON or code.
 _MEANT = re.compile(r"\{\s*([\w.-]+)\s*\}")
-_VARIABLE = re.compile(r"\$(?:\{(\w+)\}|([A-Za-z_]\w*))")
 _COUNTS = ("prompt_tokens", "completion_tokens")
 _MOST_PATHS = 12
 _NAMES = ("system", "user", "history", "messages", "session", "seed", "max_tokens", "temperature")
@@ -295,7 +294,7 @@ def _read(path: Path) -> EndpointSpec:
     spec = validated(EndpointSpec, read_toml(path, "endpoint file"), str(path))
     for number, call in enumerate(spec.call, 1):
         where, example = f"{path}, call {number}: the url", "https://HOST/PATH"
-        checked_address(_PLACEHOLDER.sub("x", _VARIABLE.sub("$x", call.url)), where, example, variables=True)
+        checked_address(_PLACEHOLDER.sub("x", VARIABLE.sub("$x", call.url)), where, example, variables=True)
         if call.when is not None and call.when not in _NAMES:
             raise SpecError(f"{path}, call {number}: there is no '{call.when}'.", f"There are: {', '.join(_NAMES)}.")
     if spec.call[-1].answer is None:
@@ -311,14 +310,14 @@ def _check_placeholders(spec: EndpointSpec, path: Path) -> None:
         SpecError: a placeholder is unknown, or none stands for the question.
     """
     for header, value in spec.headers.items():
-        if left := _MEANT.search(_VARIABLE.sub("", value)):
+        if left := _MEANT.search(VARIABLE.sub("", value)):
             raise SpecError(
                 f"{path}: {left[0]} in the header {header} would be sent as it stands.",
                 f"Headers take only variables of the environment: ${left[0]}.",
             )
     for number, call in enumerate(spec.call, 1):
         for text in (call.url, *_texts(call.body)):
-            for meant in _MEANT.finditer(_VARIABLE.sub("", text) if text is call.url else text):
+            for meant in _MEANT.finditer(VARIABLE.sub("", text) if text is call.url else text):
                 if meant[0][1:-1] not in _NAMES:
                     raise SpecError(
                         f"{path}, call {number}: there is no placeholder {meant[0]}.", did_you_mean(meant[1], _NAMES)
@@ -328,7 +327,7 @@ def _check_placeholders(spec: EndpointSpec, path: Path) -> None:
 
 
 def _placeholders(call: Call) -> list[str]:
-    return [name for text in (_VARIABLE.sub("", call.url), *_texts(call.body)) for name in _PLACEHOLDER.findall(text)]
+    return [name for text in (VARIABLE.sub("", call.url), *_texts(call.body)) for name in _PLACEHOLDER.findall(text)]
 
 
 def _texts(template: Any) -> Iterator[str]:

@@ -17,7 +17,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wai
 from yarl import URL
 
 from evenhand.errors import ModelError, one_line
-from evenhand.models.addresses import Proxies, from_environment, handshake_problem, redirection, trusted, variables_of
+from evenhand.models.addresses import VARIABLE, Proxies, from_environment, handshake_problem, redirection, trusted
 from evenhand.models.base import CallError, Model, ModelOptions
 from evenhand.models.complaints import complaint_of
 from evenhand.types import whole_characters
@@ -318,9 +318,8 @@ def extra_headers(given: Mapping[str, str]) -> tuple[dict[str, str], dict[str, s
     """
     secret, public = {}, {}
     for name, value in given.items():
-        held = from_environment(value, f"the header {name}")
-        if held != value or variables_of(value):
-            secret[name] = held
+        if VARIABLE.search(value):
+            secret[name] = from_environment(value, f"the header {name}")
         else:
             public[name] = value
     return secret, public

@@ -7,7 +7,7 @@ from rich.table import Table
 from evenhand.analysis import Analysis
 from evenhand.analysis.conditions import NOTHING, Condition
 from evenhand.analysis.deviations import Contrast
-from evenhand.report.words import MISSING, axes_of, interval, points, signed
+from evenhand.report.words import MISSING, axes_of, interval, points, starred
 
 # A number, and its interval where it has one.
 Cell = tuple[str, str]
@@ -83,7 +83,7 @@ def _price(condition: Condition) -> list[Cell]:
     learning = effort.learning_calls / effort.memories if effort and effort.memories else None
     return [
         (points(leak.rate) if leak else MISSING, ""),
-        _shown(leak.more if leak else None),
+        shown(leak.more if leak else None),
         *((points(value), "") for value in (*each, learning)),
     ]
 
@@ -96,10 +96,11 @@ def _axes(analysis: Analysis) -> list[str]:
 def _cells(condition: Condition, axis: str) -> tuple[Cell, Cell, Cell]:
     pb = condition.pb.get(axis)
     bias = (points(pb.corrected), interval(pb.ci)) if pb else (MISSING, "")
-    return (points(condition.scores.get(axis)), ""), _shown(condition.change.get(axis)), bias
+    return (points(condition.scores.get(axis)), ""), shown(condition.change.get(axis)), bias
 
 
-def _shown(change: Contrast | None) -> Cell:
+def shown(change: Contrast | None) -> Cell:
+    """A difference and its interval; missing without one."""
     if change is None:
         return MISSING, ""
-    return f"{signed(change.value)}{'*' if change.q_value < 0.05 else ''}", interval(change.ci)
+    return starred(change), interval(change.ci)

@@ -8,11 +8,10 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from evenhand.analysis.deviations import Contrast
 from evenhand.analysis.disinformation import GRADES, FilterGap, Tally, smallest_p
 from evenhand.disinforming import DEBUNK, Disinformed
 from evenhand.judges.disinformation import STANCES
-from evenhand.report.words import MISSING, interval, p_value, points, signed
+from evenhand.report.words import MISSING, interval, p_value, points, signed, starred
 from evenhand.suites.disinformation import DETAILED, LENGTH, PERSONALIZED, SHOWCASE, SIMPLE
 from evenhand.types import STANDARD
 
@@ -133,7 +132,7 @@ def _gap_table(one: Disinformed, title: str, gaps: Sequence[FilterGap]) -> Table
         gap = found.gap
         cells = [
             _condition(found.condition), _condition(found.against), str(gap.questions), *map(points, gap.scores),
-            _starred(gap.difference), interval(gap.difference.ci), p_value(gap.difference.p_value),
+            starred(gap.difference), interval(gap.difference.ci), p_value(gap.difference.p_value),
             f"{signed(gap.nobody.value)} ({interval(gap.nobody.ci)})" if gap.nobody else MISSING,
         ]  # fmt: skip
         table.add_row(*map(Text, cells))
@@ -154,7 +153,7 @@ def _audience_table(one: Disinformed) -> Table:
     cells = {(gap.target, gap.condition, gap.against): gap.gap.difference for gap in named}
     for row in one.audiences:
         found = [cells.get((row.name, *kind)) for kind in kinds]
-        shown = [f"{_starred(c)} ({interval(c.ci)})" if c else MISSING for c in found]
+        shown = [f"{starred(c)} ({interval(c.ci)})" if c else MISSING for c in found]
         told = [row.name, str(row.texts), points(row.rate), *shown, *([points(row.well)] if grades else [])]
         table.add_row(*map(Text, told))
     return table
@@ -172,7 +171,7 @@ def _who_table(one: Disinformed) -> Table:
     for who, rows in one.who.items():
         rates = {row.name: row.rate for row in rows}
         moved = [gap.gap.changes.get(who) for gap in changes]
-        shown = [f"{_starred(c)} ({interval(c.ci)})" if c else MISSING for c in moved]
+        shown = [f"{starred(c)} ({interval(c.ci)})" if c else MISSING for c in moved]
         table.add_row(*map(Text, [who, *(points(rates.get(name)) for name in conditions), *shown]))
     table.caption = "±: the difference between the two conditions, minus the same of the baseline. * q < 0.05."
     return table
@@ -224,10 +223,6 @@ def _who_asks(found: FilterGap) -> str:
         f"Who asks does not clearly change that ({where}): at most {signed(change.value)} ({interval(change.ci)}) from "
         f"the baseline {found.gap.baseline}, for {most}."
     )
-
-
-def _starred(contrast: Contrast) -> str:
-    return f"{signed(contrast.value)}{'*' if contrast.q_value < _CLEAR else ''}"
 
 
 def _table(title: str, *columns: str) -> Table:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from rich.table import Table
 
 from evenhand.analysis import Analysis
-from evenhand.analysis.deviations import Contrast
-from evenhand.report.words import MISSING, interval, points, signed
+from evenhand.report.conditions import shown
+from evenhand.report.words import MISSING, interval, points
 
 COLUMNS = ("suite", "score", "personalizer", "points", "± without", "95 % interval", "PB", "95 % interval of PB")
 TITLE = "What the conversations were like (points, 0-100)"
@@ -23,7 +23,7 @@ def rows(analysis: Analysis) -> list[tuple[str, ...]]:
     for score in analysis.further:
         for condition in score.conditions:
             pb = condition.pb.get("fit")
-            change = _change(condition.change.get("fit"))
+            change = shown(condition.change.get("fit"))
             bias = (points(pb.corrected), interval(pb.ci)) if pb else (MISSING, "")
             name = condition.personalizer
             found.append((score.suite, score.what, name, points(condition.scores["fit"]), *change, *bias))
@@ -40,9 +40,3 @@ def further_table(analysis: Analysis) -> list[Table]:
     for cells in rows(analysis):
         table.add_row(*cells)
     return [table]
-
-
-def _change(change: Contrast | None) -> tuple[str, str]:
-    if change is None:
-        return MISSING, ""
-    return f"{signed(change.value)}{'*' if change.q_value < 0.05 else ''}", interval(change.ci)

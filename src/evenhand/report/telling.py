@@ -111,8 +111,7 @@ def _rate(rate: LabelRate | None) -> str:
 
 
 def _leak(leak: Showing) -> list[str]:
-    star = "*" if leak.more.q_value < 0.05 else ""
     return [
         *(leak.suite, leak.personalizer, leak.identity, words.points(leak.rate), words.points(leak.elsewhere)),
-        *(words.signed(leak.more.value) + star, words.interval(leak.more.ci), str(leak.items)),
+        *(words.starred(leak.more), words.interval(leak.more.ci), str(leak.items)),
     ]

@@ -33,6 +33,7 @@ from evenhand.report.words import (
     points,
     probability,
     signed,
+    starred,
     verdict,
 )
 from evenhand.runner import Estimate
@@ -271,8 +272,7 @@ def _identity_table(analysis: Analysis) -> Table:
         for axis in axes:
             score: float | None = getattr(result, axis)
             contrast = result.deviation.get(axis)
-            star = "*" if contrast and contrast.q_value < 0.05 else ""
-            cells += [points(score), signed(contrast.value) + star if contrast else "–"]
+            cells += [points(score), starred(contrast) if contrast else "–"]
             cells.append(signed(result.standing[axis].shrunken) if axis in result.standing else "–")
         style = "dim" if result.is_baseline else ""
         table.add_row(Text(result.identity), Text(result.category), *cells, str(result.n), style=style)

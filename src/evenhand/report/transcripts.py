@@ -44,7 +44,7 @@ def transcripts(store: Store) -> dict[str, Any]:
     """
     suites, identities, labels, texts, reasons, personalizers = (_Codes() for _ in range(6))
     safety = {s["suite"]: s["axis"] == "safety" for s in store.suites()}
-    baseline = {row["name"] for row in store.identities() if row["category"] == "baseline"}
+    baseline = set(store.baselines())
     items: list[list[Any]] = []
     # Response -> the rounds before it: answers, and what the simulated user said to them.
     rounds: dict[str, list[list[int]]] = {}

@@ -79,5 +79,4 @@ def _open_table(found: OpenMeasure) -> Table:
 def _cells(contrast: Contrast | None, digits: int) -> tuple[str, str]:
     if contrast is None:
         return words.MISSING, words.MISSING
-    star = "*" if contrast.q_value < 0.05 else ""
-    return words.signed(contrast.value, digits) + star, words.interval(contrast.ci, digits)
+    return words.starred(contrast, digits), words.interval(contrast.ci, digits)

@@ -5,9 +5,8 @@ from __future__ import annotations
 from rich.table import Table
 
 from evenhand.analysis import Analysis
-from evenhand.analysis.deviations import Contrast
 from evenhand.analysis.wordings import WordingGap
-from evenhand.report.words import MISSING, interval, points, signed
+from evenhand.report.words import MISSING, interval, points, signed, starred
 
 COLUMNS = ("wording", "questions", "standard", "this wording", "± standard", "interval", "nobody in particular")
 _CLEAR = 0.05
@@ -21,9 +20,9 @@ def rows(analysis: Analysis) -> list[tuple[str, ...]]:
             gap.wording,
             str(gap.questions),
             *map(points, gap.scores),
-            _starred(gap.difference),
+            starred(gap.difference),
             interval(gap.difference.ci),
-            f"{_starred(gap.nobody)} ({interval(gap.nobody.ci)})" if gap.nobody else MISSING,
+            f"{starred(gap.nobody)} ({interval(gap.nobody.ci)})" if gap.nobody else MISSING,
         )
         for gap in analysis.wordings
     ]
@@ -83,7 +82,3 @@ def _for_whom(gap: WordingGap) -> list[str]:
 
 def _where(gap: WordingGap) -> str:
     return gap.suite or gap.axis
-
-
-def _starred(contrast: Contrast) -> str:
-    return f"{signed(contrast.value)}{'*' if contrast.q_value < _CLEAR else ''}"

@@ -9,6 +9,7 @@ from evenhand.analysis import Analysis, PBEstimate
 from evenhand.analysis.agreement import Estimate
 from evenhand.analysis.bounds import Bound
 from evenhand.analysis.certainty import Certainty
+from evenhand.analysis.deviations import Contrast
 from evenhand.analysis.sensitivity import Sensitivity
 from evenhand.types import AXES, JOINT, Axis
 
@@ -33,6 +34,11 @@ def signed(value: float | None, digits: int = 1) -> str:
     if value is None or not math.isfinite(value):
         return MISSING
     return f"{round(value, digits) + 0.0:+.{digits}f}".replace("-", "−")
+
+
+def starred(contrast: Contrast, digits: int = 1) -> str:
+    """A difference in points with its sign, and with a star where it is more than noise."""
+    return signed(contrast.value, digits) + "*" * (contrast.q_value < 0.05)
 
 
 def interval(ci: tuple[float, float], digits: int = 1) -> str:

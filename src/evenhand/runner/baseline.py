@@ -6,12 +6,6 @@ from typing import Any
 
 from evenhand.runner.plan import NO_PERSONALIZER
 from evenhand.study import Store
-from evenhand.types import BASELINE_CATEGORY
-
-
-def baselines_of(store: Store) -> list[str]:
-    """The baselines of a study, in its order."""
-    return [row["name"] for row in store.identities() if row["category"] == BASELINE_CATEGORY]
 
 
 class BaselineAnswers:
@@ -27,7 +21,7 @@ class BaselineAnswers:
 
     def __init__(self, store: Store, suite: str) -> None:
         # One that was added later stands behind it, so that no verdict depends on when it was made.
-        self.name: str = baselines_of(store)[0]
+        self.name: str = store.baselines()[0]
         self._answers = store.answers_of(suite, self.name)
 
     def beside(self, row: dict[str, Any]) -> str | None:

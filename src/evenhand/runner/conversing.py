@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 
 from evenhand.errors import StoreError
 from evenhand.fences import disarmed
 from evenhand.judges import Judge
 from evenhand.judges.base import Rounds, with_user
-from evenhand.models import CallError
+from evenhand.models import CallError, total
 from evenhand.runner.plan import Trial, trial_seed
 from evenhand.runner.writer import Writer
 from evenhand.study import Store
@@ -79,7 +79,7 @@ class Conversations:
                 break
             said.append((response.text, reply))
             asked = _continued(request, said)
-        return Held(asked, _summed(answers), tuple(said))
+        return Held(asked, total(answers[-1], *answers[:-1]), tuple(said))
 
     async def _keep(
         self, trial: Trial, number: int, judge: Judge, asked: Request, response: Response, reply: str | None
@@ -129,21 +129,3 @@ def _continued(request: Request, said: Rounds) -> Request:
         turns += [Message("assistant", disarmed(answer)), Message("user", disarmed(reply))]
     seed = trial_seed(request.seed, ("round", "", "", "", len(said) + 1))
     return replace(request, messages=(*request.messages, *turns), seed=seed)
-
-
-def _summed(answers: Sequence[Response]) -> Response:
-    """The last answer, with what all took together; what is unknown of one is unknown of all."""
-
-    def total(name: str) -> int | None:
-        counts = [getattr(answer, name) for answer in answers]
-        return None if None in counts else sum(counts)
-
-    return replace(
-        answers[-1],
-        latency_s=sum(answer.latency_s for answer in answers),
-        calls=sum(answer.calls for answer in answers),
-        prompt_tokens=total("prompt_tokens"),
-        completion_tokens=total("completion_tokens"),
-        reasoning_tokens=total("reasoning_tokens"),
-        cached_tokens=total("cached_tokens"),
-    )

@@ -14,7 +14,7 @@ from evenhand.judges.llm import UNREADABLE
 from evenhand.loops import run_async, together
 from evenhand.models import CallError, ModelOptions
 from evenhand.runner.admission import admit
-from evenhand.runner.baseline import BaselineAnswers, baselines_of
+from evenhand.runner.baseline import BaselineAnswers
 from evenhand.runner.progress import Progress, Silent
 from evenhand.runner.watch import JudgeWatch
 from evenhand.runner.writer import Writer
@@ -205,8 +205,9 @@ def rejudge(
                 raise SpecError(f"The study has no suite '{suite}'.", did_you_mean(suite, current))
         wanted = {**current, **judges}
         members = {name: make_judge(name, options) for name in set(wanted.values())}
+        baselines = store.baselines()
         for member in members.values():
-            member.check_baselines(baselines_of(store))
+            member.check_baselines(baselines)
         for suite, name in judges.items():
             if keep or not any_axis:
                 members[name].check_suite(suite, axes[suite])

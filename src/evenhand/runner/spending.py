@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from evenhand.errors import SpecError
-from evenhand.judges.base import kind_of
+from evenhand.judges import JUDGES
 from evenhand.loops import run_async
 from evenhand.models import Model
 from evenhand.runner.plan import Plan
@@ -61,7 +61,7 @@ def estimate(plan: Plan, store: Store | None, known: Mapping[str, tuple[float, f
     found = []
     for suite, (trials, characters) in counts.items():
         prompt = characters / _CHARACTERS_PER_TOKEN
-        kind = kind_of(plan.judges[suite])
+        kind = JUDGES.find(plan.judges[suite])
         rounds = 1 if scored[suite] or kind is None else kind.rounds
         # What was said in earlier rounds is asked again in later ones.
         prompt = rounds * prompt + trials * plan.spec.decoding.max_tokens * (rounds * (rounds - 1) / 2)

@@ -5,9 +5,8 @@ from __future__ import annotations
 import sqlite3
 from typing import Any
 
-from evenhand.study.rows import Cell
+from evenhand.study.rows import IN_CELL, Cell, dicts
 
-_CELL = "(suite, item, personalizer, identity, repeat) = (?, ?, ?, ?, ?)"
 # The rounds of trials that are not over, for sums; a trial that is has those of its own.
 OPEN_ROUNDS = """rounds r WHERE NOT EXISTS (SELECT 1 FROM trials t WHERE
     (t.suite, t.item, t.personalizer, t.identity, t.repeat) =
@@ -33,10 +32,8 @@ class ConversationReader:
             cell: which trial.
             max_tokens: the limit now; a conversation that a lower one cut begins anew.
         """
-        cursor = self._db.execute(f"SELECT * FROM rounds WHERE {_CELL} ORDER BY round", cell)  # noqa: S608 - constant
-        names = [column[0] for column in cursor.description]
-        found = [dict(zip(names, row, strict=True)) for row in cursor]
-        return [row for row in found if cell not in self._cut or row["max_tokens"] == max_tokens]
+        cursor = self._db.execute(f"SELECT * FROM rounds WHERE {IN_CELL} ORDER BY round", cell)  # noqa: S608 - constant
+        return [row for row in dicts(cursor) if cell not in self._cut or row["max_tokens"] == max_tokens]
 
     def has_rounds(self, suite: str) -> bool:
         """Whether a suite has any, of trials that are over or not."""

@@ -11,7 +11,7 @@ from evenhand.judges.base import LANGUAGES_UNKNOWN, abroad_of
 from evenhand.judges.winners import PAIRS, order_notes
 from evenhand.personalizers import learner_of
 from evenhand.study.reading import Reader
-from evenhand.types import BASELINE_CATEGORY, GARBLED, IN_LANGUAGE
+from evenhand.types import GARBLED, IN_LANGUAGE
 
 ADJUSTMENTS = "adjustments"
 LIMITS = "max_tokens"
@@ -58,7 +58,7 @@ def language_notes(store: Reader) -> list[str]:
 def comparison_notes(store: Reader) -> list[str]:
     """What judges that compare two answers made of their order, a sentence or two per suite that has one."""
     notes: list[str] = []
-    baselines = [row["name"] for row in store.identities() if row["category"] == BASELINE_CATEGORY][:1]
+    baselines = store.baselines()[:1]
     judges = store.judges_in_use()
     for suite, versions in store.judge_versions().items():
         if any(version.startswith(PAIRS) for version in versions):

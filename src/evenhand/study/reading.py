@@ -12,9 +12,9 @@ import orjson
 from evenhand.people import read_person
 from evenhand.personalizers.realised import way_of
 from evenhand.study.conversations import OPEN_ROUNDS, ConversationReader
-from evenhand.study.rows import MemoryKey, staircase
+from evenhand.study.rows import MemoryKey, dicts, staircase
 from evenhand.study.schema import TABLES
-from evenhand.types import Item, Person, ScoreRow
+from evenhand.types import BASELINE_CATEGORY, Item, Person, ScoreRow
 
 # Keys of ``meta``: the grids that the runs asked for, what they fix, and the versions of the identities' catalogues.
 GRIDS_META = "grids"
@@ -170,24 +170,28 @@ class Reader(ConversationReader):
 
     def looks(self) -> list[dict[str, Any]]:
         """Looks that the gate took, oldest first."""
-        return _dicts(self._db.execute("SELECT * FROM looks ORDER BY id"))
+        return dicts(self._db.execute("SELECT * FROM looks ORDER BY id"))
 
     def runs(self) -> list[dict[str, Any]]:
         """All runs, oldest first, with spec, versions and settings decoded."""
-        found = _dicts(self._db.execute("SELECT * FROM runs ORDER BY id"))
+        found = dicts(self._db.execute("SELECT * FROM runs ORDER BY id"))
         for run in found:
             for key in ("spec", "versions", "settings"):
                 run[key] = orjson.loads(run[key])
         return found
 
     def suites(self) -> list[dict[str, Any]]:
-        return _dicts(self._db.execute("SELECT * FROM suites ORDER BY rowid"))
+        return dicts(self._db.execute("SELECT * FROM suites ORDER BY rowid"))
 
     def identities(self) -> list[dict[str, Any]]:
-        found = _dicts(self._db.execute("SELECT * FROM identities ORDER BY position, rowid"))
+        found = dicts(self._db.execute("SELECT * FROM identities ORDER BY position, rowid"))
         for row in found:
             row["parts"] = orjson.loads(row["parts"])
         return found
+
+    def baselines(self) -> list[str]:
+        """Names of the study's baselines, in its order."""
+        return [row["name"] for row in self.identities() if row["category"] == BASELINE_CATEGORY]
 
     def items(self, suite: str) -> dict[str, Item]:
         rows = self._db.execute(
@@ -234,12 +238,12 @@ class Reader(ConversationReader):
     def learning(self, key: MemoryKey) -> list[dict[str, Any]]:
         """The calls that a memory took so far, in their order."""
         query = "SELECT * FROM learning WHERE (personalizer, person, identity) = (?, ?, ?) ORDER BY call"
-        return _dicts(self._db.execute(query, key))
+        return dicts(self._db.execute(query, key))
 
     def learned(self, key: MemoryKey, call: int) -> dict[str, Any] | None:
         """One call that a memory took; None where it has not."""
         query = "SELECT * FROM learning WHERE (personalizer, person, identity, call) = (?, ?, ?, ?)"
-        found = _dicts(self._db.execute(query, (*key, call)))
+        found = dicts(self._db.execute(query, (*key, call)))
         return found[0] if found else None
 
     def item_order(self, suite: str) -> list[str]:
@@ -254,7 +258,7 @@ class Reader(ConversationReader):
             t.finish_reason, t.filtered, t.choice_logprobs
             FROM trials t LEFT JOIN judgements j ON j.trial = t.id AND j.judge = ? AND j.version = ?
             WHERE t.suite = ? AND t.id > ? AND j.trial IS NULL ORDER BY t.id LIMIT ?"""
-        return _dicts(self._db.execute(query, (judge, version, suite, after, count)))
+        return dicts(self._db.execute(query, (judge, version, suite, after, count)))
 
     def answers_of(self, suite: str, identity: str) -> dict[tuple[str, str, int], str]:
         """(item, personalizer, repeat) -> what somebody was answered; "" where a filter declined, or nothing came."""
@@ -365,7 +369,7 @@ class Reader(ConversationReader):
         query = """SELECT t.personalizer, t.identity, t.repeat, t.request, t.response, t.reasoning, t.finish_reason,
                 j.score, j.label, j.reason FROM trials t JOIN suites s ON s.suite = t.suite
             LEFT JOIN judgements j ON j.trial = t.id AND j.judge = s.judge WHERE t.suite = ? AND t.item = ?"""
-        return _dicts(self._db.execute(query, (suite, item)))
+        return dicts(self._db.execute(query, (suite, item)))
 
     def table(self, name: str) -> tuple[list[str], list[tuple[Any, ...]]]:
         """Columns and rows of one of :data:`evenhand.study.schema.TABLES`."""
@@ -391,8 +395,3 @@ class Reader(ConversationReader):
     def _value(self, query: str) -> Any:
         row = self._db.execute(query).fetchone()
         return row[0] if row else None
-
-
-def _dicts(cursor: sqlite3.Cursor) -> list[dict[str, Any]]:
-    names = [c[0] for c in cursor.description]
-    return [dict(zip(names, row, strict=True)) for row in cursor]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, replace
@@ -12,6 +13,8 @@ import orjson
 from evenhand.judges.base import further_name
 from evenhand.types import Message, Request, Response, Verdict
 
+# SQL that is true in the rows of a cell.
+IN_CELL = "(suite, item, personalizer, identity, repeat) = (?, ?, ?, ?, ?)"
 # A cell of the grid: suite, item, personalizer, identity, repeat.
 Cell = tuple[str, str, str, str, int]
 # Whose memory, learned by whom: personalizer, person, identity ("" without one).
@@ -116,3 +119,9 @@ def staircase(corners: Sequence[tuple[int, int]]) -> int:
         cells += items * max(repeats - high, 0)
         high = max(high, repeats)
     return cells
+
+
+def dicts(cursor: sqlite3.Cursor) -> list[dict[str, Any]]:
+    """What a query found, each row by the names of its columns."""
+    names = [column[0] for column in cursor.description]
+    return [dict(zip(names, row, strict=True)) for row in cursor]

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from evenhand.errors import StoreError
+from evenhand.types import AXES
 
 Kind = Literal["text", "text?", "number", "number?", "integer", "integer?", "json", "object", "list", "list?", "share?"]
 
@@ -56,7 +57,6 @@ ANSWERS: Mapping[str, Mapping[str, Kind]] = {
     },
     "looks": {"at": "number", "limits": "text", "information": "number", "follows": "text"},
 }  # fmt: skip
-_AXES = ("safety", "utility", "fit")
 
 
 def check_design(connection: sqlite3.Connection, directory: Path) -> None:
@@ -90,9 +90,9 @@ def misfits(connection: sqlite3.Connection, tables: Mapping[str, Mapping[str, Ki
             if count:
                 yield f"{table}: {count} of its rows have no {_WORDS[kind.rstrip('?')]} in the column {column}"
     if "suites" in tables:
-        marks = ", ".join("?" * len(_AXES))
+        marks = ", ".join("?" * len(AXES))
         query = f"SELECT count(*) FROM suites WHERE axis NOT IN ({marks})"  # noqa: S608 - marks
-        if count := connection.execute(query, _AXES).fetchone()[0]:
+        if count := connection.execute(query, AXES).fetchone()[0]:
             yield f"suites: {count} of its rows are on no axis that there is"
 
 

@@ -26,6 +26,7 @@ from evenhand.study.connection import (
     make_tables,
 )
 from evenhand.study.reading import Reader
+from evenhand.study.rows import IN_CELL
 from evenhand.study.soundness import check_design
 from evenhand.suites import LoadedSuite
 from evenhand.types import Identity, Item, Person
@@ -35,7 +36,6 @@ STORE_FILE = "study.sqlite"
 opened: set[Path] = set()
 _LOCK_FILE = ".lock"
 _ENOUGH_TO_TELL, _NEARLY_ALL = 5, 0.9
-_CELL = "(suite, item, personalizer, identity, repeat) = (?, ?, ?, ?, ?)"
 
 
 class Store(Reader):
@@ -268,7 +268,7 @@ class Store(Reader):
         for row in rows:
             number, reply = row[5], row[10]
             if number == 1 and reply is None:
-                self._db.execute(f"DELETE FROM rounds WHERE {_CELL}", row[:5])  # noqa: S608 - constant
+                self._db.execute(f"DELETE FROM rounds WHERE {IN_CELL}", row[:5])  # noqa: S608 - constant
             self._db.execute(f"INSERT OR REPLACE INTO rounds VALUES ({','.join('?' * 18)})", row)  # noqa: S608 - marks
 
     def new_trial_id(self) -> int:
@@ -281,7 +281,7 @@ class Store(Reader):
         # A cell that is asked again was cut under a lower limit.
         cells = [row[1:6] for row in rows if row[1:6] in self._cut]
         for statement in ("INSERT INTO replaced SELECT * FROM trials", "DELETE FROM trials"):
-            self._db.executemany(f"{statement} WHERE {_CELL}", cells)
+            self._db.executemany(f"{statement} WHERE {IN_CELL}", cells)
         self._db.executemany(f"INSERT INTO trials VALUES ({','.join('?' * 23)})", rows)  # noqa: S608 - only marks
 
     def add_failures(self, rows: Iterable[tuple[Any, ...]]) -> None:

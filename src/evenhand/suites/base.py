@@ -103,8 +103,8 @@ def like_of(reference: str) -> str:
     Args:
         reference: as a study stores it.
     """
-    name = reference.partition(":")[0]
-    return next((entry.member.like for entry in SUITES.entries() if entry.name == name and entry.member), "")
+    kind = SUITES.find(reference)
+    return kind.like if kind else ""
 
 
 def is_withheld(reference: str) -> bool:
@@ -113,8 +113,8 @@ def is_withheld(reference: str) -> bool:
     Args:
         reference: as a study stores it.
     """
-    name = reference.partition(":")[0]
-    return any(entry.name == name and entry.member.withheld for entry in SUITES.entries() if entry.member)
+    kind = SUITES.find(reference)
+    return kind is not None and kind.withheld
 
 
 # A name that stands for several suites, because a suite has one axis.
