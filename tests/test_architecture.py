@@ -34,7 +34,7 @@ LAYERS: list[set[str]] = [
     {"tables", "arguments", "wording", "showing", "using", "leaking", "judging", "disinforming"},
     {"remembered", "planning"},
     {"audit"},
-    {"report", "mitigate", "adaptive", "tuning", "integrations", "gating", "labelling"},
+    {"report", "mitigate", "adaptive", "tuning", "integrations", "gating", "labelling", "imported"},
     {"analysing", "evolving"},
     {"deciding"},
     {"api"},

@@ -32,6 +32,13 @@ def judges(incomplete: str) -> list[str]:
     return _starting(incomplete, (f"{e.name}:" if e.member and e.member.argument else e.name for e in JUDGES.entries()))
 
 
+def formats(incomplete: str) -> list[str]:
+    """Formats of outputs that can be imported."""
+    from evenhand.imported.base import FORMATS
+
+    return _starting(incomplete, FORMATS.names())
+
+
 def identities(incomplete: str) -> list[str]:
     """Catalogues, categories and identities, after a comma too."""
 

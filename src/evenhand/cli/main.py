@@ -16,6 +16,7 @@ from evenhand.cli import (
     disinformation,
     evolve,
     export,
+    imports,
     judge,
     listing,
     memory,
@@ -52,6 +53,7 @@ evolve.register(app)
 check.register(app)
 disinformation.register(app)
 export.register(app)
+imports.register(app)
 tune.register(app)
 reward.register(app)
 app.add_typer(judge.app, name="judge")

@@ -14,7 +14,7 @@ from evenhand.personalizers.realised import Realised
 from evenhand.runner.plan import NO_PERSONALIZER, Plan, make_plan
 from evenhand.study import Store, StudySpec
 from evenhand.study.held import write_study_file
-from evenhand.study.notes import LIMITS
+from evenhand.study.notes import IMPORT_META, LIMITS
 from evenhand.study.reading import CATALOGUES_META, FIXED_META, GRIDS_META, READERS_META, WAYS_META
 from evenhand.study.splits import trained_items
 
@@ -28,12 +28,17 @@ def plan_study(spec: StudySpec, directory: Path) -> Plan:
     That study's hub revisions, catalogue versions and judges hold on.
 
     Raises:
-        SpecError: an unknown name, personalizers that would be pooled with others without a word, or another judge.
+        SpecError: an unknown name, personalizers that would be pooled with others without a word, another judge, or a
+            study of imported answers.
         DataError: data that is missing or malformed.
     """
     if not Store.is_begun(directory):
         return make_plan(spec)
     with Store.open(directory) as store:
+        if store.meta(IMPORT_META) is not None:
+            raise SpecError(
+                f"The study {directory} was imported; nothing can be asked for it.", "Choose another --out."
+            )
         plan = make_plan(spec, store.meta(PINNED_META), store.catalogues(), store.judges_in_use())
         _check_personalizers(store, plan)
         _check_ways(store, plan)
