@@ -20,7 +20,7 @@ from evenhand.audit.validate import Validation, validate
 from evenhand.deciding import held, run_until_decided
 from evenhand.disinforming import disinformation as disinformation
 from evenhand.errors import ModelError, SpecError, StoreError
-from evenhand.gating import check_store
+from evenhand.gating import check_store, last_gated
 from evenhand.integrations.inspect_logs import write_logs
 from evenhand.judges import make_judge
 from evenhand.judges.labels import read_labels
@@ -358,7 +358,9 @@ def write_report(
     chosen = Path(target) if target else Path(path) / REPORT_FILE
     against = (str(before), compare_studies(before, path)) if before else None
     with Store.open(Path(path)) as store:
-        page = render_report(store, analyze_store(store, settings_of(settings)), against)
+        analysis = analyze_store(store, settings_of(settings))
+        gated = last_gated(store, lambda look: analyze_store(store, look))
+        page = render_report(store, analysis, against, gated)
     try:
         chosen.write_text(page, encoding="utf-8")
     except OSError as error:

@@ -97,6 +97,30 @@ def check_store(
     return Gated(verdict(checks), checks, tuple(notes), passing.estimand, passing.certainty)
 
 
+def last_gated(store: Store, analyse: Callable[[Settings], Analysis]) -> tuple[Gated | None, str]:
+    """What the gate last decided of a study, without another look, and what to say of it.
+
+    Args:
+        store: the study's.
+        analyse: as for :func:`check_store`.
+
+    Returns:
+        None where nobody looked, or more was answered since; and a sentence, "" where nobody looked.
+    """
+    rows = store.looks()
+    if not rows or is_unpaired(store):
+        return None, ""
+    limits = json.loads(rows[-1]["limits"])
+    asked = ", ".join(f"{name.replace('_', ' ')} {limit:g}" for name, limit in sorted(limits.items()))
+    if not take_look(store, limits).known:
+        return (
+            None,
+            f"The gate last looked ({asked}) before some of these answers were there: run evenhand check again.",
+        )
+    gated = check_store(store, limits, analyse, unfinished=True)
+    return gated, f"The gate at its last look ({asked}): {gated.decision}."
+
+
 def take_look(
     store: Store, limits: Mapping[str, float], look_of: Path | None = None, planned: int | None = None
 ) -> Look:

@@ -19,14 +19,18 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 import evenhand
 from evenhand.analysis import Analysis
 from evenhand.analysis.comparison import Comparison
+from evenhand.analysis.gate import Gated
 from evenhand.disinforming import disinformed
 from evenhand.remembered import audits, remembered
 from evenhand.report import (
+    auditors,
     charts,
     conditions,
     disinformation,
     further,
+    gate,
     graphs,
+    labels,
     missing,
     telling,
     unpaired,
@@ -35,11 +39,14 @@ from evenhand.report import (
     words,
     worth,
 )
+from evenhand.report.answer import answer
 from evenhand.report.differences import most_different
+from evenhand.report.first_picture import first_caption, first_picture
 from evenhand.report.framing import framed, personalization_levels
 from evenhand.report.terminal import reading
 from evenhand.report.transcripts import packed_transcripts
 from evenhand.study import Store
+from evenhand.study.notes import is_imported
 from evenhand.study.splits import ADAPTER_FILE
 from evenhand.types import AXES
 from evenhand.visible import all_visible, visible
@@ -47,15 +54,24 @@ from evenhand.visible import all_visible, visible
 _TEMPLATES = Path(__file__).parent / "templates"
 
 
-def render_report(store: Store, analysis: Analysis, against: tuple[str, Comparison] | None = None) -> str:
+def render_report(
+    store: Store,
+    analysis: Analysis,
+    against: tuple[str, Comparison] | None = None,
+    gated: tuple[Gated | None, str] = (None, ""),
+) -> str:
     """The report of a study as HTML.
 
     Args:
         store: the study.
         analysis: what it says.
         against: the name of a study to set it against, and the comparison from that one to this.
+        gated: what the gate last decided, and what to say of it.
     """
+    short = labels.short_names([row["suite"] for row in store.suites()])
+    checks, gate_note = gated
     specs = {
+        "first": first_picture(analysis),
         "plane": charts.plane(analysis),
         "bias": charts.bias(analysis),
         "certainty": charts.certainty(analysis),
@@ -78,8 +94,16 @@ def render_report(store: Store, analysis: Analysis, against: tuple[str, Comparis
         finalize=_shown,
     )
     environment.filters |= {"points": words.points, "signed": words.signed, "interval": words.interval}
+    environment.filters["short"] = lambda suite: labels.named(suite, short)
     return environment.get_template("report.html.j2").render(
         analysis=analysis,
+        first=answer(analysis, str(store.directory), imported=is_imported(store)),
+        first_caption=first_caption(analysis),
+        cautions=[*unpaired.notes(analysis), *analysis.notes],
+        gate=gate,
+        gate_checks=checks.checks if checks else [],
+        gate_note=gate_note,
+        auditors=auditors,
         against=against,
         axes=words.axes_of(analysis),
         reading=reading(analysis),
@@ -102,6 +126,7 @@ def render_report(store: Store, analysis: Analysis, against: tuple[str, Comparis
         articles=disinformed(store),
         disinformation=disinformation,
         graphs=graphs,
+        labels=labels,
         memories=memories,
         audits=audits(memories),
         runs=runs,

@@ -14,7 +14,7 @@ from evenhand.personalizers.realised import Realised
 from evenhand.runner.plan import NO_PERSONALIZER, Plan, make_plan
 from evenhand.study import Store, StudySpec
 from evenhand.study.held import write_study_file
-from evenhand.study.notes import IMPORT_META, LIMITS
+from evenhand.study.notes import LIMITS, is_imported
 from evenhand.study.reading import CATALOGUES_META, FIXED_META, GRIDS_META, READERS_META, WAYS_META
 from evenhand.study.splits import trained_items
 
@@ -35,7 +35,7 @@ def plan_study(spec: StudySpec, directory: Path) -> Plan:
     if not Store.is_begun(directory):
         return make_plan(spec)
     with Store.open(directory) as store:
-        if store.meta(IMPORT_META) is not None:
+        if is_imported(store):
             raise SpecError(
                 f"The study {directory} was imported; nothing can be asked for it.", "Choose another --out."
             )

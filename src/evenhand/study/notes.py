@@ -33,6 +33,11 @@ def study_notes(store: Reader) -> list[str]:
     return [*import_notes(store), *language_notes(store), *memory_notes(store), *adjusted, *_limit_notes(store)]
 
 
+def is_imported(store: Reader) -> bool:
+    """Whether the answers were brought along: then no more can be asked."""
+    return store.meta(IMPORT_META) is not None
+
+
 def is_unpaired(store: Reader) -> bool:
     """Whether different people asked their own questions: then no two identities can be set side by side."""
     return bool(store.meta(IMPORT_META, {}).get("design") == UNPAIRED)
