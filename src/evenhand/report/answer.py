@@ -160,9 +160,9 @@ def _next(analysis: Analysis, study: str, found: bool, known: bool, *, imported:
         steps.append(("Label a sample: nobody knows how right the judge is here.", f"evenhand judge label {study}"))
     if found:
         steps.append(("Look at the answers that differ, below.", ""))
-        steps.append(
-            ("Try what lowers the bias, and confirm it on fresh items.", f"evenhand mitigate {study} --all --out after")
-        )
+        if not imported:
+            again = f"evenhand mitigate {study} --all --out after"
+            steps.append(("Try what lowers the bias, and confirm it on fresh items.", again))
     elif known:
         limit = _certain_limit(analysis)
         if limit:
