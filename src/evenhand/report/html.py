@@ -74,6 +74,7 @@ def render_report(
     }
     specs = {name: spec for name, spec in drawn.items() if spec}
     runs, memories = store.runs(), remembered(store)
+    urgent = [*unpaired.notes(analysis), *analysis.notes[: _is_first(analysis)]]
     return render_page(
         "report.html.j2",
         specs,
@@ -82,7 +83,8 @@ def render_report(
         analysis=analysis,
         first=answer(analysis, str(store.directory), imported=is_imported(store)),
         first_caption=first_caption(analysis),
-        cautions=[*unpaired.notes(analysis), *analysis.notes],
+        urgent=urgent,
+        cautions=[note for note in analysis.notes if note not in urgent],
         gate=gate,
         gate_checks=checks.checks if checks else [],
         gate_note=gate_note,
@@ -119,6 +121,11 @@ def render_report(
         written=datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
         version=evenhand.__version__,
     )
+
+
+def _is_first(analysis: Analysis) -> bool:
+    """Whether the first note must be read before the verdict: what is missing decides it."""
+    return analysis.missing.bounds is not None or analysis.missing.is_mostly_unanswered
 
 
 def _training_curve(store: Store) -> list[dict[str, float]]:
