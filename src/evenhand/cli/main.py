@@ -13,6 +13,7 @@ import evenhand
 from evenhand.cli import (
     check,
     demo,
+    deploy,
     disinformation,
     evolve,
     export,
@@ -53,6 +54,7 @@ check.register(app)
 disinformation.register(app)
 export.register(app)
 tune.register(app)
+deploy.register(app)
 reward.register(app)
 app.add_typer(judge.app, name="judge")
 app.add_typer(memory.app, name="memory")
