@@ -85,9 +85,13 @@ def deploy(
     if not is_loopback(host):
         say(f"Warning: {host} can be reached from other machines, and nothing is encrypted.", err=True, color="yellow")
     where = f"[{host}]" if ":" in host else host
-    say(f"{reference} stands before {base_url or model}.", err=True)
-    say(f"Base URL for clients: http://{where}:{listening.getsockname()[1]}/v1   (Ctrl-C ends)", err=True)
-    serve(Proxy(backend, front, lambda line: say(line, err=True)), listening)
+    address = f"http://{where}:{listening.getsockname()[1]}/v1"
+
+    def ready() -> None:
+        say(f"{reference} stands before {base_url or model}.", err=True)
+        say(f"Base URL for clients: {address}   (Ctrl-C ends)", err=True)
+
+    serve(Proxy(backend, front, lambda line: say(line, err=True), ready), listening)
 
 
 def _chosen(mitigation: str | None, source: Path | None, against: Path | None) -> tuple[str, tuple[str, ...]]:

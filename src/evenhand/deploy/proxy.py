@@ -6,7 +6,8 @@ import asyncio
 import socket
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,6 +55,10 @@ class Front:
     showed: tuple[str, ...] = ()
 
 
+# What the log will say of the request that is answered.
+_NOTED: ContextVar[dict[str, Any]] = ContextVar("noted")
+
+
 class _ClientGoneError(Exception):
     """Nobody reads the answer any more."""
 
@@ -65,10 +70,13 @@ class Proxy:
         backend: what answers.
         front: how it behaves.
         log: is told one line for each request: counts, no contents.
+        ready: is called when what stands behind it can answer.
     """
 
-    def __init__(self, backend: Backend, front: Front, log: Callable[[str], None]) -> None:
-        self._backend, self._front, self._log = backend, front, log
+    def __init__(
+        self, backend: Backend, front: Front, log: Callable[[str], None], ready: Callable[[], None] = lambda: None
+    ) -> None:
+        self._backend, self._front, self._log, self._ready = backend, front, log, ready
         self._open = 0
         self._counts: Counter[str] = Counter()
 
@@ -89,6 +97,7 @@ class Proxy:
     async def _running(self, _: web.Application) -> AsyncIterator[None]:
         try:
             await self._backend.start()
+            self._ready()
             yield
         finally:
             await self._backend.aclose()
@@ -97,7 +106,8 @@ class Proxy:
     async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Who may ask is let in; whatever goes wrong leaves in OpenAI's form; a line is logged."""
         started = time.perf_counter()
-        request["log"] = {}
+        noted: dict[str, Any] = {}
+        _NOTED.set(noted)
         status = 499  # the client left
         try:
             response = await self._answered(request, handler)
@@ -108,7 +118,7 @@ class Proxy:
         finally:
             self._counts["requests"] += 1
             self._counts["failed"] += status >= 400
-            self._log(_line(request, status, time.perf_counter() - started))
+            self._log(_line(request, status, time.perf_counter() - started, noted))
 
     async def _answered(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         try:
@@ -130,7 +140,7 @@ class Proxy:
             raise
         except Exception as error:
             # Its text may quote a conversation, so that neither the log nor the client is told it.
-            request["log"]["fault"] = type(error).__name__
+            _NOTED.get()["fault"] = type(error).__name__
             return self._refused(RefusedError(500, f"A fault of this proxy: {type(error).__name__}.", "internal_error"))
 
     def _check_door(self, request: web.Request) -> None:
@@ -208,7 +218,7 @@ class Proxy:
         headers = self._backend.headers(request.headers, own_key=self._own_key(request))
         with known_phrases(read_phrases(request.headers.get(TOLD_HEADER))):
             async with self._backend.answering(body, raw, headers) as reply:
-                request["log"] |= _counts(body, reply)
+                _NOTED.get().update(_counts(body, reply))
                 return await self._send(request, reply)
 
     async def _send(self, request: web.Request, reply: Reply) -> web.StreamResponse:
@@ -232,7 +242,7 @@ class Proxy:
         except Exception as error:
             # The status is sent; a stream that just ended would be taken for a whole answer.
             self._counts["failed"] += 1
-            request["log"]["fault"] = f"stream broke: {type(error).__name__}"
+            _NOTED.get()["fault"] = f"stream broke: {type(error).__name__}"
             refusal = RefusedError(502, f"The endpoint's stream broke: {type(error).__name__}.", "upstream_connection")
             await self._within(response.write(b"\n\ndata: " + refusal.body + b"\n\n"))
         await self._within(response.write_eof())
@@ -284,9 +294,9 @@ def _counts(body: dict[str, Any], reply: Reply) -> dict[str, Any]:
     return found
 
 
-def _line(request: web.Request, status: int, seconds: float) -> str:
+def _line(request: web.Request, status: int, seconds: float, noted: Mapping[str, Any]) -> str:
     """A request in the log: no path that a client made up, no contents, no keys."""
     resource = request.match_info.route.resource
     where = resource.canonical if resource is not None else "?"
-    counts = " ".join(f"{name}={value}" for name, value in request["log"].items())
+    counts = " ".join(f"{name}={value}" for name, value in noted.items())
     return f"{time.strftime('%Y-%m-%dT%H:%M:%S')} {request.method} {where} {status} {seconds:.3f}s {counts}".rstrip()

@@ -67,7 +67,7 @@ def known_phrases(phrases: Iterable[str]) -> Iterator[None]:
         phrases: each as it stands in the conversation, apart from small and capital letters.
     """
     several = (phrases,) if isinstance(phrases, str) else phrases
-    before = _KNOWN.set(tuple(phrase for phrase in several if phrase.strip()))
+    before = _KNOWN.set(tuple(phrase.strip() for phrase in several if phrase.strip()))
     try:
         yield
     finally:
@@ -146,7 +146,7 @@ def find_cues(text: str) -> list[Cue]:
     found = [
         Cue(*match.span(), match[0], *match.span(), _categories(match[0]))
         for phrase in _KNOWN.get()
-        for match in re.finditer(rf"(?<!\w){re.escape(phrase)}(?!\w)", text, re.IGNORECASE)
+        for match in _occurrences(phrase, text)
     ]
     for match in _FIELD.finditer(text):
         end = min(match.end() + 1, len(text))
@@ -218,6 +218,12 @@ def _field_category(field: str) -> frozenset[str]:
     field = field.lower()
     category = _FIELD_CATEGORIES.get(field, field)
     return frozenset({category}) if category else frozenset()
+
+
+def _occurrences(phrase: str, text: str) -> Iterator[re.Match[str]]:
+    """Where a phrase stands, not as a part of longer words."""
+    start, end = (r"\b" if re.match(r"\w", letter) else "" for letter in (phrase[0], phrase[-1]))
+    return re.finditer(f"{start}{re.escape(phrase)}{end}", text, re.IGNORECASE)
 
 
 def _cue(match: re.Match[str], start: int, end: int, categories: frozenset[str]) -> Cue:
