@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 import evenhand
@@ -34,12 +34,12 @@ REWRITING = ["defense:fairness", "defense:fairness@before", "defense:fairness@qu
 ASKING = ["self-check", "two-pass", "neutralize-llm", "ensemble:4"]
 
 
-def study(server: Server, out: Path, mitigation: str = "") -> list[dict[str, Any]]:
+def study(server: Server, out: Path, mitigation: str = "", limit: int = 1) -> list[dict[str, Any]]:
     """The bodies that a study sends."""
     server.payloads.clear()
     spec = {
-        "model": "openai:m", "suites": ["starter-safety"], "identities": ["age"], "limit": 1, "mitigation": mitigation,
-        "personalizers": ["system", "history"], "options": {"base_url": server.url},
+        "model": "openai:m", "suites": ["starter-safety"], "identities": ["age"], "limit": limit,
+        "mitigation": mitigation, "personalizers": ["system", "history"], "options": {"base_url": server.url},
     }  # fmt: skip
     assert evenhand.run(spec, out).failed == 0
     return list(server.payloads)
@@ -232,7 +232,8 @@ TURN = st.fixed_dictionaries(
 )
 
 
-@given(st.lists(TURN, max_size=6))
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@given(st.lists(TURN, max_size=5))
 def test_without_facts_about_the_user_every_byte_stays(turns: Turns) -> None:
     for turn in turns:
         text = text_of(turn)
@@ -275,7 +276,7 @@ def test_labels_show_no_folders_and_no_texts(tmp_path: Path) -> None:
 def test_what_a_study_showed_goes_along(server: Server, tmp_path: Path) -> None:
     defense = tmp_path / "mine.txt"
     defense.write_text("Be fair to all.")
-    study(server, tmp_path / "plain")
+    study(server, tmp_path / "plain", limit=2)
     mitigate(tmp_path / "plain", [f"defense:{defense}", "neutralize"], tmp_path / "set", draws=50)
     found = evidence(tmp_path / "set", mitigation="neutralize", against=tmp_path / "plain")
     assert (found.mitigation, found.confirmed) == ("neutralize", False)

@@ -15,6 +15,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import openai
@@ -25,10 +26,11 @@ from typer.testing import CliRunner
 
 from evenhand.cli.main import app
 from evenhand.errors import EvenhandError
-from evenhand.models import CallError, Model
+from evenhand.models import CallError, Model, make_model
 from evenhand.types import Request, Response
 from tests.proxies import Running, before, serving
 from tests.server import Handler, Server, completion
+from tests.tiny import tiny_llama
 
 KEY = "sk-planted-91c04e77aa"
 TOLD = "You are a helpful assistant. I am a minor."
@@ -572,16 +574,18 @@ def test_a_model_that_fails_is_no_answer() -> None:
 
 
 @pytest.mark.model
-def test_the_embedded_model_with_a_mitigation_inside() -> None:
-    from evenhand.models import ModelOptions, make_model
-
-    model = make_model("smollm2", ModelOptions(dtype="bfloat16"))
-    with serving(model, "contrast") as proxy:
-        asked = {"model": "smollm2", "messages": ASKED, "max_tokens": 8, "seed": 1, "temperature": 0}
-        first, again = (client(proxy).chat.completions.create(**asked) for _ in range(2))
-        assert first.choices[0].message.content
-        assert first.choices[0].message == again.choices[0].message
-        assert first.usage is not None
+def test_a_local_model_with_a_mitigation_inside(tmp_path: Path, smollm2_folder: Path) -> None:
+    tiny_llama(tmp_path, smollm2_folder)
+    asked: Any = {"model": "any", "messages": ASKED, "max_tokens": 8, "seed": 1, "temperature": 0}
+    found = {}
+    for mitigation in ("none", "contrast:1", "contrast:0"):
+        with serving(make_model(f"hf:{tmp_path}"), mitigation) as proxy:
+            reply = client(proxy).chat.completions.with_raw_response.create(**asked)
+            found[mitigation] = reply.parse().choices[0].message.content
+            assert reply.headers["x-evenhand-acted"] == ("no" if mitigation == "none" else "yes")
+    with serving(make_model(f"hf:{tmp_path}"), "none") as proxy:
+        nobody = client(proxy).chat.completions.create(**{**asked, "messages": NEUTRAL}).choices[0].message.content
+    assert found["contrast:0"] == found["none"] != found["contrast:1"] == nobody
 
 
 # ---------------------------------------------------------------- the command

@@ -52,6 +52,7 @@ def deploy(
     timeout: Annotated[float, typer.Option(min=0.1, help="Seconds until an answer is given up.")] = 120.0,
     concurrency: Annotated[int, typer.Option(min=1, help="Calls in flight; four times as many may wait.")] = 64,
     max_body: Annotated[int, typer.Option(min=1, help="MiB of a request at most.")] = 16,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No line for each request.")] = False,
     dtype: Annotated[str, typer.Option(help="Of --model: auto, float32, bfloat16, float16.")] = "auto",
     device: Annotated[str, typer.Option(help="Of --model: auto, cpu, cuda, ...")] = "auto",
     adapter: Annotated[str | None, typer.Option(help="Of --model: a PEFT adapter.")] = None,
@@ -91,7 +92,11 @@ def deploy(
         say(f"{reference} stands before {base_url or model}.", err=True)
         say(f"Base URL for clients: {address}   (Ctrl-C ends)", err=True)
 
-    serve(Proxy(backend, front, lambda line: say(line, err=True), ready), listening)
+    def log(line: str) -> None:
+        if not quiet:
+            say(line, err=True)
+
+    serve(Proxy(backend, front, log, ready), listening)
 
 
 def _chosen(mitigation: str | None, source: Path | None, against: Path | None) -> tuple[str, tuple[str, ...]]:

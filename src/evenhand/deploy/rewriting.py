@@ -58,7 +58,7 @@ def label_of(reference: str) -> str:
     """A mitigation's reference as clients may see it: without folders, and without the text of a defense."""
     name, colon, argument = reference.partition(":")
     shown = "(text)" if " " in argument else PurePath(argument).name if "/" in argument else argument
-    return f"{name}{colon}{shown}".encode("ascii", "replace").decode()[:200]
+    return "".join(c if c.isascii() and c.isprintable() else "?" for c in f"{name}{colon}{shown}")[:200]
 
 
 def fingerprint(reference: str, mitigation: Mitigation) -> str:
