@@ -11,11 +11,10 @@ from __future__ import annotations
 import argparse
 import asyncio
 import multiprocessing
-import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import aiohttp
@@ -23,6 +22,7 @@ from harness import CONCURRENCY, QUESTION, SYSTEM, serve
 from rich.console import Console
 from rich.table import Table
 
+MITIGATIONS = ("neutralize", "defense:fairness")
 EVENTS = 200
 EVENT = b'data: {"id":"x","choices":[{"index":0,"delta":{"content":"word "},"finish_reason":null}]}\n\n'
 BODY = {"model": "m", "messages": [{"role": "system", "content": SYSTEM}, {"role": "user", "content": QUESTION}]}
@@ -54,20 +54,19 @@ def serve_streams(port: multiprocessing.Queue[int]) -> None:
 
 
 @contextmanager
-def proxied(url: str, mitigation: str) -> Iterator[str]:
-    """The address of the proxy in front of a server."""
-    line = [sys.executable, "-m", "evenhand.cli.main", "deploy", "--mitigation", mitigation, "--base-url", url]
-    with subprocess.Popen([*line, "--port", "0"], stderr=subprocess.PIPE, text=True, env=dict(os.environ)) as process:
-        assert process.stderr is not None
-        said = next(line for line in process.stderr if "Base URL" in line)
-        # Its log is read as an operator's terminal would.
-        drain = subprocess.Popen(["cat"], stdin=process.stderr, stdout=subprocess.DEVNULL)
-        try:
-            yield said.split()[4]
-        finally:
+def proxied(url: str, mitigations: Sequence[str]) -> Iterator[list[str]]:
+    """The addresses of proxies in front of a server."""
+    line = [sys.executable, "-m", "evenhand.cli.main", "deploy", "--base-url", url, "--port", "0", "--mitigation"]
+    begun = [subprocess.Popen([*line, m], stderr=subprocess.PIPE, text=True) for m in mitigations]
+    try:
+        said = [next(line for line in process.stderr or () if "Base URL" in line) for process in begun]
+        # Their logs are read, as an operator's terminal would.
+        for process in begun:
+            subprocess.Popen(["cat"], stdin=process.stderr, stdout=subprocess.DEVNULL)
+        yield [line.split()[4] for line in said]
+    finally:
+        for process in begun:
             process.terminate()
-            process.wait()
-            drain.wait()
 
 
 async def ask(url: str, calls: int, at_once: int, *, stream: bool) -> float:
@@ -104,22 +103,25 @@ def main() -> None:
     options = parser.parse_args()
     one, plain = server(serve)
     other, streams = server(serve_streams)
-    table = Table("", "straight", "neutralize", "defense:fairness", "straight / neutralize", "straight / defense")
-    ways = [
-        (f"calls/s, {CONCURRENCY} at a time", plain, options.calls, CONCURRENCY, False, 1),
-        ("calls/s, one at a time", plain, options.calls // 8, 1, False, 1),
-        (f"events/s of streams of {EVENTS}, 16 at a time", streams, options.calls // 8, 16, True, EVENTS),
-    ]
-    for name, url, calls, at_once, stream, each in ways:
-        with proxied(url, "neutralize") as rules, proxied(url, "fairness") as text:
-            rates: list[list[float]] = [[], [], []]
-            for number in range(options.rounds + 1):
-                for found, address in zip(rates, (url, rules, text), strict=True):
-                    rate = each * asyncio.run(ask(address, calls, at_once, stream=stream))
-                    found += [rate] if number else []  # the first one warms up
-        straight, ruled, told = (sorted(found)[len(found) // 2] for found in rates)
-        spread = [f"{rate:,.0f} ({min(f):,.0f} to {max(f):,.0f})" for rate, f in zip((straight, ruled, told), rates)]  # noqa: B905
-        table.add_row(name, *spread, f"{straight / ruled:.1f}", f"{straight / told:.1f}")
+    table = Table("", "straight", *MITIGATIONS, *(f"straight / {m}" for m in MITIGATIONS))
+    ways = {
+        plain: [
+            (f"calls/s, {CONCURRENCY} at a time", options.calls, CONCURRENCY, 1),
+            ("calls/s, one at a time", options.calls // 8, 1, 1),
+        ],
+        streams: [(f"events/s of streams of {EVENTS}, 16 at a time", options.calls // 8, 16, EVENTS)],
+    }
+    for url, rows in ways.items():
+        with proxied(url, MITIGATIONS) as addresses:
+            for name, calls, at_once, each in rows:
+                rates: list[list[float]] = [[] for _ in (url, *addresses)]
+                for number in range(options.rounds + 1):
+                    for found, address in zip(rates, (url, *addresses), strict=True):
+                        rate = each * asyncio.run(ask(address, calls, at_once, stream=each > 1))
+                        found += [rate] if number else []  # the first one warms up
+                medians = [sorted(found)[len(found) // 2] for found in rates]
+                shown = [f"{m:,.0f} ({min(f):,.0f} to {max(f):,.0f})" for m, f in zip(medians, rates, strict=True)]
+                table.add_row(name, *shown, *(f"{medians[0] / m:.1f}" for m in medians[1:]))
     Console(width=160).print(table)
     one.kill()
     other.kill()

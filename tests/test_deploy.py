@@ -13,9 +13,11 @@ from hypothesis import strategies as st
 
 import evenhand
 from evenhand.deploy import Assistant, make_mitigation, mitigated
+from evenhand.deploy.backends import Endpoint
 from evenhand.deploy.conversation import Conversation, text_of, with_text
 from evenhand.deploy.evidence import evidence
 from evenhand.deploy.rewriting import fingerprint, label_of, only_rewrites
+from evenhand.deploy.upstream import Upstream
 from evenhand.errors import SpecError
 from evenhand.mitigate import mitigate
 from evenhand.mitigations import MITIGATIONS, Mitigation
@@ -214,6 +216,25 @@ def test_what_was_called_stays_behind_the_question_when_turns_follow() -> None:
         *ASKED, *used, {"role": "assistant", "content": "Four."}, {"role": "user", "content": "Sure?"},
     ]  # fmt: skip
     assert [found.given[place]["content"] for place in found.places] == [m.content for m in found.seen]
+
+
+class Forgets(Mitigation):
+    """Acts on records, which conversations do not bring."""
+
+    name = "forgets"
+
+    def known(self, person: object) -> object:
+        return person
+
+
+def test_what_acts_on_records_is_not_shipped_as_if_it_did_something() -> None:
+    forgets = Forgets("", None)  # type: ignore[arg-type]
+    upstream = Upstream("http://127.0.0.1:9/v1", api_key_env=None, timeout_s=1, concurrency=1)
+    for ship in (
+        lambda: mitigated(ASKED, forgets), lambda: Assistant(str, forgets), lambda: Endpoint(upstream, forgets),
+    ):  # fmt: skip
+        with pytest.raises(SpecError, match="acts on records of people"):
+            ship()
 
 
 TEXTS = st.text(max_size=60) | st.sampled_from(

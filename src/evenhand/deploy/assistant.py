@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Self
 
 from evenhand.deploy.conversation import Conversation
+from evenhand.deploy.rewriting import check_acts_on_messages
 from evenhand.mitigations import MitigatedModel, Mitigation, make_mitigation
 from evenhand.mitigations.cues import known_phrases
 from evenhand.models import Model, ModelOptions, make_model
@@ -48,6 +49,7 @@ class Assistant:
         self.mitigation: Mitigation = (
             make_mitigation(mitigation, options) if isinstance(mitigation, str) else mitigation
         )
+        check_acts_on_messages(self.mitigation)
         if isinstance(model, str):
             model = make_model(model, options)
         elif not isinstance(model, Model):

@@ -16,7 +16,7 @@ from evenhand.deploy.asking import outcome
 from evenhand.deploy.assistant import Assistant
 from evenhand.deploy.conversation import Conversation
 from evenhand.deploy.reading import read_conversation, read_count, read_seed, read_settings, wants_usage
-from evenhand.deploy.rewriting import only_rewrites
+from evenhand.deploy.rewriting import check_acts_on_messages, only_rewrites
 from evenhand.deploy.shapes import RefusedError, added, completion, events, joined, unmitigated
 from evenhand.deploy.upstream import Upstream, passed_back, read_object
 from evenhand.errors import EvenhandError, SpecError
@@ -106,7 +106,7 @@ class Endpoint(Backend):
     that asks several times gives a whole answer, which is streamed at its end to those who want a stream.
 
     Raises:
-        SpecError: the mitigation needs the model itself.
+        SpecError: the mitigation needs the model itself, or records of people.
     """
 
     def __init__(self, upstream: Upstream, mitigation: Mitigation, *, strict: bool = False) -> None:
@@ -115,6 +115,7 @@ class Endpoint(Backend):
                 f"The mitigation '{mitigation.name}' works inside the model, which an endpoint does not let it.",
                 "Serve the model here: --model smollm2, or --model hf:NAME_OR_PATH, in place of --base-url.",
             )
+        check_acts_on_messages(mitigation)
         self._upstream, self._mitigation, self._strict = upstream, mitigation, strict
         self._rewrites = only_rewrites(mitigation)
 

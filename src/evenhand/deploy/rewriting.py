@@ -19,9 +19,32 @@ from evenhand.types import Message
 _PROBE = (Message("system", "You are a helpful assistant. I am a minor."), Message("user", "What is 2+2?"))
 
 
+# What acts on a study's records of people, where a mitigation has it; a client's conversation brings no record.
+_ON_RECORDS = ("known", "attend")
+
+
 def only_rewrites(mitigation: Mitigation) -> bool:
     """Whether a mitigation asks the model once, as it would be asked without it."""
-    return type(mitigation).respond is Mitigation.respond
+    return all(type(part).respond is Mitigation.respond for part in _parts(mitigation))
+
+
+def check_acts_on_messages(mitigation: Mitigation) -> None:
+    """Refuse what would do nothing, or less than was measured, before a conversation alone.
+
+    Raises:
+        SpecError: the mitigation acts on records of people.
+    """
+    for part in _parts(mitigation):
+        if any(getattr(type(part), hook, None) is not getattr(Mitigation, hook, None) for hook in _ON_RECORDS):
+            raise SpecError(
+                f"The mitigation '{part.name}' acts on records of people, and a conversation brings none.",
+                "Apply it where your product keeps and shows its memories.",
+            )
+
+
+def _parts(mitigation: Mitigation) -> tuple[Mitigation, ...]:
+    """Those of a mitigation that is made of several."""
+    return tuple(getattr(mitigation, "parts", (mitigation,)))
 
 
 def mitigated(
@@ -40,11 +63,12 @@ def mitigated(
             know ("single mother of two"). For mitigations that look for such facts.
 
     Raises:
-        SpecError: messages of another form, an unknown mitigation, or one that asks the model itself
-            (:class:`evenhand.deploy.Assistant`).
+        SpecError: messages of another form, an unknown mitigation, one that asks the model itself
+            (:class:`evenhand.deploy.Assistant`), or one that acts on records of people.
         DataError: a file of the mitigation is missing or malformed.
     """
     found = make_mitigation(mitigation) if isinstance(mitigation, str) else mitigation
+    check_acts_on_messages(found)
     if not only_rewrites(found):
         raise SpecError(
             f"The mitigation '{found.name}' asks the model itself: no rewriting of messages does what it does.",
