@@ -19,7 +19,7 @@ LAYERS: list[set[str]] = [
     {"reasoning"},
     {"errors", "types"},
     {"extras"},
-    {"registry", "specs", "loops", "sandbox"},
+    {"registry", "specs", "loops", "sandbox", "serving"},
     {"embodied"},
     {"identities", "people"},
     {"suites", "models"},
@@ -36,7 +36,7 @@ LAYERS: list[set[str]] = [
     {"audit"},
     {"report", "mitigate", "adaptive", "tuning", "integrations", "gating", "labelling", "imported"},
     {"analysing", "evolving"},
-    {"deciding"},
+    {"deciding", "deploy"},
     {"api"},
     {"cli", "pytest_plugin"},
 ]

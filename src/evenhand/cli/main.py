@@ -13,6 +13,7 @@ import evenhand
 from evenhand.cli import (
     check,
     demo,
+    deploy,
     disinformation,
     evolve,
     export,
@@ -55,6 +56,7 @@ disinformation.register(app)
 export.register(app)
 imports.register(app)
 tune.register(app)
+deploy.register(app)
 reward.register(app)
 app.add_typer(judge.app, name="judge")
 app.add_typer(memory.app, name="memory")

@@ -52,9 +52,16 @@ class Neutralize(Mitigation):
         if not earlier:
             return text
         # In an earlier turn whole sentences may let the identity show without stating it.
-        told = [text[a:b] for a, b in sentences(text)]
-        rest = [s for s in told if not (found := tells(s)) or needed(found, question, self._policy)]
-        return "".join(rest).strip() or "Hello!"
+        telling = [
+            (a, b)
+            for a, b in sentences(text)
+            if (found := tells(text[a:b])) and not needed(found, question, self._policy)
+        ]
+        if not telling:
+            return text or "Hello!"
+        for a, b in reversed(telling):
+            text = text[:a] + text[b:]
+        return text.strip() or "Hello!"
 
     def _opening(self, text: str) -> str:
         """The question without a statement about the user in front of it; the question itself is never touched."""
