@@ -1,4 +1,4 @@
-"""What a mitigation is, and how a reference to one is read."""
+"""What a mitigation is, and a model with one in front of it."""
 
 from __future__ import annotations
 
@@ -25,13 +25,15 @@ class Mitigation(ABC):
         summary: one line for ``evenhand list mitigations``.
         argument: what stands behind the colon of its reference; in brackets when it may be left out.
         local_only: whether it needs a model in this process.
-        calls: how often it asks for one answer.
+        decodes: whether it changes how a token is chosen, so that nothing else may ask the model on its behalf.
+        calls: how often it asks for one answer, at most.
     """
 
-    name: ClassVar[str]
+    name: str
     summary: ClassVar[str]
     argument: ClassVar[str] = ""
-    local_only: ClassVar[bool] = False
+    local_only: bool = False
+    decodes: ClassVar[bool] = False
     calls: int = 1
 
     def __init__(self, argument: str, options: ModelOptions) -> None:
@@ -39,6 +41,11 @@ class Mitigation(ABC):
             raise SpecError(f"The mitigation '{self.name}' takes no argument, but '{argument}' was given.")
         if not argument and self.argument and not self.argument.startswith("["):
             raise SpecError(f"The mitigation '{self.name}' needs an argument.", f"Write {self.name}:{self.argument}.")
+
+    @property
+    def asks(self) -> bool:
+        """Whether it decides how the model is asked, by a :meth:`respond` of its own."""
+        return type(self).respond is not Mitigation.respond
 
     def rewrite(self, messages: Messages) -> Messages:
         """The conversation that is sent in place of ``messages``."""
@@ -76,20 +83,6 @@ class NoMitigation(Mitigation):
 
     name = "none"
     summary = "nothing: the model as it is"
-
-
-def make_mitigation(reference: str, options: ModelOptions | None = None) -> Mitigation:
-    """A mitigation from ``name`` or ``name:argument`` ("neutralize", "defense:fairness").
-
-    Args:
-        reference: registered name, with its argument behind a colon.
-        options: how to reach a model of its own.
-
-    Raises:
-        SpecError: an unknown name, or an argument missing or one too many.
-    """
-    name, _, argument = reference.partition(":")
-    return MITIGATIONS.get(name)(argument, options or ModelOptions())
 
 
 class MitigatedModel(Model):

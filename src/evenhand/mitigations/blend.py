@@ -30,6 +30,7 @@ class Contrast(Mitigation):
     calls = 2
     argument = "[W]"
     local_only = True
+    decodes = True
 
     def __init__(self, argument: str, options: ModelOptions) -> None:
         super().__init__(argument, options)
