@@ -141,9 +141,14 @@ class MitigatedModel(Model):
 
 
 def add_to_system(messages: Messages, text: str, *, before: bool = False) -> Messages:
-    """The conversation with a text at the start or the end of its system message, which is made where it lacks."""
+    """The conversation with a text at the start or the end of its system message, which is made where it lacks.
+
+    Behind a block of lines about the user it is a paragraph of its own: it is none of the lines.
+    """
     from evenhand.personalizers import BASE_SYSTEM
+    from evenhand.personalizers.record import lines_in
 
     system, rest = (messages[0].content, messages[1:]) if messages[0].role == "system" else (BASE_SYSTEM, messages)
-    joined = f"{text} {system}" if before else f"{system} {text}"
+    behind = "\n\n" if lines_in(messages) else " "
+    joined = f"{text} {system}" if before else f"{system}{behind}{text}"
     return (Message("system", joined), *rest)
