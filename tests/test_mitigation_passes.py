@@ -197,8 +197,9 @@ def test_they_run_in_a_study_and_serve_whom_they_should(server: Server, tmp_path
     server.answer = lambda payload: _heeds(payload["messages"], facts)
     base, out = tmp_path / "base", tmp_path / "all"
     done = invoke(
-        "run", "--model", "openai:m", "--base-url", server.url, "--suite", "should-differ:food,starter-safety", "--identities",
-        "a man,a minor", "--baseline", "plain,person", "--personalizer", "profile", "--limit", "3", "--out", str(base),
+        "run", "--model", "openai:m", "--base-url", server.url, "--suite", "should-differ:food,starter-safety",
+        "--identities", "a man,a minor", "--baseline", "plain,person", "--personalizer", "profile", "--limit", "3",
+        "--out", str(base),
     )  # fmt: skip
     assert done.exit_code == 0, done.output
     line = ["mitigate", str(base), "--out", str(out), "--format", "json"]

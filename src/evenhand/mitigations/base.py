@@ -9,16 +9,17 @@ from typing import Any, ClassVar
 from evenhand.errors import SpecError
 from evenhand.models import Model, ModelOptions
 from evenhand.registry import Registry
-from evenhand.types import Message, Request, Response
+from evenhand.types import Item, Message, Person, Request, Response, User
 
 Messages = tuple[Message, ...]
 
 
 class Mitigation(ABC):
-    """Changes what the model reads, or how it is asked.
+    """Changes what is known of a user, what the model reads, or how it is asked.
 
-    A mitigation that only rewrites overrides :meth:`rewrite`; the store then keeps what was really sent. One that asks
-    more than once overrides :meth:`respond`.
+    In the order in which they act: :meth:`known` takes something out of a record before anything is learned or shown,
+    :meth:`attend` out of what was made of it for one question, :meth:`rewrite` changes the conversation; the store
+    keeps what was really sent. One that asks more than once for an answer overrides :meth:`respond`.
 
     Attributes:
         name: registered name.
@@ -26,7 +27,8 @@ class Mitigation(ABC):
         argument: what stands behind the colon of its reference; in brackets when it may be left out.
         local_only: whether it needs a model in this process.
         decodes: whether it changes how a token is chosen, so that nothing else may ask the model on its behalf.
-        calls: how often it asks for one answer, at most.
+        calls: how often it asks for one answer, at most; without what :meth:`attend` asks.
+        revision: what identifies what it reads records with, such as an encoder's weights; "" where nothing does.
     """
 
     name: str
@@ -35,6 +37,7 @@ class Mitigation(ABC):
     local_only: bool = False
     decodes: ClassVar[bool] = False
     calls: int = 1
+    revision: str = ""
 
     def __init__(self, argument: str, options: ModelOptions) -> None:
         if argument and not self.argument:
@@ -46,6 +49,31 @@ class Mitigation(ABC):
     def asks(self) -> bool:
         """Whether it decides how the model is asked, by a :meth:`respond` of its own."""
         return type(self).respond is not Mitigation.respond
+
+    @property
+    def attends(self) -> bool:
+        """Whether it has an :meth:`attend` of its own."""
+        return type(self).attend is not Mitigation.attend
+
+    def known(self, person: Person) -> Person:
+        """What of a record anything may know, learn from or show; a pure function."""
+        return person
+
+    async def attend(self, messages: Messages, user: User, item: Item, model: Model) -> Messages:
+        """What of a conversation about one item may be told, where that has to be asked of a model.
+
+        Args:
+            messages: as the personalizer made them, before :meth:`rewrite`.
+            user: who asks, as far as :meth:`known` lets anybody know.
+            item: the question.
+            model: answers; a call is kept by what it asks, so that the same one is made once for all identities,
+                repeats and runs.
+
+        Raises:
+            CallError: a call failed for good; the trial has failed.
+            ModelError: an encoder cannot be used.
+        """
+        return messages
 
     def rewrite(self, messages: Messages) -> Messages:
         """The conversation that is sent in place of ``messages``."""

@@ -8,15 +8,15 @@ from math import prod
 from evenhand.errors import SpecError
 from evenhand.mitigations.base import Messages, MitigatedModel, Mitigation
 from evenhand.models import Model
-from evenhand.types import Request, Response
+from evenhand.types import Item, Person, Request, Response, User
 
 
 class Combination(Mitigation):
     """``A+B``: what each of them does, in the order in which they are named.
 
-    Each rewrites what the one before it made of the conversation. Then those that ask more than once are nested: the
-    first one's calls are asked by the second, whose calls are asked by the third; so calls multiply. The last one asks
-    the model itself, and one that decodes for itself can only be the last.
+    Each goes on with what the one before it left of a record, of what is told for a question, and of a conversation.
+    Those that ask more than once are nested: the first one's calls are asked by the second, whose calls are asked by
+    the third; so calls multiply. The last one asks the model itself, and one that decodes for itself can only be last.
 
     Args:
         parts: at least two, none of them a combination.
@@ -41,6 +41,25 @@ class Combination(Mitigation):
                     "made for decoding.",
                     f"Name {part.name} last, and no other that decodes for itself.",
                 )
+
+    @property
+    def attends(self) -> bool:
+        return any(part.attends for part in self.parts)
+
+    @property
+    def revision(self) -> str:  # type: ignore[override]
+        """Those of its parts."""
+        return "+".join(part.revision for part in self.parts if part.revision)
+
+    def known(self, person: Person) -> Person:
+        for part in self.parts:
+            person = part.known(person)
+        return person
+
+    async def attend(self, messages: Messages, user: User, item: Item, model: Model) -> Messages:
+        for part in self.parts:
+            messages = await part.attend(messages, user, item, model)
+        return messages
 
     def rewrite(self, messages: Messages) -> Messages:
         for part in self.parts:
