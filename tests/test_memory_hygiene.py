@@ -63,7 +63,8 @@ def test_the_starter_people_keep_most_of_what_they_said() -> None:
     before = [turn for p in people for s in p.sessions for turn in s.messages]
     after = [turn for p in people for s in mitigation.known(p).sessions for turn in s.messages]
     assert set(after) < set(before)
-    assert len(after) > 0.6 * len(before)
+    page = (Path(__file__).parents[1] / "docs" / "mitigation.md").read_text()
+    assert f"Of the {len(before) // 2} exchanges of the `starter` people {len(after) // 2} stay" in page
     assert not any(fact.sensitive for p in people for fact in mitigation.known(p).facts)
 
 
