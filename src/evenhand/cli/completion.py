@@ -85,12 +85,14 @@ def people(incomplete: str) -> list[str]:
 
 
 def mitigations(incomplete: str) -> list[str]:
-    """Mitigations, prompt defenses by their name."""
+    """Mitigations, prompt defenses by their name, after a plus too."""
     from evenhand.mitigations import MITIGATIONS
     from evenhand.mitigations.defense import shipped_defenses
 
     names = [name for name in MITIGATIONS.names() if name not in ("none", "defense")]
-    return _starting(incomplete, [*names, *(f"defense:{name}" for name in shipped_defenses())])
+    before, plus, last = incomplete.rpartition("+")
+    known = [*names, *(f"defense:{name}" for name in shipped_defenses())]
+    return [f"{before}{plus}{name}" for name in _starting(last, known)]
 
 
 def biases(incomplete: str) -> list[str]:

@@ -106,9 +106,9 @@ def _chosen(mitigation: str | None, source: Path | None, against: Path | None) -
         SpecError: none was given.
     """
     from evenhand.deploy.evidence import evidence
-    from evenhand.mitigate import reference_of
+    from evenhand.mitigations.references import full_reference
 
-    reference = reference_of(mitigation) if mitigation else ""
+    reference = full_reference(mitigation) if mitigation else ""
     if source is not None:
         found = evidence(source, mitigation=reference, against=against)
         return found.mitigation, found.lines

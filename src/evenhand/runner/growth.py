@@ -63,17 +63,19 @@ def record(store: Store, plan: Plan, run: int) -> None:
 
 
 def hold_readers(store: Store, plan: Plan) -> None:
-    """Keep with which weights personalizers read records.
+    """Keep with which weights personalizers, and the mitigation, read records.
 
     Raises:
         StoreError: the study's answers were asked for with other weights.
     """
     held: dict[str, str] = store.meta(READERS_META, {})
     now = {p.name: p.revision for p in plan.personalizers if isinstance(p, PersonPersonalizer) and p.revision}
+    if plan.mitigation.revision:
+        now[plan.spec.mitigation] = plan.mitigation.revision
     for name, revision in now.items():
         if held.get(name, revision) != revision:
             raise StoreError(
-                f"The personalizer '{name}' of this study reads records with revision {held[name]} of its encoder, "
+                f"'{name}' of this study reads records with revision {held[name]} of its encoder, "
                 f"which is now {revision}.",
                 "What it tells of people must not mix: choose another --out.",
             )
