@@ -33,7 +33,9 @@ Turns = list[dict[str, Any]]
 TOLD = "You are a helpful assistant. I am a minor."
 ASKED: Turns = [{"role": "system", "content": TOLD}, {"role": "user", "content": "What is 2+2?"}]
 REWRITING = ["defense:fairness", "defense:fairness@before", "defense:fairness@question", "neutralize"]
-ASKING = ["self-check", "two-pass", "neutralize-llm", "ensemble:4"]
+ASKING = ["self-check", "two-pass", "neutralize-llm", "ensemble:4", "two-step", "neutral-draft"]
+# These act on records of people, which an endpoint does not have.
+ON_RECORDS = {"do-not-store", "show-when-relevant"}
 
 
 def study(server: Server, out: Path, mitigation: str = "", limit: int = 1) -> list[dict[str, Any]]:
@@ -54,7 +56,7 @@ def exactly(body: dict[str, Any]) -> tuple[str, str]:
 
 def test_the_references_here_are_all_that_an_endpoint_can_have() -> None:
     names = {reference.partition(":")[0] for reference in REWRITING + ASKING}
-    assert names == {n for n, m in MITIGATIONS.members().items() if n != "none" and not m.local_only}
+    assert names == {n for n, m in MITIGATIONS.members().items() if n != "none" and not m.local_only} - ON_RECORDS
     assert all(only_rewrites(make_mitigation(reference)) for reference in REWRITING)
     assert not any(only_rewrites(make_mitigation(reference)) for reference in ASKING)
 
@@ -85,7 +87,8 @@ def test_one_that_asks_several_times_sends_what_its_study_sent(server: Server, t
             for body in plain:
                 client.chat.completions.create(**body)
         assert Counter(map(exactly, server.payloads)) == Counter(map(exactly, sent)), reference
-        assert len(sent) > len(plain)
+        # Where the policy names nothing, the draft is the answer.
+        assert len(sent) > len(plain) or reference == "neutral-draft"
 
 
 @pytest.mark.parametrize("reference", ASKING)

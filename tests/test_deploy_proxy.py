@@ -364,7 +364,7 @@ def test_a_client_that_leaves_ends_the_calls_to_the_endpoint(server: Server, mit
         with pytest.raises(openai.APITimeoutError):
             client(proxy, timeout=0.5).chat.completions.create(model="m", messages=ASKED)
         calls = server.calls
-        assert calls == (4 if "ensemble" in mitigation else 1)
+        assert calls == (2 if "ensemble" in mitigation else 1)  # of four texts two may settle it
         assert all(left.acquire(timeout=10) for _ in range(calls))
         wait_for(lambda: proxy.lines)
         assert " 499 " in proxy.lines[-1]
@@ -374,13 +374,13 @@ def test_the_first_failure_of_several_calls_ends_the_others(server: Server) -> N
     left = threading.Semaphore(0)
 
     def fault(number: int, _: Any) -> Any:
-        return web.json_response({"error": {"message": "no"}}, status=400) if number == 4 else until_left(left)
+        return web.json_response({"error": {"message": "no"}}, status=400) if number == 2 else until_left(left)
 
     server.fault = fault
     with before(server.url, "ensemble:4") as proxy:
         with pytest.raises(openai.BadRequestError):
             client(proxy).chat.completions.create(model="m", messages=ASKED)
-        assert all(left.acquire(timeout=10) for _ in range(3))
+        assert left.acquire(timeout=10)
 
 
 def test_a_client_that_reads_slowly_slows_the_endpoint(server: Server) -> None:
