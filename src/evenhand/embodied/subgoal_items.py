@@ -12,7 +12,7 @@ from evenhand.embodied.plan_items import NAMES, SCENE, goals_of
 from evenhand.embodied.plans import Goals, Outcome, program
 from evenhand.embodied.scenes import CHARACTER, Graphs, scene_of
 from evenhand.embodied.subgoal_plans import Aim, judge_subgoals
-from evenhand.embodied.subgoals import right_lines
+from evenhand.embodied.subgoals import read_subgoals, right_lines
 from evenhand.embodied.worlds import VIRTUALHOME, WORLD, cluster, family
 from evenhand.types import Item
 
@@ -66,7 +66,8 @@ def _wanted(goals: Goals) -> set[int]:
 
 def outcome_of(item: Item, text: str) -> Outcome:
     """How an answer's subgoals go in an item's scene."""
-    return judge_subgoals(text, scene_of(item.extra[SCENE]), item.extra[NAMES], Aim(Goals(*goals_in(item))))
+    aim = Aim(Goals(*goals_in(item)))
+    return judge_subgoals(read_subgoals(text), scene_of(item.extra[SCENE]), item.extra[NAMES], aim)
 
 
 def right_answer(item: Item) -> str:

@@ -12,7 +12,7 @@ from evenhand.embodied.needs import ADDITIONAL, Fault, Step, is_close, upright
 from evenhand.embodied.pddl import AND, OR, TRUE, Formula
 from evenhand.embodied.plans import Command, Goals, Outcome, all_met, not_begun, reached
 from evenhand.embodied.scenes import Scene
-from evenhand.embodied.subgoals import OURS, Convention, read_subgoals, subgoals, ways
+from evenhand.embodied.subgoals import OURS, Convention, subgoals, ways
 from evenhand.embodied.temporal import THEN, progressed
 
 # Ways through an answer that are followed side by side, and actions tried in all. The published answers need at most
@@ -189,18 +189,18 @@ def carry_out(
 
 
 def judge_subgoals(
-    text: str, scene: Scene, names: Mapping[str, int], aim: Aim, convention: Convention = OURS
+    lines: Sequence[str] | None, scene: Scene, names: Mapping[str, int], aim: Aim, convention: Convention = OURS
 ) -> Outcome:
     """How an answer's subgoals go.
 
     Args:
-        text: the answer.
+        lines: of :func:`~evenhand.embodied.subgoals.read_subgoals`.
         scene: the start.
         names: ``name.id`` -> id, of the objects that the prompt names.
         aim: what should hold.
         convention: what counts.
     """
-    found = subgoals(read_subgoals(text), names, convention)
+    found = subgoals(lines, names, convention)
     if isinstance(found, tuple):
         return not_begun(*found, aim.goals)
     return carry_out(found, scene, names, aim, convention)

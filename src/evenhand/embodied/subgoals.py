@@ -67,12 +67,14 @@ class Convention:
         all_lines: every line is read; theirs leaves out those without a bracket behind a name.
         offered: the predicates of the prompt, BETWEEN with three objects; theirs has properties of objects besides,
             and takes BETWEEN with two.
+        any_way: any part of an *or* will do; theirs takes the text before the first one (its own choice is by chance).
         rises: who sits or lies stands up before going somewhere, as the vocabulary has no word for it; theirs cannot.
     """
 
     at_end: bool = True
     all_lines: bool = True
     offered: bool = True
+    any_way: bool = True
     rises: bool = True
 
     @property
@@ -82,7 +84,7 @@ class Convention:
 
 
 OURS = Convention()
-AUTHORS = Convention(at_end=False, all_lines=False, offered=False, rises=False)
+AUTHORS = Convention(at_end=False, all_lines=False, offered=False, any_way=False, rises=False)
 
 
 def read_subgoals(text: str) -> list[str] | None:
@@ -108,6 +110,8 @@ def subgoals(
         lines = [line for line in lines if _PRIMITIVE.search(line) or line in ("SLEEP", "WAKEUP", "STANDUP")]
     if not lines:
         return PARSING, "no list of subgoals"
+    if not convention.any_way:
+        lines = [line.split(" or ")[0] for line in lines]
     try:
         found = [formula_in(line) for line in lines]
     except FormulaError as error:

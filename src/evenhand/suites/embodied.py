@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from evenhand.embodied.goal_items import behavior_item, virtualhome_item
 from evenhand.embodied.plan_items import plan_item
 from evenhand.embodied.scenes import Graphs
+from evenhand.embodied.subgoal_items import subgoal_item
 from evenhand.embodied.transition_items import Domain, behavior_prompt, domain_of, transition_item
 from evenhand.embodied.worlds import BEHAVIOR, VIRTUALHOME
 from evenhand.errors import DataError, SpecError, did_you_mean, one_line
@@ -139,14 +140,32 @@ def _behavior_operators(folder: Folder) -> list[Item]:
 
 def _plans(folder: Folder, *, official: bool = False) -> list[Item]:
     template = folder.text("templates/virtualhome_action_sequencing.txt")
-    file = "virtualhome_init_graphs.json.gz"
-    graphs = folder.made(file, 1, folder.table(file), Graphs)
+    graphs = _graphs(folder)
 
     def make(row: Row) -> Item | None:
         left_out = official and not row["in_official"]["action_sequencing"]
         return None if left_out else plan_item(row, template, graphs)
 
     return folder.items("virtualhome_tasks.jsonl.gz", make)
+
+
+def _subgoals(folder: Folder) -> list[Item]:
+    system = folder.text("templates/virtualhome_subgoal_system.txt")
+    asked = folder.rows("virtualhome_subgoals/prompts.jsonl.gz", "identifier", "llm_prompt")
+    prompts = {row["identifier"].removeprefix("scene_1_"): row["llm_prompt"] for row in asked}
+    graphs = _graphs(folder)
+
+    def make(row: Row) -> Item | None:
+        # Tasks without goals are not asked.
+        asked = row["in_official"]["subgoal_decomposition"]
+        return subgoal_item(row, system, prompts[row["id"]], graphs) if asked else None
+
+    return folder.items("virtualhome_tasks.jsonl.gz", make)
+
+
+def _graphs(folder: Folder) -> Graphs:
+    file = "virtualhome_init_graphs.json.gz"
+    return folder.made(file, 1, folder.table(file), Graphs)
 
 
 def _domain(folder: Folder, world: str) -> Domain:
@@ -160,6 +179,7 @@ ABILITIES: dict[str, Ability] = {
     "action-sequencing": Ability(
         "embodied-plans", 400, {VIRTUALHOME: _plans}, {"official": lambda folder: _plans(folder, official=True)}
     ),
+    "subgoal-decomposition": Ability("embodied-subgoals", 600, {VIRTUALHOME: _subgoals}),
     "transition-modeling": Ability(
         "embodied-operators", 1600, {VIRTUALHOME: _virtualhome_operators, BEHAVIOR: _behavior_operators}
     ),
