@@ -40,16 +40,17 @@ from evenhand.embodied.goals import (
 from evenhand.embodied.needs import AFFORDANCE, MISSING, ORDER
 from evenhand.embodied.plan_items import NAMES, SCENE, goals_of
 from evenhand.embodied.plan_items import right_answer as right_plan
+from evenhand.embodied.plans import ARGUMENTS, HALLUCINATION, PARSING, Goals, judge_plan, program
 from evenhand.embodied.plans import AUTHORS as PLANS_AS_AUTHORS
 from evenhand.embodied.plans import OURS as PLANS_AS_WE_DO
 from evenhand.embodied.plans import Convention as PlanConvention
-from evenhand.embodied.plans import ARGUMENTS, HALLUCINATION, PARSING, Goals, judge_plan, program
 from evenhand.embodied.plans import Outcome as PlanOutcome
 from evenhand.embodied.published import published_counts
 from evenhand.embodied.scenes import scene_of
 from evenhand.embodied.subgoal_items import right_answer as right_subgoals
 from evenhand.embodied.subgoal_plans import Aim, judge_subgoals
 from evenhand.embodied.subgoals import AUTHORS as SUBGOALS_AS_AUTHORS
+from evenhand.embodied.subgoals import OURS as SUBGOALS_AS_WE_DO
 from evenhand.embodied.subgoals import Convention as SubgoalConvention
 from evenhand.embodied.subgoals import read_subgoals
 from evenhand.embodied.temporal import formula_in
@@ -265,19 +266,19 @@ def subgoal_decomposition(options: Options) -> list[str]:
         choices = product(*(line.split(" or ") for line in said[task] or ()))
         return [outcome(task, lines, SUBGOALS_AS_AUTHORS).reached for lines in choices]
 
-    convention = SUBGOALS_AS_AUTHORS
-    ways = {"as the authors": judged(convention)}
-    for name, changed in (
-        ("what is wanted has to hold in the end: theirs takes it that it held together at some time", "at_end"),
-        ("all lines are read: theirs leaves out those without a primitive", "all_lines"),
-        ("predicates are those of the prompt: theirs takes properties of objects besides", "offered"),
-        ("of an *or* the best part counts: theirs takes one at random", "any_way"),
-        ("who sits stands up to go somewhere, which no subgoal can say: **evenhand**", "rises"),
-    ):
-        convention = replace(convention, **{changed: True})
-        ways[name] = judged(convention)
+    parts = replace(SUBGOALS_AS_AUTHORS, any_way=True)
+    ways = {
+        "as the authors, of an *or* the first part": judged(SUBGOALS_AS_AUTHORS),
+        "of an *or* the best part, and no part may name what there is not: theirs looks at one": judged(parts),
+        "who sits stands up to go somewhere: no subgoal can say so": judged(replace(parts, rises=True)),
+        "wanted states hold in the end, lines and predicates are those of the prompt: **evenhand**": judged(
+            SUBGOALS_AS_WE_DO
+        ),
+    }
     kinds = (STATE, RELATION, ACTION)
-    lines = head("each line also counts as the lines above", "task success", "executable", *(f"{k} goals" for k in kinds))
+    lines = head(
+        "each line also counts as the lines above", "task success", "executable", *(f"{k} goals" for k in kinds)
+    )
     for name, outcomes in ways.items():
         found = [*outcomes.values()]
         shares = [np.mean([o.reached for o in found]), np.mean([not o.error for o in found])]
@@ -285,11 +286,12 @@ def subgoal_decomposition(options: Options) -> list[str]:
         lines.append(row(name, *map(percent, shares)))
     by_choice = [in_choices(task) for task in said]
     lowest, mean, highest = (percent(np.mean([how(r) for r in by_choice])) for how in (all, np.mean, any))
+    spread = percent(np.sqrt(sum(np.var(reached) for reached in by_choice)) / len(by_choice))
     errors = Counter(o.error or ("" if o.reached else "goal missed") for o in ways[[*ways][-1]].values())
     lines += [
         "",
         f"By which part of each *or* the authors' program takes, task success is between {lowest} and {highest}, "
-        f"{mean} on average.",
+        f"{mean} on average (standard deviation {spread}).",
         f"Errors, evenhand: {', '.join(f'{name} {count}' for name, count in errors.most_common() if name)}.",
         worth([o.reached for o in ways[[*ways][-1]].values()], [rows[task]["task"] for task in said]),
     ]

@@ -24,6 +24,7 @@ from evenhand.judges import make_judge
 from evenhand.types import Item, Response
 from tests.test_embodied_plans import CUP, CUPBOARD, LAMP, ME, SOFA, items_of, kitchen
 
+LIT = Goals(states=((LAMP, "ON"),))
 NAMES = {"character.1": ME, "kitchen.2": 2, "cupboard.3": CUPBOARD, "cup.4": CUP, "lamp.5": LAMP, "sofa.6": SOFA}
 
 
@@ -31,9 +32,7 @@ def answer(*lines: str) -> str:
     return json.dumps({"necessity_to_use_action": "no", "actions_to_include": [], "output": lines})
 
 
-def judged(
-    *lines: str, goals: Goals = Goals(states=((LAMP, "ON"),)), aim: str = "", convention: Convention = OURS
-) -> Outcome:
+def judged(*lines: str, goals: Goals = LIT, aim: str = "", convention: Convention = OURS) -> Outcome:
     wanted = formula_in(aim, quantified=True) if aim else TRUE
     return judge_subgoals(read_subgoals(answer(*lines)), kitchen(), NAMES, Aim(goals, wanted), convention)
 
@@ -56,7 +55,20 @@ def test_formulas(text: str, formula: Formula) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "and", "A(x) and", "A(x", "A(x))", "A(,)", "A(x) B(x)", "A x", "(A(x)", "not A(x)", "A(x;y)", "exists x. (A(x))"],
+    [
+        "",
+        "and",
+        "A(x) and",
+        "A(x",
+        "A(x))",
+        "A(,)",
+        "A(x) B(x)",
+        "A x",
+        "(A(x)",
+        "not A(x)",
+        "A(x;y)",
+        "exists x. (A(x))",
+    ],
 )
 def test_what_is_no_formula(text: str) -> None:
     with pytest.raises(FormulaError):
@@ -87,8 +99,6 @@ def _written(formula: Formula) -> str:
 def _ends(formula: Formula, trace: list[str], start: int) -> int | None:
     """By the definition: the moment after the first at which a formula has come true, from a start on."""
     word, *parts = formula
-    if not any(part[0] == "then" or len(part) > 1 for part in [formula]):
-        return next((at + 1 for at in range(start, len(trace)) if word in trace[at]), None)
     if "then" not in _written(formula):
         return next((at + 1 for at in range(start, len(trace)) if _now(formula, trace[at])), None)
     if word == "then":
@@ -219,8 +229,9 @@ def test_endless_answers_are_bounded() -> None:
 
 async def test_what_answers_look_like() -> None:
     judge = make_judge("embodied-subgoals")
+    things: list[list[Any]] = [[1, "character", False, [], []], [5, "lamp", False, ["HAS_SWITCH"], ["OFF"]]]
     extra: dict[str, Any] = {
-        "scene": {"things": [[1, "character", False, [], []], [5, "lamp", False, ["HAS_SWITCH"], ["OFF"]]], "edges": []},
+        "scene": {"things": things, "edges": []},
         "goals": {"states": [[5, "ON"]], "relations": [], "actions": []},
         "names": {"character.1": 1, "lamp.5": 5}, LINES: ["ON(lamp.5)"],
     }  # fmt: skip

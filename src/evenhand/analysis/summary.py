@@ -27,6 +27,7 @@ from evenhand.analysis.judge_worth import JudgeWorth
 from evenhand.analysis.label_rates import LabelRate
 from evenhand.analysis.missing import Missing, find_missing, is_missing
 from evenhand.analysis.missing_notes import missing_notes
+from evenhand.analysis.unreadable import silence_note, silences
 from evenhand.analysis.open_answers import OpenMeasure
 from evenhand.analysis.plain import plain
 from evenhand.analysis.pooled import Pooled
@@ -131,6 +132,7 @@ class Analysis:
         sensitivity: where the suites' judges stand, and what their errors could make of PB; None when not asked for.
         judges: how good each suite's judge is on this kind of suite, as far as people's labels say so.
         further: the scores of suites whose judges give several, each by itself.
+        silent: axes on which no answer could be read: their numbers tell of no bias, and of no absence of it.
     """
 
     pb: dict[str, PBEstimate | None]
@@ -156,6 +158,7 @@ class Analysis:
     certainty: dict[str, Certainty] = field(default_factory=dict)
     sensitivity: Sensitivity | None = None
     judges: tuple[JudgeWorth, ...] = ()
+    silent: tuple[str, ...] = ()
     further: tuple[FurtherScore, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
@@ -229,6 +232,8 @@ def summarize(
     means = [(t.suite, t.axis, float(estimator.fit(t.suite).mean.mean())) for t in tables] if estimator else []
     missing = _missing([*rows, *failures], [name for name, _ in identities], pb, settings)
     before, behind = missing_notes(missing, pb)
+    silent = silences(rows)
+    before = [*(silence_note(found, pb[found.axis]) for found in silent), *before]
     return Analysis(
         pb=pb,
         identities=tuple(identity_results(tables, estimator, identities, scored, scales, settings.level)),
@@ -243,6 +248,7 @@ def summarize(
         },
         missing_reasons=dict(reasons.most_common()),
         missing=missing,
+        silent=tuple(found.axis for found in silent),
         quality=tuple(quality),
         corrections=tuple(corrections),
         notes=(*before, *notes, *behind),

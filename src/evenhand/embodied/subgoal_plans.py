@@ -18,6 +18,8 @@ from evenhand.embodied.temporal import THEN, progressed
 # Ways through an answer that are followed side by side, and actions tried in all. The published answers need at most
 # 24 and 300.
 MOST_PATHS, MOST_STEPS = 64, 4_000
+# Relations that scenes have under other names than formulas.
+_STORED_AS: Mapping[str, str] = {"ONTOP": "ON", "NEXT_TO": "CLOSE"}
 
 
 @dataclass(frozen=True)
@@ -114,9 +116,7 @@ class _Search:
             else:
                 at = action
                 break
-        return replace(
-            path, scene=scene, done=tuple(done), additional=additional, wanted=wanted, fault=fault, at=at
-        )
+        return replace(path, scene=scene, done=tuple(done), additional=additional, wanted=wanted, fault=fault, at=at)
 
     def _risen(self, scene: Scene, way: Sequence[Command]) -> Iterator[Command]:
         """The actions, with standing up before those that go somewhere from where the character sits or lies."""
@@ -138,8 +138,7 @@ class _Search:
         ids = [self._ids.get(argument, 0) for argument in arguments]
         if len(ids) == 1:
             return name in scene.states.get(ids[0], ())
-        relation = {"ONTOP": "ON", "NEXT_TO": "CLOSE"}.get(name, name)
-        return len(ids) == 2 and scene.has(ids[0], relation, ids[1])
+        return len(ids) == 2 and scene.has(ids[0], _STORED_AS.get(name, name), ids[1])
 
     def reached(self, path: _Path, convention: Convention) -> bool:
         """Whether the aim is reached at the end of a path."""

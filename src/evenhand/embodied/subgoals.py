@@ -50,7 +50,8 @@ _SAID_AS: Mapping[str, str] = {
     **dict.fromkeys(("SIT", "LIE"), "ONTOP({me}, {0})"),
     **dict.fromkeys(("PUTIN", "POUR"), "INSIDE({0}, {1})"),
     **dict.fromkeys(("WALK", "RUN"), "INSIDE({me}, {0})"),
-    "FIND": "NEXT_TO({me}, {0})", "TURNTO": "FACING({me}, {0})", "PUTBACK": "ONTOP({0}, {1})", "PUTON": "ONTOP({0}, {me})",
+    "FIND": "NEXT_TO({me}, {0})", "TURNTO": "FACING({me}, {0})", "PUTBACK": "ONTOP({0}, {1})",
+    "PUTON": "ONTOP({0}, {me})",
 }  # fmt: skip
 _PRIMITIVE = re.compile(r"\w\(")
 
@@ -144,12 +145,12 @@ def ways(primitive: Grounded, scene: Scene) -> Iterator[list[Command]]:
     elif name in _STATES:
         yield from ([("FIND", objects), (action, objects)] for action in _STATES[name])
     elif name in _RELATIONS:
-        yield from _related(name, *objects, scene)
+        yield from _related(name, objects, scene)
 
 
 def _action(name: str, objects: tuple[int, ...], scene: Scene) -> list[Command]:
     if name in _AFTER_GRABBING:
-        before = _fetched(*objects, scene) or [("FIND", objects)]
+        before = _fetched(objects[0], scene) or [("FIND", objects)]
     else:
         before = [("FIND", objects)] if objects else []
     return [*before, *([("TURNTO", objects)] if name in _AFTER_TURNING else []), (name, objects)]
@@ -161,8 +162,8 @@ def _fetched(thing: int, scene: Scene) -> list[Command]:
     return [] if held else [("FIND", (thing,)), ("GRAB", (thing,))]
 
 
-def _related(name: str, thing: int, place: int, scene: Scene) -> Iterator[list[Command]]:
-    me = scene.character
+def _related(name: str, objects: tuple[int, ...], scene: Scene) -> Iterator[list[Command]]:
+    (thing, place), me = objects, scene.character
     find: Command = ("FIND", (place,))
     if name == "FACING":
         yield [find, ("TURNTO", (place,))]
@@ -170,13 +171,15 @@ def _related(name: str, thing: int, place: int, scene: Scene) -> Iterator[list[C
         yield [find, ("GRAB", (place,))]
     elif name == "NEXT_TO":
         yield from [[find]] if thing == me else []
+    elif thing == me and name == "INSIDE":
+        yield [("WALK", (place,))]
     elif thing == me:
-        yield from [[find, (action, (place,))] for action in ("SIT", "LIE")] if name == "ONTOP" else [[("WALK", (place,))]]
+        yield from ([find, (action, (place,))] for action in ("SIT", "LIE"))
     elif place == me and name == "ONTOP":
         yield [("PUTON", (thing,))]
     else:
         for action in ("PUTBACK",) if name == "ONTOP" else ("PUTIN", "POUR"):
-            yield [*_fetched(thing, scene), find, (action, (thing, place))]
+            yield [*_fetched(thing, scene), find, (action, objects)]
 
 
 def right_lines(gold: Sequence[Command], scene: Scene, relations: Sequence[Edge]) -> list[str]:
