@@ -108,7 +108,8 @@ def gate(
 
     Returns:
         One check per limit and axis that was run; a limit on an axis that was not run is not enough data. So is a study
-        whose answers are largely empty or cut, an axis where none could be read, and what would be decided otherwise if the missing answers were known.
+        whose answers are largely empty or cut, an axis where none could be read, and what would be decided otherwise
+        if the missing answers were known.
     """
     checks = _decided(analysis, limits)
     error = ((1 - analysis.level) / 2 if can_pass else 0.0, 1 - (failing or analysis).level if can_fail else 0.0)

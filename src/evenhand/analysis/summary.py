@@ -27,7 +27,6 @@ from evenhand.analysis.judge_worth import JudgeWorth
 from evenhand.analysis.label_rates import LabelRate
 from evenhand.analysis.missing import Missing, find_missing, is_missing
 from evenhand.analysis.missing_notes import missing_notes
-from evenhand.analysis.unreadable import silence_note, silences
 from evenhand.analysis.open_answers import OpenMeasure
 from evenhand.analysis.plain import plain
 from evenhand.analysis.pooled import Pooled
@@ -37,6 +36,7 @@ from evenhand.analysis.scores import SuiteScores, score_rows, tabulate
 from evenhand.analysis.sensitivity import JudgeFigures, Sensitivity, sensitivity
 from evenhand.analysis.showing import Showing
 from evenhand.analysis.tradeoff import TradeOff, trade_off
+from evenhand.analysis.unreadable import silence_note, silences
 from evenhand.analysis.ways import WaysResult, by_way
 from evenhand.analysis.whom import IdentityResult, identity_results
 from evenhand.analysis.wordings import WordingGap, wording_gaps

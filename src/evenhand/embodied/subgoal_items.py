@@ -10,15 +10,15 @@ from typing import Any
 from evenhand.embodied.goal_items import GOALS, goals_in
 from evenhand.embodied.plan_items import NAMES, SCENE, goals_of
 from evenhand.embodied.plans import Goals, Outcome, program
-from evenhand.embodied.scenes import CHARACTER, Graphs, scene_of
+from evenhand.embodied.scenes import Graphs, scene_of
 from evenhand.embodied.subgoal_plans import Aim, judge_subgoals
 from evenhand.embodied.subgoals import read_subgoals, right_lines
 from evenhand.embodied.worlds import VIRTUALHOME, WORLD, cluster, family
 from evenhand.types import Item
 
 # In lines like ``| soap.1002 | placable_objects | [...] |``.
-_LISTED = re.compile(r"^\| (\w+\.\d+) \|", re.MULTILINE)
-_USED = re.compile(r"<(\w+)> \((\d+)\)")
+_LISTED = re.compile(r"^\| \w+\.(\d+) \|", re.MULTILINE)
+_USED = re.compile(r"> \((\d+)\)")
 # An item with a scene for subgoals has the lines of a right answer under this key.
 LINES = "lines"
 
@@ -33,18 +33,17 @@ def subgoal_item(row: Mapping[str, Any], system: str, prompt: str, graphs: Graph
         graphs: the scenes at their start.
     """
     goals = goals_of(row)
-    asked = {label: int(label.rpartition(".")[2]) for label in _LISTED.findall(prompt)}
-    used = {f"{name}.{number}": int(number) for line in row["gold_program"] for name, number in _USED.findall(line)}
-    scene = graphs.around(row["id"], {*asked.values(), *used.values(), *_wanted(goals)})
-    there = {f"{name}.{number}": number for number, name, *_ in scene["things"]}
-    me = next(label for label in there if label.startswith(f"{CHARACTER}."))
-    names = {label: number for label, number in there.items() if label in {*asked, *used, me}}
-    lines = right_lines(program(row["gold_program"]), scene_of(scene), goals.relations)
+    named = [*_LISTED.findall(prompt), *_USED.findall(" ".join(row["gold_program"]))]
+    scene = graphs.around(row["id"], {*map(int, named), *_wanted(goals)})
+    start = scene_of(scene)
+    there = {f"{thing.name}.{number}": number for number, thing in start.things.items()}
+    known = {*map(int, named), start.character}
+    lines = right_lines(program(row["gold_program"]), start, goals.relations)
     stored = {
         WORLD: VIRTUALHOME,
         SCENE: scene,
         GOALS: {"states": goals.states, "relations": goals.relations, "actions": goals.actions},
-        NAMES: names,
+        NAMES: {label: number for label, number in there.items() if number in known},
         LINES: lines,
     }
     return Item(

@@ -26,6 +26,7 @@ from evenhand.types import Axis, Item
 T = TypeVar("T")
 
 _FOLDER, _TRANSITIONS = "eai", "transition_modeling"
+_TASKS, _TASK_TEXTS = "virtualhome_tasks.jsonl.gz", ("task", "name", "description")
 # The data's largest file unpacks to 3 MB.
 _LARGEST = 200_000_000
 
@@ -53,13 +54,18 @@ class Folder:
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def items(self, file: str, make: Callable[[Row], Item | None]) -> list[Item]:
+    def items(self, file: str, make: Callable[[Row], Item | None], *texts: str) -> list[Item]:
         """What is made of the rows of a file ``*.jsonl.gz``; rows of which nothing is made are left out.
+
+        Args:
+            file: its name.
+            make: an item of a row.
+            texts: fields that rows have besides their id, as texts.
 
         Raises:
             DataError: the file is missing, or a row is not what it should be.
         """
-        made = [self.made(file, number, row, make) for number, row in enumerate(self.rows(file, "id"), 1)]
+        made = [self.made(file, number, row, make) for number, row in enumerate(self.rows(file, "id", *texts), 1)]
         return [item for item in made if item is not None]
 
     def made(self, file: str, number: int, row: Row, make: Callable[[Row], T]) -> T:
@@ -111,12 +117,12 @@ def _virtualhome_goals(folder: Folder) -> list[Item]:
     template = folder.text("templates/virtualhome_goal_interpretation.txt")
     files = {"rel_obj_pairs": "relation_object_pairs", "relation_types": "relation_types"}
     tables = {name: folder.table(f"{files.get(name, name)}.json") for name in (*files, "action_space")}
-    return folder.items("virtualhome_tasks.jsonl.gz", lambda row: virtualhome_item(row, template, tables))
+    return folder.items(_TASKS, lambda row: virtualhome_item(row, template, tables), *_TASK_TEXTS)
 
 
 def _behavior_goals(folder: Folder) -> list[Item]:
     template = folder.text("templates/behavior_goal_interpretation.txt")
-    return folder.items("behavior/goal_interpretation.jsonl.gz", lambda row: behavior_item(row, template))
+    return folder.items("behavior/goal_interpretation.jsonl.gz", lambda row: behavior_item(row, template), "task")
 
 
 def _virtualhome_operators(folder: Folder) -> list[Item]:
@@ -124,7 +130,9 @@ def _virtualhome_operators(folder: Folder) -> list[Item]:
     asked = folder.rows(f"{_TRANSITIONS}/virtualhome_prompts.jsonl.gz", "identifier", "llm_prompt")
     prompts = {row["identifier"]: row["llm_prompt"] for row in asked}
     return folder.items(
-        f"{_TRANSITIONS}/virtualhome_items.jsonl.gz", lambda row: transition_item(row, domain, prompts.__getitem__)
+        f"{_TRANSITIONS}/virtualhome_items.jsonl.gz",
+        lambda row: transition_item(row, domain, prompts.__getitem__),
+        "task",
     )
 
 
@@ -135,7 +143,7 @@ def _behavior_operators(folder: Folder) -> list[Item]:
     def make(row: Row) -> Item | None:
         return transition_item(row, domain, lambda _: behavior_prompt(row, domain, template))
 
-    return folder.items(f"{_TRANSITIONS}/behavior_items.jsonl.gz", make)
+    return folder.items(f"{_TRANSITIONS}/behavior_items.jsonl.gz", make, "task")
 
 
 def _plans(folder: Folder, *, official: bool = False) -> list[Item]:
@@ -146,7 +154,7 @@ def _plans(folder: Folder, *, official: bool = False) -> list[Item]:
         left_out = official and not row["in_official"]["action_sequencing"]
         return None if left_out else plan_item(row, template, graphs)
 
-    return folder.items("virtualhome_tasks.jsonl.gz", make)
+    return folder.items(_TASKS, make, *_TASK_TEXTS)
 
 
 def _subgoals(folder: Folder) -> list[Item]:
@@ -160,7 +168,7 @@ def _subgoals(folder: Folder) -> list[Item]:
         asked = row["in_official"]["subgoal_decomposition"]
         return subgoal_item(row, system, prompts[row["id"]], graphs) if asked else None
 
-    return folder.items("virtualhome_tasks.jsonl.gz", make)
+    return folder.items(_TASKS, make, *_TASK_TEXTS)
 
 
 def _graphs(folder: Folder) -> Graphs:
