@@ -5,8 +5,7 @@ For an environment of its own, without evenhand:
     python -m venv eai && eai/bin/pip install --no-deps eai-eval==1.0.5 && eai/bin/pip install numpy scipy networkx lark
     eai/bin/python benchmarks/embodied_reference.py --data-dir DATA > reference.json
 
-Their programs copy all scenes so far at each step, which takes 20 seconds a task; here the lists are copied and the
-scenes in them, which nothing changes, are shared.
+Their programs copy all scenes so far at each step, which takes 20 seconds a task; here what nothing changes is shared.
 
 ``python benchmarks/embodied.py --data-dir DATA --reference reference.json`` lays it beside evenhand's counts.
 """
@@ -16,6 +15,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import copy
+import functools
 import gzip
 import json
 import logging
@@ -106,10 +106,11 @@ def _actions(text: str, extract: Any) -> dict[str, dict[str, str]]:
 
 
 def _copied(value: Any) -> Any:
-    """A copy of what may be changed: lists are only added to, and scenes as dictionaries are only read."""
+    """A copy of what may be changed: lists are only added to; scenes as dictionaries, and their base, are only read."""
     if isinstance(value, list):
         return list(value)
-    return value if isinstance(value, dict) else copy.deepcopy(value)
+    base = [getattr(value, name, None) for name in ("_graph", "_name_equivalence")]
+    return value if isinstance(value, dict) else copy.deepcopy(value, {id(shared): shared for shared in base})
 
 
 _COPY = types.SimpleNamespace(deepcopy=_copied)
@@ -165,8 +166,9 @@ def subgoal_decomposition(answers: Answers, package: Path) -> Verdicts:
     """
     from virtualhome_eval.evaluation.subgoal_decomposition import checkers
     from virtualhome_eval.evaluation.subgoal_decomposition import subgoal_sim_utils as script
+    from virtualhome_eval.tl_formula import simple_tl
 
-    checkers.copy = _COPY
+    checkers.copy, simple_tl.has_id = _COPY, functools.cache(simple_tl.has_id)
     resources = package / "resources" / "virtualhome"
     where = types.SimpleNamespace(resource_dir=str(resources), dataset_dir=str(package / "dataset"))
     random.choice = lambda options: options[0]
