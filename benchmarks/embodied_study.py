@@ -27,7 +27,7 @@ from tests.household import WORSE, answers, is_drawn, planted_pb, worse_for_one
 from tests.server import Server
 
 IDENTITIES = "age,sexuality,disability"
-DRAWS = 100
+DRAWS = 40
 
 
 def evenhand(*arguments: str) -> str:
