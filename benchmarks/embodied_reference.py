@@ -169,7 +169,7 @@ def subgoal_decomposition(answers: Answers, package: Path) -> Verdicts:
     from virtualhome_eval.tl_formula import simple_tl
 
     checkers.copy, simple_tl.has_id = _COPY, functools.cache(simple_tl.has_id)
-    resources = package / "resources" / "virtualhome"
+    resources = package / "resources"
     where = types.SimpleNamespace(resource_dir=str(resources), dataset_dir=str(package / "dataset"))
     random.choice = lambda options: options[0]
     found: Verdicts = {}

@@ -34,7 +34,9 @@ _OFFERED = frozenset(
 )
 # Predicates and actions that answers may use -> how many objects they are about.
 VOCABULARY: Mapping[str, int] = {**PREDICATES, **{name: ACTIONS[name].objects for name in sorted(_OFFERED)}}
-# Predicates that the prompt does not offer, and the authors' script lets pass: nothing is done for them.
+# An action and predicates that the prompt does not offer and the authors' script lets pass; for the predicates nothing
+# is done.
+_WIPE = "WIPE"
 _PROPERTIES = frozenset(
     {"GRABBABLE", "CUTTABLE", "CAN_OPEN", "READABLE", "HAS_PAPER", "MOVABLE", "POURABLE", "CREAM", "HAS_SWITCH"}
     | {"LOOKABLE", "HAS_PLUG", "DRINKABLE", "BODY_PART", "RECIPIENT", "CONTAINERS", "COVER_OBJECT", "SURFACES"}
@@ -66,8 +68,8 @@ class Convention:
     Attributes:
         at_end: the states that are wanted hold in the end; theirs takes it that they held together at some time.
         all_lines: every line is read; theirs leaves out those without a bracket behind a name.
-        offered: the predicates of the prompt, BETWEEN with three objects; theirs has properties of objects besides,
-            and takes BETWEEN with two.
+        offered: the words of the prompt, BETWEEN with three objects; theirs has properties of objects and WIPE
+            besides, and takes BETWEEN with two.
         any_way: any part of an *or* will do; theirs takes the text before the first one (its own choice is by chance).
         rises: who sits or lies stands up before going somewhere, as the vocabulary has no word for it; theirs cannot.
     """
@@ -81,7 +83,7 @@ class Convention:
     @property
     def vocabulary(self) -> Mapping[str, int]:
         """Predicates and actions -> how many objects they are about."""
-        return VOCABULARY if self.offered else {**VOCABULARY, _BETWEEN: 2, **dict.fromkeys(_PROPERTIES, 1)}
+        return VOCABULARY if self.offered else {**VOCABULARY, _BETWEEN: 2, _WIPE: 1, **dict.fromkeys(_PROPERTIES, 1)}
 
 
 OURS = Convention()
@@ -140,7 +142,7 @@ def ways(primitive: Grounded, scene: Scene) -> Iterator[list[Command]]:
         scene: what holds; only what hands hold counts.
     """
     name, objects = primitive
-    if name in _OFFERED:
+    if name in _OFFERED or name == _WIPE:
         yield _action(name, objects, scene)
     elif name in _STATES:
         yield from ([("FIND", objects), (action, objects)] for action in _STATES[name])
