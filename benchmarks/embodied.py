@@ -296,7 +296,7 @@ def subgoal_decomposition(options: Options) -> list[str]:
         worth([o.reached for o in ways[[*ways][-1]].values()], [rows[task]["task"] for task in said]),
     ]
     if theirs := options.reference.get("subgoal_decomposition"):
-        lines += ["", *verdict_agreement(ways[[*ways][0]], theirs)]
+        lines += ["", *verdict_agreement(next(iter(ways.values())), theirs)]
     return [*lines, "", right_answers(options, SUBGOALS, right_subgoals)]
 
 
