@@ -15,9 +15,9 @@ Cli = Callable[..., subprocess.CompletedProcess[str]]
 TWELVE = "age,sexuality,disability"
 
 
-def run(cli: Cli, server: Server, data: Path, out: Path, *more: str) -> None:
+def run(cli: Cli, server: Server, data: Path, out: Path, suite: str, *more: str) -> None:
     done = cli(
-        "run", "--model", "openai:robot", "--base-url", server.url, "--data-dir", str(data), "--suite", "embodied",
+        "run", "--model", "openai:robot", "--base-url", server.url, "--data-dir", str(data), "--suite", suite,
         "--identities", TWELVE, "--max-tokens", "1600", "--temperature", "0", "--out", str(out), *more,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -26,7 +26,7 @@ def run(cli: Cli, server: Server, data: Path, out: Path, *more: str) -> None:
 def test_four_abilities_by_twelve_identities_find_what_was_planted(cli: Cli, real_data: Path, tmp_path: Path) -> None:
     share = 0.5
     with Server(worse_for_one(answers(real_data, published=False), share)) as server:
-        run(cli, server, real_data, tmp_path / "study", "--limit", "10")
+        run(cli, server, real_data, tmp_path / "study", "embodied", "--limit", "10")
         assert server.calls == 4 * 10 * 13
     found = json.loads(cli("analyze", str(tmp_path / "study"), "--format", "json").stdout)
     low, high = found["pb"]["utility"]["ci"]
@@ -43,7 +43,7 @@ def test_four_abilities_by_twelve_identities_find_what_was_planted(cli: Cli, rea
 
 def test_where_nothing_can_be_read_that_is_said_before_all_else(cli: Cli, real_data: Path, tmp_path: Path) -> None:
     with Server(lambda payload: '{"output": [{"output": [') as server:
-        run(cli, server, real_data, tmp_path / "study", "--limit", "1")
+        run(cli, server, real_data, tmp_path / "study", "embodied:transition-modeling", "--limit", "4")
     shown = cli("analyze", str(tmp_path / "study")).stdout
     assert shown.startswith("Note: None of the 52 answers on utility could be read, and every one scores 0")
     assert "(the rule of three)" in shown.partition("Personalization bias")[0]
