@@ -13,9 +13,11 @@ import evenhand
 from evenhand.cli import (
     check,
     demo,
+    deploy,
     disinformation,
     evolve,
     export,
+    imports,
     judge,
     listing,
     memory,
@@ -24,6 +26,7 @@ from evenhand.cli import (
     run,
     show,
     tune,
+    view,
 )
 from evenhand.cli.output import say
 from evenhand.errors import EvenhandError, StoreError
@@ -52,7 +55,10 @@ evolve.register(app)
 check.register(app)
 disinformation.register(app)
 export.register(app)
+imports.register(app)
 tune.register(app)
+view.register(app)
+deploy.register(app)
 reward.register(app)
 app.add_typer(judge.app, name="judge")
 app.add_typer(memory.app, name="memory")
