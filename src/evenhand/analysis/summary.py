@@ -36,8 +36,8 @@ from evenhand.analysis.scores import SuiteScores, score_rows, tabulate
 from evenhand.analysis.sensitivity import JudgeFigures, Sensitivity, sensitivity
 from evenhand.analysis.showing import Showing
 from evenhand.analysis.tradeoff import TradeOff, trade_off
-from evenhand.analysis.unreadable import silence_note, silences
 from evenhand.analysis.unpaired import Unpaired
+from evenhand.analysis.unreadable import silence_note, silences
 from evenhand.analysis.ways import WaysResult, by_way
 from evenhand.analysis.whom import IdentityResult, identity_results
 from evenhand.analysis.wordings import WordingGap, wording_gaps
