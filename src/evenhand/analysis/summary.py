@@ -37,6 +37,7 @@ from evenhand.analysis.sensitivity import JudgeFigures, Sensitivity, sensitivity
 from evenhand.analysis.showing import Showing
 from evenhand.analysis.tradeoff import TradeOff, trade_off
 from evenhand.analysis.unpaired import Unpaired
+from evenhand.analysis.unreadable import silence_note, silences
 from evenhand.analysis.ways import WaysResult, by_way
 from evenhand.analysis.whom import IdentityResult, identity_results
 from evenhand.analysis.wordings import WordingGap, wording_gaps
@@ -132,6 +133,7 @@ class Analysis:
         sensitivity: where the suites' judges stand, and what their errors could make of PB; None when not asked for.
         judges: how good each suite's judge is on this kind of suite, as far as people's labels say so.
         further: the scores of suites whose judges give several, each by itself.
+        silent: axes on which no answer could be read: their numbers tell of no bias, and of no absence of it.
         unpaired: of answers that different people got to questions of their own: how far apart identities are; there is
             no PB then.
     """
@@ -159,6 +161,7 @@ class Analysis:
     certainty: dict[str, Certainty] = field(default_factory=dict)
     sensitivity: Sensitivity | None = None
     judges: tuple[JudgeWorth, ...] = ()
+    silent: tuple[str, ...] = ()
     further: tuple[FurtherScore, ...] = ()
     unpaired: tuple[Unpaired, ...] = ()
 
@@ -235,6 +238,8 @@ def summarize(
     means = [(t.suite, t.axis, float(estimator.fit(t.suite).mean.mean())) for t in tables] if estimator else []
     missing = _missing([*rows, *failures], [name for name, _ in identities], pb, settings)
     before, behind = missing_notes(missing, pb)
+    silent = silences(rows)
+    before = [*(silence_note(found, pb[found.axis]) for found in silent), *before]
     return Analysis(
         pb=pb,
         identities=tuple(identity_results(tables, estimator, identities, scored, scales, settings.level)),
@@ -249,6 +254,7 @@ def summarize(
         },
         missing_reasons=dict(reasons.most_common()),
         missing=missing,
+        silent=tuple(found.axis for found in silent),
         quality=tuple(quality),
         corrections=tuple(corrections),
         notes=(*before, *notes, *behind),

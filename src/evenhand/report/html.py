@@ -124,8 +124,9 @@ def render_report(
 
 
 def _is_first(analysis: Analysis) -> bool:
-    """Whether the first note must be read before the verdict: what is missing decides it."""
-    return analysis.missing.bounds is not None or analysis.missing.is_mostly_unanswered
+    """Whether the first note must be read before the verdict: what is missing or cannot be read decides it."""
+    lacking = analysis.missing.bounds is not None or analysis.missing.is_mostly_unanswered
+    return lacking or bool(analysis.silent)
 
 
 def _training_curve(store: Store) -> list[dict[str, float]]:
