@@ -13,7 +13,8 @@ import pytest
 from evenhand.errors import DataError, SpecError
 from evenhand.study import Store
 from evenhand.study.splits import trained_items
-from evenhand.tuning.pairs import Preference, better, build_pairs, encode_pairs, read_preferences, study_pairs
+from evenhand.tuning.building import build_pairs
+from evenhand.tuning.pairs import Preference, better, encode_pairs, read_preferences, study_pairs
 from evenhand.tuning.spec import TuningSpec
 from evenhand.tuning.train import without_end
 from tests.server import Server

@@ -22,7 +22,13 @@ def tune(
             help="vanilla, random, all (preference data); consistency, best, level, metaalign, spin (a study)."
         ),
     ] = "consistency",
-    study: Annotated[Path | None, typer.Option(help="A study of the model, run with --split tune.")] = None,
+    objective: Annotated[
+        str | None,
+        typer.Option(help="dpo; kl (say what the reference says without the identity); dpo+kl."),
+    ] = None,
+    study: Annotated[
+        list[Path] | None, typer.Option(help="A study of the model, run with --split tune; repeat for more.")
+    ] = None,
     data: Annotated[str | None, typer.Option(help="Preference data: a CSV or JSONL file, 'hub', or hub:NAME.")] = None,
     people: Annotated[
         list[str] | None, typer.Option(help="With metaalign: whose preferences to learn, starter or a file.")
@@ -32,6 +38,18 @@ def tune(
     sft_weight: Annotated[
         float | None, typer.Option(help="Of the chosen answer's own likelihood, against a drift of all scores (RPO).")
     ] = None,
+    kl_weight: Annotated[float | None, typer.Option(help="Of the divergence beside the preferences (dpo+kl).")] = None,
+    kl_answers: Annotated[
+        str | None, typer.Option(help="Whose answers both are forced along: chosen, own (said to the identity), both.")
+    ] = None,
+    policy: Annotated[
+        str | None,
+        typer.Option(help="Where a fact belongs into the answer and stays (kl): shipped, a file, or '' for nowhere."),
+    ] = None,
+    group_step: Annotated[
+        float | None,
+        typer.Option(help="Of the identities' weights, which follow the worst one (group DRO); 0 for none."),
+    ] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Of the optimiser.")] = None,
     epochs: Annotated[float | None, typer.Option(help="Passes over the pairs.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Pairs per step and device.")] = None,
@@ -40,6 +58,7 @@ def tune(
     rank: Annotated[int | None, typer.Option(help="Of LoRA.")] = None,
     limit: Annotated[int | None, typer.Option(help="Pairs at most.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of pairs, order and initialisation.")] = None,
+    dtype: Annotated[str | None, typer.Option(help="Of the weights: auto, bfloat16 or float32.")] = None,
     four_bit: Annotated[bool, typer.Option("--4bit", help="QLoRA, on a CUDA GPU.")] = False,
 ) -> None:
     """Train a LoRA adapter by preference tuning (DPO), or by self-play (SPIN). Run it again to go on."""
@@ -50,13 +69,14 @@ def tune(
 
     given: dict[str, Any] = {
         "model": model, "recipe": recipe, "people": people or None, "beta": beta,
-        "sft_weight": sft_weight, "learning_rate": learning_rate, "epochs": epochs,
+        "sft_weight": sft_weight, "objective": objective, "kl_weight": kl_weight, "kl_answers": kl_answers,
+        "policy": policy, "group_step": group_step, "dtype": dtype, "learning_rate": learning_rate, "epochs": epochs,
         "iterations": iterations, "batch_size": batch_size, "max_steps": max_steps, "max_length": max_length,
         "rank": rank, "limit": limit, "seed": seed, "load_in_4bit": four_bit,
     }  # fmt: skip
     spec = validated(TuningSpec, {k: v for k, v in given.items() if v is not None}, "the command line")
     preferences = read_preferences(data) if data else []
-    made = train(spec, out, study=study, preferences=preferences, tell=lambda text: say(text, err=True))
+    made = train(spec, out, study=study or None, preferences=preferences, tell=lambda text: say(text, err=True))
     if made.curve:
         first_entry, last = made.curve[0], made.curve[-1]
         say(

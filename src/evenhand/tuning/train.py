@@ -11,18 +11,22 @@ from typing import Any
 
 import orjson
 
-from evenhand.errors import SpecError
+from evenhand.errors import DataError, SpecError
 from evenhand.extras import importing, require
 from evenhand.loops import run_async
 from evenhand.models import ModelOptions, make_model, respond_all
 from evenhand.study.splits import ADAPTER_FILE
-from evenhand.tuning.pairs import Pair, Preference, build_pairs, encode_pairs
+from evenhand.tuning.building import build_pairs
+from evenhand.tuning.encoding import encode
+from evenhand.tuning.pairs import Pair, Preference, encode_pairs
+from evenhand.tuning.rowwise import WEIGHT, rowwise_trainer
 from evenhand.tuning.spec import TuningSpec
 from evenhand.types import Decoding, Request, Response
 
 _ANSWER_TOKENS = 64
 _TELL_EVERY_S = 10.0
-_CURVES = ("loss", "rewards/margins", "rewards/accuracies", "rewards/chosen", "rewards/rejected")
+_SAVE_STEPS = 50
+_CURVES = ("loss", "kl", "rewards/margins", "rewards/accuracies", "rewards/chosen", "rewards/rejected")
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,7 @@ def tune(
     spec: TuningSpec,
     out: Path,
     *,
-    study: Path | None = None,
+    study: Path | Sequence[Path] | None = None,
     preferences: Sequence[Preference] = (),
     tell: Callable[[str], None] = lambda _: None,
 ) -> Tuned:
@@ -60,7 +64,7 @@ def tune(
     Args:
         spec: settings.
         out: where adapters live.
-        study: a study on the tuning split, for recipes that learn from one.
+        study: one or more on the tuning split, for recipes that learn from studies.
         preferences: general preference data, for the paper's recipes.
         tell: told what is being done.
 
@@ -129,8 +133,8 @@ def _train(
         import datasets
         import torch
         import transformers
+        import trl  # noqa: F401 - the pairwise trainer is its
         from peft import LoraConfig, PeftModel
-        from trl import DPOConfig, DPOTrainer
     transformers.set_seed(spec.seed)
     datasets.disable_progress_bars()
     path = local_path(spec.model)
@@ -147,20 +151,7 @@ def _train(
     else:
         # The trainer keeps a copy of this adapter as the reference: the model of the round before.
         model = PeftModel.from_pretrained(model, str(previous), is_trainable=True)
-    rows = datasets.Dataset.from_list([_row(pair) for pair in pairs])
-    on_cpu = not torch.cuda.is_available()
-    settings = DPOConfig(
-        output_dir=str(folder / "checkpoints"), beta=spec.beta, learning_rate=spec.learning_rate,
-        num_train_epochs=spec.epochs, max_steps=spec.max_steps, per_device_train_batch_size=spec.batch_size,
-        gradient_accumulation_steps=spec.accumulate, warmup_steps=_warmup(spec, len(pairs)), max_length=spec.max_length,
-        logging_steps=1, save_steps=50, save_total_limit=1, seed=spec.seed, report_to=[], use_cpu=on_cpu,
-        bf16=not on_cpu and spec.dtype != "float32", gradient_checkpointing=not on_cpu, lr_scheduler_type="cosine",
-        dataloader_pin_memory=False, disable_tqdm=True,
-        loss_type=["sigmoid", "sft"] if spec.sft_weight else ["sigmoid"],
-        loss_weights=[1.0, spec.sft_weight] if spec.sft_weight else None,
-    )  # fmt: skip
-    trainer = DPOTrainer(model=model, args=settings, train_dataset=rows, processing_class=tokenizer, peft_config=lora)
-    trainer.train_dataset = trainer.train_dataset.map(lambda row: without_end(row, tokenizer))
+    trainer = (_rowwise if spec.has_own_loss else _pairwise)(spec, pairs, folder, model, tokenizer, lora)
     # Its own printing goes to standard output, which belongs to the result.
     trainer.remove_callback(transformers.PrinterCallback)
     trainer.add_callback(_teller(transformers.TrainerCallback, tell))
@@ -170,11 +161,66 @@ def _train(
     trainer.model.save_pretrained(str(folder), selected_adapters=["default"])
     shutil.rmtree(checkpoints, ignore_errors=True)
     logged = [
-        {"step": float(entry["step"]), **{k: float(entry[k]) for k in _CURVES if k in entry}}
+        {
+            "step": float(entry["step"]),
+            **{k: float(v) for k, v in entry.items() if k in _CURVES or k.startswith(WEIGHT)},
+        }
         for entry in trainer.state.log_history
         if "loss" in entry
     ]
     return logged, int(trainer.state.global_step)
+
+
+def _pairwise(
+    spec: TuningSpec, pairs: Sequence[Pair], folder: Path, model: Any, tokenizer: Any, lora: Any | None
+) -> Any:
+    """TRL's DPO trainer, for the plain preference loss."""
+    import datasets
+    from trl import DPOConfig, DPOTrainer
+
+    settings = DPOConfig(
+        **_arguments(spec, len(pairs), folder), beta=spec.beta, max_length=spec.max_length,
+        loss_type=["sigmoid", "sft"] if spec.sft_weight else ["sigmoid"],
+        loss_weights=[1.0, spec.sft_weight] if spec.sft_weight else None,
+    )  # fmt: skip
+    rows = datasets.Dataset.from_list([_row(pair) for pair in pairs])
+    trainer = DPOTrainer(model=model, args=settings, train_dataset=rows, processing_class=tokenizer, peft_config=lora)
+    trainer.train_dataset = trainer.train_dataset.map(lambda row: without_end(row, tokenizer))
+    return trainer
+
+
+def _rowwise(
+    spec: TuningSpec, pairs: Sequence[Pair], folder: Path, model: Any, tokenizer: Any, lora: Any | None
+) -> Any:
+    """Our trainer with a loss of each row, for consistency and for weights of the identities."""
+    import transformers
+    from peft import get_peft_model, prepare_model_for_kbit_training
+
+    rows = encode(pairs, tokenizer, spec.max_length)
+    if not rows:
+        raise DataError(f"No prompt is shorter than {spec.max_length} tokens.", "Raise --max-length.")
+    if spec.load_in_4bit:
+        model = prepare_model_for_kbit_training(model)
+    arguments = _arguments(spec, len(rows), folder)
+    settings = transformers.TrainingArguments(**arguments, remove_unused_columns=False)
+    return rowwise_trainer(
+        transformers.Trainer, spec, rows, tokenizer.pad_token_id, model=get_peft_model(model, lora), args=settings
+    )
+
+
+def _arguments(spec: TuningSpec, rows: int, folder: Path) -> dict[str, Any]:
+    """Arguments that both trainers take."""
+    import torch
+
+    on_cpu = not torch.cuda.is_available()
+    return {
+        "output_dir": str(folder / "checkpoints"), "learning_rate": spec.learning_rate,
+        "num_train_epochs": spec.epochs, "max_steps": spec.max_steps, "per_device_train_batch_size": spec.batch_size,
+        "gradient_accumulation_steps": spec.accumulate, "warmup_steps": _warmup(spec, rows),
+        "logging_steps": 1, "save_steps": _SAVE_STEPS, "save_total_limit": 1, "seed": spec.seed, "report_to": [],
+        "use_cpu": on_cpu, "bf16": not on_cpu and spec.dtype != "float32", "gradient_checkpointing": not on_cpu,
+        "lr_scheduler_type": "cosine", "dataloader_pin_memory": False, "disable_tqdm": True,
+    }  # fmt: skip
 
 
 def _teller(base: Any, tell: Callable[[str], None]) -> Any:
@@ -188,11 +234,9 @@ def _teller(base: Any, tell: Callable[[str], None]) -> Any:
             return
         last = now
         left = (now - started) / max(state.global_step, 1) * (state.max_steps - state.global_step)
-        margin = logs.get("rewards/margins", 0.0)
-        tell(
-            f"step {state.global_step}/{state.max_steps}  loss {float(logs['loss']):.3f}  "
-            f"reward margin {float(margin):.3f}  ETA {left:.0f} s"
-        )
+        known = {"reward margin": "rewards/margins", "divergence": "kl"}
+        shown = "".join(f"{name} {float(logs[key]):.3f}  " for name, key in known.items() if key in logs)
+        tell(f"step {state.global_step}/{state.max_steps}  loss {float(logs['loss']):.3f}  {shown}ETA {left:.0f} s")
 
     return type("Teller", (base,), {"on_log": on_log})()
 
