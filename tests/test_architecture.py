@@ -31,7 +31,7 @@ LAYERS: list[set[str]] = [
     {"runner"},
     {"analysis"},
     {"masking", "tones"},
-    {"tables", "arguments", "wording", "showing", "using", "leaking", "judging", "disinforming"},
+    {"tables", "arguments", "wording", "showing", "using", "leaking", "judging", "disinforming", "collapsing"},
     {"remembered", "planning"},
     {"audit"},
     {"report", "mitigate", "adaptive", "tuning", "integrations", "gating", "labelling"},

@@ -59,10 +59,15 @@ def tune(
     limit: Annotated[int | None, typer.Option(help="Pairs at most.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of pairs, order and initialisation.")] = None,
     dtype: Annotated[str | None, typer.Option(help="Of the weights: auto, bfloat16 or float32.")] = None,
+    check_items: Annotated[
+        int | None,
+        typer.Option(help="Safe prompts of a suite, on which a collapse is looked for; 0 for none.", min=0),
+    ] = None,
     four_bit: Annotated[bool, typer.Option("--4bit", help="QLoRA, on a CUDA GPU.")] = False,
 ) -> None:
     """Train a LoRA adapter by preference tuning (DPO), or by self-play (SPIN). Run it again to go on."""
     from evenhand.specs import validated
+    from evenhand.tuning.check import ITEMS
     from evenhand.tuning.pairs import read_preferences
     from evenhand.tuning.spec import TuningSpec
     from evenhand.tuning.train import tune as train
@@ -76,7 +81,10 @@ def tune(
     }  # fmt: skip
     spec = validated(TuningSpec, {k: v for k, v in given.items() if v is not None}, "the command line")
     preferences = read_preferences(data) if data else []
-    made = train(spec, out, study=study or None, preferences=preferences, tell=lambda text: say(text, err=True))
+    made = train(
+        spec, out, study=study, preferences=preferences, check_items=ITEMS if check_items is None else check_items,
+        tell=lambda text: say(text, err=True),
+    )  # fmt: skip
     if made.curve:
         first_entry, last = made.curve[0], made.curve[-1]
         say(
@@ -85,6 +93,8 @@ def tune(
             f"{'' if made.new else ' (trained before)'}.",
             err=True,
         )
+    if made.collapse is not None:
+        say(f"On safe prompts: {made.collapse.verdict}.", err=True, color="red" if made.collapse.collapsed else None)
     say(made.adapter)
     say(f"Next: evenhand run ... --model {model} --adapter {made.adapter} --split test", err=True)
 

@@ -19,6 +19,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 import evenhand
 from evenhand.analysis import Analysis
 from evenhand.analysis.comparison import Comparison
+from evenhand.collapsing import adapter_collapse
 from evenhand.disinforming import disinformed
 from evenhand.remembered import audits, remembered
 from evenhand.report import (
@@ -111,6 +112,7 @@ def render_report(store: Store, analysis: Analysis, against: tuple[str, Comparis
         failures=store.failure_reasons(),
         totals=store.totals(),
         seconds=sum(run["ended_at"] - run["started_at"] for run in runs if run["ended_at"]),
+        collapse=adapter_collapse(store),
         examples=most_different(store, analysis),
         safety_suites={s["suite"] for s in store.suites() if s["axis"] == "safety"},
         written=datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),

@@ -36,8 +36,8 @@ class TuningSpec(BaseModel):
             (the baseline's for "consistency" and "metaalign", whoever's was best for "best" and "level", the one
             without an identity for "random" and "all"), to the tuned model's reading the identity's
             conversation; it needs no better answer, only another conversation (context distillation, arXiv 2112.00861,
-            section 2). "dpo+kl": both. Where the policy says that a fact belongs into the answer, and on suites of the axis fit, the
-            reference reads the same conversation, so that what the fact changes stays.
+            section 2). "dpo+kl": both. Where the policy says that a fact belongs into the answer, and on suites of the
+            axis fit, the reference reads the same conversation, so that what the fact changes stays.
         kl_weight: of the divergence beside the preference loss, for "dpo+kl".
         kl_answers: which answer's tokens both are forced along: "chosen" (the reference's own), "own" (what the model
             said to the identity; as on-policy distillation, arXiv 2306.13649, before it changed), or "both".

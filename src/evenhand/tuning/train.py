@@ -5,18 +5,21 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import orjson
 
-from evenhand.errors import DataError, SpecError
+from evenhand.analysis.collapse import Collapse
+from evenhand.collapsing import CHECK, recorded_collapse
+from evenhand.errors import DataError, EvenhandError, SpecError
 from evenhand.extras import importing, require
 from evenhand.loops import run_async
 from evenhand.models import ModelOptions, make_model, respond_all
 from evenhand.study.splits import ADAPTER_FILE
 from evenhand.tuning.building import build_pairs
+from evenhand.tuning.check import ITEMS, asked_as, check
 from evenhand.tuning.encoding import encode
 from evenhand.tuning.pairs import Pair, Preference, encode_pairs
 from evenhand.tuning.rowwise import WEIGHT, rowwise_trainer
@@ -39,6 +42,7 @@ class Tuned:
         steps: optimiser steps.
         curve: one entry per logged step: iteration, step, loss, reward margin and accuracy.
         new: whether it was trained now, or was there already.
+        collapse: whether it still answers safe prompts; None where that could not be looked at.
     """
 
     adapter: Path
@@ -46,6 +50,7 @@ class Tuned:
     steps: int
     curve: list[dict[str, float]]
     new: bool
+    collapse: Collapse | None = None
 
 
 def tune(
@@ -54,6 +59,7 @@ def tune(
     *,
     study: Path | Sequence[Path] | None = None,
     preferences: Sequence[Preference] = (),
+    check_items: int = ITEMS,
     tell: Callable[[str], None] = lambda _: None,
 ) -> Tuned:
     """Train an adapter, or go on with an unfinished one.
@@ -66,6 +72,7 @@ def tune(
         out: where adapters live.
         study: one or more on the tuning split, for recipes that learn from studies.
         preferences: general preference data, for the paper's recipes.
+        check_items: safe prompts at most of each suite, on which a collapse is looked for; 0 for none.
         tell: told what is being done.
 
     Raises:
@@ -77,7 +84,11 @@ def tune(
     done = adapter / ADAPTER_FILE
     if done.exists():
         data = orjson.loads(done.read_bytes())
-        return Tuned(adapter, data["pairs"], data["steps"], data["curve"], new=False)
+        found = recorded_collapse(adapter)
+        if found is None:
+            found = _checked(spec, adapter, study, check_items, tell)
+            _record(done, data, found)
+        return Tuned(adapter, data["pairs"], data["steps"], data["curve"], new=False, collapse=found)
     require("tune", "Tuning")
     adapter.mkdir(parents=True, exist_ok=True)
     (adapter / "pairs.jsonl").write_bytes(encoded)
@@ -107,8 +118,29 @@ def tune(
     record = {
         "spec": spec.model_dump(mode="json"), "pairs": learned, "steps": steps, "curve": curve, "items": items,
     }  # fmt: skip
-    done.write_bytes(orjson.dumps(record, option=orjson.OPT_INDENT_2))
-    return Tuned(adapter, learned, steps, curve, new=True)
+    found = _checked(spec, adapter, study, check_items, tell)
+    _record(done, record, found)
+    return Tuned(adapter, learned, steps, curve, new=True, collapse=found)
+
+
+def _checked(
+    spec: TuningSpec, adapter: Path, study: Path | Sequence[Path] | None, items: int, tell: Callable[[str], None]
+) -> Collapse | None:
+    """What the check of an adapter found; a check that cannot be made must not lose the adapter."""
+    if not items:
+        return None
+    first = study if isinstance(study, Path) else next(iter(study or ()), None)
+    try:
+        return check(spec, adapter, asked_as(spec, first), items, tell=tell)
+    except EvenhandError as error:
+        tell(f"the adapter could not be checked for a collapse: {error}")
+        return None
+
+
+def _record(file: Path, record: dict[str, Any], found: Collapse | None) -> None:
+    """Write an adapter's record, with what its check found."""
+    kept = record if found is None else {**record, CHECK: asdict(found)}
+    file.write_bytes(orjson.dumps(kept, option=orjson.OPT_INDENT_2))
 
 
 def _replayed(spec: TuningSpec, pairs: Sequence[Pair], adapter: Path | None, tell: Callable[[str], None]) -> list[Pair]:
