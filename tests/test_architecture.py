@@ -36,7 +36,7 @@ LAYERS: list[set[str]] = [
     {"audit"},
     {"report", "mitigate", "adaptive", "tuning", "integrations", "gating", "labelling"},
     {"analysing", "evolving"},
-    {"deciding"},
+    {"deciding", "exporting"},
     {"api"},
     {"cli", "pytest_plugin"},
 ]

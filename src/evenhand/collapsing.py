@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import orjson
 
-from evenhand.analysis.collapse import Answer, Collapse, Sign, collapse
+from evenhand.analysis.collapse import Answer, Collapse, collapse
 from evenhand.errors import DataError
 from evenhand.study import Store
-from evenhand.study.splits import ADAPTER_FILE
+from evenhand.study.splits import ADAPTER_FILE, tuned_folder
 
 # What a tuning run's record says of its adapter's answers.
 CHECK = "collapse"
@@ -55,8 +54,8 @@ def answers_in(store: Store) -> list[Answer]:
 def adapter_collapse(store: Store) -> Collapse | None:
     """What tuning found of the adapter that a study used; None without one, or where nothing was looked for."""
     runs = store.runs()
-    adapter = runs[-1]["spec"].get("options", {}).get("adapter") if runs else None
-    return recorded_collapse(Path(adapter)) if adapter else None
+    folder = tuned_folder(runs[-1]["spec"]) if runs else None
+    return recorded_collapse(folder) if folder else None
 
 
 def recorded_collapse(adapter: Path) -> Collapse | None:
@@ -65,16 +64,15 @@ def recorded_collapse(adapter: Path) -> Collapse | None:
     Raises:
         DataError: the record is damaged.
     """
+    from pydantic import TypeAdapter, ValidationError
+
     file = adapter / ADAPTER_FILE
     if not file.exists():
         return None
     try:
-        kept: dict[str, Any] | None = orjson.loads(file.read_bytes()).get(CHECK)
-        if kept is None:
-            return None
-        signs = tuple(Sign(**{**sign, "ci": tuple(sign["ci"])}) for sign in kept["signs"])
-        return Collapse(signs, tuple(kept["unread"]))
-    except (orjson.JSONDecodeError, AttributeError, KeyError, TypeError) as error:
+        kept = orjson.loads(file.read_bytes()).get(CHECK)
+        return None if kept is None else TypeAdapter(Collapse).validate_python(kept)
+    except (orjson.JSONDecodeError, AttributeError, ValidationError) as error:
         raise DataError(
             f"{file} does not say whether the adapter collapsed: {type(error).__name__}.", "Copy the adapter again."
         ) from None

@@ -99,5 +99,21 @@ def tune(
     say(f"Next: evenhand run ... --model {model} --adapter {made.adapter} --split test", err=True)
 
 
+def export_adapter(
+    adapter: Annotated[Path, typer.Argument(metavar="ADAPTER", help="As 'evenhand tune' printed it.")],
+    out: Annotated[Path, typer.Option(help="The folder to write.")],
+    before: Annotated[Path | None, typer.Option(help="A study of the model without the adapter, for the card.")] = None,
+    after: Annotated[Path | None, typer.Option(help="The same study with it.")] = None,
+    alone: Annotated[bool, typer.Option("--alone", help="The adapter alone, not merged into the weights.")] = False,
+) -> None:
+    """Merge an adapter into the model's weights, with a model card that says what was measured and what was not."""
+    from evenhand import exporting
+
+    say(exporting.export_adapter(adapter, out, before=before, after=after, merge=not alone))
+    if before is None:
+        say("The card says that nothing was measured. Add --before and --after, two studies.", err=True)
+
+
 def register(app: typer.Typer) -> None:
     app.command()(tune)
+    app.command("export-adapter")(export_adapter)

@@ -40,7 +40,7 @@ from evenhand.report.framing import framed, personalization_levels
 from evenhand.report.terminal import reading
 from evenhand.report.transcripts import packed_transcripts
 from evenhand.study import Store
-from evenhand.study.splits import ADAPTER_FILE
+from evenhand.study.splits import ADAPTER_FILE, tuned_folder
 from evenhand.types import AXES
 from evenhand.visible import all_visible, visible
 
@@ -128,9 +128,8 @@ def _shown(value: object) -> object:
 def _training_curve(store: Store) -> list[dict[str, float]]:
     """Logged steps of the adapter that a study used; empty where there is none, or its record is gone."""
     runs = store.runs()
-    adapter = runs[-1]["spec"].get("options", {}).get("adapter") if runs else None
-    record = Path(adapter) / ADAPTER_FILE if adapter else None
-    return list(orjson.loads(record.read_bytes())["curve"]) if record and record.exists() else []
+    folder = tuned_folder(runs[-1]["spec"]) if runs else None
+    return list(orjson.loads((folder / ADAPTER_FILE).read_bytes())["curve"]) if folder else []
 
 
 @cache
