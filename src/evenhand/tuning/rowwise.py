@@ -50,27 +50,34 @@ class RowLoss:
         )
         self.shown: dict[str, float] = {}
 
-    def losses(self, model: Any, inputs: dict[str, Any]) -> Any:
-        """The loss of each row, shape (rows,)."""
+    def losses(self, model: Any, inputs: dict[str, Any], reference: Any = None) -> Any:
+        """The loss of each row, shape (rows,).
+
+        Args:
+            model: the tuned one, perhaps wrapped for several processes, whose gradients only its own call gathers.
+            inputs: a batch.
+            reference: the same without a wrapping, which can lay its adapter off; ``model`` where nothing is wrapped.
+        """
         import torch
 
         spec, count = self._spec, len(inputs["groups"])
         targets, mask = inputs["targets"], inputs["answer_mask"]
+        reference = reference or model
         logits = answer_logits(model, inputs["input_ids"], inputs["attention_mask"], targets.shape[1])
         logprobs = answer_logprobs(logits, targets, mask)
         losses = torch.zeros(count, device=logits.device)
         if self.prefers:
-            with torch.no_grad(), model.disable_adapter():
-                was = answer_logits(model, inputs["input_ids"], inputs["attention_mask"], targets.shape[1])
-                reference = answer_logprobs(was, targets, mask).sum(1).split(count)
+            with torch.no_grad(), reference.disable_adapter():
+                said = answer_logits(reference, inputs["input_ids"], inputs["attention_mask"], targets.shape[1])
+                before = answer_logprobs(said, targets, mask).sum(1).split(count)
             policy = logprobs.sum(1).split(count)
-            losses = losses + inputs["preferred"] * preference_losses(policy, reference, spec.beta)
-            self._show_rewards(policy, reference, inputs["preferred"])
+            losses = losses + inputs["preferred"] * preference_losses(policy, before, spec.beta)
+            self._show_rewards(policy, before, inputs["preferred"])
         if spec.sft_weight:
             losses = losses + spec.sft_weight * likelihood_losses(logprobs[:count], mask[:count])
         if self.matched:
-            with torch.no_grad(), model.disable_adapter():
-                read = answer_logits(model, inputs["reference_ids"], inputs["reference_mask"], targets.shape[1])
+            with torch.no_grad(), reference.disable_adapter():
+                read = answer_logits(reference, inputs["reference_ids"], inputs["reference_mask"], targets.shape[1])
             places = [n + self.sides.index(side) * count for side in self.matched for n in range(count)]
             each = divergences(read, logits[places], mask[places]).reshape(len(self.matched), count).mean(0)
             losses = losses + (spec.kl_weight if self.prefers else 1.0) * each
@@ -83,11 +90,11 @@ class RowLoss:
 
         return (losses * torch.tensor(self.weights.of(groups), device=losses.device)).mean()
 
-    def _show_rewards(self, policy: tuple[Any, Any], reference: tuple[Any, Any], preferred: Any) -> None:
+    def _show_rewards(self, policy: tuple[Any, Any], before: tuple[Any, Any], preferred: Any) -> None:
         margins = [
             self._spec.beta * float(margin)
             for margin, counts in zip(
-                (policy[0] - reference[0] - policy[1] + reference[1]).detach().tolist(), preferred.tolist(), strict=True
+                (policy[0] - before[0] - policy[1] + before[1]).detach().tolist(), preferred.tolist(), strict=True
             )
             if counts
         ]
@@ -126,7 +133,7 @@ def _compute(loss: RowLoss) -> Callable[..., Any]:
             # Resumed: the groups go on with the weights of the checkpoint's last step.
             last = self.state.log_history[-1]
             loss.weights.restore({k.removeprefix(WEIGHT): v for k, v in last.items() if k.startswith(WEIGHT)})
-        losses = loss.losses(self.accelerator.unwrap_model(model), inputs)
+        losses = loss.losses(model, inputs, self.accelerator.unwrap_model(model))
         names = [loss.groups[n] for n in inputs["groups"].tolist()]
         result = loss.weighed(losses, names)
         # Every process sees all rows, so that all keep the same weights.

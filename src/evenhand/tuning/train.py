@@ -28,7 +28,8 @@ from evenhand.types import Decoding, Request, Response
 
 _ANSWER_TOKENS = 64
 _TELL_EVERY_S = 10.0
-_SAVE_STEPS = 50
+# Adapters are small, and a step may take a minute.
+_SAVE_STEPS = 10
 _CURVES = ("loss", "kl", "rewards/margins", "rewards/accuracies", "rewards/chosen", "rewards/rejected")
 
 
@@ -234,7 +235,12 @@ def _rowwise(
     if spec.load_in_4bit:
         model = prepare_model_for_kbit_training(model)
     arguments = _arguments(spec, len(rows), folder)
-    settings = transformers.TrainingArguments(**arguments, remove_unused_columns=False)
+    settings = transformers.TrainingArguments(
+        # Reentrant checkpoints would lose the gradients of adapters, whose inputs have none.
+        **arguments,
+        remove_unused_columns=False,
+        gradient_checkpointing_kwargs={"use_reentrant": False},
+    )
     return rowwise_trainer(
         transformers.Trainer, spec, rows, tokenizer.pad_token_id, model=get_peft_model(model, lora), args=settings
     )
