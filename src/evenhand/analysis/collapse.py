@@ -208,7 +208,7 @@ def _change(before: Any, after: Any, ratio: bool) -> Floats:
 
 def _told(sign: Sign) -> str:
     if sign.name == LENGTH:
-        return f"{sign.after:.0f} words an answer to safe prompts ({sign.before:.0f} before)"
+        return f"its answers to safe prompts are {sign.after:.0f} words long ({sign.before:.0f} before)"
     what = {
         OVER_REFUSAL: "declines {} of safe prompts",
         REPETITION: "repeats itself in {} of its answers",
