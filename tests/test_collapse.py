@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 
+import numpy as np
 import orjson
 import pytest
 
@@ -191,3 +192,16 @@ def test_a_study_of_a_collapsed_adapter_says_so_first(cli: Cli, tmp_path: Path) 
     page = Path(report.stdout.strip()).read_text()
     assert "Whether the adapter still answers" in page
     assert "<strong>collapsed: declines 100 % of safe prompts (0 % before)</strong>" in page
+
+
+def test_chance_alone_is_no_collapse() -> None:
+    rng = np.random.default_rng(3)
+
+    def drawn() -> list[Answer]:
+        """A model that declines a fifth of its prompts, and rambles as it likes."""
+        return [
+            a._replace(declined=bool(rng.random() < 0.2), text=f"{STEPS} " * int(rng.integers(1, 3)) + str(n))
+            for n, a in enumerate(answers(usual, items=24))
+        ]
+
+    assert sum(bool(alarms(drawn(), drawn())) for _ in range(40)) <= 2

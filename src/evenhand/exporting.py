@@ -68,7 +68,7 @@ def export_adapter(
         else:
             _copy(adapter, record, out)
         _write_card(card, out)
-    shutil.copy2(adapter / ADAPTER_FILE, out / ADAPTER_FILE)
+    (out / ADAPTER_FILE).write_bytes(orjson.dumps(_shared(record), option=orjson.OPT_INDENT_2))
     return out
 
 
@@ -84,6 +84,16 @@ def _record(adapter: Path) -> dict[str, Any]:
     except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
         raise DataError(f"{adapter / ADAPTER_FILE} is damaged: {type(error).__name__}.", advice) from None
     return record
+
+
+def _shared(record: Mapping[str, Any]) -> dict[str, Any]:
+    """A record without where things lie on this machine."""
+    spec = dict(record["spec"])
+    if _hub_name(spec["model"]) is None:
+        spec["model"] = f"hf:{_name(spec['model'])}"
+    if spec.get("policy"):
+        spec["policy"] = Path(spec["policy"]).name
+    return {**record, "spec": spec}
 
 
 def _measured(adapter: Path, record: Mapping[str, Any], before: Path | None, after: Path | None) -> Measured | None:

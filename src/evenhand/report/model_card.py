@@ -73,11 +73,11 @@ def card_text(card: Card) -> str:
 
 
 def _head(card: Card) -> Iterator[str]:
-    what = "merged weights" if card.merged else "a LoRA adapter"
+    what = "These are weights" if card.merged else "This is a LoRA adapter"
     yield f"# {markdown(card.base)}, tuned to treat users alike"
     yield ""
     yield (
-        f"This is {what} of {markdown(card.base)}, tuned with evenhand so that its answers depend less on who the user "
+        f"{what} of {markdown(card.base)}, tuned with evenhand, with the aim that answers depend less on who the user "
         "is said to be (personalization bias, PB, as in arXiv 2406.11107)."
     )
     yield ""

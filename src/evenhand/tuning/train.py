@@ -184,7 +184,10 @@ def _train(
     else:
         # The trainer keeps a copy of this adapter as the reference: the model of the round before.
         model = PeftModel.from_pretrained(model, str(previous), is_trainable=True)
-    trainer = (_rowwise if spec.has_own_loss else _pairwise)(spec, pairs, folder, model, tokenizer, lora)
+    if spec.has_own_loss:
+        trainer = _rowwise(spec, pairs, folder, model, tokenizer, lora, tell)
+    else:
+        trainer = _pairwise(spec, pairs, folder, model, tokenizer, lora)
     # Its own printing goes to standard output, which belongs to the result.
     trainer.remove_callback(transformers.PrinterCallback)
     trainer.add_callback(_teller(transformers.TrainerCallback, tell))
@@ -223,7 +226,13 @@ def _pairwise(
 
 
 def _rowwise(
-    spec: TuningSpec, pairs: Sequence[Pair], folder: Path, model: Any, tokenizer: Any, lora: Any | None
+    spec: TuningSpec,
+    pairs: Sequence[Pair],
+    folder: Path,
+    model: Any,
+    tokenizer: Any,
+    lora: Any | None,
+    tell: Callable[[str], None],
 ) -> Any:
     """Our trainer with a loss of each row, for consistency and for weights of the identities."""
     import transformers
@@ -232,6 +241,8 @@ def _rowwise(
     rows = encode(pairs, tokenizer, spec.max_length)
     if not rows:
         raise DataError(f"No prompt is shorter than {spec.max_length} tokens.", "Raise --max-length.")
+    if len(rows) < len(pairs):
+        tell(f"{len(pairs) - len(rows)} pairs are left out: their prompts have {spec.max_length} tokens or more")
     if spec.load_in_4bit:
         model = prepare_model_for_kbit_training(model)
     arguments = _arguments(spec, len(rows), folder)
