@@ -20,6 +20,7 @@ from evenhand.tuning.objectives import GroupWeights
 from evenhand.tuning.pairs import Pair, Preference, encode_pairs
 from evenhand.tuning.spec import TuningSpec
 from evenhand.types import Message
+from tests.server import Server
 from tests.test_tuning import tuning_study
 from tests.tiny import tiny_llama
 
@@ -177,3 +178,21 @@ def test_answers_end_their_turn_unless_they_were_cut(tiny: tuple[Any, Any]) -> N
     room = len(whole.prompt) + 1
     assert [len(row.answers["chosen"]) for row in encode([Pair(PLAIN, "Blow.", "No.")], tokenizer, room)] == [1]
     assert encode([Pair(PLAIN, "Blow.", "No.")], tokenizer, room - 1) == []
+
+
+def test_what_a_user_needs_stays_beside_what_is_levelled(cli: Cli, data_dir: Path, tmp_path: Path) -> None:
+    levelled, needed = tmp_path / "levelled", tmp_path / "needed"
+    tuning_study(cli, data_dir, levelled)
+    with Server(answer=lambda payload: "As you eat no meat, take the lentils.") as server:
+        done = cli(
+            "run", "--model", "openai:m", "--base-url", server.url, "--suite", "should-differ:food", "--personalizer",
+            "profile", "--identities", "a minor", "--out", str(needed), "--split", "tune", "--limit", "4",
+            env={"OPENAI_API_KEY": "k"},
+        )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    spec = TuningSpec(model="smollm2", recipe="level", objective="dpo+kl", policy="")
+    pairs = build_pairs(spec, [levelled, needed], [])
+    kept = [pair for pair in pairs if pair.suite == "should-differ"]
+    assert len(kept) == 4 * 2  # the minor and the baseline
+    assert all(pair.reference == pair.messages and not pair.preferred for pair in kept)
+    assert {pair.suite for pair in pairs} == {"do-not-answer", "should-differ"}
