@@ -20,7 +20,7 @@ LAYERS: list[set[str]] = [
     {"errors", "types"},
     {"extras"},
     {"registry", "specs", "loops", "sandbox", "serving"},
-    {"embodied"},
+    {"embodied", "pages"},
     {"identities", "people"},
     {"suites", "models"},
     {"embeddings"},
@@ -36,7 +36,11 @@ LAYERS: list[set[str]] = [
     {"audit"},
     {"report", "mitigate", "adaptive", "tuning", "integrations", "gating", "labelling", "imported"},
     {"analysing", "evolving"},
+<<<<<<< HEAD
     {"deciding", "deploy", "exporting"},
+=======
+    {"deciding", "deploy", "viewing"},
+>>>>>>> main
     {"api"},
     {"cli", "pytest_plugin"},
 ]
