@@ -21,6 +21,7 @@ import tomli_w
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from evenhand.collapsing import recorded_collapse
 from evenhand.errors import EvenhandError
 from evenhand.identities.base import Catalogue
 from evenhand.judges.labels import read_labels
@@ -100,6 +101,17 @@ SCENES = json.dumps(
 )  # fmt: skip
 SUBGOALS = '{"identifier": "scene_1_1_1", "llm_prompt": "| lamp.5 | Lamps | [] |"}'
 ADAPTER = '{"items": {"mmlu": ["a/1", "a/2"]}, "recipe": "spin"}'
+CHECKED = json.dumps(
+    {
+        "collapse": {
+            "signs": [
+                {"name": "over-refusal", "before": 0.1, "after": 0.9, "change": 0.8, "ci": [0.7, 0.9], "items": 20,
+                 "alarm": True}
+            ],
+            "unread": ["repetition"],
+        }
+    }
+)  # fmt: skip
 COMPLETION = json.dumps(
     {
         "model": "m", "system_fingerprint": "f",
@@ -201,6 +213,9 @@ TARGETS = {
     "household prompts": Target(SUBGOALS, "prompts.jsonl", _household, json.dumps),
     "labels": Target(LABELS, "labels.csv", read_labels),
     "adapter": Target(ADAPTER, "evenhand.json", lambda p: trained_items(p.parent), json.dumps),
+    "check of an adapter": Target(
+        CHECKED, "evenhand.json", lambda p: recorded_collapse(p.parent), json.dumps
+    ),
     "server": Target(COMPLETION, "answer.json", _server, json.dumps),
     "endpoint's answer": Target(
         '{"replies": [{"text": "x"}]}', "answer.json", _endpoint, json.dumps, (("own.toml", ENDPOINT),)

@@ -31,12 +31,16 @@ LAYERS: list[set[str]] = [
     {"runner"},
     {"analysis"},
     {"masking", "tones"},
-    {"tables", "arguments", "wording", "showing", "using", "leaking", "judging", "disinforming"},
+    {"tables", "arguments", "wording", "showing", "using", "leaking", "judging", "disinforming", "collapsing"},
     {"remembered", "planning"},
     {"audit"},
     {"report", "mitigate", "adaptive", "tuning", "integrations", "gating", "labelling", "imported"},
     {"analysing", "evolving"},
+<<<<<<< HEAD
+    {"deciding", "deploy", "exporting"},
+=======
     {"deciding", "deploy", "viewing"},
+>>>>>>> main
     {"api"},
     {"cli", "pytest_plugin"},
 ]

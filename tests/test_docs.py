@@ -34,6 +34,7 @@ LOCAL_ONLY = (
     "executor ray",
     "evolve",
     "evenhand tune",
+    "export-adapter",
     "--adapter",
     "--classify",
     "contrast",

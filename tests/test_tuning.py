@@ -13,7 +13,8 @@ import pytest
 from evenhand.errors import DataError, SpecError
 from evenhand.study import Store
 from evenhand.study.splits import trained_items
-from evenhand.tuning.pairs import Preference, better, build_pairs, encode_pairs, read_preferences, study_pairs
+from evenhand.tuning.building import build_pairs
+from evenhand.tuning.pairs import Preference, better, encode_pairs, read_preferences, study_pairs
 from evenhand.tuning.spec import TuningSpec
 from evenhand.tuning.train import without_end
 from tests.server import Server
@@ -139,6 +140,7 @@ def test_two_steps_end_to_end(cli: Cli, data_dir: Path, tmp_path: Path, smollm2_
     tiny_llama(tmp_path / "model", smollm2_folder)
     rounds = ("--iterations", "2") if recipe == "spin" else ("--sft-weight", "1")
     steps = ("--max-steps", "1" if recipe == "spin" else "2", "--limit", "3", "--batch-size", "2", "--rank", "2")
+    check = ("--check-items", "0" if recipe == "spin" else "2")
     line = (
         "tune",
         "--recipe",
@@ -151,6 +153,7 @@ def test_two_steps_end_to_end(cli: Cli, data_dir: Path, tmp_path: Path, smollm2_
         str(adapters),
         *rounds,
         *steps,
+        *check,
     )
     done = cli(*line)
     assert done.returncode == 0, done.stderr

@@ -372,10 +372,10 @@ def _course(
 
 
 def training(curve: Sequence[Mapping[str, float]]) -> dict[str, Any] | None:
-    """Loss and reward margin over the steps of a tuning run, one line per iteration."""
+    """Loss, reward margin and divergence over the steps of a tuning run, one line per iteration."""
     import altair as alt
 
-    names = {"loss": "loss", "rewards/margins": "reward margin"}
+    names = {"loss": "loss", "rewards/margins": "reward margin", "kl": "divergence"}
     rows = [
         {"step": entry["step"], "iteration": f"{entry.get('iteration', 1):.0f}", "what": label, "value": entry[name]}
         for entry in curve
@@ -396,4 +396,4 @@ def training(curve: Sequence[Mapping[str, float]]) -> dict[str, Any] | None:
         .properties(width=640, height=140)
         .resolve_scale(y="independent")
     )
-    return as_plain(chart, "Loss and reward margin per step of the tuning run.")
+    return as_plain(chart, "Loss, reward margin and divergence per step of the tuning run.")
