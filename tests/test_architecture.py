@@ -36,11 +36,7 @@ LAYERS: list[set[str]] = [
     {"audit"},
     {"report", "mitigate", "adaptive", "tuning", "integrations", "gating", "labelling", "imported"},
     {"analysing", "evolving"},
-<<<<<<< HEAD
-    {"deciding", "deploy", "exporting"},
-=======
-    {"deciding", "deploy", "viewing"},
->>>>>>> main
+    {"deciding", "deploy", "exporting", "viewing"},
     {"api"},
     {"cli", "pytest_plugin"},
 ]
