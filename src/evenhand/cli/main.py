@@ -23,6 +23,7 @@ from evenhand.cli import (
     reward,
     run,
     show,
+    steer,
     tune,
 )
 from evenhand.cli.output import say
@@ -56,6 +57,7 @@ tune.register(app)
 reward.register(app)
 app.add_typer(judge.app, name="judge")
 app.add_typer(memory.app, name="memory")
+app.add_typer(steer.app, name="steer")
 
 
 def _print_version(wanted: bool) -> None:

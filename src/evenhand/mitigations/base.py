@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, ClassVar
 
 from evenhand.errors import SpecError
@@ -25,14 +26,20 @@ class Mitigation(ABC):
         summary: one line for ``evenhand list mitigations``.
         argument: what stands behind the colon of its reference; in brackets when it may be left out.
         local_only: whether it needs a model in this process.
+        acts_on_texts: whether it acts where a model only says how likely texts are, too.
         calls: how often it asks for one answer.
+        revision: what identifies what it was made from, where that is a file that may change; else "".
+        learned_from: the folder that says which items it learned from, on which it cannot be measured; or None.
     """
 
     name: ClassVar[str]
     summary: ClassVar[str]
     argument: ClassVar[str] = ""
     local_only: ClassVar[bool] = False
+    acts_on_texts: ClassVar[bool] = False
     calls: int = 1
+    revision: str = ""
+    learned_from: Path | None = None
 
     def __init__(self, argument: str, options: ModelOptions) -> None:
         if argument and not self.argument:
@@ -51,6 +58,14 @@ class Mitigation(ABC):
             CallError, ModelError: as :meth:`evenhand.models.Model.respond`.
         """
         return await model.respond(request)
+
+    def check(self, model: Model) -> None:
+        """Refuse a model that it is not for, which has been started.
+
+        Raises:
+            SpecError, ModelError: it cannot stand in front of this model.
+        """
+        return
 
     async def start(self) -> None:
         """Load what the mitigation needs beside the model.
@@ -119,7 +134,7 @@ class MitigatedModel(Model):
 
     @property
     def revision(self) -> str:  # type: ignore[override]
-        return self._model.revision
+        return "+".join(part for part in (self._model.revision, self._mitigation.revision) if part)
 
     @property
     def retries(self) -> int:  # type: ignore[override]
@@ -127,12 +142,14 @@ class MitigatedModel(Model):
 
     async def start(self) -> None:
         await self._model.start()
+        self._mitigation.check(self._model)
         await self._mitigation.start()
 
     async def respond(self, request: Request) -> Response:
         if request.interventions:  # a model that does not know them would answer as if they were not there
             check_interventions(self._model, "A request")
-        if request.whole:  # how likely a text is: no answer, which could be mitigated
+        # How likely a text is: no answer, which could be mitigated otherwise than by another model.
+        if request.whole and not self._mitigation.acts_on_texts:
             return await self._model.respond(request)
         return await self._mitigation.respond(self._model, request)
 

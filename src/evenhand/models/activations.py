@@ -11,13 +11,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from evenhand.errors import ModelError
-from evenhand.interventions import BlockChange, Intervention
+from evenhand.interventions import Array, BlockChange, Intervention
 
 if TYPE_CHECKING:
     import torch
 
 # What is done to one row: interventions one after the other.
 Row = tuple[Intervention, ...]
+# A fixed short text: any model knows these tokens, whatever they mean to it.
+_SAMPLE = tuple(range(1, 17))
 
 
 def blocks_of(model: Any) -> list[torch.nn.Module]:
@@ -198,3 +200,48 @@ def _stacked(changes: Sequence[BlockChange], name: str, device: Any) -> torch.Te
         if part is not None:
             stacked[n, : 1 if part.ndim == 1 else len(part)] = torch.tensor(part, device=device)
     return stacked
+
+
+def residuals(model: Any, prompts: Sequence[Sequence[int]], tails: Sequence[int]) -> torch.Tensor:
+    """What each block puts out for each prompt (B, L, d), as the mean over the prompt's last tokens; float32.
+
+    Args:
+        model: a transformers language model in evaluation mode, of L blocks and the hidden size d.
+        prompts: token ids per row.
+        tails: per row, over how many of its last tokens; at least 1.
+
+    Raises:
+        ModelError: the blocks of the model cannot be found.
+    """
+    import torch
+
+    longest = max(map(len, prompts))
+    # Padding follows what is read, so that causal attention never sees it.
+    ids = torch.tensor([[*prompt, *[0] * (longest - len(prompt))] for prompt in prompts], device=model.device)
+    weights = torch.zeros(ids.shape, device=model.device)
+    for row, (prompt, tail) in enumerate(zip(prompts, tails, strict=True)):
+        weights[row, len(prompt) - tail : len(prompt)] = 1 / tail
+    found: list[torch.Tensor] = []
+
+    def keep(module: Any, arguments: Any, output: Any) -> None:
+        found.append(torch.einsum("btd,bt->bd", hidden_of(output).float(), weights))
+
+    with contextlib.ExitStack() as hooks, torch.inference_mode():
+        for block in blocks_of(model):
+            hooks.callback(block.register_forward_hook(keep).remove)
+        model(input_ids=ids, use_cache=False, logits_to_keep=1)
+    return torch.stack(found, dim=1)
+
+
+def sample_of(model: Any) -> Array:
+    """(L, d): what each block makes of a fixed short text, by which a model is known again."""
+    found: Array = residuals(model, [_SAMPLE], [len(_SAMPLE)])[0].cpu().numpy()
+    return found
+
+
+def shared_end(rows: Sequence[Sequence[int]]) -> int:
+    """How many tokens all of these prompts have in common at their ends; at least 1, the last one."""
+    shared = 0
+    while shared < min(map(len, rows)) and len({row[-1 - shared] for row in rows}) == 1:
+        shared += 1
+    return max(1, shared)

@@ -6,11 +6,11 @@ import asyncio
 import contextlib
 import time
 import warnings
-from collections.abc import Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from evenhand.errors import EvenhandError, ModelError, SpecError
 from evenhand.extras import importing
@@ -18,7 +18,9 @@ from evenhand.models.activations import check_fits
 from evenhand.models.base import MODELS, CallError, Model, ModelOptions
 from evenhand.models.chat import ChatFormat
 from evenhand.models.revision import weights_revision
-from evenhand.types import Decoding, Request, Response
+from evenhand.types import Decoding, Message, Request, Response
+
+T = TypeVar("T")
 
 # The batcher sorts this many batches' worth of waiting requests by length, so that batches carry little padding.
 _LOOKAHEAD = 6
@@ -132,6 +134,15 @@ class HFModel(Model):
         if room and given + answer > room:
             told = f"{given:,} tokens" + (f" and up to {answer:,} of the answer" if answer else "")
             raise CallError(f"{told} are more than the {room:,} that {self.id} has room for")
+
+    def tokens(self, messages: tuple[Message, ...]) -> list[int]:
+        """The prompt of a conversation, as it is given to the model; for one that was started."""
+        assert self._chat is not None, "start() was not awaited"
+        return self._chat.tokens(messages)
+
+    async def inside(self, function: Callable[..., T], *arguments: object) -> T:
+        """``function(model, *arguments)``, with transformers' model, in the thread that works with it."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, function, self._model, *arguments)
 
     def _check_fits(self, request: Request) -> None:
         """Refuse interventions that were made for another model.

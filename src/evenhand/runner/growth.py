@@ -125,19 +125,21 @@ def _raise_limit(store: Store, max_tokens: int, first: int | None) -> None:
 
 
 def check_kept_apart(plan: Plan, adapter: str | None) -> None:
-    """Refuse to measure an adapter on items it was trained on.
+    """Refuse to measure an adapter or a mitigation on items it learned from.
 
     Raises:
         SpecError: the study asks such an item.
     """
-    trained = trained_items(Path(adapter)) if adapter else {}
-    for loaded in plan.suites:
-        seen = trained.get(loaded.suite.name, set()) & {item.id for item in plan.items(loaded)}
-        if seen:
-            raise SpecError(
-                f"The adapter {adapter} was trained on {len(seen)} of the items of {loaded.suite.id} in this study.",
-                "Measure it on items kept apart: add --split test.",
-            )
+    learned = {"adapter": Path(adapter) if adapter else None, "mitigation": plan.mitigation.learned_from}
+    for what, folder in learned.items():
+        trained = trained_items(folder) if folder else {}
+        for loaded in plan.suites:
+            seen = trained.get(loaded.suite.name, set()) & {item.id for item in plan.items(loaded)}
+            if seen:
+                raise SpecError(
+                    f"The {what} {folder} was trained on {len(seen)} of the items of {loaded.suite.id} in this study.",
+                    "Measure it on items kept apart: add --split test.",
+                )
 
 
 def room_notes(plan: Plan) -> list[str]:

@@ -16,6 +16,7 @@ from evenhand.people import select_people
 from evenhand.personalizers import BASE_SYSTEM, make_personalizer
 from evenhand.study import Store
 from evenhand.study.rows import decode_request
+from evenhand.study.splits import Split
 from evenhand.suites.sources import DataSource, HubTable, read_jsonl, read_rows
 from evenhand.tuning.spec import TuningSpec
 from evenhand.tuning.tiers import in_tiers, irrelevant, opinion_pairs
@@ -99,12 +100,7 @@ def study_pairs(store: Store, recipe: str) -> Iterable[Pair]:
     Raises:
         SpecError: the study was not run on the tuning split.
     """
-    spec = store.runs()[-1]["spec"]
-    if spec.get("split") != "tune":
-        raise SpecError(
-            f"The study {store.directory} was run on the split '{spec.get('split')}', not on 'tune'.",
-            "Items for tuning are kept apart from items for testing: run it with --split tune.",
-        )
+    check_split(store, "tune")
     for suite in store.suites():
         for item in store.item_order(suite["suite"]):
             # Where choices were scored there is no text to learn.
@@ -122,6 +118,20 @@ def study_pairs(store: Store, recipe: str) -> Iterable[Pair]:
                     messages, other["response"], row["response"], suite["suite"].partition(":")[0], item,
                     chosen_cut=_is_cut(other), rejected_cut=_is_cut(row),
                 )  # fmt: skip
+
+
+def check_split(store: Store, split: Split) -> None:
+    """Refuse to learn from, or to choose by, items that are kept for something else.
+
+    Raises:
+        SpecError: the study was not run on this split.
+    """
+    ran = store.runs()[-1]["spec"].get("split")
+    if ran != split:
+        raise SpecError(
+            f"The study {store.directory} was run on the split '{ran}', not on '{split}'.",
+            f"Items for tuning, choosing and testing are kept apart: run it with --split {split}.",
+        )
 
 
 def better(rows: Sequence[dict[str, Any]], row: dict[str, Any], recipe: str) -> dict[str, Any] | None:
