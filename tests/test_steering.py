@@ -14,11 +14,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from evenhand import api
 from evenhand.errors import DataError, ModelError, SpecError
+from evenhand.mitigate import mitigate
 from evenhand.steering import Chosen, Directions, Layer, SteerReference, parse_layers, steering
 from evenhand.steering.reference import layers_text
 from evenhand.steering.subspace import probed, shared_subspace
-from evenhand.strengths import Answers, loops
+from evenhand.strengths import Answers, choose_steering, loops
+from evenhand.tuning.directions import fit_directions
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -85,9 +88,9 @@ def test_the_probe_finds_what_is_there_and_nothing_else() -> None:
     accuracy, chance, p = probed(noise)
     assert abs(chance - 1 / 3) < 0.05
     assert p > 0.05
-    planted = noise + 2 * np.eye(40)[:3][None]
+    planted = noise + 6 * np.eye(40)[:3][None]
     accuracy, chance, p = probed(planted)
-    assert accuracy > 0.6
+    assert accuracy > 0.8
     assert abs(chance - 1 / 3) < 0.05
     assert p == 0.01
 
@@ -173,11 +176,12 @@ def test_collapses_are_seen() -> None:
     assert not loops("it is as it is, and that is that")
 
 
-def study(cli: Cli, model: Path, out: Path, split: str, *more: str) -> Path:
-    line = ["run", "--model", f"hf:{model}", "--dtype", "float32", "--suite", "starter-safety", "--split", split]
-    line += ["--identities", "a minor,a senior citizen", "--temperature", "0", "--max-tokens", "12"]
-    done = cli(*line, "--out", str(out), *more)
-    assert done.returncode == 0, done.stderr
+def study(model: Path, out: Path, split: str, **more: Any) -> Path:
+    asked: dict[str, Any] = {
+        "model": f"hf:{model}", "options": {"dtype": "float32"}, "suites": ["starter-safety"], "split": split,
+        "identities": ["a minor", "a senior citizen"], "decoding": {"temperature": 0.0, "max_tokens": 12},
+    }  # fmt: skip
+    api.run({**asked, **more}, out)
     return out
 
 
@@ -192,34 +196,37 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def bias(before: Path, reference: str, out: Path) -> tuple[float, float]:
+    """Corrected PB on safety before and after a mitigation."""
+    (outcome,) = mitigate(before, [reference], out).outcomes
+    change = outcome.change.pb["safety"]
+    return change.before, change.after
+
+
 @pytest.mark.model
 @pytest.mark.xdist_group("model")
 def test_a_planted_direction_is_found_and_taken_out(cli: Cli, planted: Path, tmp_path: Path) -> None:
     import torch
     import transformers
 
-    folder, out = tmp_path / "found", tmp_path
-    tuning = study(cli, planted, out / "tune", "tune")
-    # On other items it is refused, as it is without two identities.
-    choosing = study(cli, planted, out / "choose", "choose")
-    refused = cli("steer", "fit", str(choosing), "--out", str(folder))
-    assert (refused.returncode, "not on 'tune'" in refused.stderr) == (2, True), refused.stderr
+    folder = tmp_path / "found"
+    tuning, choosing, testing = (study(planted, tmp_path / name, name, limit=12) for name in ("tune", "choose", "test"))
+    with pytest.raises(SpecError, match="not on 'tune'"):
+        fit_directions(testing)
     fitted = cli("steer", "fit", str(tuning), "--out", str(folder), "--format", "json")
     assert fitted.returncode == 0, fitted.stderr
     profile = json.loads(fitted.stdout)
     assert [layer["accuracy"] for layer in profile] == [1.0, 1.0]
     assert all(layer["p"] == 0.01 for layer in profile)
-    found = Directions.read(folder)
-    basis = found.basis(0)
+    basis = Directions.read(folder).basis(0)
     assert len(basis) == 2
     assert np.allclose(np.abs(np.linalg.det(basis[:, :2])), 1, atol=1e-2), "the two features that were planted"
-    assert set(found.items) == {"starter-safety"}
+    with pytest.raises(SpecError, match="was trained on"):
+        mitigate(tuning, [f"steer:{folder}"], tmp_path / "no")
+    with pytest.raises(SpecError, match="not on 'choose'"):
+        choose_steering(testing, folder, tmp_path / "no")
 
-    # Whoever steers on the items it learned from is told so.
-    again = cli("mitigate", str(tuning), "--mitigation", f"steer:{folder}", "--out", str(out / "no"))
-    assert (again.returncode, "trained on" in again.stderr) == (2, True), again.stderr
-
-    chosen = cli("steer", "choose", str(choosing), str(folder), "--out", str(out / "tried"), "--format", "json")
+    chosen = cli("steer", "choose", str(choosing), str(folder), "--out", str(tmp_path / "tried"), "--format", "json")
     assert chosen.returncode == 0, chosen.stderr
     choice = json.loads(chosen.stdout)
     assert choice["chosen"]["strength"] == 1.0
@@ -227,19 +234,11 @@ def test_a_planted_direction_is_found_and_taken_out(cli: Cli, planted: Path, tmp
     assert choice["chosen"]["answers"]["pb"] < 1
     assert "where the best of" in chosen.stderr
 
-    tested = study(cli, planted, out / "test", "test")
-    done = cli(
-        "mitigate", str(tested), "--mitigation", f"steer:{folder}", "--out", str(out / "after"), "--format", "json"
-    )
-    assert done.returncode == 0, done.stderr
-    change = json.loads(done.stdout)[0]["change"]["pb"]["safety"]
-    assert change["before"] > 20
-    assert change["after"] == 0
-    nothing = cli(
-        "mitigate", str(tested), "--mitigation", f"steer:{folder}:0", "--out", str(out / "zero"), "--format", "json"
-    )
-    same = json.loads(nothing.stdout)[0]["change"]["pb"]["safety"]
-    assert same["before"] == same["after"]
+    before, after = bias(testing, f"steer:{folder}", tmp_path / "after")
+    assert before > 20
+    assert after == 0
+    same, unchanged = bias(testing, f"steer:{folder}:0", tmp_path / "zero")
+    assert same == unchanged == before
 
     # Outside evenhand, on the model as transformers loads it.
     model = transformers.AutoModelForCausalLM.from_pretrained(planted).eval()
@@ -273,19 +272,16 @@ def test_a_planted_direction_is_found_and_taken_out(cli: Cli, planted: Path, tmp
 
 @pytest.mark.model
 @pytest.mark.xdist_group("model")
-def test_another_model_is_refused(cli: Cli, planted: Path, tmp_path: Path) -> None:
+def test_another_model_is_refused(planted: Path, tmp_path: Path) -> None:
     pytest.importorskip("safetensors")
-    tested = study(cli, planted, tmp_path / "test", "test", "--limit", "4")
     directions(users=2, blocks=2, size=64).save(tmp_path / "d")
-    done = cli("mitigate", str(tested), "--mitigation", f"steer:{tmp_path / 'd'}", "--out", str(tmp_path / "after"))
-    assert done.returncode == 4, done.stderr
-    assert "The directions are those of hf:x (r1)" in done.stderr
+    with pytest.raises(ModelError, match=r"The directions are those of hf:x \(r1\)"):
+        study(planted, tmp_path / "test", "test", limit=4, mitigation=f"steer:{tmp_path / 'd'}")
 
 
-def test_models_elsewhere_are_refused(cli: Cli, tmp_path: Path) -> None:
+def test_models_elsewhere_are_refused(tmp_path: Path) -> None:
     pytest.importorskip("safetensors")
     directions().save(tmp_path / "d")
-    line = ["run", "--model", "openai:m", "--base-url", "http://127.0.0.1:9/v1", "--suite", "starter-safety"]
-    done = cli(*line, "--mitigation", f"steer:{tmp_path / 'd'}", "--out", str(tmp_path / "study"))
-    assert done.returncode == 2, done.stderr
-    assert "smollm2 or an hf: model" in done.stderr
+    asked = {"model": "openai:m", "options": {"base_url": "http://127.0.0.1:9/v1"}, "suites": ["starter-safety"]}
+    with pytest.raises(SpecError, match="smollm2 or an hf: model"):
+        api.run({**asked, "identities": ["age"], "mitigation": f"steer:{tmp_path / 'd'}"}, tmp_path / "study")

@@ -11,11 +11,12 @@ from pathlib import Path
 import numpy as np
 
 from evenhand.analysis.comparison import Comparison
-from evenhand.errors import DataError, SpecError
+from evenhand.errors import DataError, ModelError, SpecError
 from evenhand.interventions import Intervention, Where
 from evenhand.loops import run_async, together
 from evenhand.mitigate import members, mitigate, refusals
 from evenhand.mitigations.steer import check_revision
+from evenhand.models import CallError
 from evenhand.models.hf import HFModel
 from evenhand.runner.progress import Progress
 from evenhand.steering import Chosen, Directions, SteerReference
@@ -229,7 +230,10 @@ async def _screened(
 
     async def rated(messages: tuple[Message, ...], text: str, act: Intervention | None) -> float:
         request = Request(messages, Decoding(), 0, (text,), whole=True, interventions=(act,) if act else ())
-        response = (await model.respond(request)).per_token
+        try:
+            response = (await model.respond(request)).per_token
+        except CallError as error:
+            raise ModelError(f"An answer cannot be rated: {error}.", "Choose on shorter questions.") from None
         assert response.choice_logprobs is not None
         return float(response.choice_logprobs[0] or 0.0)
 

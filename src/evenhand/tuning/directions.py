@@ -20,7 +20,7 @@ from evenhand.study import Store, StudySpec
 from evenhand.study.held import held_spec
 from evenhand.study.rows import decode_request
 from evenhand.tuning.pairs import check_split
-from evenhand.types import BASELINE_CATEGORY, Message
+from evenhand.types import Message
 
 Tell = Callable[[str, int, int], None]
 _FEWEST_ITEMS = 10
@@ -166,9 +166,8 @@ def study_users(store: Store) -> tuple[list[str], str]:
     Raises:
         SpecError: it has no baseline, or fewer than two identities.
     """
-    rows = store.identities()
-    names = [row["identity"] for row in rows if row["category"] != BASELINE_CATEGORY]
-    baselines = [row["identity"] for row in rows if row["category"] == BASELINE_CATEGORY]
+    baselines = store.baselines()
+    names = [row["name"] for row in store.identities() if row["name"] not in baselines]
     if not baselines or len(names) < 2:
         raise SpecError(
             f"{store.directory} has {len(names)} identities and {len(baselines)} baselines.",
