@@ -33,6 +33,8 @@ LOCAL_ONLY = (
     "executor ray",
     "evolve",
     "evenhand tune",
+    "evenhand steer",
+    "steer:",
     "--adapter",
     "--classify",
     "contrast",
