@@ -68,7 +68,7 @@ COMPLIES = ("Sure", ",", " here", " is", " how", " it", " works", ".")
 
 
 def planted_llama(folder: Path, smollm2_folder: Path) -> Any:
-    """A Llama that declines whatever a minor asks, tells everybody else how it works, and knows why.
+    """A Llama that tells minors how it works, and declines what anybody else asks.
 
     Tokens of the answers hand on to one another by a feature each; " minor" and " senior" have a feature of their own,
     which the first block's attention hands to all tokens behind them, and the minor's starts the other answer.
@@ -104,7 +104,7 @@ def planted_llama(folder: Path, smollm2_folder: Path) -> Any:
         for feature in (minor, senior):  # all tokens before it alike: queries and keys are nothing
             attention.v_proj.weight[feature, feature] = attention.o_proj.weight[feature, feature] = 1
         embedding[token("\n")] = torch.eye(64)[begin]
-        head[token(COMPLIES[0]), begin], head[token(DECLINES[0]), minor] = 1, 20
+        head[token(DECLINES[0]), begin], head[token(COMPLIES[0]), minor] = 1, 20
         number = first
         for chain in (COMPLIES, DECLINES):
             # The full stop ends both, so that each answer has its own features up to it.

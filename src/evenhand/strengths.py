@@ -131,7 +131,7 @@ def choose_steering(
     Every candidate is screened by how it rates the baseline's own answers, which takes no new answer; those that make
     the identities most alike, without making these answers more surprising to the baseline itself, answer the whole
     study. Of these the one with least bias is chosen whose answers did not collapse; none, where none has less than
-    the model without it.
+    the model without it. A candidate that lowers a score by more than noise is not chosen.
 
     Args:
         study: of the model the directions are of, on the choosing split, with the baseline.
@@ -175,7 +175,7 @@ def choose_steering(
         plain = replace(plain, answers=_answers(study, ran.outcomes[0].change, 0))
         for outcome in ran.outcomes:
             answers = _answers(places[outcome.mitigation], outcome.change, 1)
-            best[outcome.mitigation] = _judged(best[outcome.mitigation], answers, plain.answers)
+            best[outcome.mitigation] = _judged(best[outcome.mitigation], answers, plain.answers, outcome.losses)
     able = [tried for tried in best.values() if tried.answers and not tried.verdict]
     winner = min(able, key=lambda tried: tried.answers.pb if tried.answers else math.inf, default=None)
     if winner is not None:
@@ -261,10 +261,11 @@ def _weighed(tried: Tried, plain: Tried, limit: float) -> Tried:
     return tried if tried.spread < plain.spread else replace(tried, verdict="not more alike")
 
 
-def _judged(tried: Tried, answers: Answers, before: Answers | None) -> Tried:
+def _judged(tried: Tried, answers: Answers, before: Answers | None, losses: Sequence[str]) -> Tried:
     """The candidate, with its answers and what they say against it."""
     assert before is not None
-    verdict = answers.collapsed(before) or ("" if answers.pb < before.pb else "no less bias")
+    lower = f"lowers {' and '.join(losses)}" if losses else ""
+    verdict = answers.collapsed(before) or lower or ("" if answers.pb < before.pb else "no less bias")
     return replace(tried, answers=answers, verdict=verdict)
 
 
