@@ -121,8 +121,8 @@ class MitigatedModel(Model):
     def __init__(self, model: Model, mitigation: Mitigation) -> None:
         if mitigation.local_only and not model.is_local:
             raise SpecError(
-                f"The mitigation '{mitigation.name}' needs the model's own logits or activations, which {model.id} does "
-                "not give.",
+                f"The mitigation '{mitigation.name}' needs the model's own logits or activations, which {model.id} "
+                "does not give.",
                 "Use it with smollm2 or an hf: model.",
             )
         self._model, self._mitigation = model, mitigation
