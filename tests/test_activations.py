@@ -110,6 +110,19 @@ def test_projecting_out_leaves_nothing_and_nothing_else() -> None:
     assert np.allclose(out @ rest, given.numpy() @ rest, atol=1e-5)
 
 
+def test_tokens_that_are_too_long_are_left_alone() -> None:
+    from evenhand.models.activations import Acting
+
+    hidden = torch.ones(2, 3, SIZE)
+    hidden[0, 1] *= 100
+    short, never = (Intervention({0: BlockChange(scale=np.zeros(SIZE), longest=limit)}) for limit in (20.0, None))
+    out = Acting([(short,), (short,)], "cpu").change(0, hidden)
+    assert torch.equal(out[0, 1], hidden[0, 1])
+    assert int(out.abs().sum()) == 100 * SIZE
+    assert not Acting([(short,), (never,)], "cpu").change(0, hidden.flip(0))[1].any()
+    assert short != never
+
+
 def test_rows_without_an_intervention_keep_every_bit() -> None:
     model = tiny("llama")
     rows = [(), (shifting(1),), (), (shifting(2), shifting(3, block=2)), (), ()]

@@ -25,6 +25,7 @@ class BlockChange:
         scale: (d,), None for ones.
         reads, writes: (k, d) each, both or neither: what is read off ``h``, and what is written for it. Projecting a
             subspace with the orthonormal rows V out is ``reads=V, writes=-V``.
+        longest: tokens whose ``h`` is longer than this are left alone; None for no such limit.
 
     Raises:
         ValueError: shapes that do not fit one another, a value that is not finite, or nothing at all.
@@ -34,6 +35,7 @@ class BlockChange:
     scale: Array | None = None
     reads: Array | None = None
     writes: Array | None = None
+    longest: float | None = None
 
     def __post_init__(self) -> None:
         for name in _PARTS:
@@ -84,8 +86,9 @@ class Intervention:
             raise ValueError("an intervention needs blocks from 0 on, and changes of one size")
         found = hashlib.blake2b(self.where.encode(), digest_size=16)
         for block in sorted(self.blocks):
+            found.update(f";{block} {self.blocks[block].longest}".encode())
             for name, part in self.blocks[block].arrays():
-                found.update(f";{block} {name} {part.shape} ".encode() + part.tobytes())
+                found.update(f"{name} {part.shape} ".encode() + part.tobytes())
         object.__setattr__(self, "digest", found.hexdigest())
 
     @property

@@ -6,6 +6,7 @@ Where nothing is to be changed no hook is set, so that such batches are computed
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -133,6 +134,7 @@ class _Group:
         rows: (n,), which rows of the batch; None for all.
         scale, shift: (n or 1, 1, d), or None.
         reads, writes: (n or 1, k, d), or None; rows of less rank are filled with zeros.
+        longest: (n or 1, 1, 1), or None.
     """
 
     answer_only: bool
@@ -141,6 +143,7 @@ class _Group:
     shift: torch.Tensor | None
     reads: torch.Tensor | None
     writes: torch.Tensor | None
+    longest: torch.Tensor | None
 
     def apply(self, hidden: torch.Tensor, *, last_only: bool) -> torch.Tensor:
         import torch
@@ -149,6 +152,8 @@ class _Group:
             return torch.cat([hidden[:, :-1], self.apply(hidden[:, -1:], last_only=False)], dim=1)
         part = hidden if self.rows is None else hidden[self.rows]
         changed = self._affine(part.float()).to(hidden.dtype)
+        if self.longest is not None:
+            changed = torch.where(part.float().norm(dim=-1, keepdim=True) > self.longest, part, changed)
         return changed if self.rows is None else hidden.index_copy(0, self.rows, changed)
 
     def _affine(self, given: torch.Tensor) -> torch.Tensor:
@@ -181,9 +186,12 @@ def _group(acted: dict[int, BlockChange], rows: int, device: Any, *, answer_only
 
     changes = list(acted.values())
     one = all(change is changes[0] for change in changes)
+    changes = changes[:1] if one else changes
+    limits = [math.inf if change.longest is None else change.longest for change in changes]
+    longest = None if min(limits) == math.inf else torch.tensor(limits, device=device)[:, None, None]
     index = None if len(acted) == rows else torch.tensor([*acted], device=device)
-    parts = (_stacked(changes[:1] if one else changes, name, device) for name in ("scale", "shift", "reads", "writes"))
-    return _Group(answer_only, index, *parts)
+    parts = (_stacked(changes, name, device) for name in ("scale", "shift", "reads", "writes"))
+    return _Group(answer_only, index, *parts, longest=longest)
 
 
 def _stacked(changes: Sequence[BlockChange], name: str, device: Any) -> torch.Tensor | None:

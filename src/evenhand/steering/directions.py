@@ -20,6 +20,9 @@ from evenhand.steering.subspace import Layer, shared_subspace
 RECORD_FILE = "evenhand.json"
 TENSORS_FILE = "directions.safetensors"
 KIND = "steering"
+# A token's activation this many times as long as the baseline's mean is a massive one: they are ten to hundreds of
+# times as long, others at most twice.
+_LIKE_OTHERS = 4.0
 _TENSORS = ("contrasts", "centre", "sample")
 
 
@@ -110,6 +113,8 @@ class Directions:
 
         The rows of V span the identities' contrasts. The component along them is brought to where the baseline has it
         on average, not to zero, where no conversation has it: what knows no user stays as it is, as nearly as can be.
+        Tokens with massive activations, on which attention rests (arXiv 2402.17762), tell of nobody and are left alone:
+        the model would be lost without them.
         """
         if chosen.strength == 0:
             return None
@@ -118,7 +123,8 @@ class Directions:
             basis = self.basis(layer)
             if len(basis):
                 shift = chosen.strength * (self.centre[layer] @ basis.T) @ basis
-                changes[layer] = BlockChange(shift=shift, reads=basis, writes=-chosen.strength * basis)
+                longest = _LIKE_OTHERS * float(np.linalg.norm(self.centre[layer]))
+                changes[layer] = BlockChange(shift=shift, reads=basis, writes=-chosen.strength * basis, longest=longest)
         return Intervention(changes, chosen.where) if changes else None
 
     def save(self, folder: Path) -> None:
