@@ -190,8 +190,8 @@ def _group(acted: dict[int, BlockChange], rows: int, device: Any, *, answer_only
     limits = [math.inf if change.longest is None else change.longest for change in changes]
     longest = None if min(limits) == math.inf else torch.tensor(limits, device=device)[:, None, None]
     index = None if len(acted) == rows else torch.tensor([*acted], device=device)
-    parts = (_stacked(changes, name, device) for name in ("scale", "shift", "reads", "writes"))
-    return _Group(answer_only, index, *parts, longest=longest)
+    scale, shift, reads, writes = (_stacked(changes, part, device) for part in ("scale", "shift", "reads", "writes"))
+    return _Group(answer_only, index, scale, shift, reads, writes, longest)
 
 
 def _stacked(changes: Sequence[BlockChange], name: str, device: Any) -> torch.Tensor | None:
