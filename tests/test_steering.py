@@ -132,7 +132,9 @@ def test_a_folder_comes_back_as_it_was(tmp_path: Path) -> None:
     assert all(getattr(found, name) == getattr(made, name) for name in same)
     settled = found.settled()
     assert (settled.strength, settled.layers, settled.where) == (0.5, (1, 2), "answer")
-    assert directions().settled().layers == (0, 1, 2, 3)
+    assert directions().settled(1.0).layers == (0, 1, 2, 3)
+    with pytest.raises(SpecError, match="Nobody chose"):
+        directions().settled()
 
 
 def test_folders_that_cannot_be_read_say_why(tmp_path: Path) -> None:
@@ -222,7 +224,7 @@ def test_a_planted_direction_is_found_and_taken_out(cli: Cli, planted: Path, tmp
     assert len(basis) == 2
     assert np.allclose(np.abs(np.linalg.det(basis[:, :2])), 1, atol=1e-2), "the two features that were planted"
     with pytest.raises(SpecError, match="was trained on"):
-        mitigate(tuning, [f"steer:{folder}"], tmp_path / "no")
+        mitigate(tuning, [f"steer:{folder}:1"], tmp_path / "no")
     with pytest.raises(SpecError, match="not on 'choose'"):
         choose_steering(testing, folder, tmp_path / "no")
 
@@ -276,7 +278,7 @@ def test_another_model_is_refused(planted: Path, tmp_path: Path) -> None:
     pytest.importorskip("safetensors")
     directions(users=2, blocks=2, size=64).save(tmp_path / "d")
     with pytest.raises(ModelError, match=r"The directions are those of hf:x \(r1\)"):
-        study(planted, tmp_path / "test", "test", limit=4, mitigation=f"steer:{tmp_path / 'd'}")
+        study(planted, tmp_path / "test", "test", limit=4, mitigation=f"steer:{tmp_path / 'd'}:1")
 
 
 def test_models_elsewhere_are_refused(tmp_path: Path) -> None:
@@ -284,4 +286,4 @@ def test_models_elsewhere_are_refused(tmp_path: Path) -> None:
     directions().save(tmp_path / "d")
     asked = {"model": "openai:m", "options": {"base_url": "http://127.0.0.1:9/v1"}, "suites": ["starter-safety"]}
     with pytest.raises(SpecError, match="smollm2 or an hf: model"):
-        api.run({**asked, "identities": ["age"], "mitigation": f"steer:{tmp_path / 'd'}"}, tmp_path / "study")
+        api.run({**asked, "identities": ["age"], "mitigation": f"steer:{tmp_path / 'd'}:1"}, tmp_path / "study")

@@ -87,12 +87,17 @@ class Directions:
     def settled(
         self, strength: float | None = None, layers: Sequence[int] | None = None, where: Where | None = None
     ) -> Chosen:
-        """What was asked for, and for the rest what was chosen; where nobody chose, all of it behind every block.
+        """What was asked for, and for the rest what was chosen; where nobody chose, every block and all tokens.
 
         Raises:
-            SpecError: the model has no such block, or the strength is not a number.
+            SpecError: the model has no such block, the strength is not a number, or nobody said or chose one.
         """
-        base = self.chosen or Chosen(1.0, tuple(range(self.blocks)))
+        if self.chosen is None and strength is None:
+            raise SpecError(
+                f"Nobody chose how strongly to steer {self.model} with these directions.",
+                "Choose it: evenhand steer choose. Or give a strength, as in steer:FOLDER:0.5.",
+            )
+        base = self.chosen or Chosen(0.0, tuple(range(self.blocks)))
         asked = replace(
             base,
             strength=base.strength if strength is None else strength,

@@ -45,7 +45,7 @@ def steering(
 
     Raises:
         DataError: the folder is damaged or of another kind.
-        SpecError: the model has no such layer.
+        SpecError: the model has no such layer, or no strength was given or chosen.
         ModelError: the directions are another model's.
     """
     directions = Directions.read(Path(folder))
