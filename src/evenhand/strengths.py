@@ -27,7 +27,7 @@ from evenhand.tuning.directions import Asked, local_model, questions, study_user
 from evenhand.tuning.pairs import check_split
 from evenhand.types import JOINT, Decoding, Message, Request
 
-_STRENGTHS = (0.5, 1.0)
+_STRENGTHS = (0.25, 0.5, 1.0)
 _WHERE: tuple[Where, ...] = ("all", "answer")
 # Words in a row that come again this often are a loop.
 _LOOP_WORDS, _LOOP_TIMES = 4, 3

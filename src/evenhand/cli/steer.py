@@ -53,7 +53,7 @@ def choose(
     study: Annotated[Path, typer.Argument(metavar="STUDY", help="A study of the model, run with --split choose.")],
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="What 'evenhand steer fit' wrote.")],
     out: Annotated[Path, typer.Option(help="Where the steered studies are kept; run again to go on.")],
-    strength: Annotated[list[float] | None, typer.Option(help="To try; repeat. 0.5 and 1 otherwise.")] = None,
+    strength: Annotated[list[float] | None, typer.Option(help="To try; repeat. 0.25, 0.5 and 1 otherwise.")] = None,
     layers: Annotated[
         list[str] | None, typer.Option(help="To try, as 8-20; repeat. All, and three stretches of half, otherwise.")
     ] = None,
