@@ -24,13 +24,13 @@ class Steer(Mitigation):
     name = "steer"
     summary = "the identity is taken out of the model's activations (evenhand steer fit; local models)"
     argument = "FOLDER[:STRENGTH][@LAYERS][@all|@answer]"
-    local_only = True
-    acts_on_texts = True
+    local_only: bool = True
+    acts_on_texts: bool = True
 
     def __init__(self, argument: str, options: ModelOptions) -> None:
         super().__init__(argument, options)
         reference = SteerReference.parse(argument)
-        self.learned_from: Path | None = reference.folder
+        self.learned_from: tuple[Path, ...] = (reference.folder,)
         self._directions = Directions.read(reference.folder)
         settled = self._directions.settled(reference.strength, reference.layers, reference.where)
         act = self._directions.intervention(settled)

@@ -81,10 +81,19 @@ class Acting:
         self._device = device
         self._groups: dict[int, list[_Group]] = {}
 
+    @property
+    def rows(self) -> list[Row]:
+        """What is done to each row."""
+        return self._rows
+
+    def set(self, rows: Sequence[Row]) -> None:
+        """The batch now has these rows."""
+        self._rows = list(rows)
+        self._groups.clear()
+
     def select(self, rows: Iterable[int]) -> None:
         """The batch now has these of its rows, in this order; a row may be there more than once."""
-        self._rows = [self._rows[row] for row in rows]
-        self._groups.clear()
+        self.set([self._rows[row] for row in rows])
 
     def change(self, block: int, hidden: torch.Tensor) -> torch.Tensor:
         """What a block put out (B, T, d), with the changes of each row."""

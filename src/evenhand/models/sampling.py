@@ -45,10 +45,18 @@ class Completion:
 
 @dataclass(frozen=True)
 class Blend:
-    """A second prompt per row, whose logits are blended in: ``(1 - weight) * own + weight * other``."""
+    """A second prompt per row, whose logits are blended in: ``(1 - weight) * own + weight * other``.
+
+    Attributes:
+        prompts: token ids per row.
+        weight: of the other's logits.
+        tokens: how many tokens of an answer are chosen so, from the first; 0 for all. Those after them follow the own
+            prompt and what was chosen so far, and cost what they cost without a second prompt.
+    """
 
     prompts: Sequence[Sequence[int]]
     weight: float
+    tokens: int = 0
 
     def mix(self, logits: torch.Tensor) -> torch.Tensor:
         """Logits of own rows, then of the other prompts' rows, (2B, V) -> (B, V)."""
@@ -82,6 +90,8 @@ def generate(
 ) -> list[Completion]:
     """Sample one completion per prompt.
 
+    Prompts that are alike are read once: repeats, and the baseline that many identities are decoded against.
+
     Args:
         model: a transformers causal language model in evaluation mode.
         prompts: token ids per row.
@@ -98,18 +108,15 @@ def generate(
     fillers = max(0, _MIN_ROWS - rows)
     prompts, seeds = [*prompts, *list(prompts[:1]) * fillers], [*seeds, *list(seeds[:1]) * fillers]
     others = [*blend.prompts, *list(blend.prompts[:1]) * fillers] if blend else []
-    ids, mask, positions = _left_padded([*prompts, *others], decoding.max_tokens, model.device)
-    width = ids.shape[1]
+    cache = _new_cache(model)
     uniforms = torch.from_numpy(np.stack([_uniforms(seed, decoding.max_tokens) for seed in seeds])).to(model.device)
     outputs: list[list[int]] = [[] for _ in range(rows)]
     reasons = ["length"] * rows
     live = [*range(rows), *[_IDLE] * fillers]
-    cache = _new_cache(model)
-    step_ids, step_positions = ids, positions
     with _acting(model, interventions, len(live), twice=blend is not None) as acts:
+        logits, mask, step_positions = _read([*prompts, *others], model, cache, decoding.max_tokens, acts)
+        width = step_positions.shape[1]
         for step in range(decoding.max_tokens):
-            logits = _forward(model, step_ids, mask[:, : width + step], step_positions, cache)
-            acts.reading = False
             chosen = sample(blend.mix(logits) if blend else logits, uniforms[:, step], decoding)
             finished = _record(chosen.tolist(), live, outputs, reasons, end_tokens, stops)
             if all(finished):
@@ -124,8 +131,15 @@ def generate(
                 step_positions = step_positions[both]
                 live, finished = [live[n] for n in order], [finished[n] for n in order]
             live = [_IDLE if done else row for row, done in zip(live, finished, strict=True)]
-            step_ids = chosen.repeat(2)[:, None] if blend else chosen[:, None]
-            step_positions = step_positions[:, -1:] + 1
+            if blend and step + 1 == blend.tokens:
+                own = torch.arange(len(live), device=model.device)
+                cache.batch_select_indices(own)
+                acts.select(range(len(live)))
+                mask, step_positions, blend = mask[own], step_positions[own], None
+            if step + 1 < decoding.max_tokens:
+                step_ids = chosen.repeat(2)[:, None] if blend else chosen[:, None]
+                step_positions = step_positions[:, -1:] + 1
+                logits = _forward(model, step_ids, mask[:, : width + step + 1], step_positions, cache)
     return [Completion(tokens, reason) for tokens, reason in zip(outputs, reasons, strict=True)]
 
 
@@ -217,6 +231,35 @@ def sample(logits: torch.Tensor, uniforms: torch.Tensor, decoding: Decoding) -> 
     target = uniforms[:, None] * cumulative[:, -1:]
     rank = torch.searchsorted(cumulative, target, right=True).clamp_(max=kept.shape[-1] - 1)
     return (rank if tokens is None else tokens.gather(-1, rank))[:, 0]
+
+
+def _read(
+    prompts: Sequence[Sequence[int]], model: Any, cache: Any, extra: int, acts: Acting
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Fill the cache, each distinct prompt read once; logits (B, V), mask (B, L + extra) and positions (B, L)."""
+    import torch
+
+    places, distinct = _distinct(prompts, acts.rows)
+    fillers = list(distinct[:1]) * max(0, _MIN_ROWS - len(distinct))
+    ids, mask, positions = _left_padded([*distinct, *fillers], extra, model.device)
+    firsts = [places.index(n) for n in range(len(distinct))]
+    given = acts.rows
+    acts.set([given[n] for n in [*firsts, *firsts[:1] * len(fillers)]])
+    logits = _forward(model, ids, mask[:, : ids.shape[1]], positions, cache)
+    acts.set(given)
+    acts.reading = False
+    if places == list(range(len(ids))):
+        return logits, mask, positions
+    rows = torch.tensor(places, device=model.device)
+    cache.batch_select_indices(rows)
+    return logits[rows], mask[rows], positions[rows]
+
+
+def _distinct(prompts: Sequence[Sequence[int]], rows: Sequence[Row]) -> tuple[list[int], list[Sequence[int]]]:
+    """Where each prompt stands among those that differ, or are read under other interventions, and these."""
+    found: dict[tuple[tuple[int, ...], Row], int] = {}
+    places = [found.setdefault((tuple(prompt), row), len(found)) for prompt, row in zip(prompts, rows, strict=True)]
+    return places, [prompt for prompt, _ in found]
 
 
 def _record(
