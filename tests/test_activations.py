@@ -160,6 +160,17 @@ def test_a_mixed_batch_answers_as_each_request_alone(where: Any) -> None:
     assert sum(differs) >= 3  # one of the four may end at once both ways
 
 
+def test_one_prompt_under_several_interventions_is_read_for_each() -> None:
+    from evenhand.models import sampling
+
+    model = tiny("llama")
+    rows = [(), (shifting(1),), (), (shifting(2),), (shifting(1),)]
+    together = sampling.generate(model, PROMPTS[:1] * 5, [0] * 5, GREEDY, frozenset(), interventions=rows)
+    alone = [sampling.generate(model, PROMPTS[:1], [0], GREEDY, frozenset(), interventions=[row])[0] for row in rows]
+    assert [c.tokens for c in together] == [c.tokens for c in alone]
+    assert len({tuple(c.tokens) for c in together}) == 3
+
+
 @pytest.mark.parametrize("where", ["all", "answer"])
 def test_generation_is_what_a_pass_over_everything_gives(where: Any) -> None:
     """The cache holds changed activations: writing token by token is no other computation than reading it all."""
