@@ -27,6 +27,7 @@ from evenhand.cli import (
     show,
     steer,
     tune,
+    view,
 )
 from evenhand.cli.output import say
 from evenhand.errors import EvenhandError, StoreError
@@ -57,6 +58,7 @@ disinformation.register(app)
 export.register(app)
 imports.register(app)
 tune.register(app)
+view.register(app)
 deploy.register(app)
 reward.register(app)
 app.add_typer(judge.app, name="judge")
