@@ -35,6 +35,8 @@ LOCAL_ONLY = (
     "evolve",
     "evenhand tune",
     "export-adapter",
+    "evenhand steer",
+    "steer:",
     "--adapter",
     "--classify",
     "contrast",

@@ -62,7 +62,8 @@ def check_unmitigated(spec: StudySpec) -> None:
 def all_mitigations(spec: StudySpec) -> list[str]:
     """Every training-free mitigation that the study's model can use, with its default argument."""
     local = make_model(spec.model, spec.options.options()).is_local
-    others = {n: m for n, m in MITIGATIONS.members().items() if n not in ("none", "defense")}
+    # What needs an argument has no default one: a defense, or a folder of directions.
+    others = {n: m for n, m in MITIGATIONS.members().items() if n != "none" and (m.argument or "[")[0] == "["}
     return [
         *(f"defense:{name}" for name in shipped_defenses()),
         *(n for n, mitigation in others.items() if local or not mitigation.local_only),
@@ -239,8 +240,8 @@ def outcome(before: Path, after: Path, name: str, *, draws: int = 2000, seed: in
     """
     with Store.open(before) as one, Store.open(after) as other:
         change = compare_stores(one, other, draws=draws, seed=seed)
-        refusals = [_refusals(s) for s in (one, other)]
-        both = (refusals[0], refusals[1]) if refusals[0][1] and refusals[1][1] else None
+        shares = [refusals(s) for s in (one, other)]
+        both = (shares[0], shares[1]) if shares[0][1] and shares[1][1] else None
         return Outcome(
             name,
             change,
@@ -250,7 +251,7 @@ def outcome(before: Path, after: Path, name: str, *, draws: int = 2000, seed: in
         )
 
 
-def _refusals(store: Store) -> tuple[int, int]:
+def refusals(store: Store) -> tuple[int, int]:
     """(refusals, responses) of people on utility suites that were answered in words."""
     read = [row for row in store.scores() if row.axis == "utility" and not row.is_baseline and row.score is not None]
     written = {s["suite"] for s in store.suites() if not s["suite"].endswith(":logprobs")}

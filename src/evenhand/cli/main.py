@@ -25,6 +25,7 @@ from evenhand.cli import (
     reward,
     run,
     show,
+    steer,
     tune,
     view,
 )
@@ -62,6 +63,7 @@ deploy.register(app)
 reward.register(app)
 app.add_typer(judge.app, name="judge")
 app.add_typer(memory.app, name="memory")
+app.add_typer(steer.app, name="steer")
 
 
 def _print_version(wanted: bool) -> None:

@@ -6,18 +6,21 @@ import asyncio
 import contextlib
 import time
 import warnings
-from collections.abc import Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from evenhand.errors import EvenhandError, ModelError, SpecError
 from evenhand.extras import importing
+from evenhand.models.activations import check_fits
 from evenhand.models.base import MODELS, CallError, Model, ModelOptions
 from evenhand.models.chat import ChatFormat
 from evenhand.models.revision import weights_revision
-from evenhand.types import Decoding, Request, Response
+from evenhand.types import Decoding, Message, Request, Response
+
+T = TypeVar("T")
 
 if TYPE_CHECKING:
     from evenhand.models import sampling
@@ -44,7 +47,8 @@ class _Waiting:
         request = self.request
         sampled = not request.choices and request.decoding.temperature > 0
         seed = request.seed if sampled else None
-        return tuple(self.tokens), tuple(self.against), tuple(self.candidates), tuple(map(tuple, self.texts)), seed
+        texts = tuple(map(tuple, self.texts))
+        return tuple(self.tokens), tuple(self.against), tuple(self.candidates), texts, seed, request.interventions
 
     @property
     def key(self) -> tuple[Decoding, bool, bool, tuple[float, int] | None]:
@@ -65,6 +69,7 @@ class HFModel(Model):
     default_top_k = 10  # the paper's
     is_local = True
     scores_texts = True
+    takes_interventions = True
 
     def __init__(self, model_id: str, path: str, options: ModelOptions) -> None:
         self.id = model_id
@@ -81,6 +86,7 @@ class HFModel(Model):
         self._chat: ChatFormat | None = None
         self._end_tokens: frozenset[int] = frozenset()
         self._settings: dict[str, Any] = {}
+        self._fitting: set[str] = set()  # digests of interventions that are for this model
 
     async def start(self) -> None:
         # A model may be started again after it was closed; its weights stay loaded.
@@ -105,6 +111,7 @@ class HFModel(Model):
 
     async def respond(self, request: Request) -> Response:
         assert self._chat is not None, "start() was not awaited"
+        self._check_fits(request)
         chat, candidates, texts = self._chat, list[int](), list[list[int]]()
         if request.choices and request.whole:
             tokens, texts = chat.text_tokens(request)
@@ -130,6 +137,26 @@ class HFModel(Model):
         if room and given + answer > room:
             told = f"{given:,} tokens" + (f" and up to {answer:,} of the answer" if answer else "")
             raise CallError(f"{told} are more than the {room:,} that {self.id} has room for")
+
+    def tokens(self, messages: tuple[Message, ...]) -> list[int]:
+        """The prompt of a conversation, as it is given to the model; for one that was started."""
+        assert self._chat is not None, "start() was not awaited"
+        return self._chat.tokens(messages)
+
+    async def inside(self, function: Callable[..., T], *arguments: object) -> T:
+        """``function(model, *arguments)``, with transformers' model, in the thread that works with it."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, function, self._model, *arguments)
+
+    def _check_fits(self, request: Request) -> None:
+        """Refuse interventions that were made for another model.
+
+        Raises:
+            ModelError: one of them does not fit.
+        """
+        for intervention in request.interventions:
+            if intervention.digest not in self._fitting:
+                check_fits(self._model, intervention)
+                self._fitting.add(intervention.digest)
 
     async def _serve(self) -> None:
         loop = asyncio.get_running_loop()
@@ -210,6 +237,7 @@ class HFModel(Model):
             self._end_tokens,
             self._stop_check(decoding) if decoding.stop else None,
             _blend(batch),
+            [w.request.interventions for w in batch],
         )
         share = (time.perf_counter() - started) / len(batch)
         return [
@@ -228,10 +256,14 @@ class HFModel(Model):
         from evenhand.models import sampling
 
         if not batch[0].request.whole:
-            return sampling.choice_logprobs(self._model, [w.tokens for w in batch], [w.candidates for w in batch])
+            changes = [w.request.interventions for w in batch]
+            return sampling.choice_logprobs(
+                self._model, [w.tokens for w in batch], [w.candidates for w in batch], changes
+            )
         rows: list[list[float]] = []
         for part in _parts(batch):
-            rows += sampling.text_logprobs(self._model, [w.tokens for w in part], [w.texts for w in part])
+            changes = [w.request.interventions for w in part]
+            rows += sampling.text_logprobs(self._model, [w.tokens for w in part], [w.texts for w in part], changes)
         return rows
 
     def _stop_check(self, decoding: Decoding) -> Any:

@@ -132,20 +132,23 @@ def _raise_limit(store: Store, max_tokens: int, first: int | None) -> None:
 
 
 def check_kept_apart(plan: Plan, spec: StudySpec) -> None:
-    """Refuse to measure an adapter, or weights that it was merged into, on items it was trained on.
+    """Refuse to measure an adapter, weights that it was merged into, or a mitigation on items it learned from.
 
     Raises:
         SpecError: the study asks such an item.
     """
-    folder = tuned_folder(spec.model_dump(mode="json"))
-    trained = trained_items(folder) if folder else {}
-    for loaded in plan.suites:
-        seen = trained.get(loaded.suite.name, set()) & {item.id for item in plan.items(loaded)}
-        if seen:
-            raise SpecError(
-                f"The adapter {folder} was trained on {len(seen)} of the items of {loaded.suite.id} in this study.",
-                "Measure it on items kept apart: add --split test.",
-            )
+    adapter = tuned_folder(spec.model_dump(mode="json"))
+    learned = [("adapter", adapter)] if adapter else []
+    learned += [("mitigation", folder) for folder in plan.mitigation.learned_from]
+    for what, folder in learned:
+        trained = trained_items(folder)
+        for loaded in plan.suites:
+            seen = trained.get(loaded.suite.name, set()) & {item.id for item in plan.items(loaded)}
+            if seen:
+                raise SpecError(
+                    f"The {what} {folder} was trained on {len(seen)} of the items of {loaded.suite.id} in this study.",
+                    "Measure it on items kept apart: add --split test.",
+                )
 
 
 def room_notes(plan: Plan) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any
 from evenhand.mitigations.cues import Rule, needed, read_policy, shipped_policy
 from evenhand.study import Store
 from evenhand.study.rows import decode_request
-from evenhand.tuning.pairs import Pair, answered, better, conversation, is_cut, tuning_suites
+from evenhand.tuning.pairs import Pair, answered, better, check_split, conversation, is_cut
 from evenhand.types import Item
 
 # What an objective learns of users, not of identities.
@@ -34,7 +34,8 @@ def matched_pairs(store: Store, recipe: str, policy: str) -> Iterator[Pair]:
     """
     rules = rules_of(policy)
     categories = {row["name"]: row["category"] for row in store.identities()}
-    for suite in tuning_suites(store):
+    check_split(store, "tune")
+    for suite in store.suites():
         items = store.items(suite["suite"])
         for item in store.item_order(suite["suite"]):
             rows = answered(store, suite["suite"], item)

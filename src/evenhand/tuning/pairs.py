@@ -15,6 +15,7 @@ from evenhand.identities import select
 from evenhand.personalizers import BASE_SYSTEM, make_personalizer
 from evenhand.study import Store
 from evenhand.study.rows import decode_request
+from evenhand.study.splits import Split
 from evenhand.suites.sources import DataSource, HubTable, read_jsonl, read_rows
 from evenhand.tuning.spec import TuningSpec
 from evenhand.tuning.tiers import in_tiers, irrelevant
@@ -77,7 +78,8 @@ def study_pairs(store: Store, recipe: str, *, weighed: bool = False) -> Iterable
     Raises:
         SpecError: the study was not run on the tuning split.
     """
-    for suite in tuning_suites(store):
+    check_split(store, "tune")
+    for suite in store.suites():
         for item in store.item_order(suite["suite"]):
             rows = answered(store, suite["suite"], item)
             for row in rows:
@@ -91,19 +93,18 @@ def study_pairs(store: Store, recipe: str, *, weighed: bool = False) -> Iterable
                 )  # fmt: skip
 
 
-def tuning_suites(store: Store) -> list[dict[str, Any]]:
-    """The suites of a study for tuning.
+def check_split(store: Store, split: Split) -> None:
+    """Refuse to learn from, or to choose by, items that are kept for something else.
 
     Raises:
-        SpecError: it was not run on the tuning split.
+        SpecError: the study was not run on this split.
     """
-    split = store.runs()[-1]["spec"].get("split")
-    if split != "tune":
+    ran = store.runs()[-1]["spec"].get("split")
+    if ran != split:
         raise SpecError(
-            f"The study {store.directory} was run on the split '{split}', not on 'tune'.",
-            "Items for tuning are kept apart from items for testing: run it with --split tune.",
+            f"The study {store.directory} was run on the split '{ran}', not on '{split}'.",
+            f"Items for tuning, choosing and testing are kept apart: run it with --split {split}.",
         )
-    return store.suites()
 
 
 def answered(store: Store, suite: str, item: str) -> list[dict[str, Any]]:
