@@ -188,9 +188,10 @@ def progressed(formula: Formula, holds: Holds, objects: Sequence[str]) -> Formul
     if word == THEN:
         first, *later = progressed(rest[0], holds, objects), *rest[1:]
         left = (*(() if first == TRUE else (first,)), *later)
-        return (THEN, *left) if len(left) > 1 else left[0] if left else TRUE
+        return (THEN, *left) if left else TRUE
     parts = [progressed(part, holds, objects) for part in rest]
     if word == OR:
         return TRUE if TRUE in parts else (OR, *parts)
-    left = tuple(part for part in parts if part != TRUE)
+    # Each part at a moment of its own: what is left must not be taken for a formula about one moment.
+    left = tuple(part if is_temporal(part) else (THEN, part) for part in parts if part != TRUE)
     return (AND, *left) if left else TRUE
