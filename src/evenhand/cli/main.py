@@ -20,6 +20,7 @@ from evenhand.cli import (
     listing,
     memory,
     mitigate,
+    policy,
     reward,
     run,
     show,
@@ -53,6 +54,7 @@ check.register(app)
 disinformation.register(app)
 export.register(app)
 tune.register(app)
+policy.register(app)
 reward.register(app)
 app.add_typer(judge.app, name="judge")
 app.add_typer(memory.app, name="memory")
