@@ -15,6 +15,7 @@ import orjson
 from numpy.typing import NDArray
 
 from evenhand.errors import DataError
+from evenhand.interventions import BlockChange, Intervention
 from evenhand.policies.film import Film
 from evenhand.rewards import Choices
 from evenhand.rewards.reader import batched, reading_layers, torch_for, user_vectors
@@ -76,6 +77,14 @@ class Policy:
         """(hidden,) the vector of one user."""
         with torch_for("A policy").no_grad():
             return np.asarray(self.users([choices])[0].numpy(), dtype=np.float32)
+
+    def intervention(self, user: NDArray[np.float32]) -> Intervention:
+        """What it does to the blocks for one user (hidden,), as a request carries it."""
+        torch = torch_for("A policy")
+        with torch.no_grad():
+            film = self.film(torch.from_numpy(user)[None])
+        rows = zip(film.scale[0].numpy(), film.shift[0].numpy(), strict=True)
+        return Intervention({n: BlockChange(shift=shift, scale=scale) for n, (scale, shift) in enumerate(rows)})
 
     def save(self, folder: Path, record: dict[str, Any]) -> None:
         """Write all of it into a folder: the weights, reader included, and how they were made.
