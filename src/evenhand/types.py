@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from evenhand.reasoning import split_reasoning
+
+if TYPE_CHECKING:  # arrays, which the nouns do without
+    from evenhand.interventions import Intervention
 
 Axis = Literal["safety", "utility", "fit"]
 Role = Literal["system", "user", "assistant"]
@@ -210,6 +213,8 @@ class Request:
         prefill: text that the assistant's turn starts with when choices are scored (local models).
         against, against_weight: a second conversation whose next-token logits are blended in with this weight
             (contrastive decoding, local models).
+        interventions: what is done to the model's activations for this request alone, one after the other, with the
+            second conversation, too (local models through transformers).
     """
 
     messages: tuple[Message, ...]
@@ -220,6 +225,7 @@ class Request:
     against: tuple[Message, ...] = ()
     against_weight: float = 0.0
     whole: bool = False
+    interventions: tuple[Intervention, ...] = ()
 
 
 def whole_characters(text: str) -> str:

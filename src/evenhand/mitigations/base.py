@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from evenhand.errors import SpecError
-from evenhand.models import Model, ModelOptions
+from evenhand.models import Model, ModelOptions, check_interventions
 from evenhand.registry import Registry
 from evenhand.types import Message, Request, Response
 
@@ -115,6 +115,7 @@ class MitigatedModel(Model):
         self.concurrency: int = model.concurrency
         self.is_local: bool = model.is_local
         self.scores_texts: bool = model.scores_texts
+        self.takes_interventions: bool = model.takes_interventions
 
     @property
     def revision(self) -> str:  # type: ignore[override]
@@ -129,6 +130,8 @@ class MitigatedModel(Model):
         await self._mitigation.start()
 
     async def respond(self, request: Request) -> Response:
+        if request.interventions:  # a model that does not know them would answer as if they were not there
+            check_interventions(self._model, "A request")
         if request.whole:  # how likely a text is: no answer, which could be mitigated
             return await self._model.respond(request)
         return await self._mitigation.respond(self._model, request)

@@ -14,6 +14,7 @@ from typing import Any
 
 from evenhand.errors import EvenhandError, ModelError, SpecError
 from evenhand.extras import importing
+from evenhand.models.activations import check_fits
 from evenhand.models.base import MODELS, CallError, Model, ModelOptions
 from evenhand.models.chat import ChatFormat
 from evenhand.models.revision import weights_revision
@@ -41,7 +42,8 @@ class _Waiting:
         request = self.request
         sampled = not request.choices and request.decoding.temperature > 0
         seed = request.seed if sampled else None
-        return tuple(self.tokens), tuple(self.against), tuple(self.candidates), tuple(map(tuple, self.texts)), seed
+        texts = tuple(map(tuple, self.texts))
+        return tuple(self.tokens), tuple(self.against), tuple(self.candidates), texts, seed, request.interventions
 
     @property
     def key(self) -> tuple[Decoding, bool, bool, float | None]:
@@ -77,6 +79,7 @@ class HFModel(Model):
     default_top_k = 10  # the paper's
     is_local = True
     scores_texts = True
+    takes_interventions = True
 
     def __init__(self, model_id: str, path: str, options: ModelOptions) -> None:
         self.id = model_id
@@ -93,6 +96,7 @@ class HFModel(Model):
         self._chat: ChatFormat | None = None
         self._end_tokens: frozenset[int] = frozenset()
         self._settings: dict[str, Any] = {}
+        self._fitting: set[str] = set()  # digests of interventions that are for this model
 
     async def start(self) -> None:
         # A model may be started again after it was closed; its weights stay loaded.
@@ -128,6 +132,7 @@ class HFModel(Model):
 
     async def respond(self, request: Request) -> Response:
         assert self._chat is not None, "start() was not awaited"
+        self._check_fits(request)
         chat, candidates, texts = self._chat, list[int](), list[list[int]]()
         if request.choices and request.whole:
             tokens, texts = chat.text_tokens(request)
@@ -153,6 +158,17 @@ class HFModel(Model):
         if room and given + answer > room:
             told = f"{given:,} tokens" + (f" and up to {answer:,} of the answer" if answer else "")
             raise CallError(f"{told} are more than the {room:,} that {self.id} has room for")
+
+    def _check_fits(self, request: Request) -> None:
+        """Refuse interventions that were made for another model.
+
+        Raises:
+            ModelError: one of them does not fit.
+        """
+        for intervention in request.interventions:
+            if intervention.digest not in self._fitting:
+                check_fits(self._model, intervention)
+                self._fitting.add(intervention.digest)
 
     async def _serve(self) -> None:
         loop = asyncio.get_running_loop()
@@ -233,6 +249,7 @@ class HFModel(Model):
             self._end_tokens,
             self._stop_check(decoding) if decoding.stop else None,
             sampling.Blend([w.against for w in batch], batch[0].request.against_weight) if batch[0].against else None,
+            [w.request.interventions for w in batch],
         )
         share = (time.perf_counter() - started) / len(batch)
         return [
@@ -251,10 +268,14 @@ class HFModel(Model):
         from evenhand.models import sampling
 
         if not batch[0].request.whole:
-            return sampling.choice_logprobs(self._model, [w.tokens for w in batch], [w.candidates for w in batch])
+            changes = [w.request.interventions for w in batch]
+            return sampling.choice_logprobs(
+                self._model, [w.tokens for w in batch], [w.candidates for w in batch], changes
+            )
         rows: list[list[float]] = []
         for part in _parts(batch):
-            rows += sampling.text_logprobs(self._model, [w.tokens for w in part], [w.texts for w in part])
+            changes = [w.request.interventions for w in part]
+            rows += sampling.text_logprobs(self._model, [w.tokens for w in part], [w.texts for w in part], changes)
         return rows
 
     def _stop_check(self, decoding: Decoding) -> Any:

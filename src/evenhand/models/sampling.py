@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import numpy as np
 
+from evenhand.models.activations import Acting, Row, acting
 from evenhand.types import Decoding
 
 if TYPE_CHECKING:
@@ -76,6 +78,7 @@ def generate(
     end_tokens: frozenset[int],
     stops: Any = None,
     blend: Blend | None = None,
+    interventions: Sequence[Row] = (),
 ) -> list[Completion]:
     """Sample one completion per prompt.
 
@@ -87,6 +90,7 @@ def generate(
         end_tokens: ids that end a completion.
         stops: a function from token ids to whether a stop string is reached, or None.
         blend: second prompts to decode against.
+        interventions: per row, what is done to its activations; () for nothing in any row.
     """
     import torch
 
@@ -102,43 +106,53 @@ def generate(
     live = [*range(rows), *[_IDLE] * fillers]
     cache = _new_cache(model)
     step_ids, step_positions = ids, positions
-    for step in range(decoding.max_tokens):
-        logits = _forward(model, step_ids, mask[:, : width + step], step_positions, cache)
-        chosen = sample(blend.mix(logits) if blend else logits, uniforms[:, step], decoding)
-        finished = _record(chosen.tolist(), live, outputs, reasons, end_tokens, stops)
-        if all(finished):
-            break
-        if len(live) > _MIN_ROWS and sum(finished) > (1 - _COMPACT_AT) * len(live):
-            order = sorted(range(len(live)), key=lambda n: finished[n])[: max(_MIN_ROWS, finished.count(False))]
-            keep = torch.tensor(order, device=model.device)
-            both = torch.cat([keep, keep + len(live)]) if blend else keep
-            cache.batch_select_indices(both)
-            chosen, mask, uniforms = chosen[keep], mask[both], uniforms[keep]
-            step_positions = step_positions[both]
-            live, finished = [live[n] for n in order], [finished[n] for n in order]
-        live = [_IDLE if done else row for row, done in zip(live, finished, strict=True)]
-        step_ids = chosen.repeat(2)[:, None] if blend else chosen[:, None]
-        step_positions = step_positions[:, -1:] + 1
+    with _acting(model, interventions, len(live), twice=blend is not None) as acts:
+        for step in range(decoding.max_tokens):
+            logits = _forward(model, step_ids, mask[:, : width + step], step_positions, cache)
+            acts.reading = False
+            chosen = sample(blend.mix(logits) if blend else logits, uniforms[:, step], decoding)
+            finished = _record(chosen.tolist(), live, outputs, reasons, end_tokens, stops)
+            if all(finished):
+                break
+            if len(live) > _MIN_ROWS and sum(finished) > (1 - _COMPACT_AT) * len(live):
+                order = sorted(range(len(live)), key=lambda n: finished[n])[: max(_MIN_ROWS, finished.count(False))]
+                keep = torch.tensor(order, device=model.device)
+                both = torch.cat([keep, keep + len(live)]) if blend else keep
+                cache.batch_select_indices(both)
+                acts.select(both.tolist())
+                chosen, mask, uniforms = chosen[keep], mask[both], uniforms[keep]
+                step_positions = step_positions[both]
+                live, finished = [live[n] for n in order], [finished[n] for n in order]
+            live = [_IDLE if done else row for row, done in zip(live, finished, strict=True)]
+            step_ids = chosen.repeat(2)[:, None] if blend else chosen[:, None]
+            step_positions = step_positions[:, -1:] + 1
     return [Completion(tokens, reason) for tokens, reason in zip(outputs, reasons, strict=True)]
 
 
 @_inference
 def choice_logprobs(
-    model: Any, prompts: Sequence[Sequence[int]], candidates: Sequence[Sequence[int]]
+    model: Any,
+    prompts: Sequence[Sequence[int]],
+    candidates: Sequence[Sequence[int]],
+    interventions: Sequence[Row] = (),
 ) -> list[list[float]]:
     """Log-probability of each candidate next token, one forward pass for all rows."""
     import torch
 
     prompts = [*prompts, *list(prompts[:1]) * max(0, _MIN_ROWS - len(prompts))]
     ids, mask, positions = _left_padded(prompts, 0, model.device)
-    logits = _forward(model, ids, mask, positions, None)
+    with _acting(model, interventions, len(prompts)):
+        logits = _forward(model, ids, mask, positions, None)
     logprobs = torch.log_softmax(logits, dim=-1)
     return [logprobs[row, list(tokens)].tolist() for row, tokens in enumerate(candidates)]
 
 
 @_inference
 def text_logprobs(
-    model: Any, prompts: Sequence[Sequence[int]], texts: Sequence[Sequence[Sequence[int]]]
+    model: Any,
+    prompts: Sequence[Sequence[int]],
+    texts: Sequence[Sequence[Sequence[int]]],
+    interventions: Sequence[Row] = (),
 ) -> list[list[float]]:
     """Log-probability of each text behind its prompt: the sum over its tokens.
 
@@ -148,6 +162,7 @@ def text_logprobs(
         model: a transformers causal language model in evaluation mode.
         prompts: token ids per row.
         texts: per row the token ids of its texts, none of them empty.
+        interventions: per row, what is done to its activations; () for nothing in any row.
     """
     import torch
 
@@ -159,15 +174,27 @@ def text_logprobs(
     tokens = torch.tensor([[*text, *[0] * (longest - len(text))] for text in flat], device=model.device)
     ids, mask, positions = _left_padded(prompts, longest, model.device)
     cache = _new_cache(model)
-    logits = [_forward(model, ids, mask[:, : ids.shape[1]], positions, cache)[rows][:, None]]
-    if longest > 1:
-        cache.batch_select_indices(rows)
-        steps = positions[rows, -1:] + 1 + torch.arange(longest - 1, device=model.device)
-        logits.append(_forward(model, tokens[:, :-1], mask[rows, :-1], steps, cache, last=longest - 1))
+    with _acting(model, interventions, len(prompts)) as acts:
+        logits = [_forward(model, ids, mask[:, : ids.shape[1]], positions, cache)[rows][:, None]]
+        if longest > 1:
+            cache.batch_select_indices(rows)
+            acts.select(rows.tolist())
+            acts.reading = False
+            steps = positions[rows, -1:] + 1 + torch.arange(longest - 1, device=model.device)
+            logits.append(_forward(model, tokens[:, :-1], mask[rows, :-1], steps, cache, last=longest - 1))
     every = torch.cat(logits, dim=1)
     scored = every.gather(2, tokens[:, :, None])[:, :, 0] - every.logsumexp(dim=2)
     sums = iter([float(row[: len(text)].double().sum()) for row, text in zip(scored, flat, strict=True)])
     return [[next(sums) for _ in held] for held in texts]
+
+
+def _acting(
+    model: Any, interventions: Sequence[Row], rows: int, *, twice: bool = False
+) -> AbstractContextManager[Acting]:
+    """The interventions on a batch of so many rows with its fillers; ``twice`` with as many second prompts behind."""
+    given = list(interventions) or [()] * rows
+    filled = [*given, *given[:1] * (rows - len(given))]
+    return acting(model, filled * 2 if twice else filled)
 
 
 def sample(logits: torch.Tensor, uniforms: torch.Tensor, decoding: Decoding) -> torch.Tensor:
