@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -12,9 +13,11 @@ from numpy.typing import NDArray
 
 from evenhand.embeddings import Vectors, make_encoder
 from evenhand.errors import ModelError
-from evenhand.models import Model, check_interventions
-from evenhand.personalizers.base import PERSONALIZERS, Card, Memory
-from evenhand.personalizers.taste import Taste, same_encoder
+from evenhand.identities import PLAIN
+from evenhand.interventions import Intervention
+from evenhand.models import Model, check_interventions, total
+from evenhand.personalizers.base import PERSONALIZERS, Card, Memory, baseline_messages
+from evenhand.personalizers.taste import Taste, chosen_by, same_encoder
 from evenhand.policies import POLICY_FILE, WEIGHTS_FILE, Policy
 from evenhand.rewards import Choices
 from evenhand.types import Item, Request, Response, User
@@ -82,5 +85,20 @@ class NeuralPolicy(Taste):
         taste: Sequence[float] = memory.content.get("taste", ())
         if not taste:
             return await model.respond(request)
-        changed = self._policy.intervention(np.array(taste, dtype=np.float32))
-        return await model.respond(replace(request, interventions=(*request.interventions, changed)))
+        changed = (self._policy.intervention(np.array(taste, dtype=np.float32)),)
+        if "answers_to" in item.extra and model.scores_texts:
+            return await self._choice(changed, item, request, model)
+        return await model.respond(replace(request, interventions=(*request.interventions, *changed)))
+
+    async def _choice(self, changed: tuple[Intervention, ...], item: Item, request: Request, model: Model) -> Response:
+        """Which of the answers that the item holds out this user likes best, by the policy's implicit reward.
+
+        That is how much more likely an answer is with the user than without (DPO, arXiv 2305.18290, section 4).
+        """
+        asked = replace(
+            request, messages=baseline_messages(PLAIN, item.extra["answers_to"]), prefill="",
+            choices=tuple(item.extra["options"]), whole=True,
+        )  # fmt: skip
+        now, before = await asyncio.gather(model.respond(replace(asked, interventions=changed)), model.respond(asked))
+        logprobs = (np.array(answer.choice_logprobs, dtype=float) for answer in (now, before))
+        return chosen_by(self._policy.shape.beta * np.subtract(*logprobs), item, request, total(now, before))

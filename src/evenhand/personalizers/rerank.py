@@ -11,33 +11,28 @@ import hashlib
 import math
 import re
 from abc import abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import log_softmax
 
 from evenhand.embeddings import Vectors, make_encoder
-from evenhand.errors import ModelError, SpecError
+from evenhand.errors import SpecError
 from evenhand.models import Model, total
 from evenhand.personalizers.base import PERSONALIZERS, Card, Memory
-from evenhand.personalizers.encoded import Encoded
-from evenhand.personalizers.record import facts_of, told
+from evenhand.personalizers.taste import Taste, chosen_by, same_encoder
 from evenhand.rewards import (
     Choices,
     LogisticReward,
     NeuralReward,
     answer_text,
     between,
-    embedded_choices,
     read_safe_pairs,
     safe_choices,
 )
-from evenhand.suites.formats import LETTER_PREFILL
-from evenhand.types import Item, Message, Person, PreferencePair, Request, Response, User
+from evenhand.types import Item, Request, Response, User
 
 _CANDIDATES = 4
 _KNOB = re.compile(r"(?P<file>.+?):(?P<pairs>[^:]+\.jsonl):?(?P<weight>[^:]*)")
@@ -78,11 +73,7 @@ class Rerank(Taste):
         """Which of the answers that the item holds out this user likes best: the reward says it, without the model."""
         shown = [answer_text(item.extra["answers_to"], option) for option in item.extra["options"]]
         rewards = self.rewards(taste, self.vectors.of(shown))
-        if request.choices:
-            logprobs = tuple(float(value) for value in log_softmax(rewards))
-            return Response("", prompt_tokens=0, completion_tokens=0, choice_logprobs=logprobs, calls=0)
-        letter = item.choices[int(np.argmax(rewards))]
-        return Response(f"{LETTER_PREFILL}{letter}).", prompt_tokens=0, completion_tokens=0, calls=0)
+        return chosen_by(rewards, item, request, Response("", prompt_tokens=0, completion_tokens=0, calls=0))
 
 
 def _weight(text: str, reference: str) -> float:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import log_softmax
 
 from evenhand.embeddings import Vectors
 from evenhand.errors import ModelError
@@ -16,7 +18,8 @@ from evenhand.personalizers.base import Memory
 from evenhand.personalizers.encoded import Encoded
 from evenhand.personalizers.record import facts_of, told
 from evenhand.rewards import answer_text, embedded_choices
-from evenhand.types import Item, Message, Person, PreferencePair, User
+from evenhand.suites.formats import LETTER_PREFILL
+from evenhand.types import Item, Message, Person, PreferencePair, Request, Response, User
 
 
 class Taste(Encoded):
@@ -57,6 +60,20 @@ class Taste(Encoded):
         facts = [f"facts: {fact}" for fact in content.get("facts", ())]
         taste = content.get("taste", ())
         return [*facts, f"taste: {len(taste)} numbers, from {content['pairs']} pairs"] if taste else facts
+
+
+def chosen_by(rewards: NDArray[np.floating], item: Item, request: Request, cost: Response) -> Response:
+    """What is answered where rewards choose among the answers that an item offers.
+
+    Args:
+        rewards: (n,), of the item's options.
+        item, request: of the trial.
+        cost: what finding the rewards took.
+    """
+    if request.choices:
+        return replace(cost, text="", choice_logprobs=tuple(float(value) for value in log_softmax(rewards)))
+    letter = item.choices[int(np.argmax(rewards))]
+    return replace(cost, text=f"{LETTER_PREFILL}{letter}).", choice_logprobs=None)
 
 
 def same_encoder(what: str, command: str, learned: str, vectors: Vectors) -> None:

@@ -1,4 +1,7 @@
-"""Feature-wise linear modulation of a transformer's blocks, by hooks: without any, the model is what it was."""
+"""Feature-wise linear modulation of a transformer's blocks while it learns, by hooks that gradients pass through.
+
+When it answers, a request carries the same as an intervention (:mod:`evenhand.interventions`).
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from evenhand.errors import ModelError
+from evenhand.models.activations import blocks_of, hidden_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -25,25 +28,12 @@ class Film:
     shift: Tensor
 
 
-def blocks_of(model: Any) -> Any:
-    """The decoder blocks of a transformers causal language model, first to last.
-
-    Raises:
-        ModelError: its architecture has no list of blocks that could be found.
-    """
-    decoder = model.get_decoder()
-    for name in ("layers", "h", "blocks"):
-        if hasattr(decoder, name):
-            return getattr(decoder, name)
-    raise ModelError(f"The blocks of a {type(model).__name__} are not where they are looked for.")
-
-
 @contextmanager
 def filmed(model: Any, film: Film | None) -> Iterator[None]:
     """While this lasts, the blocks' outputs are modulated, at every position; None changes nothing.
 
     Raises:
-        ModelError: as :func:`blocks_of`.
+        ModelError: the blocks of the model cannot be found.
     """
     hooks = []
     if film is not None:
@@ -57,7 +47,7 @@ def filmed(model: Any, film: Film | None) -> Iterator[None]:
 
 def _hook(film: Film, block: int) -> Any:
     def modulated(_module: Any, _inputs: Any, output: Any) -> Any:
-        hidden = output[0] if isinstance(output, tuple) else output
+        hidden = hidden_of(output)
         changed = (hidden * film.scale[:, block, None] + film.shift[:, block, None]).to(hidden.dtype)
         return (changed, *output[1:]) if isinstance(output, tuple) else changed
 

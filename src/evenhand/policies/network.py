@@ -37,6 +37,7 @@ class PolicyShape:
         hidden: of everything else; a multiple of 8.
         encoder, revision: what made the embeddings.
         model, weights: the language model's reference, and the revision of its weights.
+        beta: of the preference loss: the unit of implicit rewards.
     """
 
     dim: int
@@ -47,6 +48,7 @@ class PolicyShape:
     revision: str = ""
     model: str = ""
     weights: str = ""
+    beta: float = 0.05
 
 
 class Policy:

@@ -20,9 +20,10 @@ from evenhand.embeddings import Vectors, make_encoder
 from evenhand.errors import SpecError
 from evenhand.loops import run_async
 from evenhand.models import ModelOptions, make_model
+from evenhand.models.activations import blocks_of
 from evenhand.models.hf import HFModel, Weights
 from evenhand.people import plain_person
-from evenhand.policies import POLICY_FILE, Film, Policy, PolicyShape, blocks_of, build_policy, filmed
+from evenhand.policies import POLICY_FILE, Film, Policy, PolicyShape, build_policy, filmed
 from evenhand.rewards import CONTEXTS, enough, parted
 from evenhand.rewards.reader import part
 from evenhand.tuning.choosing import Asked, Chooser, choosers, parts, preferred, refer
@@ -93,11 +94,11 @@ def tune_policy(
     shape = PolicyShape(
         seen[0].choices.chosen.shape[1], len(blocks_of(weights.network)),
         weights.network.config.get_text_config().hidden_size, spec.hidden, spec.encoder, vectors.encoder.revision,
-        spec.model, model.revision,
+        spec.model, model.revision, spec.beta,
     )  # fmt: skip
     folder.mkdir(parents=True, exist_ok=True)
     policy, curve = _trained(spec, shape, seen, weights, _Checkpoint(folder / CHECKPOINT_FILE, digest), tell)
-    standings = policy_standings(policy, weights.network, apart, spec.beta, seed=spec.seed, tell=tell)
+    standings = policy_standings(policy, weights.network, apart, seed=spec.seed, tell=tell)
     record = {
         "digest": digest, "spec": spec.model_dump(mode="json"), "curve": curve,
         "standings": [asdict(standing) for standing in standings],

@@ -59,7 +59,6 @@ def policy_standings(
     policy: Policy,
     network: Any,
     people: Sequence[Chooser],
-    beta: float,
     *,
     seed: int = 0,
     tell: Callable[[str], None] = lambda _: None,
@@ -70,7 +69,6 @@ def policy_standings(
         policy: with the language model it belongs to.
         network: that model.
         people: whom it has not learned from, with what the model as it is finds of their choices.
-        beta: as it was trained with.
         seed: of which choices are told.
         tell: told what is being measured.
     """
@@ -82,23 +80,19 @@ def policy_standings(
         if not able:
             continue
         tell(f"measuring with {context} choices told, {len(able)} users")
-        judged = [_judged(policy, network, person, order, context, beta) for person, order in able]
+        judged = [_judged(policy, network, person, order, context) for person, order in able]
         found.append(_standing(context, [person.kind for person, _ in able], judged))
     return found
 
 
-def _judged(policy: Policy, network: Any, person: Chooser, order: Any, context: int, beta: float) -> Judged:
+def _judged(policy: Policy, network: Any, person: Chooser, order: Any, context: int) -> Judged:
     """What is asked of a user, with how much greater the implicit reward of the chosen answer is."""
     asked = [person.asked[n] for n in order[context : context + _MOST_ASKED]]
-    rewards = [
-        value for some in parts(asked, 1) for value in implied(policy, network, some, person, order[:context], beta)
-    ]
+    rewards = [value for some in parts(asked, 1) for value in implied(policy, network, some, person, order[:context])]
     return list(zip(asked, rewards, strict=True))
 
 
-def implied(
-    policy: Policy, network: Any, asked: Sequence[Asked], person: Chooser, told: Any, beta: float
-) -> list[float]:
+def implied(policy: Policy, network: Any, asked: Sequence[Asked], person: Chooser, told: Any) -> list[float]:
     """Implicit rewards of chosen answers minus those of rejected ones (DPO, arXiv 2305.18290, section 4)."""
     import torch
 
@@ -106,7 +100,7 @@ def implied(
         user = policy.users([part(person.choices, told)])
         with filmed(network, policy.film(user.expand(2 * len(asked), -1))):
             now = preferred(asked, network)
-    return [beta * (value - one.reference) for value, one in zip(now.tolist(), asked, strict=True)]
+    return [policy.shape.beta * (value - one.reference) for value, one in zip(now.tolist(), asked, strict=True)]
 
 
 def _standing(context: int, kinds: Sequence[str], judged: Sequence[Judged]) -> PolicyStanding:
