@@ -71,9 +71,10 @@ def chosen_by(rewards: NDArray[np.floating], item: Item, request: Request, cost:
         cost: what finding the rewards took.
     """
     if request.choices:
-        return replace(cost, text="", choice_logprobs=tuple(float(value) for value in log_softmax(rewards)))
+        logprobs = tuple(float(value) for value in log_softmax(rewards))
+        return replace(cost, text="", choice_logprobs=logprobs, choice_tokens=None)
     letter = item.choices[int(np.argmax(rewards))]
-    return replace(cost, text=f"{LETTER_PREFILL}{letter}).", choice_logprobs=None)
+    return replace(cost, text=f"{LETTER_PREFILL}{letter}).", choice_logprobs=None, choice_tokens=None)
 
 
 def same_encoder(what: str, command: str, learned: str, vectors: Vectors) -> None:

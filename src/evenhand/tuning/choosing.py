@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from evenhand.embeddings import Vectors
@@ -73,8 +73,14 @@ async def choosers(
             await embedded_choices(person, vectors),
             [_asked(pair, weights, max_length) for pair in person.preferences],
         )
-        for person in people
+        for person in map(_once, people)
     ]
+
+
+def _once(person: Person) -> Person:
+    """The person with each choice once: what is told must not be asked."""
+    pairs = {(pair.prompt, pair.chosen, pair.rejected): pair for pair in person.preferences}
+    return replace(person, preferences=tuple(pairs.values()))
 
 
 def _asked(pair: PreferencePair, weights: Weights, max_length: int) -> Asked:

@@ -127,7 +127,7 @@ def train_policy(
     fewest = min(map(len, people))
     told = int(rng.integers(0, min(_MOST_TOLD, fewest - 1) + 1))
     asked = min(spec.asked, fewest - told)
-    drawn = [_Episode.draw(people[n], told, asked, rng) for n in rng.integers(0, len(people), spec.episodes)]
+    drawn = [Episode.draw(people[n], told, asked, rng) for n in rng.integers(0, len(people), spec.episodes)]
     every = [one for episode in drawn for one in episode.asked]
     optimizer.zero_grad()
     loss, start = 0.0, 0
@@ -146,14 +146,14 @@ def train_policy(
 
 
 @dataclass(frozen=True)
-class _Episode:
+class Episode:
     """What is told and what is asked of a user; no choice is both."""
 
     told: Any
     asked: list[Asked]
 
     @classmethod
-    def draw(cls, person: Chooser, told: int, asked: int, rng: np.random.Generator) -> _Episode:
+    def draw(cls, person: Chooser, told: int, asked: int, rng: np.random.Generator) -> Episode:
         order: NDArray[np.integer] = rng.permutation(len(person))
         return cls(part(person.choices, order[:told]), [person.asked[n] for n in order[told : told + asked]])
 
