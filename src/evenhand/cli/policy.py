@@ -63,16 +63,27 @@ def policy(
 def _table(standings: Sequence[PolicyStanding]) -> Table:
     from rich.table import Table
 
+    from evenhand.report.words import points, signed
+
     kinds = list(dict.fromkeys(kind for row in standings for kind in row.kinds))
     named = kinds if len(kinds) > 1 else []
     title = "Unseen people: choices told by the implicit reward"
-    table = Table("choices told", "people", "accuracy", *map(_short, named), "steering", "± error", title=title)
+    columns = ("choices told", "people", "accuracy", *map(_short, named), "steering", "± error", "questions")
+    table = Table(*columns, title=title)
     for row in standings:
-        shares = [f"{row.kinds[kind]:.1f} %" if kind in row.kinds else "-" for kind in named]
-        steering = "-" if row.steering is None else f"{row.steering:+.1f} of {row.questions} questions"
-        error = "-" if row.error is None else f"{row.error:.1f}"
-        table.add_row(str(row.context), str(row.people), f"{row.accuracy:.1f} %", *shares, steering, error)
-    table.caption = "Steering: where people disagree, both sides' accuracy minus 100; who ignores the user has 0."
+        shares = [points(row.kinds.get(kind)) for kind in named]
+        table.add_row(
+            str(row.context),
+            str(row.people),
+            points(row.accuracy),
+            *shares,
+            signed(row.steering),
+            points(row.error),
+            str(row.questions),
+        )
+    table.caption = (
+        "In percent. Steering: where people disagree, both sides' accuracy minus 100; what ignores the user has 0."
+    )
     return table
 
 
