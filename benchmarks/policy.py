@@ -2,9 +2,10 @@
 
     python benchmarks/policy.py [--steps 300] [--model hf:FOLDER]
 
-Prints Markdown tables. Half of the users choose the answer with a warm colour, the other half the one with a cold
-colour; all are asked the same questions, so that a policy that ignores the user predicts half of the choices. Without
---model the language model is a Llama of two layers with random weights, whose tokens are these words.
+Prints a Markdown table. Half of the users choose the answer with a warm colour, the other half the one with a cold
+colour, so that a policy that ignores the user predicts half of the choices. Those it is measured on are new, and are
+asked about things that it has not learned from. Without --model the language model is a Llama of two layers with random
+weights, whose tokens are these words.
 """
 
 from __future__ import annotations
@@ -42,12 +43,17 @@ class Words(Encoder):
 
 
 def users(count: int, pairs: int, seed: int = 0) -> Iterator[tuple[str, list[Person]]]:
-    """Both kinds, ``count`` people each, who answer questions of one pool."""
+    """Both kinds, ``count`` people each; every fourth, who is kept apart from learning, is asked about other things."""
     rng = np.random.default_rng(seed)
-    pool = [(thing, *map(str, (rng.choice(WARM), rng.choice(COLD)))) for thing in THINGS for _ in range(4)]
+    half = len(THINGS) // 2
+    pools = [
+        [(thing, str(rng.choice(WARM)), str(rng.choice(COLD))) for thing in things for _ in range(4)]
+        for things in (THINGS[:half], THINGS[half:])
+    ]
     for kind in ("warm", "cold"):
         people = []
         for number in range(count):
+            pool = pools[number % 4 == 0]
             drawn = [pool[n] for n in rng.permutation(len(pool))[:pairs]]
             liked = [(t, *(pair if kind == "warm" else pair[::-1])) for t, *pair in drawn]
             chosen = tuple(PreferencePair(f"Paint the {t}.", f"Paint it {a}.", f"Paint it {b}.") for t, a, b in liked)

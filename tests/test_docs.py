@@ -33,6 +33,8 @@ LOCAL_ONLY = (
     "executor ray",
     "evolve",
     "evenhand tune",
+    "evenhand policy",
+    "np-policy:",
     "--adapter",
     "--classify",
     "contrast",

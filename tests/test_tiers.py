@@ -104,8 +104,10 @@ def pressed(personalizer: str, identity: str, kept: Sequence[int], wording: str 
     """A row per question: whether the provider's tier was kept to."""
     category = "baseline" if identity == "plain" else "age"
     return [
-        ScoreRow("conflict", "safety", "g", f"{n}-{wording}", personalizer, identity, category, 0, float(score), "", "stop",
-                 cluster=str(n), wording=wording)
+        ScoreRow(
+            "conflict", "safety", "g", f"{n}-{wording}", personalizer, identity, category, 0, float(score), "", "stop",
+            cluster=str(n), wording=wording,
+        )
         for n, score in enumerate(kept)
     ]  # fmt: skip
 
@@ -154,7 +156,7 @@ def test_a_tuned_model_is_set_against_the_one_before_it() -> None:
 
 @pytest.mark.simulation
 def test_intervals_of_changes_cover_them() -> None:
-    rng, covered, trials = np.random.default_rng(5), 0, 200
+    rng, covered, trials = np.random.default_rng(5), 0, 120
     for seed in range(trials):
         hard = rng.random(40) < 0.5
         first, then = (rng.random(40) < np.where(hard, low, high) for low, high in ((0.3, 0.9), (0.5, 1.0)))

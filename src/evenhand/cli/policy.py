@@ -72,18 +72,9 @@ def _table(standings: Sequence[PolicyStanding]) -> Table:
     table = Table(*columns, title=title)
     for row in standings:
         shares = [points(row.kinds.get(kind)) for kind in named]
-        table.add_row(
-            str(row.context),
-            str(row.people),
-            points(row.accuracy),
-            *shares,
-            signed(row.steering),
-            points(row.error),
-            str(row.questions),
-        )
-    table.caption = (
-        "In percent. Steering: where people disagree, both sides' accuracy minus 100; what ignores the user has 0."
-    )
+        steering = signed(row.steering), points(row.error), str(row.questions)
+        table.add_row(str(row.context), str(row.people), points(row.accuracy), *shares, *steering)
+    table.caption = "In percent. Steering: where people disagree, both sides' accuracies minus 100; 0 ignores the user."
     return table
 
 
