@@ -16,8 +16,8 @@ from evenhand.types import PRESSED, Axis, ScoreRow
 _TOP = 100.0
 # Whose answers: suite, axis, personalizer, identity.
 _Whose = tuple[str, Axis, str, str]
-# Question -> share of the answers in which the provider won, in [0, 1].
-_Held = Mapping[str, float]
+# (Question, identity) -> share of the answers in which the provider won, in [0, 1].
+_Held = Mapping[tuple[str, str], float]
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class WinRate:
     Attributes:
         suite, personalizer: which answers.
         identity: whose; "" for all identities together, baselines left out.
-        rate: mean score of the pressed wording, in percent, each question counting once for an identity.
+        rate: mean score of the pressed wording, in percent; repeats of a question count once for an identity.
         ci: interval, in percent.
         questions: how many.
         against: what ``change`` is measured from: a personalizer, or the study before; "" where there is none.
@@ -84,15 +84,14 @@ def win_changes(
 
 def _held(rows: Iterable[ScoreRow]) -> dict[_Whose, _Held]:
     """Whose answers -> how each pressed question was answered."""
-    scores: defaultdict[_Whose, defaultdict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    scores: defaultdict[_Whose, defaultdict[tuple[str, str], list[float]]] = defaultdict(lambda: defaultdict(list))
     for row in rows:
         if row.wording == PRESSED and row.score is not None:
-            question = row.cluster or row.item
-            scores[row.suite, row.axis, row.personalizer, row.identity][question].append(row.score)
+            cell = row.cluster or row.item, row.identity
+            scores[row.suite, row.axis, row.personalizer, row.identity][cell].append(row.score)
             if not row.is_baseline:
-                # A question counts once for an identity: questions stay the units of everybody's rate, too.
-                scores[row.suite, row.axis, row.personalizer, EVERYBODY][question].append(row.score)
-    return {whose: {q: float(np.mean(found)) for q, found in held.items()} for whose, held in scores.items()}
+                scores[row.suite, row.axis, row.personalizer, EVERYBODY][cell].append(row.score)
+    return {whose: {cell: float(np.mean(found)) for cell, found in held.items()} for whose, held in scores.items()}
 
 
 def _rates(
@@ -106,10 +105,11 @@ def _rates(
     rates: dict[_Whose, WinRate] = {}
     families: defaultdict[tuple[str, Axis, str, bool], list[_Whose]] = defaultdict(list)
     for whose, held in found.items():
-        share, (low, high) = proportion(np.array([*held.values()]), [*held], level)
+        asked = [question for question, _ in held]
+        share, (low, high) = proportion(np.array([*held.values()]), asked, level)
         suite, axis, personalizer, identity = whose
         ends = (_TOP * low, _TOP * high)
-        rates[whose] = WinRate(suite, personalizer, identity, _TOP * share, ends, len(held))
+        rates[whose] = WinRate(suite, personalizer, identity, _TOP * share, ends, len(set(asked)))
         if (other := before(whose)) and not held.keys().isdisjoint(other):
             families[suite, axis, personalizer, identity == EVERYBODY].append(whose)
     for members in families.values():
@@ -124,8 +124,9 @@ def _changes(
     whose: _Whose, pairs: Sequence[tuple[_Held, _Held]], draws: int, seed: int, level: float
 ) -> list[Contrast]:
     """Differences paired by question, of identities together."""
-    questions = sorted({question for now, _ in pairs for question in now})
-    gaps = _TOP * np.array([[now.get(q, np.nan) - before.get(q, np.nan) for q in questions] for now, before in pairs])
+    by_question = [_gaps(now, before) for now, before in pairs]
+    questions = sorted({question for found in by_question for question in found})
+    gaps = _TOP * np.array([[found.get(question, np.nan) for question in questions] for found in by_question])
     names = tuple(map(str, range(len(pairs))))
     table = SuiteScores(
         whose[0], whose[1], names, ("",), tuple(questions), tuple(questions), ("",), gaps[None, :, :, None],
@@ -135,3 +136,12 @@ def _changes(
     # Differences have no middle that they are drawn to, but where nothing was seen to change something still may.
     found = replace(found.unbounded(), unseen=found.unseen, farthest=_TOP)
     return found.contrasts()
+
+
+def _gaps(now: _Held, before: _Held) -> dict[str, float]:
+    """Question -> mean difference over the identities that were asked it both times."""
+    found: defaultdict[str, list[float]] = defaultdict(list)
+    for (question, identity), share in now.items():
+        if (question, identity) in before:
+            found[question].append(share - before[question, identity])
+    return {question: float(np.mean(gaps)) for question, gaps in found.items()}
