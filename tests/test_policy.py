@@ -25,7 +25,7 @@ from evenhand.personalizers import Memory, PersonPersonalizer, baseline_messages
 from evenhand.policies import Film, Policy, build_policy, filmed
 from evenhand.rewards import Choices
 from evenhand.tuning import policy as training
-from evenhand.tuning import steering
+from evenhand.tuning import policy_standing
 from evenhand.tuning.choosing import Asked, Chooser
 from evenhand.tuning.policy import CHECKPOINT_FILE, Episode, TunedPolicy, tune_policy
 from evenhand.tuning.spec import PolicySpec
@@ -165,8 +165,8 @@ def test_what_is_told_is_never_asked(trained: Trained, monkeypatch: pytest.Monke
         seen.append((len(told), {id(one) for one in asked} & {id(person.asked[n]) for n in told}))
         return [1.0] * len(asked)
 
-    monkeypatch.setattr(steering, "implied", implied)
-    standings = steering.policy_standings(trained.policy, trained.weights.network, people)
+    monkeypatch.setattr(policy_standing, "implied", implied)
+    standings = policy_standing.policy_standings(trained.policy, trained.weights.network, people)
     assert {told for told, _ in seen} == {0, 1, 3, 5, 10}
     assert not any(shared for _, shared in seen)
     assert [row.accuracy for row in standings] == [100.0] * 5
@@ -179,8 +179,8 @@ def test_steering_is_what_both_sides_are_told_right_less_100(rewards: tuple[floa
         return Asked([], [], [], ("q", frozenset("ab")), likes)
 
     judged = [[(asked("a"), rewards[0])], [(asked("b"), rewards[1])]]
-    assert steering._steering(judged) == (wanted, 1)
-    assert steering._steering(judged[:1]) == (None, 0)
+    assert policy_standing._steering(judged) == (wanted, 1)
+    assert policy_standing._steering(judged[:1]) == (None, 0)
 
 
 def test_a_killed_training_goes_on_to_the_same_policy(

@@ -14,7 +14,7 @@ from evenhand.cli.output import say
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from evenhand.tuning.steering import PolicyStanding
+    from evenhand.tuning.policy_standing import PolicyStanding
 
 
 def policy(

@@ -27,8 +27,8 @@ from evenhand.policies import POLICY_FILE, Film, Policy, PolicyShape, build_poli
 from evenhand.rewards import CONTEXTS, enough, parted
 from evenhand.rewards.reader import part
 from evenhand.tuning.choosing import Asked, Chooser, choosers, parts, preferred, refer
+from evenhand.tuning.policy_standing import PolicyStanding, policy_standings
 from evenhand.tuning.spec import PolicySpec
-from evenhand.tuning.steering import PolicyStanding, policy_standings
 from evenhand.types import Person
 
 CHECKPOINT_FILE = "checkpoint.safetensors"
