@@ -100,7 +100,10 @@ class Policy:
         folder.mkdir(parents=True, exist_ok=True)
         save_file(self.network.state_dict(), folder / WEIGHTS_FILE, metadata={"evenhand": "np-policy"})
         data = {"shape": asdict(self.shape), **record}
-        (folder / POLICY_FILE).write_bytes(orjson.dumps(data, option=orjson.OPT_INDENT_2))
+        # Last and at once: where it is, the policy is whole.
+        scratch = folder / f"{POLICY_FILE}.tmp"
+        scratch.write_bytes(orjson.dumps(data, option=orjson.OPT_INDENT_2))
+        scratch.replace(folder / POLICY_FILE)
 
     @classmethod
     def load(cls, folder: Path) -> Policy:
@@ -114,7 +117,7 @@ class Policy:
         from safetensors.torch import load_file
 
         try:
-            shape = PolicyShape(**orjson.loads((folder / POLICY_FILE).read_bytes())["shape"])
+            shape = PolicyShape(**read_policy(folder)["shape"])
             network = build_policy(shape)
             network.load_state_dict(load_file(folder / WEIGHTS_FILE), strict=True)
         except FileNotFoundError:
@@ -122,6 +125,23 @@ class Policy:
         except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError):
             raise DataError(f"{folder} holds no whole policy.", "Make one with `evenhand policy`.") from None
         return cls(shape, network.eval())
+
+
+def read_policy(folder: Path) -> dict[str, Any]:
+    """How a finished policy was made: its shape and the record of its training.
+
+    Raises:
+        DataError: there is none, or it cannot be read.
+    """
+    try:
+        data: dict[str, Any] = orjson.loads((folder / POLICY_FILE).read_bytes())
+    except FileNotFoundError:
+        raise DataError(f"There is no finished policy in {folder}.", "Make one with `evenhand policy`.") from None
+    except (OSError, ValueError):
+        raise DataError(
+            f"{folder / POLICY_FILE} cannot be read.", "Make a policy anew with `evenhand policy`."
+        ) from None
+    return data
 
 
 def build_policy(shape: PolicyShape) -> nn.Module:

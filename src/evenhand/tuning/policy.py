@@ -23,7 +23,7 @@ from evenhand.models import ModelOptions, make_model
 from evenhand.models.activations import blocks_of
 from evenhand.models.hf import HFModel, Weights
 from evenhand.people import plain_person
-from evenhand.policies import POLICY_FILE, Film, Policy, PolicyShape, build_policy, filmed
+from evenhand.policies import POLICY_FILE, Film, Policy, PolicyShape, build_policy, filmed, read_policy
 from evenhand.rewards import CONTEXTS, enough, parted
 from evenhand.rewards.reader import part
 from evenhand.tuning.choosing import Asked, Chooser, choosers, parts, preferred, refer
@@ -70,7 +70,7 @@ def tune_policy(
         tell: told what is being done.
 
     Raises:
-        DataError: fewer than eight people have two choices, or a prompt has no room.
+        DataError: fewer than eight people have two choices, a prompt has no room, or the folder's policy is broken.
         SpecError: the folder holds another policy, or the model does not run here.
         ModelError: the model or the encoder cannot be used.
     """
@@ -81,7 +81,7 @@ def tune_policy(
     )
     _refuse_others(folder, digest)
     if (folder / POLICY_FILE).exists():
-        data = orjson.loads((folder / POLICY_FILE).read_bytes())
+        data = read_policy(folder)
         return TunedPolicy(folder, data["curve"], [PolicyStanding(**row) for row in data["standings"]], new=False)
     model = make_model(spec.model, ModelOptions(dtype=spec.dtype))
     if not isinstance(model, HFModel):
@@ -241,9 +241,11 @@ def _refuse_others(folder: Path, digest: str) -> None:
     Raises:
         SpecError: there is one.
     """
+    if folder.exists() and not folder.is_dir():
+        raise SpecError(f"{folder} is no folder.", "Name another one.")
     held = digest
     if (folder / POLICY_FILE).exists():
-        held = orjson.loads((folder / POLICY_FILE).read_bytes()).get("digest", "")
+        held = read_policy(folder).get("digest", "")
     elif (folder / CHECKPOINT_FILE).exists():
         from safetensors import safe_open
 
