@@ -84,6 +84,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--people", type=int, default=24, help="Of each kind.")
+    parser.add_argument("--episodes", type=int, default=8)
+    parser.add_argument("--asked", type=int, default=4)
     parser.add_argument("--model", default="")
     parser.add_argument("--dtype", default="float32")
     parser.add_argument("--learning-rate", type=float, default=1e-3)
@@ -91,7 +93,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         spec = PolicySpec(
             model=options.model or random_model(Path(scratch) / "model"), encoder="benchmark-words", hidden=32,
-            steps=options.steps, episodes=8, learning_rate=options.learning_rate, dtype=options.dtype,
+            steps=options.steps, episodes=options.episodes, asked=options.asked, dtype=options.dtype,
+            learning_rate=options.learning_rate,
         )  # fmt: skip
         made = tune_policy(
             spec, dict(users(options.people, 16)), Path(scratch) / "policy", tell=lambda t: print(t, flush=True)

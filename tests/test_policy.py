@@ -26,7 +26,7 @@ from evenhand.policies import Film, Policy, build_policy, filmed
 from evenhand.rewards import Choices
 from evenhand.tuning import policy as training
 from evenhand.tuning import policy_standing
-from evenhand.tuning.choosing import Asked, Chooser
+from evenhand.tuning.choosing import Asked, Chooser, preferred, refer
 from evenhand.tuning.policy import CHECKPOINT_FILE, Episode, TunedPolicy, tune_policy
 from evenhand.tuning.spec import PolicySpec
 from evenhand.types import Decoding, Identity, Item, Person, PreferencePair, Request, Response, User
@@ -139,8 +139,8 @@ def test_gradients_reach_the_maps_and_then_the_reader(trained: Trained) -> None:
     assert all(p.grad is None for p in trained.weights.network.parameters())
 
 
-def people_of(trained: Trained) -> list[Chooser]:
-    return training._split({"warm": KINDS["warm"]}, bench_vectors(), trained.weights, 64)[0]
+def people_of(trained: Trained, kind: str = "warm") -> list[Chooser]:
+    return training._split({kind: KINDS[kind]}, bench_vectors(), trained.weights, 64)[0]
 
 
 def bench_vectors() -> Any:
@@ -171,6 +171,21 @@ def test_what_is_told_is_never_asked(trained: Trained, monkeypatch: pytest.Monke
     assert not any(shared for _, shared in seen)
     assert [row.accuracy for row in standings] == [100.0] * 5
     assert standings[0].steering is None  # all of one kind: nobody disagrees
+
+
+def test_what_the_model_as_it_is_finds_is_the_same_for_either_side(trained: Trained) -> None:
+    people = [*people_of(trained), *people_of(trained, "cold")]
+    every = [one for person in people for one in person.asked]
+    refer(every, trained.weights.network)
+    with torch.no_grad():
+        alone = [float(preferred([one], trained.weights.network)) for one in every]
+    assert [one.reference for one in every] == pytest.approx(alone, abs=1e-4)
+    sides: dict[Any, dict[str, float]] = {}
+    for one in every:
+        sides.setdefault(one.question, {})[one.likes] = one.reference
+    both = [tuple(held.values()) for held in sides.values() if len(held) == 2]
+    assert both
+    assert all(one == -other for one, other in both)
 
 
 @pytest.mark.parametrize(("rewards", "wanted"), [((1, -1), 0.0), ((1, 1), 100.0), ((-1, -1), -100.0), ((0, 0), 0.0)])

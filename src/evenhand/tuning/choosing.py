@@ -99,13 +99,19 @@ def _asked(pair: PreferencePair, weights: Weights, max_length: int) -> Asked:
 
 
 def refer(asked: Sequence[Asked], network: Any) -> None:
-    """Set what the model as it is finds of choices."""
+    """Set what the model as it is finds of choices; the same two answers are read once, whoever liked which."""
     import torch
 
+    distinct: dict[tuple[Any, ...], list[Asked]] = {}
+    for one in asked:
+        distinct.setdefault((tuple(one.prompt), *sorted(map(tuple, (one.chosen, one.rejected)))), []).append(one)
     with torch.no_grad():
-        for part in parts(asked, 1):
-            for one, value in zip(part, preferred(part, network).tolist(), strict=True):
+        for some in parts([same[0] for same in distinct.values()], 1):
+            for one, value in zip(some, preferred(some, network).tolist(), strict=True):
                 one.reference = value
+    for first, *others in distinct.values():
+        for one in others:
+            one.reference = first.reference if one.chosen == first.chosen else -first.reference
 
 
 def parts(asked: Sequence[Asked], together: int) -> list[list[Asked]]:
