@@ -194,8 +194,22 @@ def test_steering_is_what_both_sides_are_told_right_less_100(rewards: tuple[floa
         return Asked([], [], [], ("q", frozenset("ab")), likes)
 
     judged = [[(asked("a"), rewards[0])], [(asked("b"), rewards[1])]]
-    assert policy_standing._steering(judged) == (wanted, 1)
-    assert policy_standing._steering(judged[:1]) == (None, 0)
+    assert policy_standing._by_question(judged) == [wanted]
+    assert policy_standing._by_question(judged[:1]) == []
+
+
+def test_a_policy_that_does_the_same_to_all_users_of_a_kind_is_not_sure_by_their_number() -> None:
+    """Two of three questions went right by luck, for everybody: there is no noise over users, but over questions."""
+
+    def user(likes: str) -> list[tuple[Asked, float]]:
+        rights = (1, 1, -1)
+        return [(Asked([], [], [], (str(n), frozenset("ab")), likes), right) for n, right in enumerate(rights)]
+
+    people = [user(likes) for likes in "ab" * 10]
+    found = policy_standing._standing(5, ["kind"] * 20, people)
+    assert found.steering == pytest.approx(100 / 3)
+    assert found.error == pytest.approx(200 / 3)  # the standard error of 100, 100 and -100
+    assert not found.steers
 
 
 def test_a_killed_training_goes_on_to_the_same_policy(

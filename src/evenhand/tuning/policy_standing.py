@@ -34,7 +34,7 @@ class PolicyStanding:
         steering: over questions that two of these users answered differently, the accuracy of those who took the one
             answer plus that of those who took the other, minus 100; a policy that ignores the user has exactly 0, one
             that follows everybody 100. None where nobody disagreed.
-        error: its standard error over users (jackknife); None where there is none.
+        error: its standard error, over users (jackknife) and over questions together; None where there is none.
         questions: how many they disagreed about.
     """
 
@@ -51,8 +51,8 @@ class PolicyStanding:
         """Whether steering is above 0 beyond noise, allowing for the four contexts that are looked at."""
         if not self.context or self.steering is None or self.error is None:
             return False
-        looks = len(CONTEXTS) - 1
-        return bool(self.steering > stats.t.ppf(1 - (1 - _LEVEL) / looks, self.people - 1) * self.error)
+        looks, freedom = len(CONTEXTS) - 1, min(self.people, self.questions) - 1
+        return bool(self.steering > stats.t.ppf(1 - (1 - _LEVEL) / looks, freedom) * self.error)
 
 
 def policy_standings(
@@ -106,28 +106,34 @@ def implied(policy: Policy, network: Any, asked: Sequence[Asked], person: Choose
 def _standing(context: int, kinds: Sequence[str], judged: Sequence[Judged]) -> PolicyStanding:
     shares = np.array([np.mean([_right(reward) for _, reward in person]) for person in judged])
     by_kind = {kind: 100 * float(shares[[k == kind for k in kinds]].mean()) for kind in dict.fromkeys(kinds)}
-    steering, questions = _steering(judged)
+    found = _by_question(judged)
+    steering = _mean(found)
     return PolicyStanding(
-        context, len(judged), 100 * float(shares.mean()), by_kind, steering, _jackknife(judged), questions
+        context, len(judged), 100 * float(shares.mean()), by_kind, steering, _error(judged, found), len(found)
     )
 
 
-def _steering(judged: Sequence[Judged]) -> tuple[float | None, int]:
-    """Steering in points, every question alike, and over how many questions."""
+def _by_question(judged: Sequence[Judged]) -> list[float]:
+    """Steering in points on each question that people disagreed about."""
     sides: defaultdict[Any, defaultdict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     for person in judged:
         for one, reward in person:
             sides[one.question][one.likes].append(_right(reward))
-    found = [sum(map(float, map(np.mean, both.values()))) - 1 for both in sides.values() if len(both) == 2]
-    return (100 * float(np.mean(found)), len(found)) if found else (None, 0)
+    return [100 * (sum(map(float, map(np.mean, both.values()))) - 1) for both in sides.values() if len(both) == 2]
 
 
-def _jackknife(judged: Sequence[Judged]) -> float | None:
-    without = [_steering([*judged[:n], *judged[n + 1 :]])[0] for n in range(len(judged))]
+def _mean(found: Sequence[float]) -> float | None:
+    return float(np.mean(found)) if found else None
+
+
+def _error(judged: Sequence[Judged], found: Sequence[float]) -> float | None:
+    """Other users would differ, and so would other questions: a policy may do the same to all users of a kind."""
+    without = [_mean(_by_question([*judged[:n], *judged[n + 1 :]])) for n in range(len(judged))]
     known = [value for value in without if value is not None]
-    if len(known) < max(2, len(without)):
+    if len(known) < max(2, len(without)) or len(found) < 2:
         return None
-    return float(np.sqrt((len(known) - 1) / len(known) * np.sum((np.array(known) - np.mean(known)) ** 2)))
+    users = (len(known) - 1) / len(known) * float(np.sum((np.array(known) - np.mean(known)) ** 2))
+    return float(np.sqrt(users + np.var(found, ddof=1) / len(found)))
 
 
 def _right(reward: float) -> float:
