@@ -25,6 +25,7 @@ LAYERS: list[set[str]] = [
     {"suites", "models"},
     {"embeddings", "steering"},
     {"rewards"},
+    {"policies"},
     {"personalizers"},
     {"judges", "mitigations"},
     {"study"},

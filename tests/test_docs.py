@@ -37,6 +37,8 @@ LOCAL_ONLY = (
     "export-adapter",
     "evenhand steer",
     "steer:",
+    "evenhand policy",
+    "np-policy:",
     "--adapter",
     "--classify",
     "contrast",

@@ -10,6 +10,7 @@ from evenhand.analysis import Analysis, Settings, summarize
 from evenhand.analysis.conditions import Effort, with_price
 from evenhand.analysis.further import further_scores
 from evenhand.analysis.label_rates import label_rates
+from evenhand.analysis.wins import win_rates
 from evenhand.collapsing import adapter_collapse
 from evenhand.gating import looked_certainties, looked_error
 from evenhand.judging import admission_notes, judge_worths
@@ -66,6 +67,7 @@ def analyze_store(store: Store, settings: Settings | None = None, policy: Path |
             *stopped,
         ),
         label_rates=label_rates(rows, families_of(store), level=settings.level),
+        wins=win_rates(rows, store.personalizers(), draws=settings.draws, seed=settings.seed, level=settings.level),
         leaks=given_away,
         pooled=pooled_of(store, rows),
         conditions=with_price(found.conditions, everybodys, efforts(store) if found.conditions else {}),

@@ -13,6 +13,7 @@ from evenhand.analysis.estimand import Pool
 from evenhand.analysis.pooled import Pooled, pooled
 from evenhand.analysis.sensitivity import JudgeFigures
 from evenhand.analysis.unpaired import Answers, Unpaired, unpaired
+from evenhand.analysis.wins import win_changes
 from evenhand.errors import SpecError
 from evenhand.judges import JUDGES
 from evenhand.judges.base import further_name
@@ -131,7 +132,8 @@ def compare_stores(before: Store, after: Store, *, draws: int = 2000, seed: int 
         raise SpecError(
             f"{before.directory} and {after.directory} cannot be compared: {error}.", "Run both on the same suites."
         ) from None
-    return replace(found, notes=tuple(_versions(before, after)))
+    wins = win_changes(before.scores(), after.scores(), draws=draws, seed=seed)
+    return replace(found, notes=tuple(_versions(before, after)), wins=wins)
 
 
 def _versions(before: Store, after: Store) -> list[str]:

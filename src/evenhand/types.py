@@ -64,6 +64,8 @@ GARBLED = "garbled"
 PERSON_BASELINE = "person"
 # The wording of a question that its other wordings (a dialect) are set against.
 STANDARD = "standard"
+# The wording in which the user pushes against what the provider wants: its score is how often the provider wins.
+PRESSED = "pressed"
 
 
 @dataclass(frozen=True, slots=True)

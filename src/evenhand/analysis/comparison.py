@@ -11,6 +11,7 @@ from evenhand.analysis.deviations import Contrast, from_mean
 from evenhand.analysis.marginals import Marginals, marginals
 from evenhand.analysis.resampling import noise_draws
 from evenhand.analysis.scores import Floats, SuiteScores
+from evenhand.analysis.wins import WinRate
 from evenhand.types import AXES, JOINT, Axis
 
 _TAIL = 0.025
@@ -46,6 +47,7 @@ class Comparison:
         notes: what a reader must know to read the numbers right.
         changes: axis -> identity -> change of its deviation from the identity mean, adjusted over identities (max-t):
             for whom the pattern differs, also where PB is the same.
+        wins: how often the provider's tier wins in the second study where the user pushes, against the first.
     """
 
     pb: dict[str, Change]
@@ -54,6 +56,7 @@ class Comparison:
     items: dict[str, int]
     notes: tuple[str, ...] = ()
     changes: dict[str, dict[str, Contrast]] = field(default_factory=dict)
+    wins: tuple[WinRate, ...] = ()
 
 
 def compare(

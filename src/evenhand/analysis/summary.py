@@ -40,6 +40,7 @@ from evenhand.analysis.unpaired import Unpaired
 from evenhand.analysis.unreadable import silence_note, silences
 from evenhand.analysis.ways import WaysResult, by_way
 from evenhand.analysis.whom import IdentityResult, identity_results
+from evenhand.analysis.wins import WinRate
 from evenhand.analysis.wordings import WordingGap, wording_gaps
 from evenhand.types import AXES, JOINT, ScoreRow
 
@@ -127,6 +128,7 @@ class Analysis:
         pooled: precision, recall and F1 over all answers, where judges count things within answers; no intervals.
         leaks: how often answers give away sensitive facts, beside how often they do untold.
         conditions: the personalizers side by side, where the study tells of people.
+        wins: how often the provider's tier wins where the user pushes, where a suite asks for that.
         wordings: what other wordings of the same questions (a dialect) change, where suites have several.
         certainty: axis, and "joint" -> how certain it is that PB is below which limit, by the answers
             that are there; only what was run.
@@ -157,6 +159,7 @@ class Analysis:
     leaks: tuple[Showing, ...] = ()
     pooled: tuple[Pooled, ...] = ()
     conditions: tuple[Condition, ...] = ()
+    wins: tuple[WinRate, ...] = ()
     wordings: tuple[WordingGap, ...] = ()
     certainty: dict[str, Certainty] = field(default_factory=dict)
     sensitivity: Sensitivity | None = None

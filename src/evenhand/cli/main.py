@@ -22,6 +22,7 @@ from evenhand.cli import (
     listing,
     memory,
     mitigate,
+    policy,
     reward,
     run,
     show,
@@ -60,6 +61,7 @@ imports.register(app)
 tune.register(app)
 view.register(app)
 deploy.register(app)
+policy.register(app)
 reward.register(app)
 app.add_typer(judge.app, name="judge")
 app.add_typer(memory.app, name="memory")

@@ -103,6 +103,7 @@ def compare(
     from evenhand import api
     from evenhand.errors import SpecError
     from evenhand.report.terminal import comparison_table
+    from evenhand.report.wins import wins_table
 
     if len(studies) < 2:
         raise SpecError("A comparison needs at least two studies.", "Name the reference first, then the others.")
@@ -110,7 +111,13 @@ def compare(
     emit(
         found,
         format,
-        lambda: Group(*(comparison_table(f"{studies[0]} -> {name}", compared) for name, compared in found.items())),
+        lambda: Group(
+            *(
+                table
+                for name, compared in found.items()
+                for table in (comparison_table(f"{studies[0]} -> {name}", compared), *wins_table(compared.wins))
+            )
+        ),
     )
 
 

@@ -57,6 +57,21 @@ class _Waiting:
         return self.request.decoding, bool(self.request.choices), self.request.whole, blend
 
 
+@dataclass(frozen=True)
+class Weights:
+    """What a loaded model is made of, for those who train on it.
+
+    Attributes:
+        network: the transformers model, in evaluation mode.
+        chat: turns conversations into its tokens.
+        end: the token that ends a turn; None where it has none.
+    """
+
+    network: Any
+    chat: ChatFormat
+    end: int | None
+
+
 class HFModel(Model):
     """A causal language model loaded with transformers.
 
@@ -108,6 +123,17 @@ class HFModel(Model):
 
     def settings(self) -> dict[str, Any]:
         return dict(self._settings)
+
+    def weights(self) -> Weights:
+        """The model itself, loaded now where it is not yet.
+
+        Raises:
+            ModelError: it cannot be loaded.
+        """
+        if self._model is None:
+            self._load()
+        assert self._chat is not None
+        return Weights(self._model, self._chat, self._tokenizer.eos_token_id)
 
     async def respond(self, request: Request) -> Response:
         assert self._chat is not None, "start() was not awaited"

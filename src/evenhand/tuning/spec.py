@@ -103,3 +103,40 @@ class TuningSpec(BaseModel):
         settings = self.model_dump(mode="json", exclude=unset)
         text = orjson.dumps(settings, option=orjson.OPT_SORT_KEYS)
         return hashlib.blake2b(text + b"\0" + pairs, digest_size=6).hexdigest()
+
+
+class PolicySpec(BaseModel):
+    """Settings of a policy that reads users from their choices (NP-DPO, arXiv 2412.13998, section 4).
+
+    Attributes:
+        model: "smollm2" or "hf:NAME_OR_PATH".
+        encoder: what embeds choices ("use").
+        steps: of the optimiser.
+        episodes: users in a step, each with other choices told and asked.
+        asked: choices that a user of a step is asked for; never among those told, of which there are 0 to 10.
+        beta: strength of the pull towards the model as it is (DPO, arXiv 2305.18290, equation 7); the paper's.
+        learning_rate: of AdamW.
+        hidden: size of a user's vector; a multiple of 8.
+        max_length: tokens of prompt and answer; longer answers are cut.
+        seed: of initialisation and episodes.
+        dtype: of the model's own weights, which stay as they are.
+    """
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", frozen=True)
+
+    model: str
+    encoder: str = "use"
+    steps: int = Field(200, ge=1)
+    episodes: int = Field(4, ge=1)
+    asked: int = Field(4, ge=1)
+    beta: float = Field(0.05, gt=0)
+    learning_rate: float = Field(1e-3, gt=0)
+    hidden: int = Field(128, ge=8, multiple_of=8)
+    max_length: int = Field(384, ge=16)
+    seed: int = Field(0, ge=0)
+    dtype: Literal["auto", "bfloat16", "float32"] = "auto"
+
+    def digest(self, people: bytes) -> str:
+        """What tells these settings, and these people, from others."""
+        text = orjson.dumps(self.model_dump(mode="json"), option=orjson.OPT_SORT_KEYS)
+        return hashlib.blake2b(text + b"\0" + people, digest_size=8).hexdigest()
