@@ -18,6 +18,7 @@ from evenhand.models.activations import check_fits
 from evenhand.models.base import MODELS, CallError, Model, ModelOptions
 from evenhand.models.chat import ChatFormat
 from evenhand.models.revision import weights_revision
+from evenhand.models.waiting import Waiting
 from evenhand.types import Decoding, Message, Request, Response
 
 T = TypeVar("T")
@@ -30,31 +31,6 @@ _LOOKAHEAD = 6
 _GATHER_S = 0.02
 # Positions whose logits over the vocabulary are held at once when texts are scored.
 _SCORED_AT_ONCE = 1024
-
-
-@dataclass
-class _Waiting:
-    request: Request
-    tokens: list[int]
-    against: list[int]
-    candidates: list[int]
-    texts: list[list[int]]
-    future: asyncio.Future[Response]
-
-    @property
-    def work(self) -> Hashable:
-        """What decides the answer: requests with the same work get the same one."""
-        request = self.request
-        sampled = not request.choices and request.decoding.temperature > 0
-        seed = request.seed if sampled else None
-        texts = tuple(map(tuple, self.texts))
-        return tuple(self.tokens), tuple(self.against), tuple(self.candidates), texts, seed, request.interventions
-
-    @property
-    def key(self) -> tuple[Decoding, bool, bool, tuple[float, int] | None]:
-        """Requests may share a batch when they decode alike."""
-        blend = (self.request.against_weight, self.request.against_tokens) if self.request.against else None
-        return self.request.decoding, bool(self.request.choices), self.request.whole, blend
 
 
 @dataclass(frozen=True)
@@ -92,7 +68,7 @@ class HFModel(Model):
         self.options = options
         self.batch_size: int = options.batch_size or 64
         self.concurrency: int = options.concurrency or self.batch_size * _LOOKAHEAD
-        self._waiting: list[_Waiting] = []
+        self._waiting: list[Waiting] = []
         self._arrived = asyncio.Event()
         self._worker: asyncio.Task[None] | None = None
         self._thread: ThreadPoolExecutor | None = None
@@ -147,7 +123,7 @@ class HFModel(Model):
             tokens = chat.tokens(request.messages, effort=request.decoding.reasoning_effort)
         against = chat.tokens(request.against, effort=request.decoding.reasoning_effort) if request.against else []
         self._check_room(request, max(len(tokens), len(against)) + max(map(len, texts), default=0))
-        waiting = _Waiting(request, tokens, against, candidates, texts, asyncio.get_running_loop().create_future())
+        waiting = Waiting(request, tokens, against, candidates, texts, asyncio.get_running_loop().create_future())
         self._waiting.append(waiting)
         self._arrived.set()
         return await waiting.future
@@ -209,7 +185,7 @@ class HFModel(Model):
                 if not waiting.future.done():
                     waiting.future.set_result(response)
 
-    def _next_batch(self) -> list[_Waiting]:
+    def _next_batch(self) -> list[Waiting]:
         """Up to ``batch_size`` waiting requests that decode alike, of similar length, the shortest first."""
         self._waiting = [w for w in self._waiting if not w.future.cancelled()]
         if not self._waiting:
@@ -221,10 +197,10 @@ class HFModel(Model):
         self._waiting = [w for w in self._waiting if id(w) not in taken]
         return batch
 
-    def _answer(self, batch: list[_Waiting]) -> list[Response]:
+    def _answer(self, batch: list[Waiting]) -> list[Response]:
         """Answer a batch; what must come out the same is computed once (a mitigation may make all prompts alike)."""
         distinct: dict[Hashable, int] = {}
-        rows: list[_Waiting] = []
+        rows: list[Waiting] = []
         places = []
         for waiting in batch:
             place = distinct.setdefault(waiting.work, len(rows))
@@ -234,7 +210,7 @@ class HFModel(Model):
         answers = self._compute(rows)
         return [answers[place] for place in places]
 
-    def _compute(self, batch: list[_Waiting]) -> list[Response]:
+    def _compute(self, batch: list[Waiting]) -> list[Response]:
         from evenhand.models import sampling
 
         assert self._chat is not None, "start() was not awaited"
@@ -277,7 +253,7 @@ class HFModel(Model):
             for prompt, c in zip(prompts, completions, strict=True)
         ]
 
-    def _scored(self, batch: list[_Waiting]) -> list[list[float]]:
+    def _scored(self, batch: list[Waiting]) -> list[list[float]]:
         """Log-probabilities of the choices of each request of a batch."""
         from evenhand.models import sampling
 
@@ -333,7 +309,7 @@ class HFModel(Model):
         }
 
 
-def _blend(batch: list[_Waiting]) -> sampling.Blend | None:
+def _blend(batch: list[Waiting]) -> sampling.Blend | None:
     """What a batch decodes against."""
     from evenhand.models import sampling
 
@@ -342,9 +318,9 @@ def _blend(batch: list[_Waiting]) -> sampling.Blend | None:
     return sampling.Blend(against, first.against_weight, first.against_tokens) if first.against else None
 
 
-def _parts(batch: list[_Waiting]) -> Iterator[list[_Waiting]]:
+def _parts(batch: list[Waiting]) -> Iterator[list[Waiting]]:
     """A batch of whole choices in parts whose logits fit into memory."""
-    part: list[_Waiting] = []
+    part: list[Waiting] = []
     for waiting in batch:
         texts = [text for w in (*part, waiting) for text in w.texts]
         if part and len(texts) * max(map(len, texts)) > _SCORED_AT_ONCE:
