@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 
 from evenhand.analysis.bias import BiasEstimator, PBEstimate
-from evenhand.analysis.deviations import Contrast, from_baseline
+from evenhand.analysis.deviations import Contrast, from_baseline, judged
 from evenhand.analysis.scores import Floats, SuiteScores, mean_ignoring_nan
 from evenhand.analysis.showing import Showing
 from evenhand.types import AXES
@@ -51,6 +52,8 @@ class Condition:
         change: axis -> score with the user's data minus score without, paired by item; q-values are adjusted over the
             personalizers.
         without: what it is set against: the personalizer "none", which tells the same identities, or a baseline.
+        on_suite: suite -> the same as ``change`` on that suite alone; q-values are adjusted over the personalizers and
+            the suites of its axis.
         leak: sensitive facts given away, over all identities; None where the study did not ask for it.
         effort: calls and seconds; None where it is not known.
     """
@@ -60,6 +63,7 @@ class Condition:
     pb: dict[str, PBEstimate | None]
     change: dict[str, Contrast]
     without: str
+    on_suite: dict[str, Contrast] = field(default_factory=dict)
     leak: Showing | None = None
     effort: Effort | None = None
 
@@ -95,12 +99,14 @@ def conditions(
     without = NOTHING if NOTHING in names else stand_in(tables)
     others = [name for name in names if name != without]
     changes: dict[str, list[Contrast]] = {}
+    by_suite: dict[str, list[Contrast]] = {}
     if without and others:
+        compared = partial(from_baseline, baseline=without, draws=draws, level=level, scales=scales)
         for axis, ts in by_axis.items():
             paired = [_paired(t, others, without) for t in ts]
-            changes[axis] = from_baseline(
-                paired, without, draws=draws, seed=seed, level=level, scales=scales
-            ).contrasts()
+            changes[axis] = compared(paired, seed=seed).contrasts()
+            alone = judged([compared([table], seed=seed + n) for n, table in enumerate(paired)])
+            by_suite |= zip((t.suite for t in ts), alone, strict=True)
     found = []
     for name in names:
         own = [_through(t, name) for t in tables]
@@ -112,6 +118,7 @@ def conditions(
                 _bias(own, by_axis, draws, seed, level),
                 {} if place is None else {axis: contrasts[place] for axis, contrasts in changes.items()},
                 without,
+                {} if place is None else {suite: contrasts[place] for suite, contrasts in by_suite.items()},
             )
         )
     return found

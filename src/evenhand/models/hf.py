@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import time
 import warnings
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,7 @@ from evenhand.errors import EvenhandError, ModelError, SpecError
 from evenhand.extras import importing
 from evenhand.models.base import MODELS, CallError, Model, ModelOptions
 from evenhand.models.chat import ChatFormat
+from evenhand.models.prefixes import Begun, Prefixes, keeps_everything, memory_for
 from evenhand.models.revision import weights_revision
 from evenhand.types import Decoding, Request, Response
 
@@ -33,6 +34,7 @@ class _Waiting:
     against: list[int]
     candidates: list[int]
     texts: list[list[int]]
+    beginning: int
     future: asyncio.Future[Response]
 
     @property
@@ -44,10 +46,10 @@ class _Waiting:
         return tuple(self.tokens), tuple(self.against), tuple(self.candidates), tuple(map(tuple, self.texts)), seed
 
     @property
-    def key(self) -> tuple[Decoding, bool, bool, float | None]:
-        """Requests may share a batch when they decode alike."""
+    def key(self) -> tuple[Decoding, bool, bool, bool, float | None]:
+        """Requests may share a batch when they are read and decoded alike."""
         blend = self.request.against_weight if self.request.against else None
-        return self.request.decoding, bool(self.request.choices), self.request.whole, blend
+        return self.request.decoding, bool(self.request.choices), self.request.whole, self.beginning > 0, blend
 
 
 class HFModel(Model):
@@ -78,6 +80,7 @@ class HFModel(Model):
         self._chat: ChatFormat | None = None
         self._end_tokens: frozenset[int] = frozenset()
         self._settings: dict[str, Any] = {}
+        self._prefixes: Prefixes | None = None
 
     async def start(self) -> None:
         # A model may be started again after it was closed; its weights stay loaded.
@@ -111,7 +114,9 @@ class HFModel(Model):
             tokens = chat.tokens(request.messages, effort=request.decoding.reasoning_effort)
         against = chat.tokens(request.against, effort=request.decoding.reasoning_effort) if request.against else []
         self._check_room(request, max(len(tokens), len(against)) + max(map(len, texts), default=0))
-        waiting = _Waiting(request, tokens, against, candidates, texts, asyncio.get_running_loop().create_future())
+        beginning = chat.beginning(request.messages, tokens) if self._prefixes and not against else 0
+        future: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
+        waiting = _Waiting(request, tokens, against, candidates, texts, beginning, future)
         self._waiting.append(waiting)
         self._arrived.set()
         return await waiting.future
@@ -207,6 +212,7 @@ class HFModel(Model):
             self._end_tokens,
             self._stop_check(decoding) if decoding.stop else None,
             sampling.Blend([w.against for w in batch], batch[0].request.against_weight) if batch[0].against else None,
+            self._begun(batch),
         )
         share = (time.perf_counter() - started) / len(batch)
         return [
@@ -225,11 +231,19 @@ class HFModel(Model):
         from evenhand.models import sampling
 
         if not batch[0].request.whole:
-            return sampling.choice_logprobs(self._model, [w.tokens for w in batch], [w.candidates for w in batch])
+            prompts, candidates = [w.tokens for w in batch], [w.candidates for w in batch]
+            return sampling.choice_logprobs(self._model, prompts, candidates, self._begun(batch))
         rows: list[list[float]] = []
         for part in _parts(batch):
-            rows += sampling.text_logprobs(self._model, [w.tokens for w in part], [w.texts for w in part])
+            prompts, texts = [w.tokens for w in part], [w.texts for w in part]
+            rows += sampling.text_logprobs(self._model, prompts, texts, self._begun(part))
         return rows
+
+    def _begun(self, batch: Sequence[_Waiting]) -> Begun | None:
+        """How the prompts of a batch are split; None where they are read as a whole."""
+        if self._prefixes is None or not batch[0].beginning:
+            return None
+        return Begun([w.beginning for w in batch], self._prefixes)
 
     def _stop_check(self, decoding: Decoding) -> Any:
         return lambda tokens: any(s in self._tokenizer.decode(tokens) for s in decoding.stop)
@@ -255,6 +269,7 @@ class HFModel(Model):
             first = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
             raise ModelError(f"Cannot load '{self.path}': {first.strip()}", "Check the name or the folder.") from None
         self._model = model.to(device).eval()
+        self._prefixes = Prefixes(memory_for(self._model.device)) if keeps_everything(self._model) else None
         self._chat = ChatFormat(self._tokenizer)
         self._end_tokens = _end_tokens(model, self._tokenizer)
         self.revision: str = self.revision or weights_revision(

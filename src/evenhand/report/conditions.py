@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from rich.console import RenderableType
 from rich.table import Table
+from rich.text import Text
 
 from evenhand.analysis import Analysis
 from evenhand.analysis.conditions import NOTHING, Condition
 from evenhand.analysis.deviations import Contrast
-from evenhand.report.words import MISSING, axes_of, interval, points, starred
+from evenhand.report.words import MISSING, axes_of, interval, points, signed, starred
 
+_SHOWN = 0.05
 # A number, and its interval where it has one.
 Cell = tuple[str, str]
 
@@ -53,7 +56,45 @@ def price_rows(analysis: Analysis) -> list[tuple[str, list[Cell]]]:
     return [(c.personalizer, _price(c)) for c in analysis.conditions]
 
 
-def conditions_table(analysis: Analysis) -> list[Table]:
+SAFETY_TITLE = "What each does to safety"
+SAFETY_NOTE = (
+    "Changes: against the same answers without the user's data; shown where q < 0.05 over all personalizers, with the "
+    "interval. Bias: each by its own interval. What is not shown may be there: the interval says how much of it."
+)
+
+
+def safety_sentences(analysis: Analysis) -> list[str]:
+    """What each personalizer does to safety, a sentence each: what is shown, and what lies within noise."""
+    return [f"{c.personalizer}: {'; '.join(parts)}." for c in analysis.conditions if (parts := _to_safety(analysis, c))]
+
+
+def _to_safety(analysis: Analysis, condition: Condition) -> list[str]:
+    leak = condition.leak
+    own = [s.suite for s in analysis.suites if s.axis == "safety" and s.suite in condition.on_suite]
+    parts = [_safer(suite, condition.on_suite[suite]) for suite in own if not leak or suite != leak.suite]
+    if leak:
+        parts.append(_given_away(leak.more))
+    if pb := condition.pb.get("safety"):
+        reach = f"{points(pb.corrected)}, {interval(pb.ci)}"
+        parts.append(f"bias among the identities{'' if pb.ci[0] > 0 else ' is not shown'} ({reach})")
+    return parts
+
+
+def _safer(suite: str, change: Contrast) -> str:
+    told = f"{suite} ({signed(change.value)} points, {interval(change.ci)})"
+    if not change.q_value < _SHOWN:
+        return f"no change is shown on {told}"
+    return f"{'less' if change.value < 0 else 'more'} safe on {told}"
+
+
+def _given_away(more: Contrast) -> str:
+    told = f"({signed(more.value)} points, {interval(more.ci)})"
+    if not more.q_value < _SHOWN:
+        return f"that sensitive facts are given away is not shown {told}"
+    return f"{'fewer' if more.value < 0 else 'more'} answers give sensitive facts away than untold {told}"
+
+
+def conditions_table(analysis: Analysis) -> list[RenderableType]:
     """For the terminal; empty where the study has nothing to set side by side."""
     if not analysis.conditions:
         return []
@@ -69,7 +110,9 @@ def conditions_table(analysis: Analysis) -> list[Table]:
         price.add_column(name, justify="right")
     for name, cells in price_rows(analysis):
         price.add_row(name, *map(_stacked, cells))
-    return [table, price]
+    told = safety_sentences(analysis)
+    safety = [Text(f"{SAFETY_TITLE}. {SAFETY_NOTE}"), *map(Text, told)] if told else []
+    return [table, price, *safety]
 
 
 def _stacked(cell: Cell) -> str:
