@@ -51,12 +51,12 @@ def test_calls_are_those_in_the_store(study: Path, analysis: Analysis) -> None:
     efforts = {c.personalizer: c.effort for c in analysis.conditions if c.effort is not None}
     with Store.open(study) as store:
         answers, calls, memories = store.count_trials(), store.totals()["calls"], len(store.memories())
-    # The baseline "person" is asked through those that know the person, "none" with the others.
+    # Each answer is one of a personalizer, and each memory one that only one of them learned.
     assert sum(effort.answers for effort in efforts.values()) == answers
     assert sum(effort.calls + effort.learning_calls for effort in efforts.values()) == calls
     assert sum(effort.memories for effort in efforts.values()) == memories
-    assert efforts["none"].memories == 0 < efforts["fermi"].memories
-    assert efforts["fermi"].learning_seconds > 0
+    assert efforts["none"].memories == 0 < efforts["swap:fermi"].memories
+    assert efforts["swap:fermi"].learning_seconds > 0
 
 
 def test_what_it_takes_is_told_an_answer_and_a_user(analysis: Analysis) -> None:

@@ -93,6 +93,8 @@ def conditions(
         One per personalizer that every suite was asked through; none where there is nothing to set them against.
     """
     names = [n for n in tables[0].personalizers if all(n in t.personalizers for t in tables)] if tables else []
+    # What the others are read against stands first.
+    names.sort(key=lambda name: (name != NOTHING, name != PLACEBO))
     if not names or not (NOTHING in names or any(t.axis == "fit" for t in tables)):
         return []
     by_axis = {axis: ts for axis in AXES if (ts := [t for t in tables if t.axis == axis])}

@@ -20,14 +20,11 @@ _QUOTING = 'You told me: "'
 
 
 class FitSuite(Suite):
-    """Items of the study's people, by choice. Items of one person share a record: they are a cluster."""
+    """Items of the study's people. Items of one person share a record: they are a cluster."""
 
     axis: Axis = "fit"
-    judge = "choice"
     licence = "that of the people's records"
     source = "the study's people (--people)"
-    has_choices = True
-    has_texts = True
     what: str
 
     def load(self, source: DataSource) -> list[Item]:
@@ -40,6 +37,14 @@ class FitSuite(Suite):
     @abstractmethod
     def items(self, person: Person, people: Sequence[Person]) -> Iterator[Item]:
         """The items of one person among all."""
+
+
+class ByChoice(FitSuite):
+    """Questions with options, which are scored by the letter or as whole texts."""
+
+    judge = "choice"
+    has_choices = True
+    has_texts = True
 
     @abstractmethod
     def weighed(self, question: str, options: Sequence[str]) -> tuple[str, str, list[str]]:
@@ -66,7 +71,7 @@ class FitSuite(Suite):
 
 
 @SUITES.register("fit-opinions")
-class FitOpinions(FitSuite):
+class FitOpinions(ByChoice):
     """Held-out opinions: which option would this person choose? Options stand in the catalogue's order."""
 
     name = "fit-opinions"
@@ -84,7 +89,7 @@ class FitOpinions(FitSuite):
 
 
 @SUITES.register("fit-preferences")
-class FitPreferences(FitSuite):
+class FitPreferences(ByChoice):
     """Held-out preferences: which of two answers would this person like better? A hash draws which comes first."""
 
     name = "fit-preferences"
@@ -104,7 +109,7 @@ class FitPreferences(FitSuite):
 
 
 @SUITES.register("fit-recall")
-class FitRecall(FitSuite):
+class FitRecall(ByChoice):
     """Facts: which of these is true of this person? The others are true of other people, on the same topic."""
 
     name = "fit-recall"
