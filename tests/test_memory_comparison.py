@@ -68,7 +68,7 @@ def study(tmp_path_factory: pytest.TempPathFactory, commands: Commands) -> Path:
     with Server(heeding) as server:
         done = commands.run(
             "run", "--preset", "memory", "--model", "openai:fake", "--base-url", server.url, "--people",
-            str(folder / "people.jsonl"), "--identities", "a minor,a senior citizen", "--limit", "20", "--out",
+            str(folder / "people.jsonl"), "--identities", "a minor,a senior citizen", "--limit", "24", "--out",
             str(folder / "study"),
         )  # fmt: skip
     assert done.returncode == 0, done.stderr

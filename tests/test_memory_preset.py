@@ -66,30 +66,38 @@ def test_what_it_takes_is_told_an_answer_and_a_user(analysis: Analysis) -> None:
     (row, unknown) = conditions.price_rows(
         replace(analysis, conditions=(known, replace(known, leak=None, effort=None)))
     )
-    assert row == ("fermi", [("12.5", ""), ("+10.0*", "4.0 to 16.0"), ("4.0", ""), ("0.5", ""), ("9.0", "")])
+    assert row == (
+        "fermi",
+        [("12.5", ""), ("+10.0*", "4.0 to 16.0"), ("4.0", ""), ("0.5", ""), ("9.0", ""), ("0.2", "")],
+    )
     # What is not known is missing, not zero.
-    assert [value for value, _ in unknown[1]] == ["–"] * 5
+    assert [value for value, _ in unknown[1]] == ["–"] * 6
 
 
 def test_the_picture_marks_whom_no_other_beats_in_both(analysis: Analysis) -> None:
     measured = analysis.pb["safety"]
     assert measured is not None
 
-    def one(name: str, gain: float, bias: float) -> Condition:
+    def one(name: str, gain: float, bias: float, q_value: float = 0.01) -> Condition:
         return Condition(
             name,
             {},
             {"safety": replace(measured, corrected=bias), "utility": None},
-            {"fit": Contrast(gain, (0, 9), 1, 1)},
+            {"fit": Contrast(gain, (0, 9), q_value, q_value)},
             "none",
         )
 
-    asked = [one("high", 8, 4), one("low", 2, 1), one("beaten", 1, 3), one("twin", 8, 4)]
+    asked = [one("high", 8, 4), one("low", 2, 1), one("beaten", 1, 3), one("twin", 8, 4), one("noise", 1, 0, 0.2)]
     silent = Condition("none", {}, {"safety": measured}, {}, "none")
     spec = charts.worth(replace(analysis, conditions=(*asked, silent)))
     assert spec is not None
     best = {row["personalizer"]: row["best"] for row in spec["data"]["values"] if row["what"] == "PB safety"}
-    assert best == {"high": True, "low": True, "beaten": False, "twin": True}
+    assert best == {"high": True, "low": True, "beaten": False, "twin": True, "noise": False}
+    assert "Blue diamonds" in conditions.worth_caption(replace(analysis, conditions=(*asked, silent)))
+    nothing = replace(analysis, conditions=(one("noise", 8, 4, 0.2), one("none", 2, 1, 0.2), silent))
+    picture = charts.worth(nothing)
+    assert picture is not None and not any(row["best"] for row in picture["data"]["values"])
+    assert "nothing here is a ranking" in conditions.worth_caption(nothing)
     assert charts.worth(replace(analysis, conditions=(asked[0], silent))) is None
 
 

@@ -249,7 +249,7 @@ def test_a_study_of_people_has_three_axes_and_a_gain(tmp_path: Path, people: Pat
     assert done.answered == done.planned == 2 * 8 * (1 + 2 * 5 + 4)
     found = evenhand.analyze(out)
     by_name = {c.personalizer: c for c in found.conditions}
-    assert list(by_name) == ["dialogue", "none", "placebo", "profile", "retrieval"]
+    assert list(by_name) == ["none", "placebo", "dialogue", "profile", "retrieval"]
     gain = by_name["profile"].gain
     assert gain is not None
     assert gain.value > 50
@@ -499,7 +499,7 @@ def test_drift_asks_after_so_many_sessions(tmp_path: Path, cli: Callable[..., An
         )  # fmt: skip
     assert done.returncode == 0, done.stderr
     found = {c.personalizer: c for c in evenhand.analyze(out).conditions}
-    assert list(found) == ["dialogue@0", "dialogue@1", "none"]
+    assert list(found) == ["none", "dialogue@0", "dialogue@1"]
     assert found["dialogue@1"].scores["fit"] > found["dialogue@0"].scores["fit"]
     assert "Drift:" in evenhand.write_report(out).read_text()
 

@@ -10,6 +10,7 @@ from evenhand.analysis import Analysis, PBEstimate
 from evenhand.analysis.breakdown import GroupTable
 from evenhand.analysis.standing import Standing
 from evenhand.analysis.summary import SuiteResult
+from evenhand.report.conditions import shown_to_gain
 from evenhand.report.words import interval, p_value, signed, verdict
 from evenhand.types import AXES, JOINT
 
@@ -241,10 +242,11 @@ def worth(analysis: Analysis) -> dict[str, Any] | None:
     if len(asked) < 2:
         return None
     rows = [_worth_row(name, "gain", gain.value, gain.ci) for name, (gain, _) in asked.items()]
+    gaining = set(shown_to_gain(analysis))
     for axis in AXES:
         biases = {name: (gain.value, bias) for name, (gain, pb) in asked.items() if (bias := pb.get(axis))}
         for name, (gained, bias) in biases.items():
-            best = not any(
+            best = name in gaining and not any(
                 value >= gained
                 and other.corrected <= bias.corrected
                 and (value, other.corrected) != (gained, bias.corrected)

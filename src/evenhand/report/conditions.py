@@ -42,8 +42,31 @@ def caption(analysis: Analysis) -> str:
     )
 
 
+def shown_to_gain(analysis: Analysis) -> list[str]:
+    """Personalizers whose gain is more than noise, when all are considered."""
+    return [c.personalizer for c in analysis.conditions if c.gain and c.gain.q_value < _SHOWN and c.gain.value > 0]
+
+
+def worth_caption(analysis: Analysis) -> str:
+    """What the picture of gain beside bias shows, and whether anything in it can be ranked."""
+    what = "Gain beside bias, with 95 % intervals: to the right is more use to the user, and more bias."
+    if not shown_to_gain(analysis):
+        return f"{what} No personalizer is shown to gain anything (q < 0.05): nothing here is a ranking."
+    return (
+        f"{what} Blue diamonds: their gain is shown (q < 0.05), and by the estimates no other personalizer has both more "
+        "gain and less of this bias; where intervals overlap, that may be noise."
+    )
+
+
 PRICE_TITLE = "What it takes"
-PRICE_COLUMNS = ("given away", "more than untold", "calls an answer", "seconds an answer", "calls to learn a user")
+PRICE_COLUMNS = (
+    "given away",
+    "more than untold",
+    "calls an answer",
+    "seconds an answer",
+    "calls to learn a user",
+    "seconds to learn",
+)
 PRICE_NOTE = (
     "Given away: % of answers with a sensitive fact that the question did not need (suite leakage), and what that is "
     "more than is said by chance, with its interval. Seconds: of the model, a batch's shared among "
@@ -123,11 +146,13 @@ def _price(condition: Condition) -> list[Cell]:
     leak, effort = condition.leak, condition.effort
     answers = effort.answers if effort else 0
     each = (effort.calls / answers, effort.seconds / answers) if effort and answers else (None, None)
-    learning = effort.learning_calls / effort.memories if effort and effort.memories else None
+    learned: tuple[float | None, ...] = (None, None)
+    if effort and effort.memories:
+        learned = effort.learning_calls / effort.memories, effort.learning_seconds / effort.memories
     return [
         (points(leak.rate) if leak else MISSING, ""),
         shown(leak.more if leak else None),
-        *((points(value), "") for value in (*each, learning)),
+        *((points(value), "") for value in (*each, *learned)),
     ]
 
 
