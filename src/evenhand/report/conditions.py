@@ -53,8 +53,8 @@ def worth_caption(analysis: Analysis) -> str:
     if not shown_to_gain(analysis):
         return f"{what} No personalizer is shown to gain anything (q < 0.05): nothing here is a ranking."
     return (
-        f"{what} Blue diamonds: their gain is shown (q < 0.05), and by the estimates no other personalizer has both more "
-        "gain and less of this bias; where intervals overlap, that may be noise."
+        f"{what} Blue diamonds: their gain is shown (q < 0.05), and by the estimates no other personalizer has both "
+        "more gain and less of this bias; where intervals overlap, that may be noise."
     )
 
 
