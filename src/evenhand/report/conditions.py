@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+
 from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -9,7 +11,9 @@ from rich.text import Text
 from evenhand.analysis import Analysis
 from evenhand.analysis.conditions import NOTHING, Condition
 from evenhand.analysis.deviations import Contrast
+from evenhand.report import words
 from evenhand.report.words import MISSING, axes_of, interval, points, signed, starred
+from evenhand.visible import markdown
 
 _SHOWN = 0.05
 # A number, and its interval where it has one.
@@ -136,6 +140,20 @@ def conditions_table(analysis: Analysis) -> list[RenderableType]:
     told = safety_sentences(analysis)
     safety = [Text(f"{SAFETY_TITLE}. {SAFETY_NOTE}"), *map(Text, told)] if told else []
     return [table, price, *safety]
+
+
+def as_markdown(analysis: Analysis) -> str:
+    """The tables, and what each personalizer does to safety, as Markdown."""
+    what = words.markdown_rows(["personalizer", *columns(analysis)], _in_lines(rows(analysis)))
+    price = words.markdown_rows(["personalizer", *PRICE_COLUMNS], _in_lines(price_rows(analysis)))
+    safety = "".join(f"- {markdown(line)}\n" for line in safety_sentences(analysis))
+    told = f"\n{SAFETY_TITLE}. {SAFETY_NOTE}\n\n{safety}" if safety else ""
+    return f"{what}\n{caption(analysis)}\n\n{price}\n{PRICE_NOTE}\n{told}"
+
+
+def _in_lines(rows: Iterable[tuple[str, list[Cell]]]) -> Iterator[list[str]]:
+    for name, cells in rows:
+        yield [name, *(f"{value} ({ends})" if ends else value for value, ends in cells)]
 
 
 def _stacked(cell: Cell) -> str:
