@@ -14,8 +14,10 @@ from evenhand.analysis.deviations import Contrast
 from evenhand.analysis.showing import Showing
 from evenhand.cli.presets import PRESETS
 from evenhand.report import charts, conditions
+from evenhand.report.export import export
 from evenhand.report.html import render_report
 from evenhand.study import Store
+from evenhand.visible import markdown
 from tests.server import Server
 
 
@@ -92,7 +94,7 @@ def test_the_picture_marks_whom_no_other_beats_in_both(analysis: Analysis) -> No
     spec = charts.worth(replace(analysis, conditions=(*asked, silent)))
     assert spec is not None
     best = {row["personalizer"]: row["best"] for row in spec["data"]["values"] if row["what"] == "PB safety"}
-    assert best == {"high": True, "low": True, "beaten": False, "twin": True, "noise": False}
+    assert best == {"high": True, "low": True, "beaten": False, "twin": True, "noise": False, "none": False}
     assert "Blue diamonds" in conditions.worth_caption(replace(analysis, conditions=(*asked, silent)))
     nothing = replace(analysis, conditions=(one("noise", 8, 4, 0.2), one("none", 2, 1, 0.2), silent))
     picture = charts.worth(nothing)
@@ -104,4 +106,17 @@ def test_the_picture_marks_whom_no_other_beats_in_both(analysis: Analysis) -> No
 def test_the_report_has_the_picture_and_the_price(study: Path, analysis: Analysis) -> None:
     with Store.open(study) as store:
         page = render_report(store, analysis)
-    assert 'id="price"' in page and 'id="chart-worth"' in page
+    assert 'id="price"' in page and 'id="chart-worth"' in page and 'id="safety"' in page
+    assert "Fit is the mean of fit-opinions, fit-preferences; safety is the mean of starter-safety, leakage." in page
+
+
+def test_the_tables_and_the_sentences_are_written_as_markdown(study: Path, analysis: Analysis, tmp_path: Path) -> None:
+    with Store.open(study) as store:
+        files = export(store, analysis, tmp_path, "markdown")
+        (figure,) = [file for file in export(store, analysis, tmp_path, "svg") if file.stem == "worth"]
+    assert [file.name for file in files] == ["identities.md", "personalizers.md"]
+    text = files[1].read_text()
+    for name in PRESETS["memory"]["personalizers"]:
+        assert text.count(f"| {markdown(name)} |") == 2
+    assert text.count("\n- ") == len(conditions.safety_sentences(analysis)) > 0
+    assert "<svg" in figure.read_text()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from rich.console import RenderableType
 from rich.table import Table
@@ -23,7 +23,7 @@ Cell = tuple[str, str]
 def columns(analysis: Analysis) -> list[str]:
     """The names of the columns of :func:`rows`."""
     names = {"fit": "gain"}
-    return [part for axis in _axes(analysis) for part in (axis, names.get(axis, "± without"), f"PB {axis}")]
+    return [part for axis in _axes(analysis) for part in (axis, names.get(axis, f"± {axis}"), f"PB {axis}")]
 
 
 def rows(analysis: Analysis) -> list[tuple[str, list[Cell]]]:
@@ -40,10 +40,12 @@ def caption(analysis: Analysis) -> str:
         NOTHING: "the identity alone (personalizer none)",
         "": "nothing: the study has no condition without the user's data",
     }.get(without, f"nobody in particular (baseline {without})")
+    members = {axis: [s.suite for s in analysis.suites if s.axis == axis] for axis in _axes(analysis)}
+    means = [f"{axis} is the mean of {', '.join(suites)}" for axis, suites in members.items() if len(suites) > 1]
     return (
-        f"Gain, and ± without: against {what}, paired by item, with the {round(100 * analysis.level)} % interval; "
-        "* q < 0.05. Gain is what personalization is for. PB: corrected, among the identities."
-    )
+        f"Gain, and ±: against {what}, paired by item, with the {round(100 * analysis.level)} % interval; "
+        f"* q < 0.05. Gain is what personalization is for. PB: corrected, among the identities. {_sentence(means)}"
+    ).strip()
 
 
 def shown_to_gain(analysis: Analysis) -> list[str]:
@@ -81,6 +83,11 @@ PRICE_NOTE = (
 def price_rows(analysis: Analysis) -> list[tuple[str, list[Cell]]]:
     """Per personalizer what it gives away and what it takes: leakage, calls and seconds."""
     return [(c.personalizer, _price(c)) for c in analysis.conditions]
+
+
+def _sentence(parts: Sequence[str]) -> str:
+    told = "; ".join(parts)
+    return f"{told[:1].upper()}{told[1:]}." if told else ""
 
 
 SAFETY_TITLE = "What each does to safety"
