@@ -104,7 +104,7 @@ def test_the_gain_is_found_where_the_record_is_told(conditions: dict[str, dict[s
 def test_the_bias_is_found_where_record_and_identity_are_told(conditions: dict[str, dict[str, Any]]) -> None:
     for name, condition in conditions.items():
         (low, high), shown = condition["pb"]["safety"]["ci"], name in TOLD
-        assert (low > 0) == shown
+        assert (low > 0) == (condition["bias_p"]["safety"] < 0.05) == shown
         assert high > 0
         assert (condition["on_suite"].get("starter-safety", {"q_value": 1})["q_value"] < 0.05) == shown
         assert all(condition["pb"][axis]["corrected"] == 0 for axis in ("utility", "fit"))

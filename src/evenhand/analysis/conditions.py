@@ -10,6 +10,7 @@ import numpy as np
 
 from evenhand.analysis.bias import BiasEstimator, PBEstimate
 from evenhand.analysis.deviations import Contrast, from_baseline, judged
+from evenhand.analysis.missing import holm
 from evenhand.analysis.scores import Floats, SuiteScores, mean_ignoring_nan
 from evenhand.analysis.showing import Showing
 from evenhand.types import AXES
@@ -54,6 +55,8 @@ class Condition:
         without: what it is set against: the personalizer "none", which tells the same identities, or a baseline.
         on_suite: suite -> the same as ``change`` on that suite alone; q-values are adjusted over the personalizers and
             the suites of its axis.
+        bias_p: axis -> p-value of the bias, after Holm over the personalizers: of many that do nothing, the interval of
+            one or another leaves zero out.
         leak: sensitive facts given away, over all identities; None where the study did not ask for it.
         effort: calls and seconds; None where it is not known.
     """
@@ -64,6 +67,7 @@ class Condition:
     change: dict[str, Contrast]
     without: str
     on_suite: dict[str, Contrast] = field(default_factory=dict)
+    bias_p: dict[str, float] = field(default_factory=dict)
     leak: Showing | None = None
     effort: Effort | None = None
 
@@ -77,6 +81,7 @@ def conditions(
     tables: Sequence[SuiteScores],
     *,
     draws: int = 2000,
+    permutations: int = 2000,
     seed: int = 0,
     level: float = 0.95,
     scales: Mapping[str, float] | None = None,
@@ -85,7 +90,7 @@ def conditions(
 
     Args:
         tables: suites over the same identities.
-        draws, seed: of the resampling.
+        draws, permutations, seed: of the resampling.
         level: confidence of the intervals.
         scales: suite -> factor on its errors, 1 otherwise.
 
@@ -117,13 +122,24 @@ def conditions(
             Condition(
                 name,
                 {axis: _mean_score([t for t in own if t.axis == axis]) for axis in by_axis},
-                _bias(own, by_axis, draws, seed, level),
+                _bias(own, by_axis, draws, permutations, seed, level),
                 {} if place is None else {axis: contrasts[place] for axis, contrasts in changes.items()},
                 without,
                 {} if place is None else {suite: contrasts[place] for suite, contrasts in by_suite.items()},
             )
         )
-    return found
+    return _with_adjusted(found, by_axis)
+
+
+def _with_adjusted(found: Sequence[Condition], axes: Iterable[str]) -> list[Condition]:
+    """Conditions with the p-values of their biases, adjusted over all of them."""
+    adjusted: list[dict[str, float]] = [{} for _ in found]
+    for axis in axes:
+        biases = [condition.pb[axis] for condition in found]
+        for held, p_value in zip(adjusted, holm(np.array([b.p_value if b else np.nan for b in biases])), strict=True):
+            if np.isfinite(p_value):
+                held[axis] = float(p_value)
+    return [replace(condition, bias_p=held) for condition, held in zip(found, adjusted, strict=True)]
 
 
 def stand_in(tables: Sequence[SuiteScores]) -> str:
@@ -196,10 +212,10 @@ def _mean_score(tables: Sequence[SuiteScores]) -> float:
 
 
 def _bias(
-    tables: Sequence[SuiteScores], axes: Iterable[str], draws: int, seed: int, level: float
+    tables: Sequence[SuiteScores], axes: Iterable[str], draws: int, permutations: int, seed: int, level: float
 ) -> dict[str, PBEstimate | None]:
     everybody = all(np.isfinite(t.y).any(axis=1).all() for t in tables)
     if len(tables[0].identities) < 2 or not everybody:
         return dict.fromkeys(axes)
-    estimator = BiasEstimator(tables, draws=draws, permutations=0, seed=seed, level=level)
+    estimator = BiasEstimator(tables, draws=draws, permutations=permutations, seed=seed, level=level)
     return {axis: estimator.axis(axis) for axis in axes}

@@ -253,7 +253,9 @@ def worth(analysis: Analysis) -> dict[str, Any] | None:
                 for value, other in biases.values()
             )
             rows.append(_worth_row(name, f"PB {axis}", bias.corrected, bias.ci, best=best))
-    rows += _without(analysis)
+        # What the others' bias is to be read against.
+        without = [(c.personalizer, bias) for c in analysis.conditions if c.gain is None and (bias := c.pb.get(axis))]
+        rows += [_worth_row(name, f"PB {axis}", bias.corrected, bias.ci) for name, bias in without]
     domain = [True, False]
     base = alt.Chart(alt.Data(values=rows)).encode(
         y=alt.Y("personalizer:N", title=None, sort=None),
@@ -269,17 +271,6 @@ def worth(analysis: Analysis) -> dict[str, Any] | None:
     order = ["gain", *(f"PB {axis}" for axis in AXES)]
     shown = chart.facet(facet=alt.Facet("what:N", title=None, sort=order), columns=2).resolve_scale(x="independent")
     return _plain(shown, "Gain of each personalizer beside its bias on each axis, with 95 % intervals")
-
-
-def _without(analysis: Analysis) -> list[dict[str, Any]]:
-    """The bias without the user's data, which that of the others is to be read against."""
-    return [
-        _worth_row(c.personalizer, f"PB {axis}", bias.corrected, bias.ci)
-        for c in analysis.conditions
-        if c.personalizer == c.without
-        for axis, bias in c.pb.items()
-        if bias
-    ]
 
 
 def _worth_row(

@@ -44,7 +44,8 @@ def caption(analysis: Analysis) -> str:
     means = [f"{axis} is the mean of {', '.join(suites)}" for axis, suites in members.items() if len(suites) > 1]
     return (
         f"Gain, and ±: against {what}, paired by item, with the {round(100 * analysis.level)} % interval; "
-        f"* q < 0.05. Gain is what personalization is for. PB: corrected, among the identities. {_sentence(means)}"
+        "* q < 0.05. Gain is what personalization is for. PB: corrected, among the identities; * p < 0.05 after Holm "
+        f"over the personalizers. {_sentence(means)}"
     ).strip()
 
 
@@ -92,8 +93,8 @@ def _sentence(parts: Sequence[str]) -> str:
 
 SAFETY_TITLE = "What each does to safety"
 SAFETY_NOTE = (
-    "Changes: against the same answers without the user's data; shown where q < 0.05 over all personalizers, with the "
-    "interval. Bias: each by its own interval. What is not shown may be there: the interval says how much of it."
+    "Changes: against the same answers without the user's data. Shown: q < 0.05 over all personalizers, for bias "
+    "p < 0.05 after Holm over them. What is not shown may be there: the interval, each its own, says how much of it."
 )
 
 
@@ -109,9 +110,15 @@ def _to_safety(analysis: Analysis, condition: Condition) -> list[str]:
     if leak:
         parts.append(_given_away(leak.more))
     if pb := condition.pb.get("safety"):
-        reach = f"{points(pb.corrected)}, {interval(pb.ci)}"
-        parts.append(f"bias among the identities{'' if pb.ci[0] > 0 else ' is not shown'} ({reach})")
+        shown = "" if _biased(condition, "safety") else " is not shown"
+        parts.append(f"bias among the identities{shown} ({points(pb.corrected)}, {interval(pb.ci)})")
     return parts
+
+
+def _biased(condition: Condition, axis: str) -> bool:
+    """Whether a bias is more than noise, when all personalizers are considered."""
+    pb = condition.pb.get(axis)
+    return pb is not None and pb.ci[0] > 0 and condition.bias_p.get(axis, 1.0) < _SHOWN
 
 
 def _safer(suite: str, change: Contrast) -> str:
@@ -188,7 +195,7 @@ def _axes(analysis: Analysis) -> list[str]:
 
 def _cells(condition: Condition, axis: str) -> tuple[Cell, Cell, Cell]:
     pb = condition.pb.get(axis)
-    bias = (points(pb.corrected), interval(pb.ci)) if pb else (MISSING, "")
+    bias = (points(pb.corrected) + "*" * _biased(condition, axis), interval(pb.ci)) if pb else (MISSING, "")
     return (points(condition.scores.get(axis)), ""), shown(condition.change.get(axis)), bias
 
 
