@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 # Beginnings read at once.
 _ROWS = 16
+_MOST_BYTES = 2**31
 
 
 class Prefixes:
@@ -97,15 +98,16 @@ def keeps_everything(model: Any) -> bool:
 
 
 def memory_for(device: Any) -> int:
-    """Bytes that may be kept: an eighth of the device's memory."""
+    """Bytes that may be kept: an eighth of the device's memory; 2 GiB at most of the machine's own, of which a container
+    may have less than it sees."""
     import torch
 
     if device.type == "cuda":
         return int(torch.cuda.get_device_properties(device).total_memory // 8)
     try:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 8
+        return min(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 8, _MOST_BYTES)
     except (AttributeError, ValueError, OSError):  # not on every system
-        return 2**30
+        return _MOST_BYTES // 2
 
 
 def fill(cache: Any, rows: Sequence[States], width: int) -> None:
