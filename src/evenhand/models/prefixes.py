@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections import OrderedDict
+import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -28,12 +28,14 @@ class Prefixes:
     """States of the beginnings of prompts.
 
     Args:
-        most: bytes that are kept between batches; what was used longest ago goes first.
+        most: bytes that are kept between batches. What goes is drawn at random: a study asks person by person in turn,
+            and of a turn that is longer than what is kept, keeping the latest would leave nothing to find.
     """
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._kept: OrderedDict[tuple[int, ...], States] = OrderedDict()
+        self._kept: dict[tuple[int, ...], States] = {}
+        self._drawn = random.Random(0)
 
     @property
     def size(self) -> int:
@@ -51,14 +53,13 @@ class Prefixes:
 
     def use(self, beginning: tuple[int, ...]) -> States:
         """The states of a beginning that is kept."""
-        self._kept.move_to_end(beginning)
         return self._kept[beginning]
 
     def shrink(self) -> None:
-        """Forget what was used longest ago, until no more is kept than may be."""
+        """Forget, until no more is kept than may be."""
         size = self.size
         while self._kept and size > self._most:
-            size -= _size(self._kept.popitem(last=False)[1])
+            size -= _size(self._kept.pop(self._drawn.choice(list(self._kept))))
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ def keeps_everything(model: Any) -> bool:
 
 
 def memory_for(device: Any) -> int:
-    """Bytes that may be kept: an eighth of the device's memory; 2 GiB at most of the machine's own, of which a container
+    """Bytes that may be kept: an eighth of the device's memory; of the machine's own 2 GiB at most, because a container
     may have less than it sees."""
     import torch
 
