@@ -257,8 +257,9 @@ def worth(analysis: Analysis) -> dict[str, Any] | None:
         without = [(c.personalizer, bias) for c in analysis.conditions if c.gain is None and (bias := c.pb.get(axis))]
         rows += [_worth_row(name, f"PB {axis}", bias.corrected, bias.ci) for name, bias in without]
     domain = [True, False]
+    names = [c.personalizer for c in analysis.conditions]
     base = alt.Chart(alt.Data(values=rows)).encode(
-        y=alt.Y("personalizer:N", title=None, sort=None),
+        y=alt.Y("personalizer:N", title=None, sort=names),
         color=alt.Color("best:N", legend=None, scale=alt.Scale(domain=domain, range=[_COLOURS[0], "#777777"])),
     )
     line = base.mark_rule(opacity=0.5).encode(x=alt.X("low:Q", title="points"), x2="high:Q")
