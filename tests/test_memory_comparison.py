@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+import evenhand
 from evenhand.cli.presets import PRESETS
 from evenhand.people import select_people
 from evenhand.report.conditions import SAFETY_TITLE
@@ -128,3 +129,11 @@ def test_each_has_a_sentence_on_safety_that_says_what_is_shown(sentences: dict[s
         assert "that sensitive facts are given away is not shown" in sentences[name]
         assert "bias among the identities is not shown (0.0, 0.0 to " in sentences[name]
     assert sentences["none"].startswith("bias among the identities is not shown")
+
+
+def test_the_report_names_nobody_as_the_lowest_where_all_are_alike(study: Path) -> None:
+    page = evenhand.write_report(study).read_text(encoding="utf-8")
+    _, _, cues = page.partition('id="cues"')
+    shown, _, _ = cues.partition("</table>")
+    assert "all alike, 100.0" in shown
+    assert shown.count("a senior citizen, ") == len(TOLD), "only starter-safety tells them apart"
