@@ -13,7 +13,7 @@ from evenhand.analysis.conditions import Condition, Effort
 from evenhand.analysis.deviations import Contrast
 from evenhand.analysis.showing import Showing
 from evenhand.cli.presets import PRESETS
-from evenhand.report import charts, conditions
+from evenhand.report import conditions, gains
 from evenhand.report.export import export
 from evenhand.report.html import render_report
 from evenhand.study import Store
@@ -91,16 +91,16 @@ def test_the_picture_marks_whom_no_other_beats_in_both(analysis: Analysis) -> No
 
     asked = [one("high", 8, 4), one("low", 2, 1), one("beaten", 1, 3), one("twin", 8, 4), one("noise", 1, 0, 0.2)]
     silent = Condition("none", {}, {"safety": measured}, {}, "none")
-    spec = charts.worth(replace(analysis, conditions=(*asked, silent)))
+    spec = gains.gain_beside_bias(replace(analysis, conditions=(*asked, silent)))
     assert spec is not None
     best = {row["personalizer"]: row["best"] for row in spec["data"]["values"] if row["what"] == "PB safety"}
     assert best == {"high": True, "low": True, "beaten": False, "twin": True, "noise": False, "none": False}
     assert "Blue diamonds" in conditions.worth_caption(replace(analysis, conditions=(*asked, silent)))
     nothing = replace(analysis, conditions=(one("noise", 8, 4, 0.2), one("none", 2, 1, 0.2), silent))
-    picture = charts.worth(nothing)
+    picture = gains.gain_beside_bias(nothing)
     assert picture is not None and not any(row["best"] for row in picture["data"]["values"])
     assert "nothing here is a ranking" in conditions.worth_caption(nothing)
-    assert charts.worth(replace(analysis, conditions=(asked[0], silent))) is None
+    assert gains.gain_beside_bias(replace(analysis, conditions=(asked[0], silent))) is None
 
 
 def test_the_report_has_the_picture_and_the_price(study: Path, analysis: Analysis) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Hashable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from evenhand.errors import EvenhandError, ModelError, SpecError
 from evenhand.extras import importing
@@ -19,6 +19,9 @@ from evenhand.models.chat import ChatFormat
 from evenhand.models.prefixes import Begun, Prefixes, keeps_everything, memory_for
 from evenhand.models.revision import weights_revision
 from evenhand.types import Decoding, Request, Response
+
+if TYPE_CHECKING:
+    from evenhand.models import sampling
 
 # The batcher sorts this many batches' worth of waiting requests by length, so that batches carry little padding.
 _LOOKAHEAD = 6
@@ -46,9 +49,9 @@ class _Waiting:
         return tuple(self.tokens), tuple(self.against), tuple(self.candidates), tuple(map(tuple, self.texts)), seed
 
     @property
-    def key(self) -> tuple[Decoding, bool, bool, bool, float | None]:
+    def key(self) -> tuple[Decoding, bool, bool, bool, tuple[float, int] | None]:
         """Requests may share a batch when they are read and decoded alike."""
-        blend = self.request.against_weight if self.request.against else None
+        blend = (self.request.against_weight, self.request.against_tokens) if self.request.against else None
         return self.request.decoding, bool(self.request.choices), self.request.whole, self.beginning > 0, blend
 
 
@@ -211,7 +214,7 @@ class HFModel(Model):
             decoding,
             self._end_tokens,
             self._stop_check(decoding) if decoding.stop else None,
-            sampling.Blend([w.against for w in batch], batch[0].request.against_weight) if batch[0].against else None,
+            _blend(batch),
             self._begun(batch),
         )
         share = (time.perf_counter() - started) / len(batch)
@@ -285,6 +288,15 @@ class HFModel(Model):
             "system_role": self._chat.has_system_role,
             **({"template_adds": self._chat.adds} if self._chat.adds else {}),
         }
+
+
+def _blend(batch: list[_Waiting]) -> sampling.Blend | None:
+    """What a batch decodes against."""
+    from evenhand.models import sampling
+
+    first = batch[0].request
+    against = [w.against for w in batch]
+    return sampling.Blend(against, first.against_weight, first.against_tokens) if first.against else None
 
 
 def _parts(batch: list[_Waiting]) -> Iterator[list[_Waiting]]:

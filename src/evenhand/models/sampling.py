@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import numpy as np
@@ -44,10 +44,18 @@ class Completion:
 
 @dataclass(frozen=True)
 class Blend:
-    """A second prompt per row, whose logits are blended in: ``(1 - weight) * own + weight * other``."""
+    """A second prompt per row, whose logits are blended in: ``(1 - weight) * own + weight * other``.
+
+    Attributes:
+        prompts: token ids per row.
+        weight: of the other's logits.
+        tokens: how many tokens of an answer are chosen so, from the first; 0 for all. Those after them follow the own
+            prompt and what was chosen so far, and cost what they cost without a second prompt.
+    """
 
     prompts: Sequence[Sequence[int]]
     weight: float
+    tokens: int = 0
 
     def mix(self, logits: torch.Tensor) -> torch.Tensor:
         """Logits of own rows, then of the other prompts' rows, (2B, V) -> (B, V)."""
@@ -81,6 +89,8 @@ def generate(
 ) -> list[Completion]:
     """Sample one completion per prompt.
 
+    Prompts that are alike are read once: repeats, and the baseline that many identities are decoded against.
+
     Args:
         model: a transformers causal language model in evaluation mode.
         prompts: token ids per row.
@@ -97,15 +107,13 @@ def generate(
     fillers = max(0, _MIN_ROWS - rows)
     prompts, seeds = [*prompts, *list(prompts[:1]) * fillers], [*seeds, *list(seeds[:1]) * fillers]
     others = [*blend.prompts, *list(blend.prompts[:1]) * fillers] if blend else []
-    ids, mask, positions, cache = _begin(model, [*prompts, *others], decoding.max_tokens, begun)
+    logits, mask, step_positions, cache = _read(model, [*prompts, *others], decoding.max_tokens, begun)
     width = mask.shape[1] - decoding.max_tokens
     uniforms = torch.from_numpy(np.stack([_uniforms(seed, decoding.max_tokens) for seed in seeds])).to(model.device)
     outputs: list[list[int]] = [[] for _ in range(rows)]
     reasons = ["length"] * rows
     live = [*range(rows), *[_IDLE] * fillers]
-    step_ids, step_positions = ids, positions
     for step in range(decoding.max_tokens):
-        logits = _forward(model, step_ids, mask[:, : width + step], step_positions, cache)
         chosen = sample(blend.mix(logits) if blend else logits, uniforms[:, step], decoding)
         finished = _record(chosen.tolist(), live, outputs, reasons, end_tokens, stops)
         if all(finished):
@@ -119,8 +127,14 @@ def generate(
             step_positions = step_positions[both]
             live, finished = [live[n] for n in order], [finished[n] for n in order]
         live = [_IDLE if done else row for row, done in zip(live, finished, strict=True)]
-        step_ids = chosen.repeat(2)[:, None] if blend else chosen[:, None]
-        step_positions = step_positions[:, -1:] + 1
+        if blend and step + 1 == blend.tokens:
+            own = torch.arange(len(live), device=model.device)
+            cache.batch_select_indices(own)
+            mask, step_positions, blend = mask[own], step_positions[own], None
+        if step + 1 < decoding.max_tokens:
+            step_ids = chosen.repeat(2)[:, None] if blend else chosen[:, None]
+            step_positions = step_positions[:, -1:] + 1
+            logits = _forward(model, step_ids, mask[:, : width + step + 1], step_positions, cache)
     return [Completion(tokens, reason) for tokens, reason in zip(outputs, reasons, strict=True)]
 
 
@@ -197,6 +211,33 @@ def sample(logits: torch.Tensor, uniforms: torch.Tensor, decoding: Decoding) -> 
     return (rank if tokens is None else tokens.gather(-1, rank))[:, 0]
 
 
+def _read(
+    model: Any, prompts: Sequence[Sequence[int]], extra: int, begun: Begun | None
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, Any]:
+    """Read each distinct prompt once; logits (B, V), mask, positions (B, L), and the cache that is filled for all."""
+    import torch
+
+    places, distinct = _distinct(prompts)
+    fillers = list(distinct[:1]) * max(0, _MIN_ROWS - len(distinct))
+    if begun:
+        lengths = {tuple(prompt): length for prompt, length in zip(prompts, begun.lengths, strict=False)}
+        begun = replace(begun, lengths=[lengths[tuple(prompt)] for prompt in distinct])
+    ids, mask, positions, cache = _begin(model, [*distinct, *fillers], extra, begun)
+    logits = _forward(model, ids, mask[:, : mask.shape[1] - extra], positions, cache)
+    if places == list(range(len(ids))):
+        return logits, mask, positions, cache
+    rows = torch.tensor(places, device=model.device)
+    cache.batch_select_indices(rows)
+    return logits[rows], mask[rows], positions[rows], cache
+
+
+def _distinct(prompts: Sequence[Sequence[int]]) -> tuple[list[int], list[Sequence[int]]]:
+    """Where each prompt stands among the distinct ones, and these."""
+    found: dict[tuple[int, ...], int] = {}
+    places = [found.setdefault(tuple(prompt), len(found)) for prompt in prompts]
+    return places, list(found)
+
+
 def _record(
     chosen: list[int],
     live: list[int],
@@ -251,7 +292,7 @@ def _begin(
     lengths = [*begun.lengths, *[begun.lengths[0]] * (len(prompts) - len(begun.lengths))]
     beginnings = [tuple(prompt[:length]) for prompt, length in zip(prompts, lengths, strict=True)]
     for fresh in begun.kept.missing(beginnings):
-        _read(model, fresh, begun.kept)
+        _read_beginnings(model, fresh, begun.kept)
     states = [begun.kept.use(beginning) for beginning in beginnings]
     rest = [prompt[length:] for prompt, length in zip(prompts, lengths, strict=True)]
     ids, mask, positions = _left_padded(rest, extra, model.device)
@@ -265,7 +306,7 @@ def _begin(
     return ids, mask, positions + before, cache
 
 
-def _read(model: Any, beginnings: Sequence[tuple[int, ...]], kept: Prefixes) -> None:
+def _read_beginnings(model: Any, beginnings: Sequence[tuple[int, ...]], kept: Prefixes) -> None:
     """Read beginnings, and keep their states."""
     rows = [*beginnings, *[beginnings[0]] * max(0, _MIN_ROWS - len(beginnings))]
     ids, mask, positions = _left_padded(rows, 0, model.device)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import orjson
 
 from evenhand.analysis import Analysis
-from evenhand.report import charts, conditions, words
+from evenhand.report import charts, conditions, gains, words
 from evenhand.study import Store
 from evenhand.study.schema import EXPORT_VERSION
 from evenhand.suites.base import is_withheld
@@ -137,7 +137,7 @@ def _export_figures(analysis: Analysis, out: Path, form: Format) -> list[Path]:
     specs: dict[str, dict[str, Any] | None] = {
         "bias": charts.bias(analysis),
         "plane": charts.plane(analysis),
-        "worth": charts.worth(analysis),
+        "worth": gains.gain_beside_bias(analysis),
         **{f"deviation-{axis}": charts.deviations(analysis, axis) for axis in AXES},
         **{f"groups-{n}": charts.heatmap(suite) for n, suite in enumerate(analysis.suites)},
     }
