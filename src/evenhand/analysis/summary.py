@@ -264,7 +264,14 @@ def summarize(
         level=settings.level,
         estimand=estimand_sentence(settings.estimand, tables, scales),
         conditions=tuple(
-            conditions(tables, draws=settings.draws, seed=settings.seed, level=settings.level, scales=scales)
+            conditions(
+                tables,
+                draws=settings.draws,
+                permutations=settings.permutations,
+                seed=settings.seed,
+                level=settings.level,
+                scales=scales,
+            )
         ),
         wordings=tuple(
             wording_gaps(everything, draws=settings.draws, seed=settings.seed, level=settings.level, scales=scales)

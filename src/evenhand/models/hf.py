@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import time
 import warnings
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ from evenhand.extras import importing
 from evenhand.models.activations import check_fits
 from evenhand.models.base import MODELS, CallError, Model, ModelOptions
 from evenhand.models.chat import ChatFormat
+from evenhand.models.prefixes import Begun, Prefixes, keeps_everything, memory_for
 from evenhand.models.revision import weights_revision
 from evenhand.models.waiting import Waiting
 from evenhand.types import Decoding, Message, Request, Response
@@ -78,6 +79,7 @@ class HFModel(Model):
         self._end_tokens: frozenset[int] = frozenset()
         self._settings: dict[str, Any] = {}
         self._fitting: set[str] = set()  # digests of interventions that are for this model
+        self._prefixes: Prefixes | None = None
 
     async def start(self) -> None:
         # A model may be started again after it was closed; its weights stay loaded.
@@ -123,7 +125,11 @@ class HFModel(Model):
             tokens = chat.tokens(request.messages, effort=request.decoding.reasoning_effort)
         against = chat.tokens(request.against, effort=request.decoding.reasoning_effort) if request.against else []
         self._check_room(request, max(len(tokens), len(against)) + max(map(len, texts), default=0))
-        waiting = Waiting(request, tokens, against, candidates, texts, asyncio.get_running_loop().create_future())
+        # What is done to activations would change what is kept of a beginning.
+        keeps = self._prefixes and not against and not request.interventions
+        beginning = chat.beginning(request.messages, tokens) if keeps else 0
+        future: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
+        waiting = Waiting(request, tokens, against, candidates, texts, beginning, future)
         self._waiting.append(waiting)
         self._arrived.set()
         return await waiting.future
@@ -239,6 +245,7 @@ class HFModel(Model):
             self._end_tokens,
             self._stop_check(decoding) if decoding.stop else None,
             _blend(batch),
+            self._begun(batch),
             [w.request.interventions for w in batch],
         )
         share = (time.perf_counter() - started) / len(batch)
@@ -258,15 +265,21 @@ class HFModel(Model):
         from evenhand.models import sampling
 
         if not batch[0].request.whole:
+            prompts, candidates = [w.tokens for w in batch], [w.candidates for w in batch]
             changes = [w.request.interventions for w in batch]
-            return sampling.choice_logprobs(
-                self._model, [w.tokens for w in batch], [w.candidates for w in batch], changes
-            )
+            return sampling.choice_logprobs(self._model, prompts, candidates, self._begun(batch), changes)
         rows: list[list[float]] = []
         for part in _parts(batch):
+            prompts, texts = [w.tokens for w in part], [w.texts for w in part]
             changes = [w.request.interventions for w in part]
-            rows += sampling.text_logprobs(self._model, [w.tokens for w in part], [w.texts for w in part], changes)
+            rows += sampling.text_logprobs(self._model, prompts, texts, self._begun(part), changes)
         return rows
+
+    def _begun(self, batch: Sequence[Waiting]) -> Begun | None:
+        """How the prompts of a batch are split; None where they are read as a whole."""
+        if self._prefixes is None or not batch[0].beginning:
+            return None
+        return Begun([w.beginning for w in batch], self._prefixes)
 
     def _stop_check(self, decoding: Decoding) -> Any:
         return lambda tokens: any(s in self._tokenizer.decode(tokens) for s in decoding.stop)
@@ -292,6 +305,7 @@ class HFModel(Model):
             first = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
             raise ModelError(f"Cannot load '{self.path}': {first.strip()}", "Check the name or the folder.") from None
         self._model = model.to(device).eval()
+        self._prefixes = Prefixes(memory_for(self._model.device)) if keeps_everything(self._model) else None
         self._chat = ChatFormat(self._tokenizer)
         self._end_tokens = _end_tokens(model, self._tokenizer)
         self.revision: str = self.revision or weights_revision(

@@ -18,6 +18,7 @@ class Waiting:
     against: list[int]
     candidates: list[int]
     texts: list[list[int]]
+    beginning: int
     future: asyncio.Future[Response]
 
     @property
@@ -30,7 +31,7 @@ class Waiting:
         return tuple(self.tokens), tuple(self.against), tuple(self.candidates), texts, seed, request.interventions
 
     @property
-    def key(self) -> tuple[Decoding, bool, bool, tuple[float, int] | None]:
-        """Requests may share a batch when they decode alike."""
+    def key(self) -> tuple[Decoding, bool, bool, bool, tuple[float, int] | None]:
+        """Requests may share a batch when they are read and decoded alike."""
         blend = (self.request.against_weight, self.request.against_tokens) if self.request.against else None
-        return self.request.decoding, bool(self.request.choices), self.request.whole, blend
+        return self.request.decoding, bool(self.request.choices), self.request.whole, self.beginning > 0, blend

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from evenhand.analysis import Analysis, PBEstimate
 from evenhand.analysis.agreement import Estimate
@@ -12,6 +12,7 @@ from evenhand.analysis.certainty import Certainty
 from evenhand.analysis.deviations import Contrast
 from evenhand.analysis.sensitivity import Sensitivity
 from evenhand.types import AXES, JOINT, Axis
+from evenhand.visible import markdown
 
 MISSING = "–"
 
@@ -19,6 +20,12 @@ MISSING = "–"
 def axes_of(analysis: Analysis) -> list[Axis]:
     """The axes to show: safety and utility, which every study is looked at on, and others that were run."""
     return [axis for axis in AXES if axis in JOINT or analysis.pb[axis]]
+
+
+def markdown_rows(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table as Markdown."""
+    lines = [[*map(markdown, header)], ["---"] * len(header), *([*map(markdown, row)] for row in rows)]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 def points(value: float | None, digits: int = 1) -> str:
