@@ -35,7 +35,7 @@ LAYERS: list[set[str]] = [
     {"remembered", "planning"},
     {"audit"},
     {"report", "mitigate", "adaptive", "tuning", "integrations", "gating", "labelling"},
-    {"analysing", "evolving"},
+    {"analysing", "evolving", "confirming"},
     {"deciding"},
     {"api"},
     {"cli", "pytest_plugin"},
