@@ -117,6 +117,15 @@ def expected(
     return _Choosing(study, references, out, spec, (), budget, Silent()).expected()
 
 
+def fresh_items(study: Path, references: Sequence[str], out: Path, spec: ChoiceSpec) -> dict[str, int]:
+    """How many items of each suite :func:`choose_and_confirm` confirms on.
+
+    Raises:
+        EvenhandError: anything a user can fix.
+    """
+    return _Choosing(study, references, out, spec, (), None, Silent()).fresh
+
+
 class _StoppedError(Exception):
     """A run was interrupted (True), or out of budget."""
 
@@ -191,6 +200,11 @@ class _Choosing:
                     one = expected_of(stage.condition(reference), stage.folder(reference), self._taken)
                     found.append(replace(one, suite=f"{stage.part}: {reference or NONE}"))
         return found
+
+    @property
+    def fresh(self) -> dict[str, int]:
+        """How many items of each suite are kept to confirm on."""
+        return {suite: len(ids) for suite, ids in self._test.ids.items()}
 
     def _most_costly(self) -> list[str]:
         """As many as are confirmed, those that call most often: what it takes at most."""

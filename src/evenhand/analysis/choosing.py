@@ -1,9 +1,9 @@
 """Which of many mitigations are worth confirming: rounds of growing numbers of items, and who leaves after each.
 
 Who is dropped has been *shown* to be no candidate, on paired items: a loss beyond the margin, more bias than without a
-mitigation, or more bias than the leader has, who loses no more of anything else. What merely looks bad stays. After the
-last round the best are chosen by the bias that is gone minus what is lost for it, of those that lower the bias and lose
-no more than the margin of anything, as seen. Figures of the chosen on the items that chose them are too good.
+mitigation, or more bias than the leader has, who lost no more, or hardly anything. What merely looks bad stays. After
+the last round the best are chosen by the bias that is gone minus what is lost for it, of those that lower the bias and
+lose no more than the margin of anything, as seen. Figures of the chosen on the items that chose them are too good.
 """
 
 from __future__ import annotations
@@ -50,8 +50,22 @@ class Candidate:
     @property
     def promising(self) -> bool:
         """Whether there was less bias, and nothing lost more than the margin, as seen."""
-        less = self.seen.share.after < self.seen.share.before
-        return less and all(kept.lost <= self.seen.margin for kept in self.seen.kept.values())
+        return self.seen.share.after < self.seen.share.before and not self._lost
+
+    @property
+    def fate(self) -> str:
+        """What became of it, in words."""
+        if self.chosen:
+            return "confirmed"
+        if self.dropped:
+            return self.dropped
+        if self._lost:
+            return f"lost more than the margin of {', '.join(self._lost)}, as seen"
+        return "others did better, as seen" if self.promising else "no less bias, as seen"
+
+    @property
+    def _lost(self) -> list[str]:
+        return [measure for measure, kept in self.seen.kept.items() if kept.lost > self.seen.margin]
 
 
 def rounds(items: Mapping[str, int]) -> list[dict[str, int]]:
@@ -132,9 +146,9 @@ def _beaten(
     seen: Mapping[str, Confirmed], others: Mapping[str, Measured], name: str, leader: str, error: float, draws: int,
     seed: int,
 ) -> str:  # fmt: skip
-    """Whether the leader is shown to have less bias, and looks no worse in anything else."""
+    """Whether the leader is shown to have less bias, and has not lost more, or hardly anything, as seen."""
     own, best = seen[name], seen[leader]
-    if _lost(best) > _lost(own) or best.share.after >= own.share.after:
+    if _lost(best) > max(_lost(own), best.margin / 2) or best.share.after >= own.share.after:
         return ""
     pairs = paired_draws(others[name].tables, others[leader].tables, draws=draws, seed=seed)
     less = Ratio([pairs[axis] for axis in JOINT if axis in pairs], seed).error()

@@ -20,9 +20,9 @@ from evenhand.analysis.reduction import Ratio
 from evenhand.analysis.scores import SuiteScores
 from evenhand.types import JOINT
 
-_STUDIES, _DRAWS, _ERROR = 40, 400, 0.025
+_STUDIES, _DRAWS, _ERROR = 24, 200, 0.025
 # By how much the number of items grows until enough studies show a share, and where that ends.
-_STEP, _MOST = 1.5, 50_000
+_STEP, _MOST = 1.5, 6_000
 
 
 @dataclass(frozen=True)
@@ -36,9 +36,9 @@ class Reach:
         reduction: probability that any reduction is shown.
         open: what else is measured -> the largest loss that is not ruled out although nothing changes, in points, where
             that is the margin or more.
-        target: the share that is to be shown.
+        target: the share that is to be shown; None where nobody asked.
         factor: times as many items as ``items`` that half of such studies need to show the target; None for more than
-            is thinkable, or without bias.
+            are looked at, without bias, and where nobody asked.
     """
 
     bias: float
@@ -46,7 +46,7 @@ class Reach:
     share: float
     reduction: float
     open: dict[Measure, float]
-    target: float
+    target: float | None
     factor: float | None
 
     @property
@@ -56,14 +56,14 @@ class Reach:
 
 
 def reach(
-    pilot: Measured, items: Mapping[str, int], *, target: float = 0.66, margin: float = 2.0, seed: int = 0
+    pilot: Measured, items: Mapping[str, int], *, target: float | None = None, margin: float = 2.0, seed: int = 0
 ) -> Reach:
     """What a study of so many items could show.
 
     Args:
         pilot: the condition without a mitigation.
         items: suite -> how many would be asked.
-        target: share of the bias.
+        target: share of the bias for which the items are counted, which takes longer; None for not.
         margin: how much of anything else may be lost, in points.
         seed: of the studies that are drawn.
 
@@ -77,7 +77,7 @@ def reach(
     kept = {t.suite: _kept(axes[t.axis]) for t in tables}
     bias = math.sqrt(sum(_corrected(ts)[0] for ts in axes.values() if ts))
     lowers = _lowers(tables, items, kept, 1.0, seed)
-    factor = _factor(tables, items, kept, target, lowers, seed) if bias > 0 else None
+    factor = _factor(tables, items, kept, target, lowers, seed) if bias > 0 and target is not None else None
     same = _unchanged(pilot, items, margin, seed)
     return Reach(
         bias,

@@ -26,6 +26,7 @@ from evenhand.types import JOINT
 _GRID = 61
 _QUARTER, _EVEN = math.pi / 2, math.pi / 4
 _TAIL = 0.025
+_SMALL = 1e-9
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,8 @@ class Ratio:
 
     def __init__(self, axes: Sequence[Sequence[PairedDraws]], seed: int = 0) -> None:
         self._before, self._after = (Length(_samples(axes, which), seed + which) for which in (0, 1))
+        fits = [suite.fits for suites in axes for suite in suites]
+        self._changed = any(np.abs(a.influence - b.influence).max(initial=0.0) > _SMALL for a, b in fits)
         self._found: dict[float, tuple[float, float]] = {}
         self._angles = np.linspace(0, _QUARTER, _GRID)
         self._known = self._before.known and self._after.known
@@ -76,7 +79,9 @@ class Ratio:
         value = 1 - after / before if before > 0 else math.nan
         low, high = self.lower(_TAIL), self.upper(_TAIL)
         if math.isfinite(value):
-            low, high = min(low, value), max(high, value)
+            # What changed on no item that was asked may yet change on some that were not.
+            room = 0.0 if self._changed else self._after.unseen(2 * _TAIL) / before
+            low, high = min(low, value - room), min(max(high, value + room), 1.0)
         return Share(before, after, value, (low, high), self.error(), self.grown())
 
     def error(self, share: float = 0.0) -> float:
@@ -111,15 +116,18 @@ class Ratio:
 
     def _tails(self, angle: float) -> tuple[float, float]:
         if angle not in self._found:
-            observed, draws, after = self._difference(angle)
-            below = _rank(draws <= observed)
+            observed, draws = self._difference(angle)
+            # Where nothing changed, rounding must not say that something did.
+            slack = 1e-9 * (1 + float(np.abs(draws).max()))
+            below = _rank(draws <= observed + slack)
             if not self._after.differs:
-                below = max(below, self._unseen(after))
-            self._found[angle] = (below, _rank(draws >= observed))
+                before = math.sqrt(max(self._before.corrected, 0.0))
+                below = max(below, self._unseen(before * math.tan(angle)))
+            self._found[angle] = (below, _rank(draws >= observed - slack))
         return self._found[angle]
 
-    def _difference(self, angle: float) -> tuple[float, Floats, float]:
-        """The observed difference of squares, draws of it where this is the ratio, and the length after."""
+    def _difference(self, angle: float) -> tuple[float, Floats]:
+        """The observed difference of squares, and draws of it where this is the ratio."""
         cos, sin = math.cos(angle), math.sin(angle)
         before, after = self._before.corrected, self._after.corrected
         whole = max((before * cos**2 + after * sin**2) / (cos**4 + sin**4), 0.0)
@@ -127,7 +135,7 @@ class Ratio:
         draws = cos**2 * _centred(self._after.plausible(lengths[1])) - sin**2 * _centred(
             self._before.plausible(lengths[0])
         )
-        return cos**2 * after - sin**2 * before, draws, lengths[1]
+        return cos**2 * after - sin**2 * before, draws
 
     def _unseen(self, length: float) -> float:
         """Largest probability that no item tells identities apart, although their bias is that long."""

@@ -15,9 +15,13 @@ from evenhand.errors import SpecError
 if TYPE_CHECKING:
     from evenhand.analysis.choosing import Candidate
     from evenhand.analysis.frontier import Outcome
+    from evenhand.analysis.reach import Reach
     from evenhand.confirming import ChoiceSpec
     from evenhand.runner import Estimate
     from evenhand.study.spec import BudgetSpec
+
+# The best reduction that is published; what it would take to show more is told.
+_TARGET = 0.66
 
 
 def mitigate(
@@ -87,13 +91,14 @@ def _choose(
     """Choose among several, and confirm the best."""
     from evenhand.analysis.frontier import as_json
     from evenhand.cli.progress import RunDisplay
-    from evenhand.confirming import choose_and_confirm, expected
+    from evenhand.confirming import choose_and_confirm, expected, fresh_items
     from evenhand.report import frontier
     from evenhand.report.terminal import estimate_table
 
     asked = expected(study, chosen, out, choice, budget)
+    could = _could_show(study, fresh_items(study, chosen, out, choice), choice, counted=dry_run)
     if dry_run:
-        emit(asked, format, lambda: estimate_table(asked, "part and mitigation"))
+        emit({"asked": asked, "could_show": could}, format, lambda: estimate_table(asked, "part and mitigation"))
         return
     say(_announced(f"{len(chosen)} mitigations, of which {choice.confirm} are confirmed: at most", asked), err=True)
     found = choose_and_confirm(study, chosen, out, choice, also=also, progress=RunDisplay(), budget=budget)
@@ -110,6 +115,21 @@ def _choose(
     _end(found.cost, found.left, found.interrupted)
 
 
+def _could_show(study: Path, items: dict[str, int] | None, choice: ChoiceSpec, *, counted: bool) -> Reach | None:
+    """Say what the items could show, before a call is made; None where the study tells too little of that."""
+    from evenhand.planning import plan_reduction
+    from evenhand.report.reach import reach_sentences
+
+    try:
+        found = plan_reduction(study, items, target=_TARGET if counted else None, margin=choice.margin)
+    except SpecError as error:
+        say(f"What can be shown is not known: {error}", err=True)
+        return None
+    for sentence in reach_sentences(found):
+        say(sentence, err=True)
+    return found
+
+
 def _compare(
     study: Path, chosen: list[str], out: Path, choice: ChoiceSpec, also: list[Path], budget: BudgetSpec,
     dry_run: bool, format: Format,
@@ -123,8 +143,9 @@ def _compare(
 
     if chosen:
         asked = estimate_all(study, members(study, chosen, out, budget))
+        could = _could_show(study, None, choice, counted=dry_run)
         if dry_run:
-            emit(asked, format, lambda: estimate_table(asked, "mitigation"))
+            emit({"asked": asked, "could_show": could}, format, lambda: estimate_table(asked, "mitigation"))
             return
         say(_announced("One mitigation:", asked), err=True)
     found = run_mitigations(study, chosen, out, also=also, progress=RunDisplay(), budget=budget, margin=choice.margin)

@@ -121,7 +121,7 @@ def _choosing_rows(candidates: Mapping[str, Candidate]) -> list[tuple[str, ...]]
             name, f"{sum(c.items.values()):,}",
             f"{words.points(c.seen.share.before, 2)} → {words.points(c.seen.share.after, 2)}",
             *(_moved(c.seen.kept.get(m)) for m in measures), words.signed(c.merit, 1), str(c.round),
-            "confirmed" if c.chosen else c.dropped or "left over",
+            c.fate,
         )
         for name, c in candidates.items()
     ]  # fmt: skip

@@ -155,7 +155,7 @@ def comparison_table(name: str, comparison: Comparison) -> Table:
                 p_value(change.p_value),
             )
     if comparison.share:
-        table.add_row("share of PB that is gone", "", "", share(comparison.share), "", "")
+        table.add_row("share of the bias that is gone", "", "", share(comparison.share), "", "")
     for axis, people in comparison.changes.items():
         for name, contrast in people.items():
             if contrast.q_value < 0.05:

@@ -75,9 +75,9 @@ def certainty_sentences(curves: Mapping[str, Certainty]) -> list[str]:
 
 
 def share(found: Share) -> str:
-    """A share with its interval: "79 % (52 to 93)"."""
+    """A share with its interval: "79 % (52 to 93)", or "not known"."""
     if not found.known:
-        return "not known"
+        return f"at most {hundredths(found.ci[1])} %" if found.ci[1] < 1 else "not known"
     value = MISSING if not math.isfinite(found.value) else f"{hundredths(found.value)} %"
     return f"{value} ({' to '.join(map(hundredths, found.ci))})"
 
