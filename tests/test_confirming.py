@@ -296,7 +296,7 @@ def test_one_that_ignores_the_user_loses_where_the_user_should_matter(
     with pytest.raises(SpecError, match="Fresh items are fresh once"):
         choose_and_confirm(study, [FORGET, ALIKE], out, spec, model=model)
     # The one that forgets, confirmed beside it, is not called better for having no bias.
-    again = choose_and_confirm(
+    beside = choose_and_confirm(
         study,
         [ALIKE, IDLE],
         tmp_path / "two",
