@@ -377,6 +377,7 @@ def test_the_command_says_what_it_takes_chooses_confirms_and_goes_on(tmp_path: P
         page = (out / "frontier.md").read_text()
         assert "| neutralize |" in page and "## Choosing" in page and "too good" in page
         assert (out / "frontier.svg").read_text().startswith("<svg")
+        assert 'id="outcomes"' in (out / "frontier.html").read_text()
         calls = server.calls
         again = json.loads(invoke(*both, "--format", "json").stdout)
         assert server.calls == calls

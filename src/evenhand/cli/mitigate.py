@@ -103,7 +103,7 @@ def _choose(
     say(_announced(f"{len(chosen)} mitigations, of which {choice.confirm} are confirmed: at most", asked), err=True)
     found = choose_and_confirm(study, chosen, out, choice, also=also, progress=RunDisplay(), budget=budget)
     if found.candidates and not found.left:
-        _write(out, found.outcomes, found.candidates)
+        _write(out, found.outcomes, found.candidates, found.reason)
     if format == Format.json:
         emit({**vars(found), "outcomes": as_json(found.outcomes)}, format, str)
     else:
@@ -150,7 +150,7 @@ def _compare(
         say(_announced("One mitigation:", asked), err=True)
     found = run_mitigations(study, chosen, out, also=also, progress=RunDisplay(), budget=budget, margin=choice.margin)
     if len(found.outcomes) > 1:
-        _write(out, found.outcomes, {})
+        _write(out, found.outcomes, {}, "")
     if format == Format.json:
         emit(as_json(found.outcomes), format, str)
     else:
@@ -179,13 +179,19 @@ def _tell(outcomes: Sequence[Outcome]) -> None:
             say(sentence)
 
 
-def _write(out: Path, outcomes: Sequence[Outcome], candidates: Mapping[str, Candidate]) -> None:
+def _write(out: Path, outcomes: Sequence[Outcome], candidates: Mapping[str, Candidate], reason: str) -> None:
     from evenhand.report import frontier
+    from evenhand.report.frontier_page import frontier_page
 
     out.mkdir(parents=True, exist_ok=True)
-    (out / "frontier.md").write_text(frontier.frontier_markdown(outcomes, candidates), encoding="utf-8")
-    (out / "frontier.svg").write_text(frontier.frontier_svg(outcomes, candidates), encoding="utf-8")
-    say(f"Table and plot: {out / 'frontier.md'}, {out / 'frontier.svg'}", err=True)
+    files = {
+        "frontier.md": frontier.frontier_markdown(outcomes, candidates),
+        "frontier.svg": frontier.frontier_svg(outcomes, candidates),
+        "frontier.html": frontier_page(outcomes, candidates, reason),
+    }
+    for name, content in files.items():
+        (out / name).write_text(content, encoding="utf-8")
+    say(f"Table, plot and page: {', '.join(str(out / name) for name in files)}", err=True)
 
 
 def _end(cost: float | None, left: Sequence[str], interrupted: bool) -> None:

@@ -92,29 +92,32 @@ def frontier_table(outcomes: Sequence[Outcome]) -> Table:
     """For the terminal."""
     fresh = all(o.fresh for o in outcomes)
     title = "Mitigations on fresh items" if fresh else "Mitigations compared, not confirmed"
-    table = Table(*columns(outcomes), title=title, caption=_caption(outcomes))
+    table = Table(*columns(outcomes), title=title, caption=caption(outcomes))
     for row in rows(outcomes):
         table.add_row(*row)
     return table
 
 
-def _caption(outcomes: Sequence[Outcome]) -> str:
+def caption(outcomes: Sequence[Outcome]) -> str:
+    """What the columns of :func:`rows` say."""
     return _CAPTION.format(margin=outcomes[0].seen.margin) if outcomes else ""
 
 
 def choosing_table(candidates: Mapping[str, Candidate]) -> Table:
     """The mitigations on the items to choose on, for the terminal."""
-    table = Table(*_choosing_columns(candidates), title="Choosing", caption=CHOOSING)
-    for row in _choosing_rows(candidates):
+    table = Table(*choosing_columns(candidates), title="Choosing", caption=CHOOSING)
+    for row in choosing_rows(candidates):
         table.add_row(*row)
     return table
 
 
-def _choosing_columns(candidates: Mapping[str, Candidate]) -> tuple[str, ...]:
+def choosing_columns(candidates: Mapping[str, Candidate]) -> tuple[str, ...]:
+    """The names of the columns of :func:`choosing_rows`."""
     return ("mitigation", "items", "PB", *_changes_of(candidates), "gained − lost", "round", "what became of it")
 
 
-def _choosing_rows(candidates: Mapping[str, Candidate]) -> list[tuple[str, ...]]:
+def choosing_rows(candidates: Mapping[str, Candidate]) -> list[tuple[str, ...]]:
+    """One row per mitigation that was chosen among: what was seen, and what became of it."""
     measures = _changes_of(candidates)
     return [
         (
@@ -139,10 +142,10 @@ def frontier_markdown(outcomes: Sequence[Outcome], candidates: Mapping[str, Cand
     """As Markdown: what fresh items show, in a table and in sentences, and what was seen when it was chosen."""
     parts = []
     if outcomes:
-        parts += [_markdown_table(columns(outcomes), rows(outcomes)), _caption(outcomes)]
+        parts += [_markdown_table(columns(outcomes), rows(outcomes)), caption(outcomes)]
         parts += [markdown(sentence) for sentence in sentences(outcomes)]
     if candidates:
-        parts += ["## Choosing", CHOOSING, _markdown_table(_choosing_columns(candidates), _choosing_rows(candidates))]
+        parts += ["## Choosing", CHOOSING, _markdown_table(choosing_columns(candidates), choosing_rows(candidates))]
     return "\n\n".join(parts) + "\n"
 
 
