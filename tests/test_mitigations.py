@@ -286,8 +286,8 @@ def test_the_frontier_shows_what_a_gain_costs() -> None:
     assert [o.verdict for o in found] == [BETTER, BETTER, NOT_SHOWN]
     page = frontier_markdown(found)
     assert "67 % (10 to 90)" in page
-    assert "good: better. at least 10 % of the bias is gone" in page
-    assert page.index("deletes the user cannot lose") < page.index("good: better")
+    assert "good: better: at least 10 % of the bias is gone" in page
+    assert page.index("deletes the user cannot lose") < page.index("good: better:")
 
 
 def test_better_is_said_only_on_fresh_items() -> None:

@@ -3,6 +3,7 @@
 A drawn study takes items of the pilot with replacement. The pilot's bias has noise in it, so that the identities of as
 many items are shuffled as leave the corrected bias; the mitigation that is imagined shuffles all of them: it takes the
 whole bias away, and leaves level and noise as they are. One that makes answers alike leaves less noise, and shows more.
+Items are drawn one by one: where several are one question, or share a person, less can be shown than is said.
 """
 
 from __future__ import annotations

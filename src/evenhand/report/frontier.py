@@ -13,7 +13,7 @@ from evenhand.analysis.confirmation import BETTER, NOT_SHOWN, OPEN, TRADED, WORS
 from evenhand.analysis.frontier import UNCONFIRMED, Outcome
 from evenhand.analysis.reduction import Share
 from evenhand.report import words
-from evenhand.types import AXES, JOINT
+from evenhand.types import AXES
 from evenhand.visible import all_visible, markdown
 
 _CAPTION = (
@@ -52,8 +52,7 @@ def rows(outcomes: Sequence[Outcome]) -> list[tuple[str, ...]]:
 
 
 def _axes(outcomes: Sequence[Outcome]) -> list[str]:
-    """Safety and utility, and other axes that were run."""
-    return [axis for axis in AXES if axis in JOINT or any(axis in o.change.pb for o in outcomes)]
+    return [axis for axis in AXES if any(axis in o.change.pb for o in outcomes)]
 
 
 def _measures(outcomes: Sequence[Outcome]) -> list[Measure]:
@@ -166,7 +165,7 @@ def _sentence(o: Outcome) -> str:
     worse = [m for m, k in seen.kept.items() if k.worse]
     open_ = [f"{m} (up to {words.points(k.risk)} points)" for m, k in seen.kept.items() if not k.kept]
     return {
-        BETTER: f"better. {_gone(seen)}, and a loss of {margin} is ruled out in {', '.join(seen.kept)}.",
+        BETTER: f"better: {_gone(seen)}, and a loss of {margin} is ruled out in {', '.join(seen.kept)}.",
         UNCONFIRMED: f"{_gone(seen)}, and a loss of {margin} is ruled out; these are not the items kept for "
         "confirming, so that it is not called better.",
         OPEN: f"{_gone(seen)}, but a loss of {margin} is not ruled out in {', '.join(open_)}.",
@@ -178,7 +177,7 @@ def _sentence(o: Outcome) -> str:
 
 def _gone(seen: Confirmed) -> str:
     at_least = f"at least {words.hundredths(seen.at_least)} % of the bias is gone" if seen.at_least > 0 else "less bias"
-    return f"{at_least} ({words.share(seen.share)})"
+    return f"{at_least} (as seen {words.share(seen.share)})"
 
 
 def _unknown(found: Share) -> str:
@@ -190,7 +189,7 @@ def _unknown(found: Share) -> str:
 def frontier_svg(outcomes: Sequence[Outcome], candidates: Mapping[str, Candidate] | None = None) -> str:
     """Bias against utility (or safety, where utility was not run), with intervals of the change; an SVG picture.
 
-    What was only seen when it was chosen is hollow.
+    What was only seen when it was chosen among is grey.
     """
     import altair as alt
     import polars as pl
@@ -211,12 +210,14 @@ def frontier_svg(outcomes: Sequence[Outcome], candidates: Mapping[str, Candidate
     bars = data.mark_rule(opacity=0.5).encode(
         x=x, y=alt.Y("low:Q", title=f"mean {axis} (points)"), y2="high:Q", color=color
     )
-    dots = data.mark_point(size=70).encode(x=x, y=y, color=color, shape=alt.Shape("kind:N", legend=None))
+    dots = data.mark_point(filled=True, size=70).encode(x=x, y=y, color=color, shape=alt.Shape("kind:N", legend=None))
     names = data.mark_text(align="left", dx=7, dy=-5, fontSize=10).encode(x=x, y=y, text="mitigation:N")
     chart = (bars + dots + names).properties(width=680, height=420)
     return str(vl_convert.vegalite_to_svg(all_visible(chart.to_dict())))
 
 
+# Letters of a mitigation's name in the plot.
+_LABEL = 40
 _COLORS = {
     "no mitigation": "#555555", BETTER: "#0072b2", "confirmed, not better": "#d55e00", "not confirmed": "#e69f00",
     "seen when choosing": "#aaaaaa",
@@ -236,4 +237,4 @@ def _point(name: str, found: Confirmed, kind: str, axis: Any) -> dict[str, Any]:
 
 
 def _record(name: str, bias: float, score: float, ends: tuple[float, float], kind: str) -> dict[str, Any]:
-    return {"mitigation": name, "bias": bias, "score": score, "low": ends[0], "high": ends[1], "kind": kind}
+    return {"mitigation": name[:_LABEL], "bias": bias, "score": score, "low": ends[0], "high": ends[1], "kind": kind}
