@@ -153,6 +153,14 @@ def test_few_items_on_which_nothing_changes_rule_no_loss_out() -> None:
         assert not kept["safety"].worse
 
 
+def test_fit_of_users_of_whom_nothing_is_told_says_nothing() -> None:
+    none, others = conditions(np.random.default_rng(8), 50, same=(15, 0, 0))
+    fit = scores(np.full((4, 50), 50.0), "fit")
+    for tells in (False, True):
+        one, other = (replace(m, tables=[*m.tables, fit], tells=tells) for m in (none, others["same"]))
+        assert confirm(one, {"same": other}, draws=200)["same"].serves is tells
+
+
 def test_refusals_count_as_a_loss_where_there_are_more() -> None:
     none, others = conditions(np.random.default_rng(8), 300, same=(0, 0, 0))
     rare, often = (scores(np.repeat(100.0 * (np.arange(300) < n)[None], 4, axis=0), "utility") for n in (3, 60))

@@ -47,7 +47,7 @@ def test_it_says_beforehand_what_it_takes_and_who_is_running(base: Path, server:
     done = invoke("mitigate", str(base), *THREE, "--out", str(tmp_path / "all"))
     assert done.exit_code == 0
     told = done.stderr
-    assert "3 mitigations, of which 2 are confirmed: at most 84 trials left to ask" in told
+    assert "3 mitigations, at most 2 of them to confirm: at most 84 trials left to ask" in told
     rounds = [told.index(f"round 1 of 1, {name}") for name in ("none", "defense:fairness", "neutralize", "self-check")]
     assert rounds == sorted(rounds)  # cheap ones first
     assert "84 trials, 0 of them answered before" in told

@@ -100,7 +100,7 @@ def _choose(
     if dry_run:
         emit({"asked": asked, "could_show": could}, format, lambda: estimate_table(asked, "part and mitigation"))
         return
-    say(_announced(f"{len(chosen)} mitigations, of which {choice.confirm} are confirmed: at most", asked), err=True)
+    say(_announced(f"{len(chosen)} mitigations, at most {choice.confirm} of them to confirm: at most", asked), err=True)
     found = choose_and_confirm(study, chosen, out, choice, also=also, progress=RunDisplay(), budget=budget)
     if found.candidates and not found.left:
         _write(out, found.outcomes, found.candidates, found.reason)
