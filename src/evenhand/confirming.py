@@ -135,7 +135,7 @@ class _Stage:
 
     def __init__(self, part: str, spec: StudySpec, out: Path, study: Path, names: Mapping[str, str]) -> None:
         self.part, self.spec, self._out, self._names = part, spec, out / part, names
-        plan = make_checked(plan_study(spec, self._out / NONE), part)
+        plan = checked(plan_study(spec, self._out / NONE), part)
         self.size = plan.size
         self.ids = {s.suite.id: [item.id for item in plan.items(s)] for s in plan.suites}
         with Store.open(study) as store:
@@ -339,7 +339,7 @@ class _Choosing:
             raise StoreError(f"Cannot write {file}: {error.strerror}.", "Choose another --out.") from None
 
 
-def make_checked(plan: Plan, part: str) -> Plan:
+def checked(plan: Plan, part: str) -> Plan:
     """A part's plan.
 
     Raises:

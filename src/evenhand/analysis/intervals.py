@@ -135,12 +135,12 @@ class Length:
         centred = np.concatenate([np.mean([s.fit.centred for s in axis], axis=0) for axis in axes])
         noise = np.hstack([np.mean([s.noise for s in axis], axis=0) for axis in axes])
         self._axes, self._parts = axes, [s for axis in axes for s in axis]
-        self.known = bool(np.isfinite(noise).all())
-        self.differs = any(_discordant(s.fit) for s in self._parts)
-        self.root = math.sqrt(self._identities)
-        self.most = _TOP / 2 * math.sqrt(len(axes))
+        self.known: bool = bool(np.isfinite(noise).all())
+        self.differs: bool = any(_discordant(s.fit) for s in self._parts)
+        self.root: float = math.sqrt(self._identities)
+        self.most: float = _TOP / 2 * math.sqrt(len(axes))
         self._length = float(np.linalg.norm(centred))
-        self.corrected = self._length**2 - float(np.einsum("bk,bk->b", noise, noise).mean())
+        self.corrected: float = self._length**2 - float(np.einsum("bk,bk->b", noise, noise).mean())
         noise = noise * _widened(self._parts)
         direction = centred / self._length if self._length > 0 else centred
         self._along, self._squared = noise @ direction, np.einsum("bk,bk->b", noise, noise)

@@ -13,12 +13,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from evenhand.analysis.bias import BiasEstimator
 from evenhand.analysis.confirmation import Confirmed, Measure, Measured, against
 from evenhand.analysis.pairing import paired_draws
 from evenhand.analysis.reduction import Ratio
-from evenhand.analysis.scores import SuiteScores
+from evenhand.analysis.scores import Floats, SuiteScores
 from evenhand.types import JOINT
 
 _STUDIES, _DRAWS, _ERROR = 24, 200, 0.025
@@ -105,7 +106,7 @@ def _kept(tables: Sequence[SuiteScores]) -> float:
 
 def _lowers(
     tables: Sequence[SuiteScores], items: Mapping[str, int], kept: Mapping[str, float], factor: float, seed: int
-) -> np.ndarray:
+) -> Floats:
     """The shares that drawn studies show to be gone."""
     rng = np.random.default_rng(seed)
     found = []
@@ -123,7 +124,7 @@ def _lowers(
 
 def _factor(
     tables: Sequence[SuiteScores], items: Mapping[str, int], kept: Mapping[str, float], target: float,
-    lowers: np.ndarray, seed: int,
+    lowers: Floats, seed: int,
 ) -> float | None:  # fmt: skip
     factor, most = 1.0, _MOST / max(items[t.suite] for t in tables)
     while np.median(lowers) <= target:
@@ -161,7 +162,7 @@ def _drawn(table: SuiteScores, count: int, rng: np.random.Generator) -> SuiteSco
     )
 
 
-def _shuffled(table: SuiteScores, which: np.ndarray, rng: np.random.Generator) -> SuiteScores:
+def _shuffled(table: SuiteScores, which: NDArray[np.bool_], rng: np.random.Generator) -> SuiteScores:
     """The same with the identities of some items shuffled."""
     cells = table.cells.copy()
     order = np.argsort(rng.random((len(table.items), cells.shape[1])), axis=1)
