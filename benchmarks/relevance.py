@@ -3,7 +3,8 @@
 python benchmarks/relevance.py --model smollm2 --encoder use
 
 Each question comes with the one fact that its answer depends on among four to six others. Prints how often that fact is
-ranked first, and among three: by log-odds against empty questions, by plain probability, by meaning, by words.
+ranked first, and among three: by log-odds against empty questions, by plain probability, by meaning, by words; and how
+often it, and any other, is more probable than 0.5, so that a gate of that threshold would tell it.
 """
 
 from __future__ import annotations
@@ -53,12 +54,14 @@ def asked() -> Iterator[tuple[str, list[str], int]]:
         yield item.question, facts, next(n for n, f in enumerate(twin.facts) if f.text != facts[n])
 
 
-async def rank(relevance: Relevance, question: str, facts: Sequence[str], place: int) -> float:
-    """The rank of the fact that matters, from 1; the mean of those it shares."""
+async def rank(relevance: Relevance, question: str, facts: Sequence[str], place: int) -> tuple[float, bool, float]:
+    """The rank of the fact that matters, from 1 (the mean of those it shares); whether its odds are positive, and those
+    of what share of the others."""
     known = [Known(clause(text), text, text) for text in facts]
     ((*odds,),) = await relevance.log_odds([question], known)
     found = np.array(odds)
-    return 1 + float((found > found[place]).sum() + ((found == found[place]).sum() - 1) / 2)
+    ranked = 1 + float((found > found[place]).sum() + ((found == found[place]).sum() - 1) / 2)
+    return ranked, bool(found[place] > 0), float((np.delete(found, place) > 0).mean())
 
 
 async def measured(model: str, encoder: str) -> None:
@@ -72,14 +75,18 @@ async def measured(model: str, encoder: str) -> None:
         f"meaning ({encoder})": ByMeaning(vectors),
         "words": ByWords(),
     }
-    print("| ranked by | first | among three | mean rank | calls |\n|---|---|---|---|---|")
+    columns = ("ranked by", "first", "among three", "mean rank", "told at 0.5", "others told", "calls")
+    print(f"| {' | '.join(columns)} |\n{'|---' * len(columns)}|")
     for name, way in ways.items():
         before = counting.calls
-        ranks = np.array(await asyncio.gather(*(rank(way, *one) for one in questions)))
+        found = np.array(await asyncio.gather(*(rank(way, *one) for one in questions)), dtype=float)
+        ranks, needed, others = found.T
         shares = f"{(ranks == 1).mean():.0%} | {(ranks <= 3).mean():.0%} | {ranks.mean():.2f}"
+        shares += f" | {needed.mean():.0%} | {others.mean():.0%}"
         print(f"| {name} | {shares} | {counting.calls - before} |")
     counts = np.array([len(facts) for _, facts, _ in questions])
-    print(f"| chance | {(1 / counts).mean():.0%} | {(3 / counts).mean():.0%} | {((counts + 1) / 2).mean():.2f} | 0 |")
+    first, three, middle = (1 / counts).mean(), (3 / counts).mean(), ((counts + 1) / 2).mean()
+    print(f"| chance | {first:.0%} | {three:.0%} | {middle:.2f} |  |  | 0 |")
     await counting.model.aclose()
 
 

@@ -21,6 +21,7 @@ from evenhand.analysis.reach import reach
 from evenhand.analysis.reduction import Ratio, Share, share_gone
 from evenhand.analysis.scores import Floats, SuiteScores
 from evenhand.confirming import NOTHING_CHOSEN, ChoiceSpec, choose_and_confirm
+from evenhand.deploy.evidence import evidence
 from evenhand.errors import SpecError
 from evenhand.judges.mentions import says, sentences
 from evenhand.models import Model
@@ -295,6 +296,9 @@ def test_one_that_ignores_the_user_loses_where_the_user_should_matter(
     assert found.candidates[ALIKE].chosen
     assert [(o.mitigation, o.verdict, o.fresh) for o in found.outcomes] == [(ALIKE, BETTER, True)]
     assert found.outcomes[0].seen.kept["gain"].lost == 0
+    shipped = evidence(out)
+    assert (shipped.mitigation, shipped.confirmed) == (ALIKE, True)
+    assert "Confirmed on fresh items: better" in shipped.lines[0]
     calls = model.answered
     again = choose_and_confirm(study, [FORGET, ALIKE, IDLE], out, spec, model=model)
     assert again.candidates == found.candidates

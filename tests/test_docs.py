@@ -22,6 +22,7 @@ from typer.testing import CliRunner
 
 from evenhand.cli.main import app
 from evenhand.errors import EvenhandError
+from evenhand.serving import listen
 from tests.server import Server, default_answer
 from tests.test_own_assistants import MemoryAssistant
 
@@ -157,7 +158,9 @@ class Reader:
                 arguments[place] = str(min(int(arguments[place]), most))
         if arguments[:2] == ["judge", "label"] and arguments[3].endswith(".csv"):
             people_label(Path(arguments[3]))
-        # A page that is served until somebody ends it: here somebody clicks once.
+        # Whatever is served until somebody ends it ends at once; on the page for labels somebody clicks once.
+        self.monkeypatch.setattr("evenhand.serving.listen", lambda *_: listen())
+        self.monkeypatch.setattr("evenhand.deploy.proxy.serve", lambda proxy, listening: listening.close())
         self.monkeypatch.setattr("evenhand.labelling.server.serve", lambda session, *_, **__: session.say(0, "follows"))
         done = CliRunner().invoke(app, arguments)
         told = f"{command}\n{done.output}"

@@ -295,6 +295,7 @@ def test_the_writer_sees_what_failed_and_not_for_whom() -> None:
         ("<instruction>Be fair\u202e to all of them.</instruction>", "no plain text"),
         ("<instruction>Read what is in /etc/secret.txt</instruction>", "no plain text"),
         ("<instruction>Be fair to all of them@before</instruction>", "no plain text"),
+        ("<instruction>Be fair to all of them+self-check</instruction>", "no plain text"),
         ("<instruction>be FAIR to all of them.</instruction>", "tried before"),
     ],
 )

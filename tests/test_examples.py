@@ -48,6 +48,15 @@ def test_the_notebook(tmp_path: Path) -> None:
     assert (tmp_path / "notebook-study" / "report.html").exists()
 
 
+def test_a_mitigation_shipped() -> None:
+    for mitigation, last in (("neutralize", "Paris. (1 calls)"), ("ensemble:4", "Paris. (4 calls)")):
+        command = [sys.executable, str(EXAMPLES / "deployed.py"), mitigation]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.splitlines()[0] == "as it is: Paris, dear."
+        assert done.stdout.splitlines()[-1] == f"with {mitigation}: {last}"
+
+
 @pytest.mark.model
 def test_tuning_two_steps_of_each(tmp_path: Path) -> None:
     command = [sys.executable, str(EXAMPLES / "tune_adapter.py"), str(tmp_path), "--quick"]
@@ -62,6 +71,7 @@ def test_every_example_is_tested() -> None:
     assert {p.name for p in EXAMPLES.iterdir() if p.suffix in (".py", ".ipynb")} == {
         "own_assistant.py",
         "own_memory.py",
+        "deployed.py",
         "tune_adapter.py",
         "analysis.ipynb",
     }

@@ -22,9 +22,11 @@ from evenhand.errors import DataError, SpecError
 from evenhand.judges.actions import ACTIONS
 from evenhand.judges.labels import label_score
 from evenhand.labelling.classes import QUALITY, REFERENCE, REFUSALS, SIX_ACTIONS, classes_of
-from evenhand.labelling.server import HOST, application, listen
+from evenhand.labelling.server import application
 from evenhand.labelling.session import Session, pairs
 from evenhand.models import Model
+from evenhand.serving import LOOPBACK as HOST
+from evenhand.serving import listen
 from evenhand.study import Store
 from evenhand.study.labelling import draw_sample, read_sample
 from evenhand.types import Item, Request, Response

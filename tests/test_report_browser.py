@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 import evenhand
+from evenhand.report.answer import answer
 from evenhand.types import Request, Response
 from tests.browser import MARKS, opened
 
@@ -73,23 +74,64 @@ def test_charts_are_drawn_without_errors_and_without_a_network(page: Any) -> Non
     assert page.evaluate("document.body.dataset.charts") == "drawn"
     assert page.problems == []
     assert len(page.requests) == 1
-    for name in ("plane", "bias", "deviation-safety", "deviation-utility"):
+    for name in ("first", "bias", "deviation-safety", "deviation-utility"):
         assert page.locator(f"#chart-{name} svg").count() == 1
+    unfold(page, "Safety against utility")
+    playwright.expect(page.locator("#chart-plane svg")).to_have_count(1)
     # One point per identity and baseline in the plane.
     assert page.locator("#chart-plane .mark-symbol.role-mark path").count() == 9
 
 
+def unfold(page: Any, title: str) -> None:
+    """Open a folded part by its title."""
+    page.locator("main details.fold > summary").get_by_text(title, exact=True).click()
+
+
 def test_the_contents_lead_to_every_part(page: Any) -> None:
-    titles = [h.inner_text() for h in page.locator("main h2").all()]
+    titles = [h.inner_text() for h in page.locator("main > section > h2").all()]
     links = page.locator("#contents a")
-    assert [link.inner_text() for link in links.all()] == titles
+    assert [link.inner_text() for link in links.all()] == ["The answer", *titles]
     assert len(titles) >= 8
     links.get_by_text("What it cost").click()
     playwright.expect(page.get_by_role("heading", name="What it cost")).to_be_in_viewport()
+    playwright.expect(links.and_(page.locator("[aria-current]"))).to_have_count(1)
+
+
+def test_the_answer_stands_on_the_first_screen(page: Any, report: Path) -> None:
+    said = page.locator(".said")
+    playwright.expect(said).to_be_in_viewport()
+    assert said.inner_text() == answer(evenhand.analyze(report.parent), str(report.parent)).said
+    playwright.expect(page.locator("#chart-first svg")).to_be_in_viewport()
+    for title in ("How sure", "What it rests on", "What to do next"):
+        assert page.get_by_role("heading", name=title).count() == 1
+
+
+def test_a_phone_scrolls_down_and_never_sideways(page: Any) -> None:
+    page.set_viewport_size({"width": 390, "height": 800})
+    page.reload()
+    page.wait_for_function("document.body.dataset.charts")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 400
+    assert not page.locator("#menu").evaluate("menu => menu.open")
+    playwright.expect(page.locator(".said")).to_be_in_viewport()
+
+
+def test_folded_charts_are_drawn_when_they_are_opened(page: Any) -> None:
+    assert page.locator("#chart-plane svg").count() == 0
+    unfold(page, "Safety against utility")
+    playwright.expect(page.locator("#chart-plane svg")).to_have_count(1)
+    assert page.problems == []
+
+
+def test_printing_unfolds_everything(page: Any) -> None:
+    page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+    assert page.locator("main details.fold:not([open])").count() == 0
 
 
 def test_hostile_text_is_shown_and_never_run(page: Any) -> None:
+    page.evaluate("for (const fold of document.querySelectorAll('main details')) fold.open = true")
     page.locator("#reveal").check()
+    while page.locator("#more-examples").is_visible():
+        page.locator("#more-examples").click()
     assert page.title().startswith("evenhand")
     assert page.locator("script").count() == 5
     assert page.locator("main img, main svg[onload], main style").count() == 0
@@ -119,6 +161,9 @@ def test_examples_are_filtered_by_suite_and_identity(page: Any) -> None:
     page.locator("#pick-suite").select_option("do-not-answer")
     chosen = page.locator(f"{EXAMPLE}:visible")
     assert 0 < chosen.count() < total
+    while page.locator("#more-examples").is_visible():
+        page.locator("#more-examples").click()
+    assert f"of {chosen.count()}" in page.locator("#examples-count").inner_text()
     assert {e.get_attribute("data-suite") for e in chosen.all()} == {"do-not-answer"}
     page.locator("#pick-identity").select_option("a woman")
     assert {e.get_attribute("data-identity") for e in page.locator(f"{EXAMPLE}:visible").all()} <= {"a woman"}
@@ -127,6 +172,7 @@ def test_examples_are_filtered_by_suite_and_identity(page: Any) -> None:
 def test_transcripts_are_paged_filtered_and_searched(page: Any) -> None:
     count = page.locator("#t-count")
     playwright.expect(page.locator("body")).to_have_attribute("data-transcripts", "ready")
+    unfold(page, "All transcripts")
     total = 2 * 10 * 9
     assert count.inner_text() == f"{total} responses, page 1 of 8"
     assert page.locator(".transcript").count() == 25
@@ -165,6 +211,7 @@ def test_transcripts_are_paged_filtered_and_searched(page: Any) -> None:
 
 def test_the_numbers_in_the_page_are_the_analysis(page: Any, report: Path) -> None:
     found = evenhand.analyze(report.parent)
+    unfold(page, "Scores of everybody")
     cells = [row.locator("td").all_inner_texts() for row in page.locator("#scores tbody tr").all()]
     by_name = {c[0]: c for c in cells}
     for result in found.identities:
@@ -174,6 +221,7 @@ def test_the_numbers_in_the_page_are_the_analysis(page: Any, report: Path) -> No
 
 
 def test_thoughts_are_folded_and_cannot_run(page: Any) -> None:
+    unfold(page, "All transcripts")
     thoughts = page.locator(".transcript details.thoughts").first
     assert not thoughts.evaluate("box => box.open")
     thoughts.locator("summary").click()

@@ -62,6 +62,7 @@ def identities(tmp_path: Path) -> Iterator[Any]:
 
 def obeyed(page: Any) -> dict[str, object]:
     """What the page has done that only a text could have asked for."""
+    page.evaluate("for (const fold of document.querySelectorAll('main details')) fold.open = true")
     page.locator("#reveal").check()
     page.mouse.move(300, 300)
     page.mouse.wheel(0, 4000)

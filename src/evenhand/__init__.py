@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from evenhand.api import run as run
     from evenhand.api import write_report as write_report
     from evenhand.errors import EvenhandError as EvenhandError
+    from evenhand.imported.study import from_table as from_table
     from evenhand.runner import RunResult as RunResult
     from evenhand.study import StudySpec as StudySpec
 
@@ -29,6 +30,7 @@ _HOMES = {
     "StudySpec": "evenhand.study",
     "analyze": "evenhand.api",
     "check": "evenhand.api",
+    "from_table": "evenhand.imported.study",
     "compare_studies": "evenhand.api",
     "load": "evenhand.api",
     "run": "evenhand.api",
@@ -44,6 +46,7 @@ __all__ = [
     "analyze",
     "check",
     "compare_studies",
+    "from_table",
     "load",
     "run",
     "write_report",

@@ -16,9 +16,9 @@ from evenhand.leaking import EVERYBODY, leaks
 from evenhand.mitigations.cues import POLICY, needed, read_policy
 from evenhand.personalizers import learner_of
 from evenhand.study import Store
-from evenhand.study.notes import looked_note, stopping_note, study_notes
+from evenhand.study.notes import is_unpaired, looked_note, stopping_note, study_notes
 from evenhand.study.reading import ADAPTIVE_META, TEMPLATE_META
-from evenhand.tables import families_of, further_rows, judges_of, pooled_of, pools_of
+from evenhand.tables import families_of, further_rows, judges_of, pooled_of, pools_of, unpaired_of
 
 
 def analyze_store(store: Store, settings: Settings | None = None, policy: Path | str | None = None) -> Analysis:
@@ -46,6 +46,7 @@ def analyze_store(store: Store, settings: Settings | None = None, policy: Path |
         pools=pools_of(store),
         judges=judges_of(store),
         remarks=study_notes(store),
+        paired=not is_unpaired(store),
     )
     template, given_away = store.meta(TEMPLATE_META), leaks(store, rows, settings)
     names = [row["name"] for row in store.identities()]
@@ -62,6 +63,7 @@ def analyze_store(store: Store, settings: Settings | None = None, policy: Path |
         pooled=pooled_of(store, rows),
         conditions=with_price(found.conditions, everybodys, efforts(store) if found.conditions else {}),
         judges=judge_worths(store, found),
+        unpaired=unpaired_of(store, rows, settings.level),
         further=further_scores(further, names, draws=settings.draws, seed=settings.seed, level=settings.level),
     )
 

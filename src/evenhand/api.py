@@ -20,7 +20,7 @@ from evenhand.audit.validate import Validation, validate
 from evenhand.deciding import held, run_until_decided
 from evenhand.disinforming import disinformation as disinformation
 from evenhand.errors import ModelError, SpecError, StoreError
-from evenhand.gating import check_store
+from evenhand.gating import check_store, last_gated
 from evenhand.integrations.inspect_logs import write_logs
 from evenhand.judges import make_judge
 from evenhand.judges.labels import read_labels
@@ -31,6 +31,7 @@ from evenhand.planning import plan_reduction as plan_reduction
 from evenhand.remembered import memories as memories
 from evenhand.report.export import Format, Frames, export, frames
 from evenhand.report.html import render_report
+from evenhand.report.side_by_side import described, render_side_by_side, told_apart
 from evenhand.runner import Estimate, RunResult, rejudge, run_study
 from evenhand.runner.growth import plan_study
 from evenhand.runner.plan import make_plan
@@ -359,9 +360,32 @@ def write_report(
     chosen = Path(target) if target else Path(path) / REPORT_FILE
     against = (str(before), compare_studies(before, path)) if before else None
     with Store.open(Path(path)) as store:
-        page = render_report(store, analyze_store(store, settings_of(settings)), against)
+        analysis = analyze_store(store, settings_of(settings))
+        gated = last_gated(store, lambda look: analyze_store(store, look))
+        page = render_report(store, analysis, against, gated)
+    return _written(page, chosen)
+
+
+def write_side_by_side(
+    paths: Sequence[Path | str], target: Path | str, settings: Settings | Mapping[str, Any] | None = None
+) -> Path:
+    """Write several studies into one HTML file: models, mitigations, or releases over time.
+
+    Args:
+        paths: the studies' directories, in the order to show.
+        target: where to write.
+        settings: how the analyses are done.
+    """
+    names, studies = told_apart(paths), []
+    for path, name in zip(paths, names, strict=True):
+        with Store.open(Path(path)) as store:
+            studies.append(described(store, analyze_store(store, settings_of(settings)), name))
+    return _written(render_side_by_side(studies), Path(target))
+
+
+def _written(page: str, target: Path) -> Path:
     try:
-        chosen.write_text(page, encoding="utf-8")
+        target.write_text(page, encoding="utf-8")
     except OSError as error:
-        raise StoreError(f"Cannot write {chosen}: {error.strerror}.", "Choose another place with --out.") from None
-    return chosen
+        raise StoreError(f"Cannot write {target}: {error.strerror}.", "Choose another place with --out.") from None
+    return target

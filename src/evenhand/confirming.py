@@ -126,6 +126,19 @@ def fresh_items(study: Path, references: Sequence[str], out: Path, spec: ChoiceS
     return _Choosing(study, references, out, spec, (), None, Silent()).fresh
 
 
+def confirmed_studies(out: Path) -> dict[str, Path]:
+    """Mitigation -> its study on fresh items, and "" -> the one without, unless that was asked elsewhere.
+
+    Args:
+        out: where :func:`choose_and_confirm` kept everything.
+    """
+    found: dict[str, Path] = {}
+    for directory in sorted(file.parent for file in out.glob(f"test/*/{STORE_FILE}")):
+        with Store.open(directory) as store:
+            found[held_spec(store).mitigation] = directory
+    return found
+
+
 class _StoppedError(Exception):
     """A run was interrupted (True), or out of budget."""
 

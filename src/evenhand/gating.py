@@ -22,6 +22,7 @@ from evenhand.analysis.looks import DECIDING_RATE, ERROR, SAME, Spent, repeated_
 from evenhand.analysis.minimum import bias_room, least_items
 from evenhand.errors import SpecError
 from evenhand.study import Store
+from evenhand.study.notes import is_unpaired
 from evenhand.study.reading import ADAPTIVE_META, DECIDING_META
 from evenhand.types import AXES, BASELINE_CATEGORY, JOINT
 
@@ -69,8 +70,14 @@ def check_store(
         unfinished: whether it may pass while much of what its runs asked for is not answered.
 
     Raises:
-        SpecError: the study to be continued was never looked at, or is another one than before.
+        SpecError: the study to be continued was never looked at, or is another one than before; the answers are
+            unpaired.
     """
+    if is_unpaired(store):
+        raise SpecError(
+            f"The answers of {store.directory} are unpaired: they do not tell what the model does with who asks.",
+            "Gate a study in which all identities ask the same; 'evenhand analyze' shows what this one can say.",
+        )
     look = take_look(store, limits, look_of, planned)
     errors = look.passing.error, look.failing.error
     # A side that decides nothing is shown at the usual level.
@@ -88,6 +95,30 @@ def check_store(
         else:
             notes.append("This look could not be kept in the study, which is only read: later ones will not know it.")
     return Gated(verdict(checks), checks, tuple(notes), passing.estimand, passing.certainty)
+
+
+def last_gated(store: Store, analyse: Callable[[Settings], Analysis]) -> tuple[Gated | None, str]:
+    """What the gate last decided of a study, without another look, and what to say of it.
+
+    Args:
+        store: the study's.
+        analyse: as for :func:`check_store`.
+
+    Returns:
+        None where nobody looked, or more was answered since; and a sentence, "" where nobody looked.
+    """
+    rows = store.looks()
+    if not rows or is_unpaired(store):
+        return None, ""
+    limits = json.loads(rows[-1]["limits"])
+    asked = ", ".join(f"{name.replace('_', ' ')} {limit:g}" for name, limit in sorted(limits.items()))
+    if not take_look(store, limits).known:
+        return (
+            None,
+            f"The gate last looked ({asked}) before some of these answers were there: run evenhand check again.",
+        )
+    gated = check_store(store, limits, analyse, unfinished=True)
+    return gated, f"The gate at its last look ({asked}): {gated.decision}."
 
 
 def take_look(

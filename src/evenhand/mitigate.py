@@ -12,6 +12,7 @@ from evenhand.analysis.frontier import Cost, Outcome, ranked
 from evenhand.errors import SpecError
 from evenhand.mitigations import MITIGATIONS, make_mitigation
 from evenhand.mitigations.defense import shipped_defenses
+from evenhand.mitigations.references import full_reference
 from evenhand.models import Model, make_model
 from evenhand.runner import Estimate, run_study
 from evenhand.runner.growth import plan_study
@@ -47,7 +48,7 @@ def mitigated(spec: StudySpec, reference: str) -> StudySpec:
         SpecError: an unknown name, or a study that has a mitigation already.
     """
     check_unmitigated(spec)
-    full = reference_of(reference)
+    full = full_reference(reference)
     make_mitigation(full)
     return spec.model_copy(update={"mitigation": full})
 
@@ -60,14 +61,6 @@ def check_unmitigated(spec: StudySpec) -> None:
     """
     if spec.mitigation:
         raise SpecError(f"The study already has the mitigation {spec.mitigation}.", "Start from the study without one.")
-
-
-def reference_of(text: str) -> str:
-    """A reference from what a user wrote: defenses may go without their prefix."""
-    if text.partition(":")[0] in MITIGATIONS:
-        return text
-    is_defense = text.partition("@")[0] in shipped_defenses() or " " in text or text.endswith((".toml", ".txt"))
-    return f"defense:{text}" if is_defense else text
 
 
 def all_mitigations(spec: StudySpec) -> list[str]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
+import numpy as np
+
 from evenhand.analysis import SuiteScores, tabulate
 from evenhand.analysis.comparison import Comparison, compare
 from evenhand.analysis.conditions import telling
@@ -13,6 +15,7 @@ from evenhand.analysis.estimand import Pool
 from evenhand.analysis.pooled import Pooled, pooled
 from evenhand.analysis.reduction import share_gone
 from evenhand.analysis.sensitivity import JudgeFigures
+from evenhand.analysis.unpaired import Answers, Unpaired, unpaired
 from evenhand.errors import SpecError
 from evenhand.judges import JUDGES
 from evenhand.judges.base import further_name
@@ -20,9 +23,9 @@ from evenhand.judges.tally import tallies_in
 from evenhand.judges.validation import closest_figures, is_check
 from evenhand.personalizers import PersonPersonalizer, make_personalizer
 from evenhand.study import Store
-from evenhand.study.notes import ADJUSTMENTS
+from evenhand.study.notes import ADJUSTMENTS, COVARIATES, is_unpaired
 from evenhand.suites.base import by_logprobs, like_of
-from evenhand.types import BASELINE_CATEGORY, ScoreRow
+from evenhand.types import BASELINE_CATEGORY, Item, ScoreRow
 
 
 def tables_of(store: Store) -> list[SuiteScores]:
@@ -78,6 +81,37 @@ def families_of(store: Store) -> dict[str, tuple[tuple[str, ...], ...]]:
     """Suite -> its judge's families of labels, where they tell more than the scores."""
     judges = {s["suite"]: JUDGES.find(s["judge"]) for s in store.suites()}
     return {suite: judge.families for suite, judge in judges.items() if judge and judge.families}
+
+
+def unpaired_of(store: Store, rows: Iterable[ScoreRow], level: float) -> tuple[Unpaired, ...]:
+    """How far apart identities are in a study of unpaired answers, per suite; empty for all other studies.
+
+    Args:
+        store: the study.
+        rows: its scored answers.
+        level: confidence of the intervals.
+    """
+    if not is_unpaired(store):
+        return ()
+    by_suite: dict[str, list[ScoreRow]] = {}
+    for row in rows:
+        if row.score is not None and not row.is_baseline:
+            by_suite.setdefault(row.suite, []).append(row)
+    found = (unpaired(_answers(suite, scored, store.items(suite)), level=level) for suite, scored in by_suite.items())
+    return tuple(one for one in found if one is not None)
+
+
+def _answers(suite: str, rows: Sequence[ScoreRow], items: Mapping[str, Item]) -> Answers:
+    told = [items[row.item].extra.get(COVARIATES, {}) for row in rows]
+    names = dict.fromkeys(name for values in told for name in values)
+    return Answers(
+        suite,
+        rows[0].axis,
+        100 * np.array([row.score for row in rows], float),
+        [row.identity for row in rows],
+        [row.cluster or row.item for row in rows],
+        {"group": [row.group for row in rows], **{name: [values.get(name) for values in told] for name in names}},
+    )
 
 
 def further_rows(store: Store) -> dict[tuple[str, str], list[ScoreRow]]:

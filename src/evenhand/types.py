@@ -210,6 +210,7 @@ class Request:
         prefill: text that the assistant's turn starts with when choices are scored (local models).
         against, against_weight: a second conversation whose next-token logits are blended in with this weight
             (contrastive decoding, local models).
+        against_tokens: for how many tokens of the answer, from the first; 0 for all.
     """
 
     messages: tuple[Message, ...]
@@ -219,6 +220,7 @@ class Request:
     prefill: str = ""
     against: tuple[Message, ...] = ()
     against_weight: float = 0.0
+    against_tokens: int = 0
     whole: bool = False
 
 

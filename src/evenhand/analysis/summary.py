@@ -36,6 +36,7 @@ from evenhand.analysis.scores import SuiteScores, score_rows, tabulate
 from evenhand.analysis.sensitivity import JudgeFigures, Sensitivity, sensitivity
 from evenhand.analysis.showing import Showing
 from evenhand.analysis.tradeoff import TradeOff, trade_off
+from evenhand.analysis.unpaired import Unpaired
 from evenhand.analysis.ways import WaysResult, by_way
 from evenhand.analysis.whom import IdentityResult, identity_results
 from evenhand.analysis.wordings import WordingGap, wording_gaps
@@ -131,6 +132,8 @@ class Analysis:
         sensitivity: where the suites' judges stand, and what their errors could make of PB; None when not asked for.
         judges: how good each suite's judge is on this kind of suite, as far as people's labels say so.
         further: the scores of suites whose judges give several, each by itself.
+        unpaired: of answers that different people got to questions of their own: how far apart identities are; there is
+            no PB then.
     """
 
     pb: dict[str, PBEstimate | None]
@@ -157,6 +160,7 @@ class Analysis:
     sensitivity: Sensitivity | None = None
     judges: tuple[JudgeWorth, ...] = ()
     further: tuple[FurtherScore, ...] = ()
+    unpaired: tuple[Unpaired, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON: NaN becomes null."""
@@ -177,6 +181,7 @@ def summarize(
     pools: Mapping[str, Pool] | None = None,
     judges: Mapping[str, JudgeFigures] | None = None,
     remarks: Sequence[str] = (),
+    paired: bool = True,
 ) -> Analysis:
     """Analyse the scores of a study.
 
@@ -192,6 +197,7 @@ def summarize(
         pools: suite -> what its items were drawn from; unlimited otherwise.
         judges: suite -> what is known of its judge.
         remarks: what a reader must know of how the study was asked; the first of the notes.
+        paired: whether identities were asked the same; nothing is compared otherwise.
     """
     settings = settings or Settings()
     rows, failures = score_rows(rows), score_rows(failures)
@@ -200,7 +206,7 @@ def summarize(
     rows, corrections = correct(rows) if settings.correct else (rows, [])
     corrected = {c.suite for c in corrections}
     everything = tabulate(rows, [name for name, _ in identities])
-    tables, notes = comparable(everything)
+    tables, notes = comparable(everything) if paired else ([], [])
     notes = [
         *remarks,
         *notes,

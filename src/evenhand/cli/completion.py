@@ -32,6 +32,13 @@ def judges(incomplete: str) -> list[str]:
     return _starting(incomplete, (f"{e.name}:" if e.member and e.member.argument else e.name for e in JUDGES.entries()))
 
 
+def formats(incomplete: str) -> list[str]:
+    """Formats of outputs that can be imported."""
+    from evenhand.imported.base import FORMATS
+
+    return _starting(incomplete, FORMATS.names())
+
+
 def identities(incomplete: str) -> list[str]:
     """Catalogues, categories and identities, after a comma too."""
 
@@ -78,12 +85,14 @@ def people(incomplete: str) -> list[str]:
 
 
 def mitigations(incomplete: str) -> list[str]:
-    """Mitigations, prompt defenses by their name."""
+    """Mitigations, prompt defenses by their name, after a plus too."""
     from evenhand.mitigations import MITIGATIONS
     from evenhand.mitigations.defense import shipped_defenses
 
     names = [name for name in MITIGATIONS.names() if name not in ("none", "defense")]
-    return _starting(incomplete, [*names, *(f"defense:{name}" for name in shipped_defenses())])
+    before, plus, last = incomplete.rpartition("+")
+    known = [*names, *(f"defense:{name}" for name in shipped_defenses())]
+    return [f"{before}{plus}{name}" for name in _starting(last, known)]
 
 
 def biases(incomplete: str) -> list[str]:

@@ -177,10 +177,12 @@ def _judges() -> tuple[Rows, tuple[str, ...]]:
 
 def _mitigations() -> tuple[Rows, tuple[str, ...]]:
     from evenhand.mitigations import MITIGATIONS
+    from evenhand.mitigations.combination import Combination
     from evenhand.mitigations.defense import shipped_defenses
 
     rows: Rows = [(_reference(e), _what(e), e.usable) for e in MITIGATIONS.entries() if e.name != "none"]
     rows += [(f"defense:{name}", defense.text, "yes") for name, defense in shipped_defenses().items()]
+    rows.append(("A+B", Combination.summary, "yes"))
     return rows, ("mitigation", "what", _USABLE)
 
 

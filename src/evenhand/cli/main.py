@@ -13,9 +13,11 @@ import evenhand
 from evenhand.cli import (
     check,
     demo,
+    deploy,
     disinformation,
     evolve,
     export,
+    imports,
     judge,
     listing,
     memory,
@@ -52,7 +54,9 @@ evolve.register(app)
 check.register(app)
 disinformation.register(app)
 export.register(app)
+imports.register(app)
 tune.register(app)
+deploy.register(app)
 reward.register(app)
 app.add_typer(judge.app, name="judge")
 app.add_typer(memory.app, name="memory")

@@ -67,15 +67,30 @@ def analyze(
 
 
 def report(
-    study: StudyDir,
+    studies: Annotated[list[Path], typer.Argument(metavar="STUDY...", help="Several go side by side into one file.")],
     out: Annotated[Path | None, typer.Option(help="Where to write; report.html in the study otherwise.")] = None,
     before: Annotated[Path | None, typer.Option(help="A study to set it against, paired.")] = None,
     estimand: AboutItems = About.like_these,
+    pdf: Annotated[bool, typer.Option("--pdf", help="Also print it, with a Chromium that is there.")] = False,
 ) -> None:
     """Write the study's report: one HTML file that needs nothing else."""
     from evenhand import api
+    from evenhand.errors import SpecError
+    from evenhand.report.pdf import write_pdf
 
-    say(api.write_report(study, out, {"estimand": estimand.value}, before=before))
+    settings = {"estimand": estimand.value}
+    if len(studies) == 1:
+        page = api.write_report(studies[0], out, settings, before=before)
+    elif before is not None or out is None:
+        problem = (
+            "Several studies have no common 'before'." if before else "Several studies need a place for their report."
+        )
+        raise SpecError(problem, "Leave --before out." if before else "Add --out FILE.html.")
+    else:
+        page = api.write_side_by_side(studies, out, settings)
+    say(page)
+    if pdf:
+        say(write_pdf(page, page.with_suffix(".pdf")))
 
 
 def compare(

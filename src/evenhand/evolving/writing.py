@@ -10,6 +10,7 @@ from evenhand.evolving.failures import KINDS, Failure
 from evenhand.fences import between, disarmed, fenced
 from evenhand.identities import registered
 from evenhand.mitigations.defense import Placement
+from evenhand.mitigations.references import parts_of
 from evenhand.showing import words_of
 from evenhand.types import Identity
 
@@ -23,7 +24,7 @@ _TOPICS = {
     "wrong for this user only": "Questions that it answers rightly, but not once it is told who asks",
     "user forgotten": "Questions about the user that it could answer from what it was told, and no longer does",
 }
-# A reference to a mitigation may be a file or carry a place; a text must be neither.
+# A reference to a mitigation may be a file, carry a place or name several; a text must do none of it.
 _NO_TEXT = re.compile(r"@|\.(?:toml|txt)$", re.IGNORECASE)
 
 
@@ -110,7 +111,8 @@ def objection(text: str, known: Iterable[str], identities: Iterable[Identity]) -
         return "too short"
     if len(text) > _LONGEST:
         return "too long"
-    if not text.isprintable() or disarmed(text) != text or _NO_TEXT.search(text):
+    several = len(parts_of(f"defense:{text}")) > 1
+    if not text.isprintable() or disarmed(text) != text or _NO_TEXT.search(text) or several:
         return "no plain text"
     if text.casefold() in {other.casefold() for other in known}:
         return "tried before"

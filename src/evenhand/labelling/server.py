@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import hmac
-import secrets
-import socket
 import webbrowser
 from collections.abc import Callable
 from functools import partial
@@ -17,8 +14,8 @@ from aiohttp.typedefs import Handler, Middleware
 
 from evenhand.errors import DataError, EvenhandError
 from evenhand.labelling.session import Session
+from evenhand.serving import LOOPBACK, listen, new_token, same_secret
 
-HOST = "127.0.0.1"
 _PAGE = Path(__file__).parent / "page"
 _MAX_BODY = 4096
 _ASSETS = {"page.js": "text/javascript", "page.css": "text/css"}
@@ -34,26 +31,6 @@ _HEADERS = {
 }
 
 
-def new_token() -> str:
-    """What the address holds that no other page or user can guess."""
-    return secrets.token_urlsafe(24)
-
-
-def listen(port: int = 0) -> socket.socket:
-    """A socket on this machine's loopback address.
-
-    Args:
-        port: where; 0 takes a free one.
-
-    Raises:
-        DataError: the port is taken.
-    """
-    try:
-        return socket.create_server((HOST, port))
-    except OSError as error:
-        raise DataError(f"Port {port} cannot be used: {error.strerror}.", "Choose another --port.") from None
-
-
 def application(session: Session, token: str, port: int) -> web.Application:
     """The page and what it asks for.
 
@@ -62,7 +39,7 @@ def application(session: Session, token: str, port: int) -> web.Application:
         token: first part of every path.
         port: where it is served: requests that name another host are refused.
     """
-    app = web.Application(middlewares=[_guard(token, f"{HOST}:{port}")], client_max_size=_MAX_BODY)
+    app = web.Application(middlewares=[_guard(token, f"{LOOPBACK}:{port}")], client_max_size=_MAX_BODY)
     app.add_routes(
         [
             web.get("/{token}/", _page),
@@ -89,7 +66,7 @@ def serve(session: Session, port: int = 0, *, tell: Callable[[str], None], brows
     """
     listening = listen(port)
     token = new_token()
-    address = f"http://{HOST}:{listening.getsockname()[1]}/{token}/"
+    address = f"http://{LOOPBACK}:{listening.getsockname()[1]}/{token}/"
     tell(f"Label in a browser on this machine (the address is secret; Ctrl-C ends): {address}")
     if browser:
         webbrowser.open(address)
@@ -120,7 +97,7 @@ def _is_ours(request: web.Request, token: str, host: str) -> bool:
     it knows no token, its requests carry its own origin, and name its own host.
     """
     given = request.match_info.get("token", "")
-    if not hmac.compare_digest(given.encode(), token.encode()) or request.headers.get("Host") != host:
+    if not same_secret(given, token) or request.headers.get("Host") != host:
         return False
     if request.remote is None or not ip_address(request.remote).is_loopback:
         return False

@@ -1,4 +1,4 @@
-"""What a mitigation is, and how a reference to one is read."""
+"""What a mitigation is, and a model with one in front of it."""
 
 from __future__ import annotations
 
@@ -9,36 +9,71 @@ from typing import Any, ClassVar
 from evenhand.errors import SpecError
 from evenhand.models import Model, ModelOptions
 from evenhand.registry import Registry
-from evenhand.types import Message, Request, Response
+from evenhand.types import Item, Message, Person, Request, Response, User
 
 Messages = tuple[Message, ...]
 
 
 class Mitigation(ABC):
-    """Changes what the model reads, or how it is asked.
+    """Changes what is known of a user, what the model reads, or how it is asked.
 
-    A mitigation that only rewrites overrides :meth:`rewrite`; the store then keeps what was really sent. One that asks
-    more than once overrides :meth:`respond`.
+    In the order in which they act: :meth:`known` takes something out of a record before anything is learned or shown,
+    :meth:`attend` out of what was made of it for one question, :meth:`rewrite` changes the conversation; the store
+    keeps what was really sent. One that asks more than once for an answer overrides :meth:`respond`.
 
     Attributes:
         name: registered name.
         summary: one line for ``evenhand list mitigations``.
         argument: what stands behind the colon of its reference; in brackets when it may be left out.
         local_only: whether it needs a model in this process.
-        calls: how often it asks for one answer.
+        decodes: whether it changes how a token is chosen, so that nothing else may ask the model on its behalf.
+        calls: how often it asks for one answer, at most; without what :meth:`attend` asks.
+        revision: what identifies what it reads records with, such as an encoder's weights; "" where nothing does.
     """
 
-    name: ClassVar[str]
+    name: str
     summary: ClassVar[str]
     argument: ClassVar[str] = ""
-    local_only: ClassVar[bool] = False
+    local_only: bool = False
+    decodes: ClassVar[bool] = False
     calls: int = 1
+    revision: str = ""
 
     def __init__(self, argument: str, options: ModelOptions) -> None:
         if argument and not self.argument:
             raise SpecError(f"The mitigation '{self.name}' takes no argument, but '{argument}' was given.")
         if not argument and self.argument and not self.argument.startswith("["):
             raise SpecError(f"The mitigation '{self.name}' needs an argument.", f"Write {self.name}:{self.argument}.")
+
+    @property
+    def asks(self) -> bool:
+        """Whether it decides how the model is asked, by a :meth:`respond` of its own."""
+        return type(self).respond is not Mitigation.respond
+
+    @property
+    def attends(self) -> bool:
+        """Whether it has an :meth:`attend` of its own."""
+        return type(self).attend is not Mitigation.attend
+
+    def known(self, person: Person) -> Person:
+        """What of a record anything may know, learn from or show; a pure function."""
+        return person
+
+    async def attend(self, messages: Messages, user: User, item: Item, model: Model) -> Messages:
+        """What of a conversation about one item may be told, where that has to be asked of a model.
+
+        Args:
+            messages: as the personalizer made them, before :meth:`rewrite`.
+            user: who asks, as far as :meth:`known` lets anybody know.
+            item: the question.
+            model: answers; a call is kept by what it asks, so that the same one is made once for all identities,
+                repeats and runs.
+
+        Raises:
+            CallError: a call failed for good; the trial has failed.
+            ModelError: an encoder cannot be used.
+        """
+        return messages
 
     def rewrite(self, messages: Messages) -> Messages:
         """The conversation that is sent in place of ``messages``."""
@@ -76,20 +111,6 @@ class NoMitigation(Mitigation):
 
     name = "none"
     summary = "nothing: the model as it is"
-
-
-def make_mitigation(reference: str, options: ModelOptions | None = None) -> Mitigation:
-    """A mitigation from ``name`` or ``name:argument`` ("neutralize", "defense:fairness").
-
-    Args:
-        reference: registered name, with its argument behind a colon.
-        options: how to reach a model of its own.
-
-    Raises:
-        SpecError: an unknown name, or an argument missing or one too many.
-    """
-    name, _, argument = reference.partition(":")
-    return MITIGATIONS.get(name)(argument, options or ModelOptions())
 
 
 class MitigatedModel(Model):
@@ -148,9 +169,14 @@ class MitigatedModel(Model):
 
 
 def add_to_system(messages: Messages, text: str, *, before: bool = False) -> Messages:
-    """The conversation with a text at the start or the end of its system message, which is made where it lacks."""
+    """The conversation with a text at the start or the end of its system message, which is made where it lacks.
+
+    Behind a block of lines about the user it is a paragraph of its own: it is none of the lines.
+    """
     from evenhand.personalizers import BASE_SYSTEM
+    from evenhand.personalizers.record import lines_in
 
     system, rest = (messages[0].content, messages[1:]) if messages[0].role == "system" else (BASE_SYSTEM, messages)
-    joined = f"{text} {system}" if before else f"{system} {text}"
+    behind = "\n\n" if lines_in(messages) else " "
+    joined = f"{text} {system}" if before else f"{system}{behind}{text}"
     return (Message("system", joined), *rest)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -49,6 +51,27 @@ _GREETING = "name"
 _FIELD_CATEGORIES = {
     "ethnicity": "race", "sex": "gender", "orientation": "sexuality", "about": "", "identity": "", "name": _GREETING,
 }  # fmt: skip
+
+
+_KNOWN: ContextVar[tuple[str, ...]] = ContextVar("known_phrases", default=())
+
+
+@contextmanager
+def known_phrases(phrases: Iterable[str]) -> Iterator[None]:
+    """Inside, these phrases are facts about the user wherever they stand, beside those that the rules find.
+
+    For conversations that tell the user otherwise than in the words that the rules know. Tasks that are begun inside
+    know them too.
+
+    Args:
+        phrases: each as it stands in the conversation, apart from small and capital letters.
+    """
+    several = (phrases,) if isinstance(phrases, str) else phrases
+    before = _KNOWN.set(tuple(phrase.strip() for phrase in several if phrase.strip()))
+    try:
+        yield
+    finally:
+        _KNOWN.reset(before)
 
 
 @dataclass(frozen=True)
@@ -115,12 +138,16 @@ def needed(categories: Iterable[str], question: str, policy: Iterable[Rule] | No
 
 
 def find_cues(text: str) -> list[Cue]:
-    """Facts about the user in a text, in order and without overlap.
+    """Facts about the user in a text, in order and without overlap; :func:`known_phrases` are among them.
 
     Args:
         text: a system message or a turn; not the question itself, where "I am" may be anybody.
     """
-    found: list[Cue] = []
+    found = [
+        Cue(*match.span(), match[0], *match.span(), _categories(match[0]))
+        for phrase in _KNOWN.get()
+        for match in _occurrences(phrase, text)
+    ]
     for match in _FIELD.finditer(text):
         end = min(match.end() + 1, len(text))
         found.append(_cue(match, match.start(), end, _categories(match["fact"]) | _field_category(match["field"])))
@@ -151,7 +178,10 @@ def sentences(text: str) -> list[tuple[int, int]]:
 
 
 def without(text: str, cues: Iterable[Cue]) -> str:
-    """The text without these facts, tidied up."""
+    """The text without these facts, tidied up; without any, as it is."""
+    cues = list(cues)
+    if not cues:
+        return text
     for cue in sorted(cues, key=lambda c: -c.start):
         text = text[: cue.start] + text[cue.end :]
     text = _HEADER.sub("", text)
@@ -164,7 +194,7 @@ def without_identity(messages: tuple[Message, ...]) -> tuple[Message, ...]:
         m if m.role == "assistant" or m is messages[-1] else Message(m.role, without(m.content, find_cues(m.content)))
         for m in messages
     ]
-    return tuple(m for m in kept if m.content)
+    return tuple(m for m in kept if m.content or m is messages[-1])
 
 
 @cache
@@ -188,6 +218,12 @@ def _field_category(field: str) -> frozenset[str]:
     field = field.lower()
     category = _FIELD_CATEGORIES.get(field, field)
     return frozenset({category}) if category else frozenset()
+
+
+def _occurrences(phrase: str, text: str) -> Iterator[re.Match[str]]:
+    """Where a phrase stands, not as a part of longer words."""
+    start, end = (r"\b" if re.match(r"\w", letter) else "" for letter in (phrase[0], phrase[-1]))
+    return re.finditer(f"{start}{re.escape(phrase)}{end}", text, re.IGNORECASE)
 
 
 def _cue(match: re.Match[str], start: int, end: int, categories: frozenset[str]) -> Cue:

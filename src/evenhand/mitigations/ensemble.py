@@ -25,7 +25,8 @@ class IdentityEnsemble(Mitigation):
     """``ensemble`` or ``ensemble:N``: the user's identity, none, and N - 2 others; then one answer for all.
 
     Choices: the average of the log-probabilities. Texts: the answer that is most like the others (the medoid by shared
-    words), a majority vote without a judge.
+    words), a majority vote without a judge; nobody is asked any more once that cannot change. Of two texts each is as
+    like the other, so that the user's own stays: a vote takes three.
 
     Raises:
         SpecError: N is not a number of at least 2.
@@ -43,13 +44,17 @@ class IdentityEnsemble(Mitigation):
         self.calls: int = self._size
 
     async def respond(self, model: Model, request: Request) -> Response:
-        versions = self._versions(request.messages)
-        answers = await asyncio.gather(
-            *(model.respond(replace(request, messages=m, seed=request.seed ^ n)) for n, m in enumerate(versions))
-        )
+        asked = [
+            replace(request, messages=messages, seed=request.seed ^ n)
+            for n, messages in enumerate(self._versions(request.messages))
+        ]
         if request.choices:
-            return total(replace(answers[0], choice_logprobs=mean_logprobs(answers)), *answers[1:])
-        best = medoid([a.text for a in answers])
+            first, *others = await asyncio.gather(*map(model.respond, asked))
+            return total(replace(first, choice_logprobs=mean_logprobs((first, *others))), *others)
+        answers: list[Response] = []
+        while (best := settled([a.text for a in answers], len(asked))) is None:
+            more = fewest_more([a.text for a in answers], len(asked))
+            answers += await asyncio.gather(*map(model.respond, asked[len(answers) :][:more]))
         return total(answers[best], *(a for n, a in enumerate(answers) if n != best))
 
     def _versions(self, messages: Messages) -> list[Messages]:
@@ -107,11 +112,42 @@ def _normalised(logprobs: Sequence[float | None]) -> list[float] | None:
 
 def medoid(texts: Sequence[str]) -> int:
     """Which text shares most words with the others; the first of equals."""
-    bags = [Counter(re.findall(r"\w+", text.lower())) for text in texts]
+    bags = [_words(text) for text in texts]
 
     def likeness(a: Counter[str], b: Counter[str]) -> float:
         union = sum((a | b).values())
         return sum((a & b).values()) / union if union else 1.0
 
-    scores = [sum(likeness(a, b) for m, b in enumerate(bags) if m != n) for n, a in enumerate(bags)]
+    # Rounded, so that what is equal is not told apart by the order of a sum.
+    scores = [round(sum(likeness(a, b) for m, b in enumerate(bags) if m != n), 9) for n, a in enumerate(bags)]
     return max(range(len(texts)), key=lambda n: (scores[n], -n))
+
+
+def settled(texts: Sequence[str], size: int) -> int | None:
+    """The :func:`medoid` of ``size`` texts where the first of them decide it; None where another one may.
+
+    One minus the likeness is a distance (that of Jaccard for bags). So where more than half of all texts have the same
+    words, each of them is at most as far from the others, in sum, as any other text; with just half of them it is a tie
+    at worst, which the first text wins.
+    """
+    if len(texts) == size:
+        return medoid(texts)
+    alike = _alike(texts)
+    return next((ns[0] for ns in alike if 2 * len(ns) > size or (2 * len(ns) == size and ns[0] == 0)), None)
+
+
+def fewest_more(texts: Sequence[str], size: int) -> int:
+    """How many more texts it takes at least until :func:`settled` can know; from 1."""
+    return max(1, (size + 1) // 2 - max(map(len, _alike(texts)), default=0))
+
+
+def _alike(texts: Sequence[str]) -> list[list[int]]:
+    """The places of texts with the same words, for each such bag, in order."""
+    places: dict[frozenset[tuple[str, int]], list[int]] = {}
+    for n, text in enumerate(texts):
+        places.setdefault(frozenset(_words(text).items()), []).append(n)
+    return list(places.values())
+
+
+def _words(text: str) -> Counter[str]:
+    return Counter(re.findall(r"\w+", text.lower()))

@@ -6,11 +6,12 @@ decide which of them this question needs, remove the others, keep the content.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from evenhand.mitigations.base import MITIGATIONS, Messages, Mitigation
-from evenhand.mitigations.cues import POLICY, find_cues, needed, read_policy, sentences, tells, without
+from evenhand.mitigations.cues import POLICY, Cue, Rule, find_cues, needed, read_policy, sentences, tells, without
 from evenhand.models import Model, ModelOptions, make_model, total
 from evenhand.types import Decoding, Message, Request, Response
 
@@ -34,38 +35,7 @@ class Neutralize(Mitigation):
         self._policy = read_policy(Path(argument) if argument else POLICY)
 
     def rewrite(self, messages: Messages) -> Messages:
-        question = messages[-1].content
-        kept = []
-        for number, message in enumerate(messages):
-            if message.role == "assistant":
-                kept.append(message)
-            elif number == len(messages) - 1:
-                kept.append(Message(message.role, self._opening(message.content)))
-            else:
-                text = self._neutral(message.content, question, earlier=message.role == "user")
-                kept.append(Message(message.role, text))
-        return tuple(m for m in kept if m.content or m.role != "system")
-
-    def _neutral(self, text: str, question: str, *, earlier: bool) -> str:
-        cues = [c for c in find_cues(text) if not needed(c.categories, question, self._policy)]
-        text = without(text, cues)
-        if not earlier:
-            return text
-        # In an earlier turn whole sentences may let the identity show without stating it.
-        told = [text[a:b] for a, b in sentences(text)]
-        rest = [s for s in told if not (found := tells(s)) or needed(found, question, self._policy)]
-        return "".join(rest).strip() or "Hello!"
-
-    def _opening(self, text: str) -> str:
-        """The question without a statement about the user in front of it; the question itself is never touched."""
-        first, separator, rest = text.partition("\n\n")
-        if not rest.strip() or len(first) > 200:
-            return text
-        cues = [c for c in find_cues(first) if not needed(c.categories, rest, self._policy)]
-        if not cues:
-            return text
-        opening = without(first, cues)
-        return f"{opening}{separator}{rest}" if opening else rest
+        return neutralized(messages, self._policy)[0]
 
 
 @MITIGATIONS.register("neutralize-llm")
@@ -109,3 +79,60 @@ class NeutralizeByModel(Mitigation):
             neutral = without(system.content, find_cues(system.content))
             request = replace(request, messages=(Message("system", neutral), *request.messages[1:]))
         return total(await model.respond(request), verdict)
+
+
+def neutralized(messages: Messages, policy: Sequence[Rule]) -> tuple[Messages, tuple[str, ...]]:
+    """A conversation without the facts about the user that its question does not need, and the facts that stay.
+
+    Args:
+        messages: the last one is the question.
+        policy: which facts a question needs; with an empty one all go.
+    """
+    question = messages[-1].content
+    neutral: list[Message] = []
+    facts: list[str] = []
+    for message in messages[:-1]:
+        text, stay = message.content, list[str]()
+        if message.role != "assistant":
+            text, stay = _neutral(text, question, policy, earlier=message.role == "user")
+        facts += stay
+        if text or message.role != "system":
+            neutral.append(Message(message.role, text))
+    text, stay = _opening(question, policy)
+    return (*neutral, Message(messages[-1].role, text)), tuple(dict.fromkeys([*facts, *stay]))
+
+
+def _neutral(text: str, question: str, policy: Sequence[Rule], *, earlier: bool) -> tuple[str, list[str]]:
+    drop, facts = _parted(text, question, policy)
+    text = without(text, drop)
+    if not earlier:
+        return text, facts
+    # In an earlier turn whole sentences may let the identity show without stating it.
+    telling = [
+        (span, needed(shown, question, policy)) for span in sentences(text) if (shown := tells(text[slice(*span)]))
+    ]
+    facts += [text[slice(*span)].strip() for span, stays in telling if stays]
+    dropped = [span for span, stays in telling if not stays]
+    if not dropped:
+        return text or "Hello!", facts
+    for start, end in reversed(dropped):
+        text = text[:start] + text[end:]
+    return text.strip() or "Hello!", facts
+
+
+def _opening(text: str, policy: Sequence[Rule]) -> tuple[str, list[str]]:
+    """The question without a statement about the user in front of it; the question itself is never touched."""
+    first, separator, rest = text.partition("\n\n")
+    if not rest.strip() or len(first) > 200:
+        return text, []
+    drop, facts = _parted(first, rest, policy)
+    if not drop:
+        return text, facts
+    opening = without(first, drop)
+    return f"{opening}{separator}{rest}" if opening else rest, facts
+
+
+def _parted(text: str, question: str, policy: Sequence[Rule]) -> tuple[list[Cue], list[str]]:
+    """The facts in a text that a question does not need, and the statements of those that it does."""
+    cues = [(cue, bool(needed(cue.categories, question, policy))) for cue in find_cues(text)]
+    return [cue for cue, stays in cues if not stays], [text[c.start : c.end].strip() for c, stays in cues if stays]

@@ -6,7 +6,9 @@ import base64
 import os
 import re
 import ssl
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 from urllib.request import getproxies, proxy_bypass
 
 from yarl import URL
@@ -63,6 +65,11 @@ def checked_address(address: str, option: str, example: str, *, variables: bool 
     return address
 
 
+def below(root: URL, path: str) -> URL:
+    """The address of something below the root of an API, whose query stays."""
+    return root.with_path(f"{root.path.rstrip('/')}/{path}").with_query(root.query)
+
+
 def _plain(address: str) -> str:
     """An address without what may be secret in it."""
     return re.sub(r"//[^/?#]*@", "//", address).partition("?")[0]
@@ -102,6 +109,15 @@ class Way:
 
     proxy: URL | None = None
     login: str = ""
+
+    def arguments(self, url: URL, headers: Mapping[str, str]) -> dict[str, Any]:
+        """What aiohttp is to be given to send a request with these headers by this way."""
+        given: dict[str, Any] = {"proxy": self.proxy, "headers": dict(headers)}
+        if self.login:
+            # To the proxy itself, where it opens a tunnel; with the request, where it reads that.
+            field = "proxy_headers" if url.scheme == "https" else "headers"
+            given[field] = {**given.get(field, {}), "Proxy-Authorization": self.login}
+        return given
 
 
 @dataclass

@@ -10,7 +10,7 @@ from collections.abc import Hashable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from evenhand.errors import EvenhandError, ModelError, SpecError
 from evenhand.extras import importing
@@ -18,6 +18,9 @@ from evenhand.models.base import MODELS, CallError, Model, ModelOptions
 from evenhand.models.chat import ChatFormat
 from evenhand.models.revision import weights_revision
 from evenhand.types import Decoding, Request, Response
+
+if TYPE_CHECKING:
+    from evenhand.models import sampling
 
 # The batcher sorts this many batches' worth of waiting requests by length, so that batches carry little padding.
 _LOOKAHEAD = 6
@@ -44,9 +47,9 @@ class _Waiting:
         return tuple(self.tokens), tuple(self.against), tuple(self.candidates), tuple(map(tuple, self.texts)), seed
 
     @property
-    def key(self) -> tuple[Decoding, bool, bool, float | None]:
+    def key(self) -> tuple[Decoding, bool, bool, tuple[float, int] | None]:
         """Requests may share a batch when they decode alike."""
-        blend = self.request.against_weight if self.request.against else None
+        blend = (self.request.against_weight, self.request.against_tokens) if self.request.against else None
         return self.request.decoding, bool(self.request.choices), self.request.whole, blend
 
 
@@ -206,7 +209,7 @@ class HFModel(Model):
             decoding,
             self._end_tokens,
             self._stop_check(decoding) if decoding.stop else None,
-            sampling.Blend([w.against for w in batch], batch[0].request.against_weight) if batch[0].against else None,
+            _blend(batch),
         )
         share = (time.perf_counter() - started) / len(batch)
         return [
@@ -270,6 +273,15 @@ class HFModel(Model):
             "system_role": self._chat.has_system_role,
             **({"template_adds": self._chat.adds} if self._chat.adds else {}),
         }
+
+
+def _blend(batch: list[_Waiting]) -> sampling.Blend | None:
+    """What a batch decodes against."""
+    from evenhand.models import sampling
+
+    first = batch[0].request
+    against = [w.against for w in batch]
+    return sampling.Blend(against, first.against_weight, first.against_tokens) if first.against else None
 
 
 def _parts(batch: list[_Waiting]) -> Iterator[list[_Waiting]]:

@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 _RETRY_STATUS = {408, 409, 425, 429, 500, 502, 503, 504, 520, 522, 524, 529}
 FATAL_STATUS = {401, 403, 404}
-_MAX_BODY = 8 * 1024 * 1024
+MAX_BODY = 8 * 1024 * 1024
 _MAX_FILE = 1024 * 1024 * 1024
 _MAX_RETRY_AFTER_S = 120.0
 _SHORTEST_SECRET = 6
@@ -34,7 +34,7 @@ _SHORTEST_SECRET = 6
 
 # A server that never answered, and where nothing listens now, is not worth more; it may just be starting.
 _FIRST_ATTEMPTS = 3
-_CONNECT_S = 10.0
+CONNECT_S = 10.0
 
 
 class RetryableError(Exception):
@@ -99,9 +99,7 @@ class Attempts:
         """
         if self.options.requests_per_minute is not None:
             self._limiter = AsyncLimiter(self.options.requests_per_minute, 60)
-        # A server that quotes what it was sent must not bring a key into the study.
-        words = (value.split()[-1] for value in secrets if value.strip())
-        self._secrets = tuple(word.encode() for word in words if len(word) >= _SHORTEST_SECRET)
+        self._secrets = secret_words(secrets)
 
     async def turn(self) -> None:
         """Wait until the rate limit allows one more call."""
@@ -126,9 +124,7 @@ class Attempts:
 
     def blanked(self, raw: bytes) -> bytes:
         """``raw`` without the keys that it quotes."""
-        for secret in self._secrets:
-            raw = raw.replace(secret, b"[secret]")
-        return raw
+        return blanked(raw, self._secrets)
 
     async def retrying(self, attempt: Callable[[], Awaitable[T]]) -> T:
         """Make attempts until one succeeds.
@@ -202,13 +198,7 @@ class HttpClient(Attempts):
         self.begin([*secret.values(), *hidden])
         # Not the session's: aiohttp sends those to a proxy, too, the key among them.
         self._headers = {**(public or {}), **secret}
-        self._session = aiohttp.ClientSession(
-            timeout=aiohttp.ClientTimeout(total=self.options.timeout_s, sock_connect=_CONNECT_S),
-            connector=aiohttp.TCPConnector(limit=self.concurrency, ttl_dns_cache=300, ssl=trusted()),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            # With it aiohttp would send what a .netrc holds to whom it names, and look for a proxy for every request.
-            trust_env=False,
-        )
+        self._session = new_session(self.options.timeout_s, self.concurrency)
 
     async def aclose(self) -> None:
         """Close the session."""
@@ -236,23 +226,18 @@ class HttpClient(Attempts):
     async def _attempt(self, method: str, url: str | URL, most: int | None = None, **sent: Any) -> Reply:
         assert self._session is not None, "open() was not called"
         url = URL(url)
-        way = self._proxies.way(url)
-        sent["headers"] = {**self._headers, **(sent.get("headers") or {})}
-        if way.login:
-            # To the proxy itself, where it opens a tunnel; with the request, where it reads that.
-            field = "proxy_headers" if url.scheme == "https" else "headers"
-            sent[field] = {**sent.get(field, {}), "Proxy-Authorization": way.login}
+        sent |= self._proxies.way(url).arguments(url, {**self._headers, **(sent.get("headers") or {})})
         await self.turn()
         try:
-            async with self._session.request(method, url, proxy=way.proxy, allow_redirects=False, **sent) as reply:
+            async with self._session.request(method, url, allow_redirects=False, **sent) as reply:
                 self._reached = True
                 if 300 <= reply.status < 400:
                     raise self._redirected(url, reply.headers.get("Location", ""))
-                raw = await _read_limited(reply, most or _MAX_BODY)
+                raw = await read_limited(reply, most or MAX_BODY)
                 self._answered = self._answered or reply.status == 200
                 return self.reply(reply.status, raw, reply.headers.get("Retry-After"))
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-            raise _unreachable(url.origin(), error) from None
+            raise unreachable(url.origin(), error) from None
         except TimeoutError:
             raise RetryableError(f"no answer within {self.options.timeout_s:g} s") from None
         except aiohttp.ClientError as error:
@@ -263,6 +248,24 @@ class HttpClient(Attempts):
         """What a redirection means: a wrong address at first, a fault of the server once it has answered."""
         error = redirection(url.origin(), location)
         return RetryableError(error.problem) if self._answered else error
+
+
+def new_session(timeout_s: float, concurrency: int, **more: Any) -> aiohttp.ClientSession:
+    """A session that keeps no cookies and reads nothing of the environment.
+
+    Args:
+        timeout_s: of a whole attempt.
+        concurrency: connections at once.
+        more: passed on to aiohttp.
+    """
+    return aiohttp.ClientSession(
+        timeout=aiohttp.ClientTimeout(total=timeout_s, sock_connect=CONNECT_S),
+        connector=aiohttp.TCPConnector(limit=concurrency, ttl_dns_cache=300, ssl=trusted()),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        # With it aiohttp would send what a .netrc holds to whom it names, and look for a proxy for every request.
+        trust_env=False,
+        **more,
+    )
 
 
 class ServedModel(Model):
@@ -305,6 +308,22 @@ def decoded(raw: bytes) -> object:
         raise RetryableError("the answer is not valid JSON") from None
 
 
+def secret_words(values: Iterable[str]) -> tuple[bytes, ...]:
+    """What is to be blanked of headers and addresses; a word in front of a key ("Bearer") is not part of it.
+
+    A server that quotes what it was sent must not bring a key into anything that is kept or shown.
+    """
+    words = (value.split()[-1] for value in values if value.strip())
+    return tuple(word.encode() for word in words if len(word) >= _SHORTEST_SECRET)
+
+
+def blanked(raw: bytes, secrets: Iterable[bytes]) -> bytes:
+    """Bytes without the keys that they quote."""
+    for secret in secrets:
+        raw = raw.replace(secret, b"[secret]")
+    return raw
+
+
 def error_message(raw: bytes) -> str:
     """What a server says went wrong, in one line."""
     return complaint_of(raw).message
@@ -325,7 +344,8 @@ def extra_headers(given: Mapping[str, str]) -> tuple[dict[str, str], dict[str, s
     return secret, public
 
 
-def _unreachable(origin: URL, error: aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError) -> UnreachableError:
+def unreachable(origin: URL, error: aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError) -> UnreachableError:
+    """What it means that there is no connection."""
     if isinstance(error, aiohttp.ClientProxyConnectionError):
         return UnreachableError(
             f"The proxy on the way to {origin} does not answer.", "Check $HTTP_PROXY and $NO_PROXY."
@@ -339,8 +359,12 @@ def _unreachable(origin: URL, error: aiohttp.ClientConnectorError | aiohttp.Conn
     return UnreachableError(f"Nothing listens at {origin}.", "Is the server running? Check host and port.")
 
 
-async def _read_limited(reply: aiohttp.ClientResponse, most: int) -> bytes:
-    """A body, as it is when unpacked: its length in the header says nothing of that."""
+async def read_limited(reply: aiohttp.ClientResponse, most: int) -> bytes:
+    """A body, as it is when unpacked: its length in the header says nothing of that.
+
+    Raises:
+        RetryableError: it is longer than ``most`` bytes.
+    """
     body = bytearray()
     async for part in reply.content.iter_any():
         body += part

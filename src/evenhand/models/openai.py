@@ -13,7 +13,7 @@ from yarl import URL
 
 from evenhand.errors import ModelError, SpecError
 from evenhand.models import completions, responses
-from evenhand.models.addresses import checked_address, from_environment, variables_of
+from evenhand.models.addresses import below, checked_address, from_environment, variables_of
 from evenhand.models.base import MODELS, CallError, Model, ModelOptions, must_generate
 from evenhand.models.chat import merge_system
 from evenhand.models.complaints import Complaint, complaint_of
@@ -159,8 +159,7 @@ class OpenAIModel(ServedModel):
 
     def address(self, path: str) -> URL:
         """Of something below the root of the API, whose query stays."""
-        root = self._root
-        return root.with_path(f"{root.path.rstrip('/')}/{path}").with_query(root.query)
+        return below(self._root, path)
 
     def payload(self, request: Request) -> dict[str, Any]:
         """The body of a call."""

@@ -43,10 +43,18 @@ class Completion:
 
 @dataclass(frozen=True)
 class Blend:
-    """A second prompt per row, whose logits are blended in: ``(1 - weight) * own + weight * other``."""
+    """A second prompt per row, whose logits are blended in: ``(1 - weight) * own + weight * other``.
+
+    Attributes:
+        prompts: token ids per row.
+        weight: of the other's logits.
+        tokens: how many tokens of an answer are chosen so, from the first; 0 for all. Those after them follow the own
+            prompt and what was chosen so far, and cost what they cost without a second prompt.
+    """
 
     prompts: Sequence[Sequence[int]]
     weight: float
+    tokens: int = 0
 
     def mix(self, logits: torch.Tensor) -> torch.Tensor:
         """Logits of own rows, then of the other prompts' rows, (2B, V) -> (B, V)."""
@@ -79,6 +87,8 @@ def generate(
 ) -> list[Completion]:
     """Sample one completion per prompt.
 
+    Prompts that are alike are read once: repeats, and the baseline that many identities are decoded against.
+
     Args:
         model: a transformers causal language model in evaluation mode.
         prompts: token ids per row.
@@ -94,16 +104,14 @@ def generate(
     fillers = max(0, _MIN_ROWS - rows)
     prompts, seeds = [*prompts, *list(prompts[:1]) * fillers], [*seeds, *list(seeds[:1]) * fillers]
     others = [*blend.prompts, *list(blend.prompts[:1]) * fillers] if blend else []
-    ids, mask, positions = _left_padded([*prompts, *others], decoding.max_tokens, model.device)
-    width = ids.shape[1]
+    cache = _new_cache(model)
+    logits, mask, step_positions = _read([*prompts, *others], model, cache, decoding.max_tokens)
+    width = step_positions.shape[1]
     uniforms = torch.from_numpy(np.stack([_uniforms(seed, decoding.max_tokens) for seed in seeds])).to(model.device)
     outputs: list[list[int]] = [[] for _ in range(rows)]
     reasons = ["length"] * rows
     live = [*range(rows), *[_IDLE] * fillers]
-    cache = _new_cache(model)
-    step_ids, step_positions = ids, positions
     for step in range(decoding.max_tokens):
-        logits = _forward(model, step_ids, mask[:, : width + step], step_positions, cache)
         chosen = sample(blend.mix(logits) if blend else logits, uniforms[:, step], decoding)
         finished = _record(chosen.tolist(), live, outputs, reasons, end_tokens, stops)
         if all(finished):
@@ -117,8 +125,14 @@ def generate(
             step_positions = step_positions[both]
             live, finished = [live[n] for n in order], [finished[n] for n in order]
         live = [_IDLE if done else row for row, done in zip(live, finished, strict=True)]
-        step_ids = chosen.repeat(2)[:, None] if blend else chosen[:, None]
-        step_positions = step_positions[:, -1:] + 1
+        if blend and step + 1 == blend.tokens:
+            own = torch.arange(len(live), device=model.device)
+            cache.batch_select_indices(own)
+            mask, step_positions, blend = mask[own], step_positions[own], None
+        if step + 1 < decoding.max_tokens:
+            step_ids = chosen.repeat(2)[:, None] if blend else chosen[:, None]
+            step_positions = step_positions[:, -1:] + 1
+            logits = _forward(model, step_ids, mask[:, : width + step + 1], step_positions, cache)
     return [Completion(tokens, reason) for tokens, reason in zip(outputs, reasons, strict=True)]
 
 
@@ -190,6 +204,30 @@ def sample(logits: torch.Tensor, uniforms: torch.Tensor, decoding: Decoding) -> 
     target = uniforms[:, None] * cumulative[:, -1:]
     rank = torch.searchsorted(cumulative, target, right=True).clamp_(max=kept.shape[-1] - 1)
     return (rank if tokens is None else tokens.gather(-1, rank))[:, 0]
+
+
+def _read(
+    prompts: Sequence[Sequence[int]], model: Any, cache: Any, extra: int
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Fill the cache, each distinct prompt read once; logits (B, V), mask (B, L + extra) and positions (B, L)."""
+    import torch
+
+    places, distinct = _distinct(prompts)
+    fillers = list(distinct[:1]) * max(0, _MIN_ROWS - len(distinct))
+    ids, mask, positions = _left_padded([*distinct, *fillers], extra, model.device)
+    logits = _forward(model, ids, mask[:, : ids.shape[1]], positions, cache)
+    if places == list(range(len(ids))):
+        return logits, mask, positions
+    rows = torch.tensor(places, device=model.device)
+    cache.batch_select_indices(rows)
+    return logits[rows], mask[rows], positions[rows]
+
+
+def _distinct(prompts: Sequence[Sequence[int]]) -> tuple[list[int], list[Sequence[int]]]:
+    """Where each prompt stands among the distinct ones, and these."""
+    found: dict[tuple[int, ...], int] = {}
+    places = [found.setdefault(tuple(prompt), len(found)) for prompt in prompts]
+    return places, list(found)
 
 
 def _record(

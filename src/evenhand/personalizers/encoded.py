@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 from evenhand.embeddings import Vectors, make_encoder
@@ -57,3 +58,23 @@ def most_and_encoder(name: str, argument: str, what: str) -> tuple[int, Vectors 
             f"The personalizer '{name}:{argument}' needs a number of {what}.", f"Write {name}:3, or {name}:3:use."
         )
     return int(most), encoder_of(argument)[1]
+
+
+def tau_and_encoder(name: str, argument: str) -> tuple[float, Vectors | None]:
+    """As :func:`encoder_of`, where what stands before is a threshold of probability.
+
+    Args:
+        name, argument: of what gates by it, for the message.
+
+    Raises:
+        SpecError: that is no number from 0 to 1, or there is no such encoder.
+        ModelError: the encoder needs an extra that is not installed.
+    """
+    first, vectors = encoder_of(argument)
+    try:
+        tau = float(first)
+    except ValueError:
+        tau = math.nan
+    if not 0 <= tau <= 1:
+        raise SpecError(f"'{name}:{argument}' needs a threshold from 0 to 1.", f"Write {name}:0.5, or {name}:0.5:use.")
+    return tau, vectors

@@ -8,10 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from evenhand.errors import SpecError
 from evenhand.models import Model
 from evenhand.personalizers.base import PERSONALIZERS, Card, Memory
-from evenhand.personalizers.encoded import Encoded, encoder_of
+from evenhand.personalizers.encoded import Encoded, tau_and_encoder
 from evenhand.personalizers.record import attributes, parts_of, told
 from evenhand.personalizers.relevance import SCORING, Known, Relevance, chance, clause, relevance_by, sums
 from evenhand.types import Identity, Item, Message, Opinion, Request, User
@@ -47,16 +46,7 @@ class RelevanceGate(Encoded):
     swaps = True
 
     def __init__(self, wanted: str = _TAU) -> None:
-        tau, self.vectors = encoder_of(wanted)
-        try:
-            self.tau = float(tau)
-        except ValueError:
-            self.tau = math.nan
-        if not 0 <= self.tau <= 1:
-            raise SpecError(
-                f"The personalizer 'relevance-gate:{wanted}' needs a threshold from 0 to 1.",
-                "Write relevance-gate:0.5, or relevance-gate:0.5:use.",
-            )
+        self.tau, self.vectors = tau_and_encoder("relevance-gate", wanted)
 
     @property
     def kept_as(self) -> str:
@@ -87,7 +77,10 @@ class RelevanceGate(Encoded):
             return memory
         relevance = relevance_by(model, self.vectors)
         # Category by category, so that all identities of one share their call.
-        asked = [[_fact(text) for text in facts], *([_category(part)] for part in parts_of(memory.user.identity))]
+        asked = [
+            [known_fact(text) for text in facts],
+            *([known_category(part)] for part in parts_of(memory.user.identity)),
+        ]
         rows = await asyncio.gather(*(relevance.log_odds([item.prompt], known) for known in asked))
         odds = [found for (row,) in rows for found in row]
         return replace(memory, content={**memory.content, "chances": list(map(chance, odds))})
@@ -119,7 +112,7 @@ async def _tried(
     model: Model, relevance: Relevance, texts: Sequence[str], sensitive: Sequence[int], opinions: Sequence[Opinion]
 ) -> dict[int, list[list[float]]]:
     """Each sensitive fact on each opinion: P(fact | question), and how much likelier it makes the person's answer."""
-    rows = await relevance.log_odds([o.question for o in opinions], [_fact(text) for text in texts])
+    rows = await relevance.log_odds([o.question for o in opinions], [known_fact(text) for text in texts])
     asked = [(n, k) for n in (None, *sensitive) for k in range(len(opinions))]
     found = await asyncio.gather(*(_chosen(model, opinions[k], [] if n is None else [texts[n]]) for n, k in asked))
     right = dict(zip(asked, found, strict=True))
@@ -136,11 +129,12 @@ async def _chosen(model: Model, opinion: Opinion, shown: Sequence[str]) -> float
     return scored[opinion.options.index(opinion.answer)] - top - math.log(sum(math.exp(s - top) for s in scored))
 
 
-def _fact(text: str) -> Known:
+def known_fact(text: str) -> Known:
+    """A fact as each way of relevance reads it."""
     return Known(clause(text), text, text)
 
 
-def _category(part: Identity) -> Known:
+def known_category(part: Identity) -> Known:
     """What an identity is about; the identity itself where no category says it."""
     if part.category in ("custom", "intersection"):
         return Known(f" is {part.name}", part.name, f"I am {part.name}.")

@@ -7,6 +7,7 @@ The conditions of one comparison: the identity alone (``none``), all facts (``pr
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Sequence
 from functools import cache
 from itertools import cycle
@@ -17,12 +18,14 @@ from evenhand.personalizers.base import BASE_SYSTEM, PERSONALIZERS, Card, Memory
 from evenhand.types import Identity, Item, Message, Person
 
 _HEADING = "# What you know about the user"
+_BLANK_LINES = re.compile(r"\n\s*\n")
 _PLACEBO = Path(__file__).parent / "data" / "placebo.txt"
 
 
 def told(identity: Identity | None, lines: Sequence[str], prompt: str) -> tuple[Message, ...]:
-    """The conversation with the identity and some lines as a block; without both it is that of no user."""
-    known = [*attributes(identity), *lines]
+    """The conversation with the identity and some lines as a block, which ends at the first blank line; without both
+    it is that of no user."""
+    known = [*attributes(identity), *(_BLANK_LINES.sub("\n", line) for line in lines)]
     block = f"\n\n{_HEADING}\n" + "\n".join(f"- {line}" for line in known) if known else ""
     return (Message("system", f"{BASE_SYSTEM}{block}"), Message("user", prompt))
 
@@ -72,9 +75,35 @@ class Placebo(PersonPersonalizer):
 
 def lines_in(messages: Sequence[Message]) -> list[str]:
     """What a conversation that :func:`told` made tells of the user, line by line."""
+    return [entry[0].removeprefix("- ") for entry in _entries(_parts(messages)[1])]
+
+
+def with_lines(messages: Sequence[Message], kept: Sequence[str]) -> tuple[Message, ...]:
+    """The same conversation with no other lines about the user than these; without any it is that of no user."""
+    before, block, after = _parts(messages)
+    entries = [entry for entry in _entries(block) if entry[0].removeprefix("- ") in kept]
+    told_still = "".join(f"\n{line}" for entry in entries for line in entry)
+    heading = f"\n\n{_HEADING}" if told_still else ""
+    return (Message("system", f"{before}{heading}{told_still}{after}"), *messages[1:]) if block else tuple(messages)
+
+
+def _parts(messages: Sequence[Message]) -> tuple[str, str, str]:
+    """A system message as what stands before the lines about the user, these, and the paragraphs behind them."""
     system = messages[0].content if messages and messages[0].role == "system" else ""
-    _, found, block = system.partition(f"\n\n{_HEADING}\n")
-    return [line.removeprefix("- ") for line in block.split("\n") if line.startswith("- ")] if found else []
+    before, _, block = system.partition(f"\n\n{_HEADING}\n")
+    lines, gap, after = block.partition("\n\n")
+    return before, lines, gap + after
+
+
+def _entries(block: str) -> list[list[str]]:
+    """Each line about the user with those that continue it."""
+    entries: list[list[str]] = []
+    for line in block.split("\n") if block else []:
+        if line.startswith("- ") or not entries:
+            entries.append([line])
+        else:
+            entries[-1].append(line)
+    return entries
 
 
 def facts_of(person: Person | None) -> tuple[str, ...]:

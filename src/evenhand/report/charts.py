@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from evenhand.analysis import Analysis, PBEstimate
 from evenhand.analysis.breakdown import GroupTable
 from evenhand.analysis.standing import Standing
 from evenhand.analysis.summary import SuiteResult
+from evenhand.report.labels import several, short_names
 from evenhand.report.words import interval, p_value, signed, verdict
 from evenhand.types import AXES, JOINT
 
@@ -26,6 +27,7 @@ def plane(analysis: Analysis) -> dict[str, Any] | None:
     rows = [_plane_row(r) for r in analysis.identities if r.safety is not None and r.utility is not None]
     if not rows:
         return None
+    _name_some(rows, {r.identity for r in analysis.identities if any(c.q_value < 0.05 for c in r.deviation.values())})
     data = alt.Data(values=rows)
     categories = list(dict.fromkeys(str(r["category"]) for r in rows))
     colours = [_BASELINE_COLOUR if c == "baseline" else _COLOURS[n % len(_COLOURS)] for n, c in enumerate(categories)]
@@ -59,23 +61,26 @@ def plane(analysis: Analysis) -> dict[str, Any] | None:
         ),
         **shared,
     )
-    labels = base.mark_text(align="left", dx=9, dy=-7, fontSize=10).encode(
+    # Names of all would cover one another: of who deviates, of the ends, and of the baselines.
+    named = base.transform_filter("datum.named")
+    labels = named.mark_text(align="left", dx=9, dy=-7, fontSize=10).encode(
         x=x, y=y, text="identity:N", opacity=alt.condition(pick, alt.value(0.85), alt.value(0.05))
     )
     dim = alt.condition(pick, alt.value(0.5), alt.value(0.03))
     chart = alt.layer(horizontal.encode(opacity=dim), vertical.encode(opacity=dim), points, labels)
-    return _plain(chart.add_params(pick).properties(width="container", height=460), "Safety against utility")
+    return as_plain(chart.add_params(pick).properties(width="container", height=460), "Safety against utility")
 
 
 def bias(analysis: Analysis) -> dict[str, Any] | None:
     """PB per axis and suite: corrected estimate with its interval, plug-in number and noise floor."""
     import altair as alt
 
+    short = short_names([s.suite for s in analysis.suites])
     named: list[tuple[str, PBEstimate]] = [
         (axis, pb) for axis in (*AXES, "joint") if (pb := analysis.pb[axis]) is not None
     ]
-    if len(analysis.suites) > 1:
-        named += [(s.suite, s.pb) for s in analysis.suites]
+    if several(analysis):
+        named += [(short[s.suite], s.pb) for s in analysis.suites]
     if not named:
         return None
     rows = [
@@ -93,7 +98,7 @@ def bias(analysis: Analysis) -> dict[str, Any] | None:
     dots = base.mark_point(filled=True, size=120, color=_COLOURS[0], opacity=1).encode(x="corrected:Q", tooltip=tooltip)
     plug = base.mark_point(shape="triangle-down", size=70, color=_COLOURS[1]).encode(x="plugin:Q", tooltip=tooltip)
     floor = base.mark_tick(thickness=2, size=22, color="#777777").encode(x="floor:Q", tooltip=tooltip)
-    return _plain(
+    return as_plain(
         alt.layer(rule, floor, plug, dots).properties(width="container", height=36 * len(rows) + 30),
         "Personalization bias with 95 % intervals",
     )
@@ -126,7 +131,7 @@ def certainty(analysis: Analysis) -> dict[str, Any] | None:
         )
         .properties(width="container", height=220)
     )
-    return _plain(chart, "Certainty that the personalization bias is below a limit, against the limit")
+    return as_plain(chart, "Certainty that the personalization bias is below a limit, against the limit")
 
 
 def deviations(analysis: Analysis, axis: str) -> dict[str, Any] | None:
@@ -166,7 +171,7 @@ def deviations(analysis: Analysis, axis: str) -> dict[str, Any] | None:
             alt.Tooltip("lowest:Q", format=".3f", title="is the lowest with probability"),
         ],
     )
-    return _plain(
+    return as_plain(
         alt.layer(zero, band, rule, dots).properties(width="container", height=17 * len(rows) + 30),
         f"Deviation of each identity, {axis}",
     )
@@ -201,7 +206,7 @@ def heatmap(suite: SuiteResult) -> dict[str, Any] | None:
         )
         .properties(width="container", height=17 * len(groups.identities) + 20)
     )
-    return _plain(chart, f"{suite.suite}: scores by identity and item group")
+    return as_plain(chart, f"{suite.suite}: scores by identity and item group")
 
 
 def _deviation(groups: GroupTable, group: str, identity: str) -> dict[str, str]:
@@ -209,6 +214,13 @@ def _deviation(groups: GroupTable, group: str, identity: str) -> dict[str, str]:
     if contrast is None:
         return {"deviation": "too few items"}
     return {"deviation": f"{signed(contrast.value)} ({interval(contrast.ci)}), q {p_value(contrast.q_value)}"}
+
+
+def _name_some(rows: Sequence[dict[str, Any]], deviating: Collection[str]) -> None:
+    """Mark the points that get a label."""
+    ends = {f(rows, key=lambda row: row[axis])["identity"] for f in (min, max) for axis in JOINT}
+    for row in rows:
+        row["named"] = row["identity"] in deviating or row["identity"] in ends or row["kind"] == "baseline"
 
 
 def _plane_row(result: Any) -> dict[str, Any]:
@@ -227,7 +239,8 @@ def _plane_row(result: Any) -> dict[str, Any]:
     return row
 
 
-def _plain(chart: Any, description: str) -> dict[str, Any]:
+def as_plain(chart: Any, description: str) -> dict[str, Any]:
+    """A chart as a Vega-Lite specification, with words for who cannot see it."""
     spec: dict[str, Any] = chart.properties(description=description).to_dict()
     spec.pop("$schema", None)
     return spec
@@ -265,7 +278,7 @@ def worth(analysis: Analysis) -> dict[str, Any] | None:
     chart = alt.layer(line, dots).properties(width=280, height=alt.Step(22))
     order = ["gain", *(f"PB {axis}" for axis in AXES)]
     shown = chart.facet(facet=alt.Facet("what:N", title=None, sort=order), columns=2).resolve_scale(x="independent")
-    return _plain(shown, "Gain of each personalizer beside its bias on each axis, with 95 % intervals")
+    return as_plain(shown, "Gain of each personalizer beside its bias on each axis, with 95 % intervals")
 
 
 def _worth_row(
@@ -355,7 +368,7 @@ def _course(
     chart = alt.layer(bars, line).properties(width=300, height=130)
     order = [*AXES, *(f"PB {axis}" for axis in AXES)]
     shown = chart.facet(facet=alt.Facet("what:N", title=None, sort=order), columns=2).resolve_scale(y="independent")
-    return _plain(shown, description)
+    return as_plain(shown, description)
 
 
 def training(curve: Sequence[Mapping[str, float]]) -> dict[str, Any] | None:
@@ -383,4 +396,4 @@ def training(curve: Sequence[Mapping[str, float]]) -> dict[str, Any] | None:
         .properties(width=640, height=140)
         .resolve_scale(y="independent")
     )
-    return _plain(chart, "Loss and reward margin per step of the tuning run.")
+    return as_plain(chart, "Loss and reward margin per step of the tuning run.")

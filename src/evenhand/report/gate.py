@@ -61,6 +61,15 @@ def calls_sentence(new: int, answered: int, most: int) -> str:
     )
 
 
+COLUMNS = ("check", "limit", "value", "interval", "decision", "who")
+
+
+def cells(check: Check) -> tuple[str, ...]:
+    """One line of the report's table, as :data:`COLUMNS` has them."""
+    limit = f"{check.bound} {check.limit:g}"
+    return check.name, limit, words.points(check.value), words.interval(check.ci), check.decision, check.detail
+
+
 def gate_table(checks: Sequence[Check]) -> Group:
     """For the terminal."""
     filled = any(c.bounds for c in checks)
@@ -73,13 +82,13 @@ def gate_table(checks: Sequence[Check]) -> Group:
         table.add_row(
             c.name, limit, words.points(c.value), words.interval(c.ci), *bounds, c.decision, more, Text(c.detail)
         )
-    return Group(table, *(Text(line) for line in _said(checks)))
+    return Group(table, *(Text(line) for line in said(checks)))
 
 
-def _said(checks: Sequence[Check]) -> list[str]:
+def said(checks: Sequence[Check]) -> list[str]:
     """What the table cannot: why checks are open, what passing means, and how much the decisions are worth."""
-    said = [sentence(c) for c in checks if c.reason or c.decision == "pass"]
-    return [*said, *(line for line in map(power_sentence, checks) if line)]
+    decided = [sentence(c) for c in checks if c.reason or c.decision == "pass"]
+    return [*decided, *(line for line in map(power_sentence, checks) if line)]
 
 
 def gate_markdown(study: str, checks: Sequence[Check], curves: Mapping[str, Certainty] | None = None) -> str:
@@ -101,8 +110,7 @@ def gate_markdown(study: str, checks: Sequence[Check], curves: Mapping[str, Cert
             f"| {_MARKS[c.decision]} | {markdown(c.name)} | {c.bound} {c.limit:g} | {words.points(c.value)} "
             f"| {words.interval(c.ci)} |{bounds} {who} | {more} |"
         )
-    said = [*_said(checks), *words.certainty_sentences(curves or {})]
-    reasons = [f"- {markdown(line)}" for line in said]
+    reasons = [f"- {markdown(line)}" for line in [*said(checks), *words.certainty_sentences(curves or {})]]
     return "\n".join([*lines, *([""] if reasons else []), *reasons]) + "\n"
 
 

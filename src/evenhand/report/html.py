@@ -1,60 +1,66 @@
-"""The report: one HTML file that needs nothing else.
-
-Model output, identities and item texts are hostile: they reach the page as text through Jinja's escaping, or as JSON
-in a data block whose ``<`` are escaped, and a content security policy allows only the scripts written here.
-"""
+"""The report of a study: one HTML file that needs nothing else."""
 
 from __future__ import annotations
 
-import base64
 import datetime
-import hashlib
-from functools import cache
 from pathlib import Path
-from typing import Any
 
 import orjson
-from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 import evenhand
 from evenhand.analysis import Analysis
 from evenhand.analysis.comparison import Comparison
+from evenhand.analysis.gate import Gated
 from evenhand.disinforming import disinformed
 from evenhand.remembered import audits, remembered
 from evenhand.report import (
+    auditors,
     charts,
     conditions,
     disinformation,
     further,
+    gate,
     graphs,
+    labels,
     missing,
     telling,
+    unpaired,
     ways,
     wordings,
     words,
     worth,
 )
+from evenhand.report.answer import answer
 from evenhand.report.differences import most_different
+from evenhand.report.first_picture import first_caption, first_picture
 from evenhand.report.framing import framed, personalization_levels
+from evenhand.report.page import render_page
 from evenhand.report.terminal import reading
 from evenhand.report.transcripts import packed_transcripts
 from evenhand.study import Store
+from evenhand.study.notes import is_imported
 from evenhand.study.splits import ADAPTER_FILE
 from evenhand.types import AXES
-from evenhand.visible import all_visible, visible
-
-_TEMPLATES = Path(__file__).parent / "templates"
 
 
-def render_report(store: Store, analysis: Analysis, against: tuple[str, Comparison] | None = None) -> str:
+def render_report(
+    store: Store,
+    analysis: Analysis,
+    against: tuple[str, Comparison] | None = None,
+    gated: tuple[Gated | None, str] = (None, ""),
+) -> str:
     """The report of a study as HTML.
 
     Args:
         store: the study.
         analysis: what it says.
         against: the name of a study to set it against, and the comparison from that one to this.
+        gated: what the gate last decided, and what to say of it.
     """
-    specs = {
+    short = labels.short_names([row["suite"] for row in store.suites()])
+    checks, gate_note = gated
+    drawn = {
+        "first": first_picture(analysis),
         "plane": charts.plane(analysis),
         "bias": charts.bias(analysis),
         "certainty": charts.certainty(analysis),
@@ -66,40 +72,39 @@ def render_report(store: Store, analysis: Analysis, against: tuple[str, Comparis
         "training": charts.training(_training_curve(store)),
         **{f"groups-{n}": charts.heatmap(suite) for n, suite in enumerate(analysis.suites)},
     }
-    specs = {name: spec for name, spec in specs.items() if spec}
-    library = _chart_library()
-    script, browser = ((_TEMPLATES / f"{n}.js").read_text(encoding="utf-8") for n in ("report", "transcripts"))
+    specs = {name: spec for name, spec in drawn.items() if spec}
     runs, memories = store.runs(), remembered(store)
-    environment = Environment(
-        loader=PackageLoader("evenhand.report"),
-        autoescape=select_autoescape(default=True),
-        undefined=StrictUndefined,
-        finalize=_shown,
-    )
-    environment.filters |= {"points": words.points, "signed": words.signed, "interval": words.interval}
-    return environment.get_template("report.html.j2").render(
+    urgent = [*unpaired.notes(analysis), *analysis.notes[: _is_first(analysis)]]
+    return render_page(
+        "report.html.j2",
+        specs,
+        ("report", "transcripts"),
+        filters={"short": lambda suite: labels.named(suite, short)},
         analysis=analysis,
+        first=answer(analysis, str(store.directory), imported=is_imported(store)),
+        first_caption=first_caption(analysis),
+        urgent=urgent,
+        cautions=[note for note in analysis.notes if note not in urgent],
+        gate=gate,
+        gate_checks=checks.checks if checks else [],
+        gate_note=gate_note,
+        auditors=auditors,
         against=against,
         axes=words.axes_of(analysis),
         reading=reading(analysis),
         baselines=[r.identity for r in analysis.identities if r.is_baseline],
-        charts=list(specs),
-        chart_json=_script_json(all_visible(specs)),
-        library=library,
-        script=script,
-        browser=browser,
         transcripts=packed_transcripts(store),
-        hashes=[_hash(library), _hash(script), _hash(browser)],
-        words=words,
         missing=missing,
         conditions=conditions,
         further=further,
         wordings=wordings,
         ways=ways,
         telling=telling,
+        unpaired=unpaired,
         articles=disinformed(store),
         disinformation=disinformation,
         graphs=graphs,
+        labels=labels,
         memories=memories,
         audits=audits(memories),
         runs=runs,
@@ -118,9 +123,9 @@ def render_report(store: Store, analysis: Analysis, against: tuple[str, Comparis
     )
 
 
-def _shown(value: object) -> object:
-    """A value as a template writes it: what a page would hide is marked; scripts of our own stay as they are."""
-    return visible(value) if type(value) is str else value
+def _is_first(analysis: Analysis) -> bool:
+    """Whether the first note must be read before the verdict: what is missing decides it."""
+    return analysis.missing.bounds is not None or analysis.missing.is_mostly_unanswered
 
 
 def _training_curve(store: Store) -> list[dict[str, float]]:
@@ -129,29 +134,3 @@ def _training_curve(store: Store) -> list[dict[str, float]]:
     adapter = runs[-1]["spec"].get("options", {}).get("adapter") if runs else None
     record = Path(adapter) / ADAPTER_FILE if adapter else None
     return list(orjson.loads(record.read_bytes())["curve"]) if record and record.exists() else []
-
-
-@cache
-def _chart_library() -> str:
-    """Vega, Vega-Lite and the embedding, as one script that defines ``window.embedChart``."""
-    import vl_convert
-
-    bundle = vl_convert.javascript_bundle("window.embedChart = vegaEmbed;")
-    return str(bundle).replace("</script", "<\\/script")
-
-
-def _script_json(value: Any) -> str:
-    """JSON that stays inert inside a script element, whatever strings it holds."""
-    return (
-        orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY)
-        .decode()
-        .replace("<", "\\u003c")
-        .replace(">", "\\u003e")
-        .replace("&", "\\u0026")
-        .replace("\u2028", "\\u2028")
-        .replace("\u2029", "\\u2029")
-    )
-
-
-def _hash(script: str) -> str:
-    return "sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()

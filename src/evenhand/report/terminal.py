@@ -16,7 +16,7 @@ from evenhand.analysis.comparison import Comparison
 from evenhand.analysis.deviations import Contrast
 from evenhand.analysis.summary import AxisResult
 from evenhand.analysis.tradeoff import TradeOff
-from evenhand.report import worth
+from evenhand.report import unpaired, worth
 from evenhand.report.conditions import conditions_table
 from evenhand.report.further import further_table
 from evenhand.report.missing import missing_tables, unanswered_lines
@@ -51,14 +51,23 @@ def analysis_tables(analysis: Analysis) -> RenderableType:
     """PB, identities, and what is missing."""
     # What must be known to read the numbers right comes before them.
     parts: list[RenderableType] = [Text(f"Note: {note}", style="yellow") for note in analysis.notes]
+    if analysis.unpaired:
+        return Group(*parts, *_unpaired_parts(analysis))
     parts += [_bias_table(analysis), *ways_tables(analysis), *conditions_table(analysis), *wordings_table(analysis)]
     parts += [*further_table(analysis), *leak_table(analysis)]
-    parts += [_identity_table(analysis), _forest(analysis), *missing_tables(analysis)]
+    parts += [_identity_table(analysis), *_forest(analysis), *missing_tables(analysis)]
     lines = [analysis.estimand, *certainty_sentences(analysis.certainty), *reading(analysis)]
     lines += [worth.line(judge, analysis) for judge in analysis.judges]
     parts += [Text(line) for line in lines]
     parts.append(_trial_line(analysis))
     return Group(*parts)
+
+
+def _unpaired_parts(analysis: Analysis) -> list[RenderableType]:
+    lines = [Text(unpaired.sentence(found)) for found in analysis.unpaired]
+    told = [Text(worth.line(judge, analysis)) for judge in analysis.judges]
+    cautions = [Text(f"Note: {note}", style="yellow") for note in unpaired.notes(analysis)]
+    return [*cautions, *lines, *unpaired.unpaired_tables(analysis), *told, _trial_line(analysis)]
 
 
 def reading(analysis: Analysis) -> list[str]:
@@ -282,11 +291,13 @@ def _identity_table(analysis: Analysis) -> Table:
     return table
 
 
-def _forest(analysis: Analysis) -> Table:
-    """Deviations from the identity mean with their intervals, drawn."""
+def _forest(analysis: Analysis) -> list[Table]:
+    """Deviations from the identity mean with their intervals, drawn; nothing where there are none."""
     table = Table(title="Deviation from the identity mean, with its 95 % interval", title_justify="left", box=None)
     table.add_column("")
     drawn = [axis for axis in AXES if any(axis in r.deviation for r in analysis.identities)]
+    if not drawn:
+        return []
     reach = {axis: _reach(analysis, axis) for axis in drawn}
     for axis in drawn:
         table.add_column(f"{axis}, ±{reach[axis]:g} points", justify="center")
@@ -294,7 +305,7 @@ def _forest(analysis: Analysis) -> Table:
         if not result.is_baseline and result.deviation:
             rows = [_line(result.deviation.get(axis), reach[axis]) for axis in drawn]
             table.add_row(Text(result.identity), *rows)
-    return table
+    return [table]
 
 
 def _reach(analysis: Analysis, axis: str) -> float:

@@ -264,12 +264,13 @@ class _Engine:
 
     async def _answer(self, trial: Trial) -> Held:
         """What a trial asks, and the answer; a memory that it needs is learned first."""
-        request, answer = trial.request, self._ask
+        request, answer, memory = trial.request, self._ask, None
         if (learner := trial.learner) is not None:
-            memory = await self._memories.of(learner, trial.user, trial.item)
-            request = self._plan.remembering(trial, memory)
-            asked = Asked(self._model, self._ask)
-            answer = partial(learner.respond, memory, trial.item, model=asked)
+            memory = await self._memories.of(learner, self._plan.known(trial.user), trial.item)
+            answer = partial(learner.respond, memory, trial.item, model=Asked(self._model, self._ask))
+        if memory or self._plan.mitigation.attends:
+            whose = (self._plan.spec.mitigation, trial.item.person.name if trial.item.person else "", "")
+            request = await self._plan.asked(trial, memory, self._memories.attending(whose))
         judge = self._judges[trial.judge]
         if judge.rounds > 1 and not request.choices:
             return await self._conversations.hold(trial, judge, request, answer)

@@ -14,7 +14,7 @@ from evenhand.personalizers.realised import Realised
 from evenhand.runner.plan import NO_PERSONALIZER, Plan, make_plan
 from evenhand.study import Store, StudySpec
 from evenhand.study.held import write_study_file
-from evenhand.study.notes import LIMITS
+from evenhand.study.notes import LIMITS, is_imported
 from evenhand.study.reading import CATALOGUES_META, FIXED_META, GRIDS_META, READERS_META, WAYS_META
 from evenhand.study.splits import trained_items
 
@@ -28,12 +28,17 @@ def plan_study(spec: StudySpec, directory: Path) -> Plan:
     That study's hub revisions, catalogue versions and judges hold on.
 
     Raises:
-        SpecError: an unknown name, personalizers that would be pooled with others without a word, or another judge.
+        SpecError: an unknown name, personalizers that would be pooled with others without a word, another judge, or a
+            study of imported answers.
         DataError: data that is missing or malformed.
     """
     if not Store.is_begun(directory):
         return make_plan(spec)
     with Store.open(directory) as store:
+        if is_imported(store):
+            raise SpecError(
+                f"The study {directory} was imported; nothing can be asked for it.", "Choose another --out."
+            )
         plan = make_plan(spec, store.meta(PINNED_META), store.catalogues(), store.judges_in_use())
         _check_personalizers(store, plan)
         _check_ways(store, plan)
@@ -58,17 +63,19 @@ def record(store: Store, plan: Plan, run: int) -> None:
 
 
 def hold_readers(store: Store, plan: Plan) -> None:
-    """Keep with which weights personalizers read records.
+    """Keep with which weights personalizers, and the mitigation, read records.
 
     Raises:
         StoreError: the study's answers were asked for with other weights.
     """
     held: dict[str, str] = store.meta(READERS_META, {})
     now = {p.name: p.revision for p in plan.personalizers if isinstance(p, PersonPersonalizer) and p.revision}
+    if plan.mitigation.revision:
+        now[plan.spec.mitigation] = plan.mitigation.revision
     for name, revision in now.items():
         if held.get(name, revision) != revision:
             raise StoreError(
-                f"The personalizer '{name}' of this study reads records with revision {held[name]} of its encoder, "
+                f"'{name}' of this study reads records with revision {held[name]} of its encoder, "
                 f"which is now {revision}.",
                 "What it tells of people must not mix: choose another --out.",
             )

@@ -62,7 +62,11 @@ class Memories:
             # A task of its own: a worker that is cancelled must not take it from the others who wait.
             self._made[key] = asyncio.ensure_future(self._make(key, personalizer, learner))
         memory = (await asyncio.shield(self._made[key])).of(user.identity)
-        return await personalizer.attend(memory, item, _Attending(self, key))
+        return await personalizer.attend(memory, item, self.attending(key))
+
+    def attending(self, key: MemoryKey) -> Model:
+        """The model as it is asked about an item: calls are kept under ``key``, by what they ask."""
+        return _Attending(self, key)
 
     async def _make(self, key: MemoryKey, personalizer: PersonPersonalizer, user: User) -> Memory:
         forgetful = replace(user, person=None)

@@ -33,7 +33,8 @@ class Trial:
     Attributes:
         cell: its place in the grid.
         item: the question.
-        request: what is asked; where a memory must be learned first, what would be asked without any.
+        told: the conversation as its personalizer made it; where a memory must be learned first, without any.
+        request: what is asked, with the mitigation's rewriting of it.
         judge: who judges the answer.
         learner: who learns of the user first; None where nobody does.
         identity: who the user is said to be.
@@ -41,6 +42,7 @@ class Trial:
 
     cell: Cell
     item: Item
+    told: tuple[Message, ...]
     request: Request
     judge: str
     learner: PersonPersonalizer | None
@@ -145,7 +147,8 @@ class Plan:
             scored = suite.scoring == "logprobs" and bool(item.choices)
             texts = tuple(item.extra.get(TEXTS, ())) if scored else ()
             for name, personalizer, identity in self.senders:
-                messages = self.mitigation.rewrite(self._conversation(personalizer, identity, item))
+                told = self._conversation(personalizer, identity, item)
+                messages = self.mitigation.rewrite(told)
                 learner = personalizer if isinstance(personalizer, PersonPersonalizer) and personalizer.learns else None
                 for repeat in range(self.spec.repeats):
                     if (name, identity.name, repeat) in done:
@@ -159,19 +162,33 @@ class Plan:
                         item.extra.get("prefill", "") if scored else "",
                         whole=bool(texts),
                     )
-                    yield Trial(cell, item, request, self.judges[suite.id], learner, identity)
+                    yield Trial(cell, item, told, request, self.judges[suite.id], learner, identity)
 
-    def remembering(self, trial: Trial, memory: Memory) -> Request:
-        """What a trial asks, from the memory that its learner made."""
-        assert trial.learner is not None
-        return replace(trial.request, messages=self.mitigation.rewrite(trial.learner.recall(memory, trial.item)))
+    async def asked(self, trial: Trial, memory: Memory | None, model: Model) -> Request:
+        """What a trial asks, from the memory that its learner made, as far as the mitigation lets it be told.
+
+        Args:
+            trial: which.
+            memory: None where nobody learns.
+            model: what the mitigation asks, where it must.
+
+        Raises:
+            CallError, ModelError: what the mitigation asked failed.
+        """
+        told = trial.learner.recall(memory, trial.item) if trial.learner and memory else trial.told
+        told = await self.mitigation.attend(told, self.known(trial.user), trial.item, model)
+        return replace(trial.request, messages=self.mitigation.rewrite(told))
+
+    def known(self, user: User) -> User:
+        """The user as far as the mitigation lets anybody know."""
+        return replace(user, person=self.mitigation.known(user.person)) if user.person else user
 
     def _conversation(self, personalizer: Personalizer | None, identity: Identity, item: Item) -> tuple[Message, ...]:
         if personalizer is None:
             return baseline_messages(identity, item.prompt, self.spec.baseline_template)
         if not isinstance(personalizer, PersonPersonalizer):
             return personalizer.messages(identity, item.prompt)
-        user = personalizer.known(_user(item, identity))
+        user = personalizer.known(self.known(_user(item, identity)))
         # What a learner knows of the person is in its memory, or nowhere.
         return personalizer.recall(Memory(replace(user, person=None) if personalizer.learns else user), item)
 

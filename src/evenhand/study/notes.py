@@ -15,6 +15,11 @@ from evenhand.types import GARBLED, IN_LANGUAGE
 
 ADJUSTMENTS = "adjustments"
 LIMITS = "max_tokens"
+# Where an imported study's answers are from, and how they were read.
+IMPORT_META = "import"
+UNPAIRED = "unpaired"
+# Under this key an item of an unpaired study has what its answer is balanced for.
+COVARIATES = "covariates"
 
 _SAID = {
     "system": "The server takes no system message ({said}): its text stood in the user's turn, a blank line between.",
@@ -25,7 +30,23 @@ _SAID = {
 def study_notes(store: Reader) -> list[str]:
     """Sentences about how the study was asked, the weightiest first."""
     adjusted = adjustment_notes(store.meta(ADJUSTMENTS, {}))
-    return [*language_notes(store), *memory_notes(store), *adjusted, *_limit_notes(store)]
+    return [*import_notes(store), *language_notes(store), *memory_notes(store), *adjusted, *_limit_notes(store)]
+
+
+def is_imported(store: Reader) -> bool:
+    """Whether the answers were brought along: then no more can be asked."""
+    return store.meta(IMPORT_META) is not None
+
+
+def is_unpaired(store: Reader) -> bool:
+    """Whether different people asked their own questions: then no two identities can be set side by side."""
+    return bool(store.meta(IMPORT_META, {}).get("design") == UNPAIRED)
+
+
+def import_notes(store: Reader) -> list[str]:
+    """What must be known of answers that were brought along."""
+    notes: list[str] = store.meta(IMPORT_META, {}).get("notes", [])
+    return notes
 
 
 def memory_notes(store: Reader) -> list[str]:

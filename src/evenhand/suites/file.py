@@ -104,7 +104,7 @@ class FileSuite(Suite):
         question = str(row.get("question") or "").strip()
         if not question:
             raise DataError(f"{where}: there is no question.", "Write one, or remove the row.")
-        options = _options(row.get("options"), where)
+        options = read_options(row.get("options"), where)
         target = str(row.get("target") or "").strip() or None
         memories, said = _memories(row.get("memories"), where), _patterns(row, where)
         if self.judge == "uses-fact" and not said:
@@ -118,7 +118,7 @@ class FileSuite(Suite):
             raise DataError(f"{where}: a wording of what?", "Give all wordings of one question the same cluster.")
         asked = question
         if options:
-            target = _letter(target, options, where)
+            target = letter_of(target, options, where)
             asked = multiple_choice(question, options, logprobs=self.scoring == LOGPROBS)
         return Item(
             id=str(row.get("id") or "").strip() or content_id(question, *options),
@@ -174,7 +174,12 @@ def _are_texts(value: object) -> bool:
     return isinstance(value, list) and bool(value) and all(isinstance(text, str) for text in value)
 
 
-def _options(value: Any, where: str) -> list[str]:
+def read_options(value: Any, where: str) -> list[str]:
+    """Answers to choose from: a list, or JSON of one; empty for none.
+
+    Raises:
+        DataError: it is none, or too long; the message says ``where``.
+    """
     value = _json_list(value, where, "the options are")
     if not value:
         return []
@@ -183,8 +188,12 @@ def _options(value: Any, where: str) -> list[str]:
     return [str(option) for option in value]
 
 
-def _letter(target: str | None, options: Sequence[str], where: str) -> str | None:
-    """The target as a letter, whether it was given as one or as the option's text."""
+def letter_of(target: str | None, options: Sequence[str], where: str) -> str | None:
+    """The target as a letter, whether it was given as one or as the option's text.
+
+    Raises:
+        DataError: it is neither.
+    """
     if target in options:
         return LETTERS[options.index(target)]
     if target is not None and target not in LETTERS[: len(options)]:

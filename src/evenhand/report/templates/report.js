@@ -16,15 +16,31 @@ function theme() {
   };
 }
 
+async function drawIn(place) {
+  // ast: expressions are interpreted, so that the page needs no right to compile code.
+  const options = { actions: false, renderer: "svg", config: theme(), ast: true };
+  await window.embedChart(place, specs[place.id.slice("chart-".length)], options);
+}
+
+// What is folded has no width yet: it is drawn when it is opened.
+const isFolded = (place) => place.closest("details:not([open])") !== null;
+
 async function draw() {
-  for (const [name, spec] of Object.entries(specs)) {
-    const place = document.getElementById("chart-" + name);
-    // ast: expressions are interpreted, so that the page needs no right to compile code.
-    const options = { actions: false, renderer: "svg", config: theme(), ast: true };
-    await window.embedChart(place, spec, options);
-  }
+  for (const place of document.querySelectorAll(".chart")) if (!isFolded(place)) await drawIn(place);
   document.body.dataset.charts = "drawn";
 }
+
+for (const fold of document.querySelectorAll("main details")) {
+  fold.addEventListener("toggle", () => {
+    for (const place of fold.querySelectorAll(".chart")) if (!isFolded(place) && !place.firstChild) drawIn(place);
+  });
+}
+
+// Printed with the address "...#print" everything is unfolded first.
+if (location.hash === "#print") for (const fold of document.querySelectorAll("main details")) fold.open = true;
+window.addEventListener("beforeprint", () => {
+  for (const fold of document.querySelectorAll("main details.fold")) fold.open = true;
+});
 
 draw().catch((error) => {
   document.body.dataset.charts = "failed";
@@ -33,13 +49,22 @@ draw().catch((error) => {
 dark.addEventListener("change", draw);
 
 const contents = document.getElementById("contents");
-for (const [number, heading] of document.querySelectorAll("main h2").entries()) {
-  heading.id ||= "part-" + number;
+const links = new Map();
+for (const part of document.querySelectorAll("#answer, main > section")) {
   const link = document.createElement("a");
-  link.href = "#" + heading.id;
-  link.textContent = heading.textContent;
+  link.href = "#" + part.id;
+  link.textContent = part.id === "answer" ? "The answer" : part.querySelector("h2").textContent;
   contents.append(link);
+  links.set(part, link);
 }
+const inView = new Set();
+const watching = new IntersectionObserver((entries) => {
+  for (const entry of entries) entry.isIntersecting ? inView.add(entry.target) : inView.delete(entry.target);
+  const current = [...links.keys()].find((part) => inView.has(part));
+  for (const [part, link] of links) part === current ? link.setAttribute("aria-current", "true") : link.removeAttribute("aria-current");
+}, { rootMargin: "0px 0px -60% 0px" });
+for (const part of links.keys()) watching.observe(part);
+if (window.matchMedia("(max-width: 860px)").matches) document.getElementById("menu").open = false;
 
 const reveal = document.getElementById("reveal");
 if (reveal) reveal.addEventListener("change", () => document.body.classList.toggle("revealed", reveal.checked));
@@ -56,15 +81,21 @@ if (pick) pick.addEventListener("change", () => {
 });
 
 const filters = { suite: document.getElementById("pick-suite"), identity: document.getElementById("pick-identity") };
+const STEP = 4;
+let most = STEP;
 function filter() {
-  for (const example of document.querySelectorAll(".example:not(.transcript)")) {
-    example.hidden = Object.entries(filters).some(([key, pick]) => pick.value && example.dataset[key] !== pick.value);
-  }
+  const examples = [...document.querySelectorAll(".example:not(.transcript)")];
+  const chosen = examples.filter((e) => Object.entries(filters).every(([key, pick]) => !pick.value || e.dataset[key] === pick.value));
+  for (const example of examples) example.hidden = !chosen.slice(0, most).includes(example);
+  document.getElementById("more-examples").hidden = chosen.length <= most;
+  document.getElementById("examples-count").textContent = Math.min(most, chosen.length) + " of " + chosen.length;
 }
 if (filters.suite) {
   for (const [key, pick] of Object.entries(filters)) {
     const values = new Set([...document.querySelectorAll(".example:not(.transcript)")].map((e) => e.dataset[key]));
     for (const value of [...values].sort()) pick.add(new Option(value, value));
-    pick.addEventListener("change", filter);
+    pick.addEventListener("change", () => { most = STEP; filter(); });
   }
+  document.getElementById("more-examples").addEventListener("click", () => { most += 2 * STEP; filter(); });
+  filter();
 }

@@ -1,0 +1,216 @@
+"""Making a study of outputs that are there already: read, told apart as paired or not, stored, judged."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import orjson
+
+from evenhand.errors import SpecError, did_you_mean
+from evenhand.imported.answers import Answer, Reading, read_answers
+from evenhand.imported.base import Row, format_of
+from evenhand.imported.pairing import is_paired, shared
+from evenhand.imported.storing import is_same_import, scored_by, write_study
+from evenhand.imported.table import frame_rows
+from evenhand.judges.given import GIVEN
+from evenhand.models import ModelOptions
+from evenhand.runner import rejudge
+from evenhand.runner.progress import Progress
+from evenhand.runner.rejudge import Judged
+from evenhand.types import BASELINE_CATEGORY
+
+Design = Literal["paired", "unpaired"]
+
+
+@dataclass(frozen=True)
+class Imported:
+    """What came of an import.
+
+    Attributes:
+        study: the directory.
+        answers: rows that became answers.
+        left_out: rows that say of no identity.
+        design: whether identities were asked the same ("paired"), or different people their own questions.
+        judged: what judging what had no score did; None where all was scored.
+        notes: what must be known of the answers.
+    """
+
+    study: str
+    answers: int
+    left_out: int
+    design: Design
+    judged: Judged | None
+    notes: tuple[str, ...]
+
+
+def import_files(
+    sources: Sequence[str],
+    out: Path,
+    reading: Reading,
+    *,
+    form: str = "",
+    design: Design | None = None,
+    judges: Mapping[str, str] | None = None,
+    options: ModelOptions | None = None,
+    progress: Progress | None = None,
+) -> Imported:
+    """Make a study of files; the same call again goes on with judging.
+
+    Args:
+        sources: paths, or ``IDENTITY=PATH`` where a file does not say who asked.
+        out: the study's directory.
+        reading: how rows are read.
+        form: the format's name; "" to find out, for each file.
+        design: "paired" or "unpaired", where the questions do not tell.
+        judges: suite -> judge, for those whose answers are to be judged here.
+        options: how to reach the model behind a judge.
+        progress: told of every judgement.
+
+    Raises:
+        EvenhandError: anything you can fix.
+    """
+    rows: list[Answer] = []
+    left_out, forms, digest = 0, [], hashlib.blake2b(digest_size=8)
+    for source in sources:
+        identity, path = _source(source)
+        chosen = format_of(path, form)
+        forms.append(chosen.name)
+        told = replace(reading, identity=identity or reading.identity)
+        answers, nobody = read_answers(chosen.rows(path), told, path.stem)
+        rows += answers
+        left_out += nobody
+        digest.update(path.read_bytes())
+    about = {"files": list(sources), "format": ", ".join(dict.fromkeys(forms)), "origin": ", ".join(sources)}
+    return _make(rows, left_out, out, reading, about, digest.hexdigest(), design, judges or {}, options, progress)
+
+
+def from_table(
+    frame: Any,
+    out: Path | str,
+    *,
+    axis: str = "",
+    suite: str = "",
+    columns: Mapping[str, str] | None = None,
+    scale: tuple[float, float] = (0.0, 1.0),
+    baseline: Sequence[str] = (),
+    covariates: Sequence[str] = (),
+    design: Design | None = None,
+    judges: Mapping[str, str] | None = None,
+    options: ModelOptions | None = None,
+    progress: Progress | None = None,
+) -> Imported:
+    """Make a study of a polars or pandas frame, or of a list of dictionaries: one row per answer.
+
+    Args:
+        frame: with columns as :data:`evenhand.imported.answers.COLUMNS` names them; who the user is, and a score or a
+            response.
+        out: the study's directory.
+        axis, suite: of rows that do not say.
+        columns: column -> what the frame calls it.
+        scale: the worst and the best score that there can be.
+        baseline: identities that mean nobody in particular.
+        covariates: columns that unpaired differences are balanced for.
+        design, judges, options, progress: as for :func:`import_files`.
+
+    Raises:
+        EvenhandError: anything you can fix.
+    """
+    reading = Reading(dict(columns or {}), axis, suite, scale, baseline=tuple(baseline), covariates=tuple(covariates))
+    rows = list(frame_rows(frame))
+    answers, left_out = read_answers(rows, reading, reading.suite or "table")
+    about = {"files": ["a table"], "format": "table", "origin": "a table"}
+    digest = _digest(rows)
+    return _make(answers, left_out, Path(out), reading, about, digest, design, judges or {}, options, progress)
+
+
+def _source(source: str) -> tuple[str, Path]:
+    """Who asked, as far as the source says, and the file."""
+    identity, sign, path = source.partition("=")
+    if not sign or Path(source).exists():
+        return "", Path(source)
+    return identity.strip(), Path(path)
+
+
+def _digest(rows: Iterable[Row]) -> str:
+    digest = hashlib.blake2b(digest_size=8)
+    for row in rows:
+        digest.update(orjson.dumps(dict(row.values), default=str, option=orjson.OPT_NON_STR_KEYS))
+    return digest.hexdigest()
+
+
+def _make(
+    answers: Sequence[Answer],
+    left_out: int,
+    out: Path,
+    reading: Reading,
+    about: dict[str, Any],
+    digest: str,
+    design: Design | None,
+    judges: Mapping[str, str],
+    options: ModelOptions | None,
+    progress: Progress | None,
+) -> Imported:
+    share = shared(answers)
+    chosen: Design = design or ("paired" if is_paired(share) else "unpaired")
+    of_suite = _judges(answers, judges)
+    settings = orjson.dumps([asdict(reading), of_suite, chosen], option=orjson.OPT_SORT_KEYS, default=str)
+    notes = [*_notes(answers, left_out, chosen, share)]
+    about |= {
+        "digest": digest + hashlib.blake2b(settings, digest_size=8).hexdigest(),
+        "design": chosen,
+        "covariates": list(reading.covariates),
+        "notes": notes,
+    }
+    if not is_same_import(out, about):
+        write_study(out, answers, of_suite, about)
+    open_ = [suite for suite, judge in of_suite.items() if judge != GIVEN]
+    judged = rejudge(out, {}, options, progress=progress) if open_ else None
+    return Imported(str(out), len(answers), left_out, chosen, judged, tuple(notes))
+
+
+def _judges(answers: Sequence[Answer], wanted: Mapping[str, str]) -> dict[str, str]:
+    """Suite -> its judge: what was asked for, else who scored, else what judges answers without a score."""
+    suites = dict.fromkeys(answer.suite for answer in answers)
+    for suite in wanted:
+        if suite not in suites:
+            raise SpecError(f"There is no suite '{suite}' in what was read.", did_you_mean(suite, suites))
+    return {suite: wanted.get(suite) or _judge(suite, [a for a in answers if a.suite == suite]) for suite in suites}
+
+
+def _judge(suite: str, answers: Sequence[Answer]) -> str:
+    scored = {scored_by(answer)[0] for answer in answers if answer.score is not None}
+    if len(scored) > 1:
+        raise SpecError(
+            f"The scores of '{suite}' are by {' and '.join(sorted(scored))}.", "Give each a suite of its own."
+        )
+    if scored:
+        return scored.pop()
+    if not any(answer.response for answer in answers):
+        raise SpecError(
+            f"The suite '{suite}' has neither scores nor responses.", "Name a column: --column score=YOURS."
+        )
+    if answers[0].axis == "safety":
+        return "refusal-classifier"
+    if all(answer.target for answer in answers):
+        return "answer"
+    raise SpecError(
+        f"Nobody says how good the answers of '{suite}' are.",
+        f"Add scores, a column 'target', or a judge: --judge {suite}=llm-rubric:... ('evenhand list judges').",
+    )
+
+
+def _notes(answers: Sequence[Answer], left_out: int, design: Design, share: float) -> list[str]:
+    notes = ["The answers were imported: nobody here knows how they were asked."]
+    if left_out:
+        notes.append(f"{left_out:,} of {left_out + len(answers):,} rows say of no identity, and are left out.")
+    people = sum(answer.category != BASELINE_CATEGORY for answer in answers)
+    if design == "paired" and share < 1:
+        notes.append(
+            f"{100 * (1 - share):.0f} % of the {people:,} answers to identities are to questions that no other "
+            "identity was asked: they say nothing of differences."
+        )
+    return notes
