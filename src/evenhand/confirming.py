@@ -126,17 +126,43 @@ def fresh_items(study: Path, references: Sequence[str], out: Path, spec: ChoiceS
     return _Choosing(study, references, out, spec, (), None, Silent()).fresh
 
 
-def confirmed_studies(out: Path) -> dict[str, Path]:
-    """Mitigation -> its study on fresh items, and "" -> the one without, unless that was asked elsewhere.
+@dataclass(frozen=True)
+class Fresh:
+    """The studies on fresh items of what was chosen.
 
-    Args:
-        out: where :func:`choose_and_confirm` kept everything.
+    Attributes:
+        margin: that was set, in points.
+        none: the study without a mitigation; None where that was asked elsewhere.
+        studies: mitigation -> its study.
     """
+
+    margin: float
+    none: Path | None
+    studies: dict[str, Path]
+
+
+def confirmed_in(out: Path) -> Fresh | None:
+    """What :func:`choose_and_confirm` confirmed in a directory; None where it did not.
+
+    Raises:
+        StoreError: the file that says what was chosen is damaged.
+    """
+    held = _read(out / SETTINGS_FILE)
     found: dict[str, Path] = {}
     for directory in sorted(file.parent for file in out.glob(f"test/*/{STORE_FILE}")):
         with Store.open(directory) as store:
             found[held_spec(store).mitigation] = directory
-    return found
+    none = found.pop("", None)
+    return Fresh(ChoiceSpec.model_validate(held["spec"]).margin, none, found) if held and found else None
+
+
+def _read(file: Path) -> dict[str, object]:
+    try:
+        return dict(orjson.loads(file.read_bytes()))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, TypeError):
+        raise StoreError(f"{file} is damaged: it says what was chosen.", "Choose another --out.") from None
 
 
 class _StoppedError(Exception):
@@ -333,15 +359,7 @@ class _Choosing:
         return chosen
 
     def _kept(self) -> dict[str, object]:
-        try:
-            found = orjson.loads((self._out / SETTINGS_FILE).read_bytes())
-        except FileNotFoundError:
-            return {}
-        except (OSError, orjson.JSONDecodeError):
-            raise StoreError(
-                f"{self._out / SETTINGS_FILE} is damaged: it says what was chosen.", "Choose another --out."
-            ) from None
-        return dict(found)
+        return _read(self._out / SETTINGS_FILE)
 
     def _keep(self, content: Mapping[str, object]) -> None:
         file = self._out / SETTINGS_FILE

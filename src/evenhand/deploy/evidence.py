@@ -12,7 +12,7 @@ from evenhand.analysis.comparison import Change
 from evenhand.analysis.confirmation import BETTER
 from evenhand.analysis.evolution import SHOWN
 from evenhand.analysis.frontier import UNCONFIRMED, Outcome
-from evenhand.confirming import confirmed_studies
+from evenhand.confirming import Fresh, confirmed_in
 from evenhand.errors import SpecError, StoreError
 from evenhand.mitigate import outcome, outcomes
 from evenhand.mitigations import make_mitigation
@@ -57,8 +57,8 @@ def evidence(source: Path, *, mitigation: str = "", against: Path | None = None)
     """
     if source.suffix == ".toml" and source.is_file() and source.name != "study.toml":
         found = of_file(source)
-    elif confirmed := confirmed_studies(source):
-        found = of_set(source, confirmed, mitigation, against)
+    elif fresh := confirmed_in(source):
+        found = of_set(source, fresh, mitigation, against)
     else:
         found = of_study(_study(source, mitigation), against)
     if mitigation and mitigation != found.mitigation:
@@ -108,20 +108,19 @@ def of_study(study: Path, against: Path | None) -> Evidence:
     return Evidence(spec.mitigation, False, (first, *_figures(found), about))
 
 
-def of_set(source: Path, studies: Mapping[str, Path], mitigation: str, against: Path | None) -> Evidence:
+def of_set(source: Path, fresh: Fresh, mitigation: str, against: Path | None) -> Evidence:
     """What fresh items show of a mitigation that was chosen among several, tested with those beside it.
 
     Args:
         source: the set's directory.
-        studies: mitigation -> its study on fresh items; "" -> the one without, unless that was asked elsewhere.
+        fresh: its studies on fresh items.
         mitigation: which one; may be "" where one alone was chosen.
         against: the study without a mitigation, where it is not in the set.
 
     Raises:
         SpecError: it was not chosen, or several were and none is named, or nothing is there to set it against.
     """
-    none = studies.get("", against)
-    studies = {name: directory for name, directory in studies.items() if name}
+    none, studies = fresh.none or against, fresh.studies
     if none is None:
         raise SpecError(f"{source} was confirmed beside a study elsewhere.", "Name it with --against STUDY.")
     if mitigation not in studies and (mitigation or len(studies) > 1):
@@ -132,7 +131,7 @@ def of_set(source: Path, studies: Mapping[str, Path], mitigation: str, against: 
     with Store.open(studies[name]) as store:
         spec = held_spec(store)
         _check_text(store, spec)
-    found = next(o for o in outcomes(none, studies) if o.mitigation == name)
+    found = next(o for o in outcomes(none, studies, margin=fresh.margin) if o.mitigation == name)
     confirmed = found.verdict == BETTER
     first = "Confirmed on fresh items" if confirmed else _UNCONFIRMED
     lines = [
