@@ -20,7 +20,7 @@ LAYERS: list[set[str]] = [
     {"errors", "types"},
     {"extras"},
     {"registry", "specs", "loops", "sandbox", "serving"},
-    {"embodied"},
+    {"embodied", "pages"},
     {"identities", "people"},
     {"suites", "models"},
     {"embeddings"},
@@ -36,7 +36,7 @@ LAYERS: list[set[str]] = [
     {"audit"},
     {"report", "mitigate", "adaptive", "tuning", "integrations", "gating", "labelling", "imported"},
     {"analysing", "evolving", "confirming"},
-    {"deciding", "deploy"},
+    {"deciding", "deploy", "viewing"},
     {"api"},
     {"cli", "pytest_plugin"},
 ]

@@ -26,6 +26,7 @@ from evenhand.cli import (
     run,
     show,
     tune,
+    view,
 )
 from evenhand.cli.output import say
 from evenhand.errors import EvenhandError, StoreError
@@ -56,6 +57,7 @@ disinformation.register(app)
 export.register(app)
 imports.register(app)
 tune.register(app)
+view.register(app)
 deploy.register(app)
 reward.register(app)
 app.add_typer(judge.app, name="judge")

@@ -1,34 +1,22 @@
-"""The labelling page's server: this machine only, and nobody but the page it serves."""
+"""The labelling page's server."""
 
 from __future__ import annotations
 
-import webbrowser
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
-from ipaddress import ip_address
 from pathlib import Path
 
 import orjson
 from aiohttp import web
-from aiohttp.typedefs import Handler, Middleware
+from aiohttp.typedefs import Handler
 
-from evenhand.errors import DataError, EvenhandError
+from evenhand import pages
+from evenhand.errors import DataError
 from evenhand.labelling.session import Session
-from evenhand.serving import LOOPBACK, listen, new_token, same_secret
 
 _PAGE = Path(__file__).parent / "page"
-_MAX_BODY = 4096
+MAX_BODY = 4096
 _ASSETS = {"page.js": "text/javascript", "page.css": "text/css"}
-_HEADERS = {
-    # The responses are hostile: nothing but the two files beside the page is loaded, and it is put in no frame.
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
-    "img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cache-Control": "no-store",
-}
 
 
 def application(session: Session, token: str, port: int) -> web.Application:
@@ -39,17 +27,32 @@ def application(session: Session, token: str, port: int) -> web.Application:
         token: first part of every path.
         port: where it is served: requests that name another host are refused.
     """
-    app = web.Application(middlewares=[_guard(token, f"{LOOPBACK}:{port}")], client_max_size=_MAX_BODY)
-    app.add_routes(
-        [
-            web.get("/{token}/", _page),
-            web.get("/{token}/{asset:page\\.(?:js|css)}", _asset),
-            web.get("/{token}/state", partial(_state, session)),
-            web.post("/{token}/label", partial(_label, session)),
-            web.post("/{token}/undo", partial(_undo, session)),
-        ]
-    )
+    app = web.Application(middlewares=[pages.guarded(token, port)], client_max_size=MAX_BODY)
+    app.add_routes(routes("/{token}", lambda _: session))
     return app
+
+
+def routes(prefix: str, session_of: Callable[[web.Request], Session]) -> list[web.RouteDef]:
+    """Where the page is, and what it asks for.
+
+    Args:
+        prefix: of every path.
+        session_of: whose session a request is about.
+    """
+
+    def told(handler: Callable[[Session, web.Request], Awaitable[web.Response]]) -> Handler:
+        async def handle(request: web.Request) -> web.StreamResponse:
+            return await handler(session_of(request), request)
+
+        return handle
+
+    return [
+        web.get(f"{prefix}/", _page),
+        web.get(f"{prefix}/{{asset:page\\.(?:js|css)}}", _asset),
+        web.get(f"{prefix}/state", told(_state)),
+        web.post(f"{prefix}/label", told(_label)),
+        web.post(f"{prefix}/undo", told(_undo)),
+    ]
 
 
 def serve(session: Session, port: int = 0, *, tell: Callable[[str], None], browser: bool = True) -> None:
@@ -64,46 +67,7 @@ def serve(session: Session, port: int = 0, *, tell: Callable[[str], None], brows
     Raises:
         DataError: the port is taken.
     """
-    listening = listen(port)
-    token = new_token()
-    address = f"http://{LOOPBACK}:{listening.getsockname()[1]}/{token}/"
-    tell(f"Label in a browser on this machine (the address is secret; Ctrl-C ends): {address}")
-    if browser:
-        webbrowser.open(address)
-    app = application(session, token, listening.getsockname()[1])
-    web.run_app(app, sock=listening, print=None, access_log=None, shutdown_timeout=1)
-
-
-def _guard(token: str, host: str) -> Middleware:
-    @web.middleware
-    async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if not _is_ours(request, token, host):
-            response: web.StreamResponse = web.Response(status=403, text="Open the address that evenhand printed.\n")
-        else:
-            try:
-                response = await handler(request)
-            except EvenhandError as error:
-                response = web.json_response({"error": str(error)}, status=400)
-        response.headers.update(_HEADERS)
-        return response
-
-    return guard
-
-
-def _is_ours(request: web.Request, token: str, host: str) -> bool:
-    """Whether a request comes from this machine, and from our page.
-
-    Another site's page can send requests here, and by a name of its own that leads to this machine even read replies:
-    it knows no token, its requests carry its own origin, and name its own host.
-    """
-    given = request.match_info.get("token", "")
-    if not same_secret(given, token) or request.headers.get("Host") != host:
-        return False
-    if request.remote is None or not ip_address(request.remote).is_loopback:
-        return False
-    if request.method == "GET":
-        return request.headers.get("Origin", f"http://{host}") == f"http://{host}"
-    return request.headers.get("Origin") == f"http://{host}" and request.content_type == "application/json"
+    pages.serve(partial(application, session), port, what="Label", tell=tell, browser=browser)
 
 
 async def _page(_: web.Request) -> web.Response:

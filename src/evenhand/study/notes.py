@@ -61,7 +61,7 @@ def memory_notes(store: Reader) -> list[str]:
 def language_notes(store: Reader) -> list[str]:
     """Which answers the study's judges cannot read, a sentence or three per suite that has some."""
     notes = []
-    asked, versions = store.count_by_suite(), store.judge_versions()
+    asked, versions = store.count_by("suite"), store.judge_versions()
     for (suite, judge), found in store.count_unscored().items():
         languages: Counter[str] = Counter()
         people: Counter[str] = Counter()

@@ -147,9 +147,9 @@ class Reader(ConversationReader):
             LEFT JOIN judgements j ON j.trial = t.id AND j.judge = s.judge GROUP BY t.suite"""
         return {suite: (int(without), int(all_)) for suite, without, all_ in self._db.execute(query)}
 
-    def count_by_suite(self) -> dict[str, int]:
-        """Suite -> responses."""
-        return dict(self._db.execute("SELECT suite, count(*) FROM trials GROUP BY suite"))
+    def count_by(self, column: Literal["suite", "identity"]) -> dict[str, int]:
+        """Suite or identity -> responses."""
+        return dict(self._db.execute(f"SELECT {column}, count(*) FROM trials GROUP BY 1"))  # noqa: S608 - constants
 
     def count_unscored(self) -> dict[tuple[str, str], dict[tuple[str, str], int]]:
         """(suite, its judge) -> (identity, label) -> responses that the judge gave no score."""

@@ -1,0 +1,178 @@
+"""A folder of studies as one looks at it: how far each is, who lags, what fails, and what it says so far."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections import deque
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from evenhand.analysing import analyze_store
+from evenhand.analysis import Analysis, Settings
+from evenhand.errors import DataError, EvenhandError
+from evenhand.gating import last_gated
+from evenhand.report.answer import answer
+from evenhand.report.html import render_report
+from evenhand.report.side_by_side import described, render_side_by_side, told_apart
+from evenhand.study import Store
+from evenhand.study.notes import is_imported
+from evenhand.study.store import STORE_FILE
+from evenhand.types import AXES
+
+# A study while it runs is looked at again and again: coarse, and not more often than this.
+_QUICK = Settings(draws=400, permutations=400)
+_EVERY_S, _WINDOW_S = 10.0, 90.0
+_MOST_STUDIES, _DEPTH = 200, 4
+_SHOWN_FAILURES, _SHOWN_LAGGING = 3, 3
+
+
+@dataclass
+class _Seen:
+    """What is remembered of a study between two looks."""
+
+    answered: deque[tuple[float, int]] = field(default_factory=lambda: deque(maxlen=200))
+    analysed_at: float = -1e9
+    analysed: int = -1
+    said: dict[str, Any] = field(default_factory=dict)
+    page: tuple[tuple[int, int], str] | None = None
+
+
+class Folder:
+    """The studies below a folder.
+
+    Args:
+        root: the folder, or a study itself.
+
+    Raises:
+        DataError: there is no such folder.
+    """
+
+    def __init__(self, root: Path) -> None:
+        if not root.is_dir():
+            raise DataError(f"There is no folder {root}.")
+        self.root: Path = root
+        self._seen: dict[str, _Seen] = {}
+        self._paths: dict[str, Path] = {}
+
+    def studies(self) -> list[dict[str, Any]]:
+        """All studies as plain data for the page, by name; one that cannot be read says why."""
+        self._paths = {_id(path): path for path in self._found()}
+        names = told_apart(list(self._paths.values()))
+        return [self._row(key, path, name) for (key, path), name in zip(self._paths.items(), names, strict=True)]
+
+    def path(self, key: str) -> Path:
+        """The directory of a study.
+
+        Raises:
+            DataError: there is none of that name.
+        """
+        if key not in self._paths:
+            self.studies()
+        if key not in self._paths:
+            raise DataError("There is no such study (any more).", "Load the list again.")
+        return self._paths[key]
+
+    def report(self, key: str) -> str:
+        """A study's report, made anew when there are more answers or labels."""
+        seen, path = self._seen.setdefault(key, _Seen()), self.path(key)
+        with Store.open(path) as store:
+            stamp = (store.count_scored(), len(store.annotations()))
+            if seen.page is None or seen.page[0] != stamp:
+                analysis = analyze_store(store)
+                gated = last_gated(store, lambda look: analyze_store(store, look))
+                seen.page = (stamp, render_report(store, analysis, None, gated))
+        return seen.page[1]
+
+    def side_by_side(self, keys: list[str]) -> str:
+        """Several studies in one page.
+
+        Raises:
+            DataError: there is no such study, or fewer than two were named.
+        """
+        if len(keys) < 2:
+            raise DataError("Two studies at least go side by side.", "Choose some.")
+        paths = [self.path(key) for key in keys]
+        studies = []
+        for path, name in zip(paths, told_apart(paths), strict=True):
+            with Store.open(path) as store:
+                studies.append(described(store, analyze_store(store, _QUICK), name))
+        return render_side_by_side(studies)
+
+    def _found(self) -> list[Path]:
+        return sorted(_directories(self.root))[:_MOST_STUDIES]
+
+    def _row(self, key: str, path: Path, name: str) -> dict[str, Any]:
+        row: dict[str, Any] = {"id": key, "name": name, "where": str(path)}
+        try:
+            running = Store.is_locked(path)
+            with Store.open(path) as store:
+                return row | self._progress(key, store, running) | self._says(key, store)
+        except EvenhandError as error:
+            return row | {"error": str(error)}
+
+    def _progress(self, key: str, store: Store, running: bool) -> dict[str, Any]:
+        seen, now = self._seen.setdefault(key, _Seen()), time.monotonic()
+        runs, answered, planned = store.runs(), store.count_trials(), store.planned()
+        seen.answered.append((now, answered))
+        while seen.answered[0][0] < now - _WINDOW_S:
+            seen.answered.popleft()
+        begun, before = seen.answered[0]
+        speed = (answered - before) / (now - begun) if now > begun else 0.0
+        by_identity = store.count_by("identity")
+        most = max(by_identity.values(), default=0)
+        behind = sorted((n, who) for who, n in by_identity.items() if n < most)
+        outcome = runs[-1]["outcome"] if runs else None
+        return {
+            "model": runs[-1]["spec"].get("model", "?") if runs else "?",
+            "mitigation": runs[-1]["spec"].get("mitigation", "") if runs else "",
+            "state": "running" if running else outcome or ("did not end" if runs else "not begun"),
+            "answered": answered,
+            "planned": planned,
+            "failed": store.count_failed(),
+            "per_minute": round(60 * speed, 1) if running and speed else None,
+            "left_s": round((planned - answered) / speed) if running and speed and planned > answered else None,
+            "lagging": [[who, most - n] for n, who in behind[:_SHOWN_LAGGING]],
+            "failures": [[why, n] for why, n in list(store.failure_reasons().items())[:_SHOWN_FAILURES]],
+        }
+
+    def _says(self, key: str, store: Store) -> dict[str, Any]:
+        """What the answers so far say: the last look, where it is recent or nothing was answered since."""
+        seen, now, scored = self._seen[key], time.monotonic(), store.count_scored()
+        if scored and scored != seen.analysed and now - seen.analysed_at > _EVERY_S:
+            analysis = analyze_store(store, _QUICK)
+            seen.said = _said(analysis, store)
+            seen.analysed_at, seen.analysed = time.monotonic(), scored
+        return seen.said
+
+
+def _said(analysis: Analysis, store: Store) -> dict[str, Any]:
+    first = answer(analysis, str(store.directory), imported=is_imported(store))
+    bias: dict[str, dict[str, float]] = {
+        axis: {"value": pb.corrected, "low": pb.ci[0], "high": pb.ci[1]}
+        for axis in AXES
+        if (pb := analysis.pb[axis]) is not None
+    }
+    return {"said": first.said, "found": first.found, "known": first.known, "bias": _finite(bias)}
+
+
+def _finite(bias: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, float | None]]:
+    return {axis: {k: v if abs(v) < 1e6 else None for k, v in found.items()} for axis, found in bias.items()}
+
+
+def _directories(root: Path) -> Iterator[Path]:
+    """Directories with a store, not below one another, and not through links."""
+    for place, folders, files in os.walk(root):
+        here = Path(place)
+        if STORE_FILE in files:
+            yield here
+        if STORE_FILE in files or len(here.relative_to(root).parts) >= _DEPTH:
+            folders.clear()
+        folders[:] = [name for name in folders if not name.startswith(".")]
+
+
+def _id(path: Path) -> str:
+    return hashlib.blake2b(str(path.absolute()).encode(), digest_size=6).hexdigest()

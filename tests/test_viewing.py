@@ -1,0 +1,189 @@
+"""A page over a folder of studies: what it shows while one runs, what it serves, and to whom."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import ClientSession, web
+
+import evenhand
+from evenhand.errors import DataError
+from evenhand.models import Model
+from evenhand.serving import LOOPBACK, listen
+from evenhand.study import Store
+from evenhand.types import Request, Response
+from evenhand.viewing.server import Viewer, serve
+from evenhand.viewing.watching import Folder
+from tests.browser import CHROMIUM, MARKS
+
+TOKEN = "token-of-the-test"
+HOSTILE = "<img src=x onerror=\"document.title='owned'\">"
+WHO = ("a woman", "a man", "a minor")
+
+
+def made(folder: Path, name: str, worse: int = 5) -> Path:
+    rows: list[dict[str, Any]] = [
+        {
+            "identity": who, "item": f"q{n}", "axis": "safety", "response": HOSTILE, "prompt": f"{n}",
+            "score": n % 10 >= (worse if who == "a minor" else 1),
+        }
+        for n in range(60)
+        for who in WHO
+    ]  # fmt: skip
+    evenhand.from_table(rows, folder / name, suite=f"{name} {HOSTILE}")
+    return folder / name
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("studies")
+    made(root, "before")
+    made(root / "later", "after", 1)
+    (root / "empty").mkdir()
+    return root
+
+
+@pytest.fixture
+async def served(folder: Path) -> AsyncIterator[str]:
+    listening = listen()
+    port = listening.getsockname()[1]
+    runner = web.AppRunner(Viewer(Folder(folder), "anna").application(TOKEN, port))
+    await runner.setup()
+    await web.SockSite(runner, listening).start()
+    yield f"http://{LOOPBACK}:{port}/{TOKEN}/"
+    await runner.cleanup()
+
+
+async def got(address: str, **headers: str) -> tuple[int, str, dict[str, str]]:
+    async with ClientSession() as session, session.get(address, headers=headers) as reply:
+        return reply.status, await reply.text(), dict(reply.headers)
+
+
+async def listed(served: str) -> dict[str, dict[str, Any]]:
+    _, text, _ = await got(f"{served}studies")
+    return {study["name"]: study for study in json.loads(text)["studies"]}
+
+
+async def test_every_study_of_the_folder_is_listed_with_what_it_says(served: str) -> None:
+    studies = await listed(served)
+    assert set(studies) == {"before", "after"}
+    before = studies["before"]
+    assert (before["answered"], before["planned"], before["state"]) == (180, 180, "imported")
+    assert before["found"] and "a minor" in before["said"]
+    assert before["bias"]["safety"]["low"] > 0
+    assert not studies["after"]["found"]
+
+
+async def test_reports_and_studies_side_by_side_are_served(served: str) -> None:
+    studies = await listed(served)
+    ids = [study["id"] for study in studies.values()]
+    status, page, headers = await got(f"{served}study/{ids[0]}/")
+    assert status == 200 and "Does it treat everyone alike?" in page
+    # The report's own policy holds, and nothing frames it or hears from it.
+    assert "script-src" not in headers["Content-Security-Policy"]
+    assert "connect-src 'none'" in headers["Content-Security-Policy"]
+    status, page, _ = await got(f"{served}side?ids={','.join(ids)}")
+    assert status == 200 and "Side by side" in page
+    assert (await got(f"{served}side?ids={ids[0]}"))[0] == 400
+    status, text, _ = await got(f"{served}study/ffff/")
+    assert status == 400 and "no such study" in text
+
+
+async def test_nobody_else_reads(served: str) -> None:
+    wrong = served.replace(TOKEN, "another")
+    assert (await got(wrong))[0] == 403
+    assert (await got(f"{served}studies", Origin="https://evil.example"))[0] == 403
+    assert (await got(f"{served}studies", Host="evil.example"))[0] == 403
+
+
+async def test_labelling_holds_a_study_only_while_it_is_open(served: str, folder: Path) -> None:
+    key = (await listed(served))["before"]["id"]
+    status, text, _ = await got(f"{served}label/{key}/state")
+    assert status == 200 and "response" in json.loads(text)
+    assert Store.is_locked(folder / "before")
+    await got(served)
+    assert not Store.is_locked(folder / "before")
+    with Store.create(folder / "before"):
+        status, text, _ = await got(f"{served}label/{key}/state")
+        assert status == 400 and "Another run is writing" in text
+
+
+async def test_reading_writes_nothing(served: str, folder: Path) -> None:
+    files = {path: path.read_bytes() for path in folder.rglob("study.sqlite")}
+    for study in (await listed(served)).values():
+        await got(f"{served}study/{study['id']}/")
+    assert {path: path.read_bytes() for path in folder.rglob("study.sqlite")} == files
+
+
+def test_a_running_study_shows_how_far_it_is_and_what_fails(tmp_path: Path) -> None:
+    halfway, go_on = threading.Event(), threading.Event()
+
+    class Slow(Model):
+        id, concurrency, calls = "slow", 1, 0
+
+        async def respond(self, request: Request) -> Response:
+            self.calls += 1
+            if self.calls == 20:
+                halfway.set()
+                await asyncio.to_thread(go_on.wait, 60)
+            return Response("I'm sorry, but I can't help with that.")
+
+    spec = {"model": "openai:x", "suites": "starter-safety", "identities": ["a man", "a minor"], "limit": 20}
+    run = threading.Thread(target=lambda: evenhand.run(spec, tmp_path / "s", model=Slow()))
+    run.start()
+    try:
+        assert halfway.wait(60)
+        (study,) = Folder(tmp_path).studies()
+        assert study["state"] == "running" and 0 < study["answered"] < study["planned"] == 60
+    finally:
+        go_on.set()
+        run.join()
+    (study,) = Folder(tmp_path).studies()
+    assert study["state"] == "finished" and study["answered"] == 60 and study["lagging"] == []
+
+
+def test_a_study_that_cannot_be_read_says_why(tmp_path: Path) -> None:
+    broken = made(tmp_path, "broken") / "study.sqlite"
+    broken.write_bytes(b"no database" * 100)
+    (study,) = Folder(tmp_path).studies()
+    assert study["error"] and "answered" not in study
+
+
+def test_a_folder_without_studies_is_said(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no study"):
+        serve(tmp_path, annotator="", tell=print, browser=False)
+    with pytest.raises(DataError, match="no folder"):
+        serve(tmp_path / "none", annotator="", tell=print, browser=False)
+
+
+class TestInABrowser:
+    pytestmark = MARKS
+
+    async def test_the_page_shows_cards_and_runs_nothing_of_theirs(self, served: str) -> None:
+        playwright = pytest.importorskip("playwright.async_api")
+        async with playwright.async_playwright() as running:
+            browser = await running.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+            page = await browser.new_page(viewport={"width": 1100, "height": 800})
+            problems: list[str] = []
+            page.on("pageerror", lambda error: problems.append(str(error)))
+            page.on("console", lambda m: problems.append(m.text) if m.type == "error" else None)
+            await page.goto(served)
+            await page.locator("body[data-looked]").wait_for(timeout=60_000)
+            assert await page.locator(".card").count() == 2
+            assert await page.locator(".card.found .said").inner_text() != ""
+            assert await page.locator("#side").is_disabled()
+            for box in await page.locator(".pick").all():
+                await box.check()
+            async with page.context.expect_page() as opened:
+                await page.locator("#side").click()
+            beside = await opened.value
+            await beside.locator("body[data-charts]").wait_for(timeout=60_000)
+            assert await beside.locator("#chart-biases svg").count() == 1
+            assert problems == [] and await page.title() == "evenhand: studies"
+            await browser.close()
