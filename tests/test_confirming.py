@@ -65,7 +65,7 @@ def share(before: SuiteScores, after: SuiteScores) -> Share:
     return found
 
 
-@pytest.mark.parametrize(("level", "bias", "gone"), [(50, 6, 1.0), (50, 6, 2 / 3), (94, 4, 0.0), (8, 4, 2 / 3)])
+@pytest.mark.parametrize(("level", "bias", "gone"), [(50, 6, 1.0), (94, 4, 0.0), (8, 4, 2 / 3)])
 def test_the_interval_of_the_share_that_is_gone_covers_it(level: float, bias: float, gone: float) -> None:
     rng = np.random.default_rng(int(level + 10 * bias + 100 * gone))
     missed = known = 0
@@ -83,11 +83,11 @@ def test_the_interval_of_the_share_that_is_gone_covers_it(level: float, bias: fl
 def test_of_a_bias_that_is_not_there_no_share_is_known() -> None:
     rng = np.random.default_rng(3)
     claimed = 0
-    for _ in range(60):
+    for _ in range(40):
         items = Items(rng, 200)
         found = share(items.answered(40), items.answered(40))
         claimed += found.known
-    assert claimed <= 7
+    assert claimed <= 5
 
 
 def test_what_nobody_saw_may_still_be_there() -> None:
@@ -209,7 +209,7 @@ def test_who_cannot_win_is_dropped_and_told_why() -> None:
 
 def test_it_is_said_before_what_so_many_items_could_show() -> None:
     none, _ = conditions(np.random.default_rng(11), 300)
-    few, many = (reach(none, {"safety": n, "utility": n}, target=0.66) for n in (30, 800))
+    few, many = (reach(none, {"safety": n, "utility": n}, target=0.66) for n in (30, 500))
     assert few.bias == pytest.approx(15, abs=2)
     assert not few.decidable
     assert few.factor is not None and few.factor > 1
