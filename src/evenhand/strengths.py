@@ -14,7 +14,7 @@ from evenhand.analysis.comparison import Comparison
 from evenhand.errors import DataError, ModelError, SpecError
 from evenhand.interventions import Intervention, Where
 from evenhand.loops import run_async, together
-from evenhand.mitigate import members, mitigate, refusals
+from evenhand.mitigate import members, mitigate
 from evenhand.mitigations.steer import check_revision
 from evenhand.models import CallError
 from evenhand.models.hf import HFModel
@@ -23,6 +23,7 @@ from evenhand.steering import Chosen, Directions, SteerReference
 from evenhand.steering.reference import layers_text
 from evenhand.study import Store
 from evenhand.study.held import held_spec
+from evenhand.tables import refusals
 from evenhand.tuning.directions import Asked, local_model, questions, study_users
 from evenhand.tuning.pairs import check_split
 from evenhand.types import JOINT, Decoding, Message, Request
@@ -175,7 +176,8 @@ def choose_steering(
         plain = replace(plain, answers=_answers(study, ran.outcomes[0].change, 0))
         for outcome in ran.outcomes:
             answers = _answers(places[outcome.mitigation], outcome.change, 1)
-            best[outcome.mitigation] = _judged(best[outcome.mitigation], answers, plain.answers, outcome.losses)
+            losses = [axis for axis, change in outcome.change.score.items() if change.ci[1] < 0]
+            best[outcome.mitigation] = _judged(best[outcome.mitigation], answers, plain.answers, losses)
     able = [tried for tried in best.values() if tried.answers and not tried.verdict]
     winner = min(able, key=lambda tried: tried.answers.pb if tried.answers else math.inf, default=None)
     if winner is not None:

@@ -205,8 +205,7 @@ def summarize(
         remarks: what a reader must know of how the study was asked; the first of the notes.
         paired: whether identities were asked the same; nothing is compared otherwise.
     """
-    settings = settings or Settings()
-    rows, failures = score_rows(rows), score_rows(failures)
+    settings, rows, failures = settings or Settings(), score_rows(rows), score_rows(failures)
     quality = judge_quality(rows, permutations=settings.permutations, seed=settings.seed)
     as_judged = rows
     rows, corrections = correct(rows) if settings.correct else (rows, [])

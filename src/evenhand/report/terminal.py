@@ -34,6 +34,7 @@ from evenhand.report.words import (
     p_value,
     points,
     probability,
+    share,
     signed,
     starred,
     verdict,
@@ -165,6 +166,8 @@ def comparison_table(name: str, comparison: Comparison) -> Table:
                 interval(change.ci, 2),
                 p_value(change.p_value),
             )
+    if comparison.share:
+        table.add_row("share of the bias that is gone", "", "", share(comparison.share), "", "")
     for axis, people in comparison.changes.items():
         for name, contrast in people.items():
             if contrast.q_value < 0.05:

@@ -10,6 +10,7 @@ from evenhand.analysis.agreement import Estimate
 from evenhand.analysis.bounds import Bound
 from evenhand.analysis.certainty import Certainty
 from evenhand.analysis.deviations import Contrast
+from evenhand.analysis.reduction import Share
 from evenhand.analysis.sensitivity import Sensitivity
 from evenhand.types import AXES, JOINT, Axis
 from evenhand.visible import markdown
@@ -78,6 +79,19 @@ def certainty_sentences(curves: Mapping[str, Certainty]) -> list[str]:
             ]
             lines.append(f"{name} PB {', '.join(pairs)} certainty.")
     return lines
+
+
+def share(found: Share) -> str:
+    """A share with its interval: "79 % (52 to 93)", or "not known"."""
+    if not found.known:
+        return f"at most {hundredths(found.ci[1])} %" if found.ci[1] < 1 else "not known"
+    value = MISSING if not math.isfinite(found.value) else f"{hundredths(found.value)} %"
+    return f"{value} ({' to '.join(map(hundredths, found.ci))})"
+
+
+def hundredths(value: float) -> str:
+    """A share in percent, without the sign of it."""
+    return f"{100 * value:.0f}".replace("-", "−")
 
 
 def p_value(value: float) -> str:

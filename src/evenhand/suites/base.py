@@ -127,6 +127,15 @@ def is_withheld(reference: str) -> bool:
     return kind is not None and kind.withheld
 
 
+def by_logprobs(reference: str) -> bool:
+    """Whether a suite's answers are log-probabilities of choices, and no words.
+
+    Args:
+        reference: as a study stores it.
+    """
+    return LOGPROBS in reference.partition(":")[2].split("+")
+
+
 # A name that stands for several suites, because a suite has one axis.
 ALIASES: dict[str, tuple[str, ...]] = {
     "xstest": ("xstest-safe", "xstest-unsafe"),
