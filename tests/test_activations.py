@@ -58,7 +58,7 @@ def logits(model: Any, prompts: Sequence[Sequence[int]], rows: Sequence[tuple[In
     from evenhand.models import sampling
 
     tokens = [list(range(64))] * len(prompts)
-    return np.array(sampling.choice_logprobs(model, prompts, tokens, rows))
+    return np.array(sampling.choice_logprobs(model, prompts, tokens, interventions=rows))
 
 
 @pytest.mark.parametrize("family", ["llama", "qwen2", "gemma2", "neox", "gpt2", "opt"])
@@ -144,14 +144,16 @@ def test_a_mixed_batch_answers_as_each_request_alone(where: Any) -> None:
         atol=1e-4,
     )
     texts = [[[4, 9], [2]], [[1, 2, 3, 4]], [[7]], [[7, 7], [8, 9, 1]], [[5]], [[6, 1]]]
-    together = sampling.text_logprobs(model, PROMPTS, texts, rows)
+    together = sampling.text_logprobs(model, PROMPTS, texts, interventions=rows)
     seeds = list(range(6))
     # An end token that is likely makes rows end one by one, so that the batch shrinks.
     ends = frozenset(range(0, 64, 9))
     sampled = Decoding(temperature=1.0, max_tokens=24)
     written = sampling.generate(model, PROMPTS, seeds, sampled, ends, interventions=rows)
     for n, (prompt, row) in enumerate(zip(PROMPTS, rows, strict=True)):
-        assert np.allclose(sampling.text_logprobs(model, [prompt], [texts[n]], [row])[0], together[n], atol=1e-4)
+        assert np.allclose(
+            sampling.text_logprobs(model, [prompt], [texts[n]], interventions=[row])[0], together[n], atol=1e-4
+        )
         alone = sampling.generate(model, [prompt], [n], sampled, ends, interventions=[row])
         assert alone[0].tokens == written[n].tokens
     plain = sampling.generate(model, PROMPTS, seeds, sampled, ends)
@@ -219,7 +221,7 @@ def test_without_an_intervention_no_hook_is_set(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(torch.nn.Module, "register_forward_hook", refuse)
     for rows in ((), [()] * 6):
         sampling.generate(model, PROMPTS, list(range(6)), GREEDY, frozenset(), interventions=rows)
-        sampling.text_logprobs(model, PROMPTS, [[[1, 2]]] * 6, rows)
+        sampling.text_logprobs(model, PROMPTS, [[[1, 2]]] * 6, interventions=rows)
         logits(model, PROMPTS, rows)
     with pytest.raises(AssertionError, match="a hook"):
         logits(model, PROMPTS, [(shifting(1),)] * 6)
