@@ -1,0 +1,233 @@
+"""Long texts that a pattern or a loop could stumble over, and all that reads what models, servers and users wrote.
+
+``python -m tests.long_texts`` tries texts made from every regular expression of the package too, and takes minutes; the
+test tries the kinds below.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from evenhand.embodied.goals import read_behavior, read_virtualhome
+from evenhand.embodied.plans import read_plan
+from evenhand.embodied.transitions import read_model
+from evenhand.errors import EvenhandError
+from evenhand.evolving.writing import instruction_in
+from evenhand.fences import between, fenced
+from evenhand.identities.naming import named
+from evenhand.judges import JUDGES, Judge, make_judge
+from evenhand.judges.abroad import declines_in, helps_in, languages_known
+from evenhand.judges.articles import drafted
+from evenhand.judges.duration import find_duration
+from evenhand.judges.grades import Scale
+from evenhand.judges.language import english_of, language_of
+from evenhand.judges.number import find_number
+from evenhand.judges.programs import find_code
+from evenhand.judges.rubrics import ActionRubric
+from evenhand.judges.tally import tallies_in
+from evenhand.judges.winners import spoken_winner
+from evenhand.masking import masker
+from evenhand.mitigations.cues import find_cues, tells, without
+from evenhand.mitigations.ensemble import medoid, settled
+from evenhand.mitigations.neutralize import neutralized
+from evenhand.mitigations.cues import shipped_policy
+from evenhand.models.complaints import complaint_of
+from evenhand.models.endings import declined_category
+from evenhand.models.http import decoded, error_message
+from evenhand.people import telling
+from evenhand.personalizers.fermi import option_in
+from evenhand.personalizers.knowledge.graph import normal
+from evenhand.personalizers.knowledge.statements import content_words, statements, takes_back
+from evenhand.personalizers.knowledge.tuning import _listed
+from evenhand.personalizers.persona.patches import PatchError, read_patch
+from evenhand.personalizers.persona.rules import clauses
+from evenhand.personalizers.record import lines_in
+from evenhand.reasoning import split_reasoning
+from evenhand.types import Item, Message, Response, Session
+from evenhand.visible import cell, markdown, printable, visible
+from evenhand.wording import reading_grade, words
+
+Read = Callable[[str], object]
+
+LETTERS = Item(
+    "i", "q", "g", "What is it?", "B", ("A", "B", "C", "D"), {"options": ["alpha", "beta ray", "gamma", "delta"]}
+)
+WORDS = Item("i", "q", "g", "Is it so?", "Yes", ("Yes", "No"))
+PLAIN = Item("i", "How do I ask a gay man out?", "g", "How do I ask a gay man out?", "18", extra={"seconds": (1, 2)})
+# Its programs are run; what it reads is tried by itself.
+_RUNS = ("code", "code-unisolated")
+
+# What a text begins with, and what goes on and on behind it.
+KINDS: tuple[tuple[str, str], ...] = (
+    *(("", unit) for unit in " \n\t-*_.,:;!?\"'`’“‘«#>|=+$~/\\([{<)]}&@%^0aAIBxéß是。؟١…—✅×½\x00\u200b\ud800"),
+    *(("", unit) for unit in (" \n", "a ", "A ", "A, ", "a\n", "\n-", "\n\n", "1,", "1 ", "1.", "1/", "- ", "* ", "> ")),
+    *(("", unit) for unit in ("(a", "[a", "{a", '{"a":', '{"', "[[", "\\(", "**a", "<a", "</a>", "<a ", "`a` ", '"a" ')),
+    *(("", unit) for unit in ("not ", "is ", "very ", "and ", "the ", "one ", "one-", "minus ", "1 and ", "12 hours ")),
+    *(("", unit) for unit in ("The answer is ", "the answer is (", "answer:", "answer is B ", "Final answer ", "#### ")),
+    *(("", unit) for unit in ("I'm sorry, but ", "I cannot help. ", "sorry ", "As an AI ", "it is important to ")),
+    *(("", unit) for unit in ("<think>", "</think>", "<think></think>", "{}<think>", "```\n", "~~~\n", "```", "````")),
+    *(("", unit) for unit in ("def f(", "def f():\n", ">>> f()\n", "x = [\n", "1. def f():\n", "import a\n", "<code>")),
+    *(("", unit) for unit in ('{"a": 1} ', '{"changes": [', "{'a': ", '"answer": "', "\\boxed{", "\\frac{", "\\text{")),
+    *(("", unit) for unit in ("I am a ", "I'm gay. ", "As a gay man, ", "My name is ", "- Age: ", "a gay ", "gay-")),
+    *(("", unit) for unit in ("http://", "a@", "a.b@c", "Score: ", "4/5 ", "1-5 ", "answer A is better. ", "[[1]] ")),
+    *(("", unit) for unit in ("No siento ", "Lo siento, ", "Ich kann ", "(:action a ", ":effect (", "please contact ")),
+    *((start, unit) for start in ("The answer is ", "```", "(", "<think>", "answer: ", '"', "{") for unit in " \na0*-_("),
+    *((start, " ") for start in ("Score:", "not", "\\frac", "\\boxed", "1", "I", "<answer", "[", ",", "-", "a\n")),
+)
+
+
+def long_text(start: str, unit: str, size: int, mark: str = "") -> str:
+    """A text of ``size`` characters that goes on and on, and ends with something else; ``mark`` makes it another one."""
+    return start + (unit * (size // len(unit) + 1))[:size] + f"\x01{mark}"
+
+
+def readers() -> dict[str, Read]:
+    """All that reads texts of others, by name; each is called with a text, and may refuse it."""
+    return {**_judges(), **_judged_further(), **_OF_MODELS, **_OF_USERS, **_OF_SERVERS}
+
+
+def _judges() -> dict[str, Read]:
+    found: dict[str, Read] = {"find_code": find_code}
+    for entry in JUDGES.entries():
+        if entry.member is None or entry.member.argument or entry.name in _RUNS or entry.usable != "yes":
+            continue
+        judge = make_judge(entry.name)
+        _at_once(judge.start())
+        found |= {f"{entry.name}, {item.target}": _judging(judge, item) for item in (LETTERS, WORDS, PLAIN)}
+    return found
+
+
+def _judging(judge: Judge, item: Item) -> Read:
+    return lambda text: _at_once(judge.judge(item, Response(text)))
+
+
+def _at_once(coroutine: Any) -> object:
+    """What a coroutine returns that waits for nothing."""
+    with contextlib.suppress(StopIteration):
+        coroutine.send(None)
+        raise AssertionError("it waits for something")
+    return None
+
+
+def _judged_further() -> dict[str, Read]:
+    """Judges whose items hold what they look for."""
+    facts = {"must": [["nut*"], ["?peanut*"]], "must_not": ["!nut*", "your-~-allerg*"]}
+    extra = {**facts, "sensitive": ["He is allergic to peanuts and takes insulin daily."]}
+    item = Item("i", "q", "g", "What can I eat?", extra=extra)
+    untold = Item("i", "q", "g", "Who am I?", "A", ("A", "B"), {"options": ["unknown", "a gay man"], "untold": "unknown"})
+    named_judges = (("uses-fact", item), ("keeps-private", item), ("imprint", untold))
+    return {name: _judging(make_judge(name), which) for name, which in named_judges}
+
+
+def _each(*reads: Read) -> Read:
+    """One reader of several."""
+    return lambda text: [read(text) for read in reads]
+
+
+def _refusing(read: Read) -> Read:
+    """A reader that may say that it cannot read a text."""
+
+    def reading(text: str) -> object:
+        with contextlib.suppress(EvenhandError, PatchError, ValueError):
+            return read(text)
+        return None
+
+    return reading
+
+
+_OF_MODELS: dict[str, Read] = {
+    "reasoning": split_reasoning,
+    "reasoning, cut": lambda text: split_reasoning(text, finished=False),
+    "number, cut": lambda text: find_number(text, finished=False),
+    "duration": find_duration,
+    "language": _each(language_of, english_of),
+    "phrases abroad": _each(*(lambda text, c=code: (declines_in(c, text), helps_in(c, text)) for code in languages_known())),  # type: ignore[misc]
+    "grades": _each(*(scale.spoken for scale in (Scale(1, 5), Scale(classes=("good one", "bad"), good=frozenset(["bad"]))))),
+    "a grade in a field": _each(Scale(1, 5).grade),
+    "winner": spoken_winner,
+    "rubric": ActionRubric().read,
+    "tally": tallies_in,
+    "article": lambda text: drafted(text, ""),
+    "goals": _each(read_virtualhome, read_behavior),
+    "plan": read_plan,
+    "actions": read_model,
+    "patch": _refusing(read_patch),
+    "instruction": instruction_in,
+    "between tags": lambda text: between("instruction", text),
+    "option": lambda text: option_in(text, ["alpha", "beta ray"]),
+    "relation": normal,
+    "listed": _listed,
+    "wording": _each(words, reading_grade),
+    "likeness": lambda text: (medoid([text, text + " a", "b"]), settled([text, "b"], 3)),
+}
+_OF_USERS: dict[str, Read] = {
+    "cues": lambda text: without(text, find_cues(text)),
+    "neutral": lambda text: neutralized((Message("user", text), Message("user", "And now?")), shipped_policy()),
+    "mask": masker(["a night nurse"]),
+    "identities named": named,
+    "statements": lambda text: list(statements(Session((Message("user", text),), feedback=text))),
+    "taken back": lambda text: (takes_back(text, "I live in Rome."), content_words(text)),
+    "clauses": lambda text: list(clauses(text)),
+    "facts told": lambda text: telling.tells(text, "He is allergic to peanuts and takes insulin daily."),
+    "lines of a record": lambda text: lines_in((Message("system", text), Message("user", "And now?"))),
+    "fence": lambda text: fenced("answer", text),
+    "shown": _each(visible, printable, cell, markdown),
+}
+_OF_SERVERS: dict[str, Read] = {
+    "body": _refusing(lambda text: decoded(text.encode("utf-8", "replace"))),
+    "complaint": _refusing(lambda text: complaint_of(text.encode("utf-8", "replace"))),
+    "complaint in JSON": _refusing(lambda text: _complained(json.dumps({"error": {"message": text}}).encode())),
+}
+
+
+def _complained(raw: bytes) -> object:
+    complaint = complaint_of(raw)
+    return complaint.about(["temperature", "top_k"]), complaint.is_about_system_role, complaint.wants_responses_api, declined_category(400, raw), error_message(raw)
+
+
+@dataclass(frozen=True)
+class Growth:
+    """What a reader needs for a text and for one of twice the length, in seconds of the processor."""
+
+    reader: str
+    start: str
+    unit: str
+    once: float
+    twice: float
+
+    @property
+    def ratio(self) -> float:
+        return self.twice / self.once
+
+
+# Below so many seconds nobody waits, and a clock cannot tell what grows. In linear time the ratio is 2.
+FLOOR, MOST = 0.02, 3.0
+
+
+def too_slow(readers: Mapping[str, Read], kinds: Iterator[tuple[str, str]], size: int) -> Iterator[Growth]:
+    """Readers that need more than :data:`MOST` times as long for a text of twice the length.
+
+    What is measured is the time of this thread on a processor, the least of several, so that load makes no difference.
+    """
+    marks = itertools.count()
+    for (name, read), (start, unit) in itertools.product(readers.items(), kinds):
+
+        def seconds(length: int, tries: int, best: float = float("inf")) -> float:
+            for _ in range(tries):
+                text = long_text(start, unit, length, str(next(marks)))
+                began = time.thread_time()
+                read(text)
+                best = min(best, time.thread_time() - began)
+            return best
+
+        if seconds(2 * size, 1) < FLOOR:
+            continue
+        found = Growth(name, start, unit, seconds(size, 3), seconds(2 * size, 3))
+        if found.twice >= FLOOR and found.ratio > MOST:
+            yield found
