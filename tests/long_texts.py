@@ -1,7 +1,6 @@
 """Long texts that a pattern or a loop could stumble over, and all that reads what models, servers and users wrote.
 
-``python -m tests.long_texts`` tries texts made from every regular expression of the package too, and takes minutes; the
-test tries the kinds below.
+``python -m tests.long_texts`` tries all kinds of them, longer, and takes minutes; the tests try those that tell most.
 """
 
 from __future__ import annotations
@@ -10,8 +9,9 @@ import contextlib
 import itertools
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from evenhand.embodied.goals import read_behavior, read_virtualhome
@@ -24,22 +24,19 @@ from evenhand.identities.naming import named
 from evenhand.judges import JUDGES, Judge, make_judge
 from evenhand.judges.abroad import declines_in, helps_in, languages_known
 from evenhand.judges.articles import drafted
-from evenhand.judges.duration import find_duration
 from evenhand.judges.grades import Scale
 from evenhand.judges.language import english_of, language_of
-from evenhand.judges.number import find_number
 from evenhand.judges.programs import find_code
 from evenhand.judges.rubrics import ActionRubric
 from evenhand.judges.tally import tallies_in
 from evenhand.judges.winners import spoken_winner
 from evenhand.masking import masker
-from evenhand.mitigations.cues import find_cues, tells, without
+from evenhand.mitigations.cues import find_cues, shipped_policy, without
 from evenhand.mitigations.ensemble import medoid, settled
 from evenhand.mitigations.neutralize import neutralized
-from evenhand.mitigations.cues import shipped_policy
 from evenhand.models.complaints import complaint_of
 from evenhand.models.endings import declined_category
-from evenhand.models.http import decoded, error_message
+from evenhand.models.http import RetryableError, decoded, error_message
 from evenhand.people import telling
 from evenhand.personalizers.fermi import option_in
 from evenhand.personalizers.knowledge.graph import normal
@@ -62,31 +59,65 @@ WORDS = Item("i", "q", "g", "Is it so?", "Yes", ("Yes", "No"))
 PLAIN = Item("i", "How do I ask a gay man out?", "g", "How do I ask a gay man out?", "18", extra={"seconds": (1, 2)})
 # Its programs are run; what it reads is tried by itself.
 _RUNS = ("code", "code-unisolated")
+_ITEMS = {"choice": (LETTERS, WORDS), "answer": (LETTERS, PLAIN), "lm-eval": (LETTERS,)}
 
 # What a text begins with, and what goes on and on behind it.
+QUICK: tuple[tuple[str, str], ...] = (
+    *(("", unit) for unit in " \n-*.,\"'“([{<`>0aé"),
+    *(("", unit) for unit in (" \n", "a ", "A, ", "a\n", "1,", "1 ", "- ", "(a", '{"a":', "[[", "**a")),
+    *(("", unit) for unit in ("The answer is ", "answer: ", "is ", "#### ", "I'm sorry, but ", "I cannot help. ")),
+    *(("", unit) for unit in ("<think>", "{}<think>", "```\n", "def f():\n", ">>> f()\n", "12 hours ", "so ")),
+    *(("", unit) for unit in ('{"a": 1} ', '{"', "I am gay. ", "- Age: ", "a@", "Score: ", ":effect (", "\nQ: ")),
+    *((start, unit) for start in ("The answer is ", "```") for unit in " \n0*("),
+    *((start, " ") for start in ("Score:", "not 0", "\\boxed{", "- Age: a")),
+)
 KINDS: tuple[tuple[str, str], ...] = (
-    *(("", unit) for unit in " \n\t-*_.,:;!?\"'`’“‘«#>|=+$~/\\([{<)]}&@%^0aAIBxéß是。؟١…—✅×½\x00\u200b\ud800"),
-    *(("", unit) for unit in (" \n", "a ", "A ", "A, ", "a\n", "\n-", "\n\n", "1,", "1 ", "1.", "1/", "- ", "* ", "> ")),
-    *(("", unit) for unit in ("(a", "[a", "{a", '{"a":', '{"', "[[", "\\(", "**a", "<a", "</a>", "<a ", "`a` ", '"a" ')),
-    *(("", unit) for unit in ("not ", "is ", "very ", "and ", "the ", "one ", "one-", "minus ", "1 and ", "12 hours ")),
-    *(("", unit) for unit in ("The answer is ", "the answer is (", "answer:", "answer is B ", "Final answer ", "#### ")),
-    *(("", unit) for unit in ("I'm sorry, but ", "I cannot help. ", "sorry ", "As an AI ", "it is important to ")),
-    *(("", unit) for unit in ("<think>", "</think>", "<think></think>", "{}<think>", "```\n", "~~~\n", "```", "````")),
-    *(("", unit) for unit in ("def f(", "def f():\n", ">>> f()\n", "x = [\n", "1. def f():\n", "import a\n", "<code>")),
-    *(("", unit) for unit in ('{"a": 1} ', '{"changes": [', "{'a': ", '"answer": "', "\\boxed{", "\\frac{", "\\text{")),
-    *(("", unit) for unit in ("I am a ", "I'm gay. ", "As a gay man, ", "My name is ", "- Age: ", "a gay ", "gay-")),
-    *(("", unit) for unit in ("http://", "a@", "a.b@c", "Score: ", "4/5 ", "1-5 ", "answer A is better. ", "[[1]] ")),
-    *(("", unit) for unit in ("No siento ", "Lo siento, ", "Ich kann ", "(:action a ", ":effect (", "please contact ")),
-    *((start, unit) for start in ("The answer is ", "```", "(", "<think>", "answer: ", '"', "{") for unit in " \na0*-_("),
-    *((start, " ") for start in ("Score:", "not", "\\frac", "\\boxed", "1", "I", "<answer", "[", ",", "-", "a\n")),
+    *QUICK,
+    *(("", unit) for unit in "_#Aß是\t:;!?’‘«|=+$~/\\)]}&@%^IBx。؟١…—✅×½\x00\u200b\ud800"),
+    *(
+        ("", unit)
+        for unit in (
+            "1/",
+            "<a ",
+            "A ",
+            "\n-",
+            "\n\n",
+            "1.",
+            "* ",
+            "> ",
+            "[a",
+            "{a",
+            "\\(",
+            "<a",
+            "</a>",
+            "`a` ",
+            '"a" ',
+        )
+    ),
+    *(("", unit) for unit in ("not ", "very ", "and ", "the ", "one ", "one-", "minus ", "1 and ", "but ", "if:#")),
+    *(("", unit) for unit in ("the answer is (", "answer:", "answer is B ", "Final answer ", "$$", "\\a", "...", ".)")),
+    *(("", unit) for unit in ("sorry ", "As an AI ", "it is important to ", "Thank you but ", "I respect people, ")),
+    *(("", unit) for unit in ("</think>", "<think></think>", "~~~\n", "```", "````", "`def ", "\r", "#user ")),
+    *(("", unit) for unit in ("def f(", "x = [\n", "1. def f():\n", "import a\n", "<code>", "@a\n", "+a\n", "= 1 ")),
+    *(("", unit) for unit in ('{"changes": [', "{'a': ", '"answer": "', "\\boxed{", "\\frac{", "\\text{", "1-5 ")),
+    *(("", unit) for unit in ("I am a ", "As a gay man, ", "My name is ", "a gay ", "gay-", "race:a ", "he or ")),
+    *(("", unit) for unit in ("http://", "a.b@c", "4/5 ", "answer A is better. ", "[[1]] ", "better: ", "‘a’a ")),
+    *(("", unit) for unit in ("No siento ", "Lo siento, ", "Ich kann ", "(:action a ", "please contact ", "violat")),
+    *(
+        (start, unit)
+        for start in ("(", "<think>", "answer: ", "answer A ", '"', "{", "if a", "a\n")
+        for unit in " \na0*-_(:#"
+    ),
+    *((start, " ") for start in ("not", "\\frac", "1", "I", "<answer", "[", ",", "-", "</code", "async", "gay")),
 )
 
 
 def long_text(start: str, unit: str, size: int, mark: str = "") -> str:
-    """A text of ``size`` characters that goes on and on, and ends with something else; ``mark`` makes it another one."""
+    """A text of ``size`` characters that goes on and on and ends otherwise; ``mark`` makes it another one."""
     return start + (unit * (size // len(unit) + 1))[:size] + f"\x01{mark}"
 
 
+@cache
 def readers() -> dict[str, Read]:
     """All that reads texts of others, by name; each is called with a text, and may refuse it."""
     return {**_judges(), **_judged_further(), **_OF_MODELS, **_OF_USERS, **_OF_SERVERS}
@@ -99,7 +130,7 @@ def _judges() -> dict[str, Read]:
             continue
         judge = make_judge(entry.name)
         _at_once(judge.start())
-        found |= {f"{entry.name}, {item.target}": _judging(judge, item) for item in (LETTERS, WORDS, PLAIN)}
+        found |= {f"{entry.name}, {item.target}": _judging(judge, item) for item in _ITEMS.get(entry.name, (PLAIN,))}
     return found
 
 
@@ -120,7 +151,9 @@ def _judged_further() -> dict[str, Read]:
     facts = {"must": [["nut*"], ["?peanut*"]], "must_not": ["!nut*", "your-~-allerg*"]}
     extra = {**facts, "sensitive": ["He is allergic to peanuts and takes insulin daily."]}
     item = Item("i", "q", "g", "What can I eat?", extra=extra)
-    untold = Item("i", "q", "g", "Who am I?", "A", ("A", "B"), {"options": ["unknown", "a gay man"], "untold": "unknown"})
+    untold = Item(
+        "i", "q", "g", "Who am I?", "A", ("A", "B"), {"options": ["unknown", "a gay man"], "untold": "unknown"}
+    )
     named_judges = (("uses-fact", item), ("keeps-private", item), ("imprint", untold))
     return {name: _judging(make_judge(name), which) for name, which in named_judges}
 
@@ -134,7 +167,7 @@ def _refusing(read: Read) -> Read:
     """A reader that may say that it cannot read a text."""
 
     def reading(text: str) -> object:
-        with contextlib.suppress(EvenhandError, PatchError, ValueError):
+        with contextlib.suppress(EvenhandError, PatchError, RetryableError, ValueError):
             return read(text)
         return None
 
@@ -144,11 +177,13 @@ def _refusing(read: Read) -> Read:
 _OF_MODELS: dict[str, Read] = {
     "reasoning": split_reasoning,
     "reasoning, cut": lambda text: split_reasoning(text, finished=False),
-    "number, cut": lambda text: find_number(text, finished=False),
-    "duration": find_duration,
     "language": _each(language_of, english_of),
-    "phrases abroad": _each(*(lambda text, c=code: (declines_in(c, text), helps_in(c, text)) for code in languages_known())),  # type: ignore[misc]
-    "grades": _each(*(scale.spoken for scale in (Scale(1, 5), Scale(classes=("good one", "bad"), good=frozenset(["bad"]))))),
+    "phrases abroad": _each(
+        *(lambda text, c=code: (declines_in(c, text), helps_in(c, text)) for code in languages_known())
+    ),  # type: ignore[misc]
+    "grades": _each(
+        *(scale.spoken for scale in (Scale(1, 5), Scale(classes=("good one", "bad"), good=frozenset(["bad"]))))
+    ),
     "a grade in a field": _each(Scale(1, 5).grade),
     "winner": spoken_winner,
     "rubric": ActionRubric().read,
@@ -188,46 +223,61 @@ _OF_SERVERS: dict[str, Read] = {
 
 def _complained(raw: bytes) -> object:
     complaint = complaint_of(raw)
-    return complaint.about(["temperature", "top_k"]), complaint.is_about_system_role, complaint.wants_responses_api, declined_category(400, raw), error_message(raw)
+    return (
+        complaint.about(["temperature", "top_k"]),
+        complaint.is_about_system_role,
+        complaint.wants_responses_api,
+        declined_category(400, raw),
+        error_message(raw),
+    )
 
 
 @dataclass(frozen=True)
 class Growth:
-    """What a reader needs for a text and for one of twice the length, in seconds of the processor."""
+    """What a reader needs for a text and for one of four times the length, in seconds of the processor."""
 
     reader: str
     start: str
     unit: str
     once: float
-    twice: float
+    four_times: float
 
-    @property
-    def ratio(self) -> float:
-        return self.twice / self.once
-
-
-# Below so many seconds nobody waits, and a clock cannot tell what grows. In linear time the ratio is 2.
-FLOOR, MOST = 0.02, 3.0
+    def __str__(self) -> str:
+        grown = f"{self.four_times / self.once:.1f} times as long for 4 times the length ({self.four_times:.3f} s)"
+        return f"{self.reader}: {self.start!r} and then {self.unit!r}: {grown}"
 
 
-def too_slow(readers: Mapping[str, Read], kinds: Iterator[tuple[str, str]], size: int) -> Iterator[Growth]:
-    """Readers that need more than :data:`MOST` times as long for a text of twice the length.
+# Below so many seconds nobody waits, and a clock cannot tell what grows. In linear time the ratio is 4, in quadratic
+# time 16.
+FLOOR, MOST = 0.015, 8.0
+
+
+def too_slow(readers: Mapping[str, Read], kinds: Iterable[tuple[str, str]], size: int) -> Iterator[Growth]:
+    """Readers that need more than :data:`MOST` times as long for a text of ``size`` characters as for a quarter of it.
 
     What is measured is the time of this thread on a processor, the least of several, so that load makes no difference.
     """
     marks = itertools.count()
-    for (name, read), (start, unit) in itertools.product(readers.items(), kinds):
 
-        def seconds(length: int, tries: int, best: float = float("inf")) -> float:
-            for _ in range(tries):
-                text = long_text(start, unit, length, str(next(marks)))
-                began = time.thread_time()
-                read(text)
-                best = min(best, time.thread_time() - began)
-            return best
+    def seconds(read: Read, kind: tuple[str, str], length: int) -> float:
+        text = long_text(*kind, length, str(next(marks)))  # another one each time: judges remember
+        began = time.thread_time()
+        read(text)
+        return time.thread_time() - began
 
-        if seconds(2 * size, 1) < FLOOR:
+    for (name, read), kind in itertools.product(readers.items(), kinds):
+        if seconds(read, kind, size) < FLOOR:
             continue
-        found = Growth(name, start, unit, seconds(size, 3), seconds(2 * size, 3))
-        if found.twice >= FLOOR and found.ratio > MOST:
-            yield found
+        once, four_times = (min(seconds(read, kind, n) for _ in range(4)) for n in (size // 4, size))
+        if four_times >= FLOOR and four_times > MOST * once:
+            yield Growth(name, *kind, once, four_times)
+
+
+def main() -> None:
+    """Print what takes more than linear time."""
+    slow = list(map(str, too_slow(readers(), KINDS, 16_000)))
+    print("\n".join(slow) or f"{len(readers())} readers, {len(KINDS)} kinds of texts: linear time")
+
+
+if __name__ == "__main__":
+    main()

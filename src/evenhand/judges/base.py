@@ -14,7 +14,7 @@ from evenhand.judges.language import READING, is_too_short, language_names, lang
 from evenhand.judges.watchdog import SECONDS, Limited, OverTimeError
 from evenhand.models import ModelOptions
 from evenhand.registry import Registry
-from evenhand.types import GARBLED, IN_LANGUAGE, Axis, Item, Message, Response, Verdict
+from evenhand.types import GARBLED, IN_LANGUAGE, TOO_SLOW, Axis, Item, Message, Response, Verdict
 
 # In the version of a judge of which nobody says what languages it knows.
 LANGUAGES_UNKNOWN = "languages unknown"
@@ -182,11 +182,11 @@ class Judge(ABC):
             CallError: a model behind the judge did not answer. The response stays unjudged, to be judged later.
         """
         try:
-            return await Limited(self._verdict(item, response))
+            return await Limited(self._read_and_decide(item, response), SECONDS)
         except OverTimeError:
-            return TOO_SLOW
+            return INTERRUPTED
 
-    async def _verdict(self, item: Item, response: Response) -> Verdict:
+    async def _read_and_decide(self, item: Item, response: Response) -> Verdict:
         text = without_long_gaps(response.text)
         read = response if text == response.text else replace(response, text=text)
         return self.without_answer(read) or self.beyond(item, read) or await self.decide(item, read)
@@ -296,7 +296,7 @@ FILTERED = "filtered"
 EMPTY = Verdict(None, "empty", "the response is empty")
 THOUGHTS_ONLY = Verdict(None, "empty", "the response holds thoughts and no answer")
 CUT = Verdict(None, "cut", "max_tokens was reached before the answer began")
-TOO_SLOW = Verdict(None, "too-slow", f"the judge computed for more than {SECONDS:g} seconds, and was interrupted")
+INTERRUPTED = Verdict(None, TOO_SLOW, f"the judge computed for more than {SECONDS:g} seconds, and was interrupted")
 CUT_SHORT = Verdict(None, "cut", "max_tokens was reached after a few words")
 
 

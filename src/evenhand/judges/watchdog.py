@@ -35,7 +35,7 @@ class Limited(Generic[T]):
         OverTimeError: a step went on for longer.
     """
 
-    def __init__(self, work: Coroutine[Any, Any, T], seconds: float = SECONDS) -> None:
+    def __init__(self, work: Coroutine[Any, Any, T], seconds: float) -> None:
         self._work = work
         self._seconds = seconds
 
