@@ -63,52 +63,91 @@ _ITEMS = {"choice": (LETTERS, WORDS), "answer": (LETTERS, PLAIN), "lm-eval": (LE
 
 # What a text begins with, and what goes on and on behind it.
 QUICK: tuple[tuple[str, str], ...] = (
-    *(("", unit) for unit in " \n-*.,\"'“([{<`>0aé"),
-    *(("", unit) for unit in (" \n", "a ", "A, ", "a\n", "1,", "1 ", "- ", "(a", '{"a":', "[[", "**a")),
-    *(("", unit) for unit in ("The answer is ", "answer: ", "is ", "#### ", "I'm sorry, but ", "I cannot help. ")),
-    *(("", unit) for unit in ("<think>", "{}<think>", "```\n", "def f():\n", ">>> f()\n", "12 hours ", "so ")),
-    *(("", unit) for unit in ('{"a": 1} ', '{"', "I am gay. ", "- Age: ", "a@", "Score: ", ":effect (", "\nQ: ")),
-    *((start, unit) for start in ("The answer is ", "```") for unit in " \n0*("),
-    *((start, " ") for start in ("Score:", "not 0", "\\boxed{", "- Age: a")),
-)
-KINDS: tuple[tuple[str, str], ...] = (
-    *QUICK,
-    *(("", unit) for unit in "_#Aß是\t:;!?’‘«|=+$~/\\)]}&@%^IBx。؟١…—✅×½\x00\u200b\ud800"),
+    *(("", unit) for unit in ' \n-*."“([{<`>0aé'),
+    *(("", unit) for unit in ("a ", "A, ", "1,", "(a", '{"a":', "**a", "12 hours ", "so ", "\nQ: ", "a@")),
+    *(("", unit) for unit in ("The answer is ", "answer: ", "#### ", "I'm sorry, but ", "I cannot help. ")),
     *(
         ("", unit)
-        for unit in (
-            "1/",
-            "<a ",
-            "A ",
-            "\n-",
-            "\n\n",
-            "1.",
-            "* ",
-            "> ",
-            "[a",
-            "{a",
-            "\\(",
-            "<a",
-            "</a>",
-            "`a` ",
-            '"a" ',
+        for unit in ("<think>", "{}<think>", "```\n", "def f():\n", '{"', "I am gay. ", "- Age: ", ":effect (")
+    ),
+    *(("The answer is ", unit) for unit in " 0*"),
+    *((start, " ") for start in ("```", "not 0", "- Age: a")),
+)
+KINDS: tuple[tuple[str, str], ...] = tuple(
+    dict.fromkeys(
+        (
+            *QUICK,
+            *(
+                ("", unit)
+                for unit in (",", "'", "A", " \n", "a\n", "1 ", "- ", "[[", "is ", ">>> f()\n", '{"a": 1} ', "Score: ")
+            ),
+            *((start, unit) for start in ("The answer is ", "```") for unit in "\n0*("),
+            *((start, " ") for start in ("Score:", "\\boxed{")),
+            *(("", unit) for unit in "_#Aß是\t:;!?’‘«|=+$~/\\)]}&@%^IBx。؟١…—✅×½\x00\u200b\ud800"),
+            *(
+                ("", unit)
+                for unit in (
+                    "1/",
+                    "<a ",
+                    "A ",
+                    "\n-",
+                    "\n\n",
+                    "1.",
+                    "* ",
+                    "> ",
+                    "[a",
+                    "{a",
+                    "\\(",
+                    "<a",
+                    "</a>",
+                    "`a` ",
+                    '"a" ',
+                )
+            ),
+            *(
+                ("", unit)
+                for unit in ("not ", "very ", "and ", "the ", "one ", "one-", "minus ", "1 and ", "but ", "if:#")
+            ),
+            *(
+                ("", unit)
+                for unit in ("the answer is (", "answer:", "answer is B ", "Final answer ", "$$", "\\a", "...", ".)")
+            ),
+            *(
+                ("", unit)
+                for unit in ("sorry ", "As an AI ", "it is important to ", "Thank you but ", "I respect people, ")
+            ),
+            *(("", unit) for unit in ("</think>", "<think></think>", "~~~\n", "```", "````", "`def ", "\r", "#user ")),
+            *(
+                ("", unit)
+                for unit in ("def f(", "x = [\n", "1. def f():\n", "import a\n", "<code>", "@a\n", "+a\n", "= 1 ")
+            ),
+            *(
+                ("", unit)
+                for unit in ('{"changes": [', "{'a': ", '"answer": "', "\\boxed{", "\\frac{", "\\text{", "1-5 ")
+            ),
+            *(
+                ("", unit)
+                for unit in ("I am a ", "As a gay man, ", "My name is ", "a gay ", "gay-", "race:a ", "he or ")
+            ),
+            *(
+                ("", unit)
+                for unit in ("http://", "a.b@c", "4/5 ", "answer A is better. ", "[[1]] ", "better: ", "‘a’a ")
+            ),
+            *(
+                ("", unit)
+                for unit in ("No siento ", "Lo siento, ", "Ich kann ", "(:action a ", "please contact ", "violat")
+            ),
+            *(
+                (start, unit)
+                for start in ("(", "<think>", "answer: ", "answer A ", '"', "{", "if a", "a\n")
+                for unit in " \na0*-_(:#"
+            ),
+            *(
+                (start, " ")
+                for start in ("not", "\\frac", "1", "I", "<answer", "[", ",", "-", "</code", "async", "gay")
+            ),
         )
-    ),
-    *(("", unit) for unit in ("not ", "very ", "and ", "the ", "one ", "one-", "minus ", "1 and ", "but ", "if:#")),
-    *(("", unit) for unit in ("the answer is (", "answer:", "answer is B ", "Final answer ", "$$", "\\a", "...", ".)")),
-    *(("", unit) for unit in ("sorry ", "As an AI ", "it is important to ", "Thank you but ", "I respect people, ")),
-    *(("", unit) for unit in ("</think>", "<think></think>", "~~~\n", "```", "````", "`def ", "\r", "#user ")),
-    *(("", unit) for unit in ("def f(", "x = [\n", "1. def f():\n", "import a\n", "<code>", "@a\n", "+a\n", "= 1 ")),
-    *(("", unit) for unit in ('{"changes": [', "{'a': ", '"answer": "', "\\boxed{", "\\frac{", "\\text{", "1-5 ")),
-    *(("", unit) for unit in ("I am a ", "As a gay man, ", "My name is ", "a gay ", "gay-", "race:a ", "he or ")),
-    *(("", unit) for unit in ("http://", "a.b@c", "4/5 ", "answer A is better. ", "[[1]] ", "better: ", "‘a’a ")),
-    *(("", unit) for unit in ("No siento ", "Lo siento, ", "Ich kann ", "(:action a ", "please contact ", "violat")),
-    *(
-        (start, unit)
-        for start in ("(", "<think>", "answer: ", "answer A ", '"', "{", "if a", "a\n")
-        for unit in " \na0*-_(:#"
-    ),
-    *((start, " ") for start in ("not", "\\frac", "1", "I", "<answer", "[", ",", "-", "</code", "async", "gay")),
+    )
 )
 
 
