@@ -28,6 +28,9 @@ _QUOTED = re.compile(
     r"\"[^\"\n]*\"|“[^”]*”|«[^»]*»|`[^`\n]+`|(?<!\w)'[^'\n]*'(?!\w)|(?<!\w)‘[^’\n]*’(?!\w)|^[^\S\n]*>.*$", re.MULTILINE
 )
 
+# Looking for the end of each such quotation would take quadratic time.
+_UNCLOSED = "‟"
+
 
 @dataclass(frozen=True)
 class Scale:
@@ -116,9 +119,9 @@ def unquoted(text: str) -> str:
 
 
 def _closed(text: str, opening: str, closing: str) -> str:
-    """``text`` with a blank for marks that begin a quotation and that nothing closes."""
+    """``text`` with another mark for those that begin a quotation and that nothing closes."""
     head, mark, rest = text.rpartition(closing)
-    return f"{head}{mark}{rest.replace(opening, ' ')}"
+    return f"{head}{mark}{rest.replace(opening, _UNCLOSED)}"
 
 
 def normal(name: object) -> str:
