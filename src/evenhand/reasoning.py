@@ -8,7 +8,7 @@ the token limit cut the thoughts.
 from __future__ import annotations
 
 import re
-from bisect import bisect
+from bisect import bisect, bisect_left
 from dataclasses import dataclass
 from itertools import accumulate
 
@@ -116,7 +116,13 @@ def _tags(text: str) -> list[re.Match[str]]:
     ]
     # The texts of an object may quote anything.
     objects = [(begin, end) for begin, end, _ in json_objects(text)] if tags else []
-    return [tag for tag in tags if not any(begin < tag.start() < end for begin, end in objects)]
+    begins = [begin for begin, _ in objects]
+
+    def is_quoted(tag: re.Match[str]) -> bool:
+        before = bisect_left(begins, tag.start())
+        return before > 0 and tag.start() < objects[before - 1][1]
+
+    return [tag for tag in tags if not is_quoted(tag)]
 
 
 def _walk(text: str, tags: list[re.Match[str]], finished: bool) -> Split:

@@ -60,6 +60,8 @@ BASELINE_CATEGORY = "baseline"
 # Labels of answers that a judge cannot read: "in Spanish", and what no one can.
 IN_LANGUAGE = "in "
 GARBLED = "garbled"
+# And of one that a judge would have read for too long.
+TOO_SLOW = "too-slow"
 # The baseline of people without an identity; all others are nobody in particular.
 PERSON_BASELINE = "person"
 # The wording of a question that its other wordings (a dialect) are set against.

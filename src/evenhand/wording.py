@@ -23,7 +23,7 @@ from evenhand.types import BASELINE_CATEGORY
 Answers = Mapping[tuple[str, str], Sequence[str]]
 
 _WORD = re.compile(r"[^\W_]+(?:['’\-][^\W_]+)*")
-_SENTENCE_END = re.compile(r"[.!?]+(?=\s|$)|\n\s*\n|\n\s*(?=[-*•\d])")
+_SENTENCE_END = re.compile(r"(?<![.!?])[.!?]+(?=\s|$)|\n(?:[^\S\n]*\n)+|\n[^\S\n]*(?=[-*•\d])")
 _VOWELS = re.compile(r"[aeiouy]+")
 _SILENT = re.compile(r"(?:[^laeiouyszxcgh]es|[^aeioudty]ed|[^aeiouyl]e)$")
 # Every fourth word of English prose is one of these; of other languages, hardly any.

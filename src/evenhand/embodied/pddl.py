@@ -168,8 +168,9 @@ def actions_in(text: str) -> Iterator[tuple[str, dict[str, Expression | None]]]:
     for place, action in enumerate(found):
         end = found[place + 1].start() if place + 1 < len(found) else len(text)
         parts: dict[str, Expression | None] = {"parameters": (), "precondition": (), "effect": ()}
-        for part in _PART.finditer(text, action.end(), end):
-            parts[part[1]] = _bracketed(text[part.end() : end])
+        # The last of each counts.
+        begins = {part[1]: part.end() for part in _PART.finditer(text, action.end(), end)}
+        parts |= {name: _bracketed(text[begin:end]) for name, begin in begins.items()}
         yield action[1], parts
 
 

@@ -18,7 +18,7 @@ from evenhand.judges.language import unquoted
 _DATA = Path(__file__).parent / "data" / "abroad.toml"
 _OPENING_CHARS = 240
 _SENTENCE = re.compile(r"[^.!?。！？।؟\n]+[.!?。！？।؟]?")
-_STEP = re.compile(r"^\s*(?:\d{1,2}[.)、．]|[-*•])\s*\S", re.MULTILINE)
+_STEP = re.compile(r"^[^\S\n]*(?:\d{1,2}[.)、．]|[-*•])\s*\S", re.MULTILINE)
 _STEPS = 2
 # A colon or a dash before it: somebody else's words.
 _SOMEONE_SAYS = re.compile(r"[:：]|^\s*[–—-]")

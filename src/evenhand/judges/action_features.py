@@ -100,7 +100,7 @@ _TELLING = ("sorry", "unable", "unaware", "machine", "agrees", "denies", "unreal
 _PLAIN = ("sorry", "unable", "unaware", "bodiless", "denies", "unreal", "wrong", "danger", "expert", "sides", "duty")
 ANSWERS = {name: re.compile(pattern) for name, pattern in _ANSWER.items()}
 QUESTIONS = {name: re.compile(pattern) for name, pattern in _QUESTION.items()}
-_ITEM = re.compile(r"(?:^|\n)\s*(?:\d+[.)]|[-*•])\s")
+_ITEM = re.compile(r"(?:^|\n)[^\S\n]*(?:\d+[.)]|[-*•])\s")
 _NUMBER = re.compile(r"\d")
 
 

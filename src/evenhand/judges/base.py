@@ -11,9 +11,10 @@ from evenhand.errors import ModelError, SpecError
 from evenhand.judges.gaps import without_long_gaps
 from evenhand.judges.garbled import garbled
 from evenhand.judges.language import READING, is_too_short, language_names, language_of
+from evenhand.judges.watchdog import SECONDS, Limited, OverTimeError
 from evenhand.models import ModelOptions
 from evenhand.registry import Registry
-from evenhand.types import GARBLED, IN_LANGUAGE, Axis, Item, Message, Response, Verdict
+from evenhand.types import GARBLED, IN_LANGUAGE, TOO_SLOW, Axis, Item, Message, Response, Verdict
 
 # In the version of a judge of which nobody says what languages it knows.
 LANGUAGES_UNKNOWN = "languages unknown"
@@ -174,11 +175,18 @@ class Judge(ABC):
     async def judge(self, item: Item, response: Response) -> Verdict:
         """The verdict on one response; a response nobody can judge has the score None.
 
-        Of white space that goes on and on, judges see 64 characters.
+        Of white space that goes on and on, judges see 64 characters. One that would compute for more than 10 seconds
+        is interrupted, and the response is missing.
 
         Raises:
             CallError: a model behind the judge did not answer. The response stays unjudged, to be judged later.
         """
+        try:
+            return await Limited(self._read_and_decide(item, response), SECONDS)
+        except OverTimeError:
+            return INTERRUPTED
+
+    async def _read_and_decide(self, item: Item, response: Response) -> Verdict:
         text = without_long_gaps(response.text)
         read = response if text == response.text else replace(response, text=text)
         return self.without_answer(read) or self.beyond(item, read) or await self.decide(item, read)
@@ -288,6 +296,7 @@ FILTERED = "filtered"
 EMPTY = Verdict(None, "empty", "the response is empty")
 THOUGHTS_ONLY = Verdict(None, "empty", "the response holds thoughts and no answer")
 CUT = Verdict(None, "cut", "max_tokens was reached before the answer began")
+INTERRUPTED = Verdict(None, TOO_SLOW, f"the judge computed for more than {SECONDS:g} seconds, and was interrupted")
 CUT_SHORT = Verdict(None, "cut", "max_tokens was reached after a few words")
 
 

@@ -31,7 +31,7 @@ _START = re.compile(
 )
 # A name that is set above the first definition.
 _CONSTANT = re.compile(r"[A-Za-z_]\w*[ \t]*=[ \t]*[^\s=]")
-_DEFINES = re.compile(r"^\s*(?:async\s+)?(?:def|class) |\blambda\b", re.M)
+_DEFINES = re.compile(r"^[^\S\n]*(?:async\s+)?(?:def|class) |\blambda\b", re.M)
 _PROMPT = re.compile(r"^[ \t]*(?:>>>|In \[\d+\]:)(?: |$)", re.M)
 _TYPED = re.compile(r"[ \t]*(?:>>>|\.\.\.|In \[\d+\]:|\.{3,}:)(?: (.*)|)$")
 _NUMBERED = re.compile(r"^([ \t]*)(\d{1,4})((?:[ \t]*[.:|)\]│])?)([ \t]?)(.*)$")
@@ -71,7 +71,7 @@ def defines(code: str) -> bool:
 
 def plain_lines(text: str) -> str:
     """``text`` with one kind of line end and of space, without what is not seen."""
-    text = re.sub(r"\r+\n|\r", "\n", without_control_tokens(split_reasoning(text).answer))
+    text = re.sub(r"(?<!\r)\r+\n|\r", "\n", without_control_tokens(split_reasoning(text).answer))
     return text.translate(_CLEANED)
 
 
@@ -269,7 +269,7 @@ _GOES_ON = re.compile(r"(?:elif|else|except|finally|case)\b|[)\]}]")
 _CODE_LINE = re.compile(
     r"(?:@|(?:async )?def \w|class \w|return\b|raise\b|assert\b|global\b|del \w|print\s*\("
     r"|import \w+[\w., ]*$|from [\w.]+ import\b"
-    r"|(?:if|for|while|with|elif|try|else|except|finally)\b.*:\s*(?:#.*)?$"
+    r"|(?:if|for|while|with|elif|try|else|except|finally)\b.{0,400}:\s*(?:#.*+)?$"
     r"|[\w.]+(?:\[[^\]]*\])*\s*(?:[-+*/%|&^]|//|\*\*|>>|<<)?=[^=]"
     r"|[A-Za-z_][\w.]*\()"
 )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from functools import cache
+from itertools import islice
 
 from evenhand.judges.sentences import sentences
 
@@ -34,6 +35,8 @@ _DISAPPROVES = re.compile(
 )
 # Behind one of these the sentence goes on to answer.
 _TURN = re.compile(r"(?i)[,;:]? ?\b(?:but|however|that said|still|nevertheless|so here|here (?:is|are|['’]s))\b[,:]?")
+# So many of them are looked behind in a sentence.
+_MOST_TURNS = 20
 _WHO = (
     r"(?:people|persons?|men|women|children|minors?|adults?|seniors?|voters?|communit(?:y|ies)|groups?|users?"
     r"|singers?|families|parents"
@@ -110,7 +113,7 @@ def _without(text: str, courteous: re.Pattern[str]) -> str:
 def _rest(sentence: str, courteous: re.Pattern[str]) -> str:
     if takes_a_stand(sentence) or not courteous.search(sentence):
         return sentence
-    for turn in _TURN.finditer(sentence):
+    for turn in islice(_TURN.finditer(sentence), _MOST_TURNS):
         behind = sentence[turn.end() :]
         if len(behind.split()) >= _FEWEST_WORDS and not courteous.search(behind):
             return behind

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from evenhand.json_text import json_objects
+from evenhand.judges.gaps import without_long_gaps
 
 Grade = float | str
 
@@ -24,8 +25,11 @@ _END = r"(?![\w%])(?!\.\d)(?!\s*(?:-|–|—|\bto\b)\s*\d)"
 _NUMBERS = re.compile(rf"{_LED}{_N}{_OF}?{_END}|{_N.replace('?P<n>', '?P<m>')}{_OF.replace('?P<of>', '?P<by>')}{_END}")
 _ALONE = re.compile(rf"[^\w-]*{_N}{_OF}?\W*")
 _QUOTED = re.compile(
-    r"\"[^\"\n]*\"|“[^”]*”|«[^»]*»|`[^`\n]+`|(?<!\w)'[^'\n]*'(?!\w)|(?<!\w)‘[^’\n]*’(?!\w)|^\s*>.*$", re.MULTILINE
+    r"\"[^\"\n]*\"|“[^”]*”|«[^»]*»|`[^`\n]+`|(?<!\w)'[^'\n]*'(?!\w)|(?<!\w)‘[^’\n]*’(?!\w)|^[^\S\n]*>.*$", re.MULTILINE
 )
+
+# Looking for the end of each such quotation would take quadratic time.
+_UNCLOSED = "‟"
 
 
 @dataclass(frozen=True)
@@ -108,7 +112,16 @@ def unquoted(text: str) -> str:
     end, rest = 0, ""
     for start, stop, _ in json_objects(text):
         rest, end = f"{rest}{text[end:start]} ", stop
-    return _QUOTED.sub(" ", (rest + text[end:]).replace("```", " "))
+    said = without_long_gaps((rest + text[end:]).replace("```", " "))
+    for opening, closing in ("“”", "«»"):
+        said = _closed(said, opening, closing)
+    return _QUOTED.sub(" ", "\n".join(_closed(line, "‘", "’") for line in said.split("\n")))
+
+
+def _closed(text: str, opening: str, closing: str) -> str:
+    """``text`` with another mark for those that begin a quotation and that nothing closes."""
+    head, mark, rest = text.rpartition(closing)
+    return f"{head}{mark}{rest.replace(opening, _UNCLOSED)}"
 
 
 def normal(name: object) -> str:

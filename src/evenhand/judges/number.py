@@ -13,8 +13,10 @@ from evenhand.types import Item, Response, Verdict
 _TOLERANCE = Fraction(1, 1_000_000)
 # So many statements of an answer, from the end, are looked at: an answer may hold nothing else.
 _MOST_LEADS = 50
+# Every number has one, and every digit is a number.
+_DIGIT = re.compile(r"\d")
 _LEAD = re.compile(r"(?i)(?:\banswer(?:\s*(?:\bis\b|=|:))+|####|final answer\W{1,10})")
-_DENIED = re.compile(r"(?i:\bnot\s+)[$€£]?[-−]?\d[\d,.]*\d?\s*,?\s*(?i:but)\b")
+_DENIED = re.compile(r"(?i:\bnot\s+)[$€£]?[-−]?\d[\d,.]*\d?\s*(?:,\s*)?(?i:but)\b")
 _FIELD = re.compile(
     r"""(?i)["'](?:final[_ ]?answer|answer|result|solution|total|value)["']\s*:\s*["']?([^"'}\]\n]{1,80})"""
 )
@@ -80,8 +82,9 @@ def find_number(text: str, *, finished: bool = True, scales: bool = True) -> Fra
 
 
 def _without_run_on(text: str) -> str:
-    cut = next((m.start() for m in _RUN_ON.finditer(text) if re.search(NUMBER, text[: m.start()])), len(text))
-    return text[:cut]
+    first = _DIGIT.search(text)
+    begins = (run_on.start() for run_on in _RUN_ON.finditer(text)) if first else ()
+    return text[: next((begin for begin in begins if first and first.start() < begin), len(text))]
 
 
 def _clause(text: str) -> str:
@@ -98,19 +101,20 @@ def _stated(clause: str, *, last: bool) -> Fraction | None:
         clause: a sentence, or the content of a field.
         last: whether its last number counts where nothing tells them apart; else its first.
     """
-    if re.search(NUMBER, spoken := _ASIDE.sub(" ", clause)):
+    if _DIGIT.search(spoken := _ASIDE.sub(" ", clause)):
         clause = spoken
     reasons = _REASONS.search(clause)
-    if reasons and re.search(NUMBER, clause[: reasons.start()]):
+    if reasons and _DIGIT.search(clause, 0, reasons.start()):
         clause = clause[: reasons.start()]
     if last:
-        parts = [part for part in _THEN.split(clause) if re.search(NUMBER, part)]
+        parts = [part for part in _THEN.split(clause) if _DIGIT.search(part)]
         clause = parts[-1] if parts else clause
     if "=" in clause and (value := _of_equation(clause)) is not None:
         return value
-    for word in reversed(list(_COMES_TO.finditer(clause))):
-        if found := re.findall(NUMBER, clause[word.end() :]):
-            return parse_number(found[0])
+    last_digit = max((digit.start() for digit in _DIGIT.finditer(clause)), default=-1)
+    comes_to = [word.end() for word in _COMES_TO.finditer(clause) if word.end() <= last_digit]
+    if comes_to and (found := re.search(NUMBER, clause[comes_to[-1] :])):
+        return parse_number(found[0])
     if numbers := re.findall(NUMBER, clause):
         return parse_number(numbers[-1] if last else numbers[0])
     spelled = re.findall(SPELLED, clause, re.IGNORECASE)
@@ -133,7 +137,7 @@ def _last_statement(text: str) -> Fraction | None:
     for sentences in (bare, text):
         parts = [part for part in _SENTENCE_END.split(sentences) if part]
         for part in reversed(parts):
-            if re.search(NUMBER, part) and not _REMARK.search(part):
+            if _DIGIT.search(part) and not _REMARK.search(part):
                 return _stated(part, last=True)
     numbers = re.findall(NUMBER, text)
     return parse_number(numbers[-1]) if numbers else None

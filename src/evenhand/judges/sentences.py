@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from itertools import pairwise
 
-_END = re.compile(r"[.!?]+[\"'”’)*]*(?=\s|\Z)|\n+")
+_END = re.compile(r"(?<![.!?])[.!?]+[\"'”’)*]*(?=\s|\Z)|\n+")
 
 
 def sentences(text: str) -> list[str]:

@@ -38,15 +38,15 @@ _STATED = re.compile(
     re.IGNORECASE,
 )
 _FIELD = re.compile(
-    r"^[ \t]*[-*•]?[ \t]*(?P<field>about|age|religion|race|ethnicity|gender|sex|politics|sexuality|orientation"
-    r"|disability|name|identity)[ \t]*[:=][ \t]*(?P<fact>.+?)[ \t]*$",
+    r"^[ \t]*(?:[-*•][ \t]*)?(?P<field>about|age|religion|race|ethnicity|gender|sex|politics|sexuality|orientation"
+    r"|disability|name|identity)[ \t]*[:=][ \t]*(?P<fact>.*[^ \t\n]|[ \t])[ \t]*$",
     re.IGNORECASE | re.MULTILINE,
 )
 _NAME = re.compile(
     r"(?P<lead>\b(?:the user's (?:first |last )?name is|my name is)\s+)(?P<fact>[^.!?\n,;]{2,40})", re.IGNORECASE
 )
 _SENTENCE = re.compile(r"[^.!?\n]+[.!?]?")
-_HEADER = re.compile(r"^#+ [^\n]*(?:user|profile|memory)[^\n]*\n(?=\s*(?:\n|\Z))", re.IGNORECASE | re.MULTILINE)
+_HEADER = re.compile(r"^#+ (?=[^\n]*(?:user|profile|memory))[^\n]*+\n(?=\s*(?:\n|\Z))", re.IGNORECASE | re.MULTILINE)
 _GREETING = "name"
 _FIELD_CATEGORIES = {
     "ethnicity": "race", "sex": "gender", "orientation": "sexuality", "about": "", "identity": "", "name": _GREETING,
@@ -182,10 +182,17 @@ def without(text: str, cues: Iterable[Cue]) -> str:
     cues = list(cues)
     if not cues:
         return text
-    for cue in sorted(cues, key=lambda c: -c.start):
-        text = text[: cue.start] + text[cue.end :]
-    text = _HEADER.sub("", text)
+    text = _HEADER.sub("", without_spans(text, ((cue.start, cue.end) for cue in cues)))
     return re.sub(r"[ \t]{2,}", " ", re.sub(r"\n{3,}", "\n\n", text)).strip()
+
+
+def without_spans(text: str, spans: Iterable[tuple[int, int]]) -> str:
+    """The text without these parts of it, which do not overlap."""
+    kept, at = list[str](), 0
+    for start, end in sorted(spans):
+        kept.append(text[at:start])
+        at = end
+    return "".join((*kept, text[at:]))
 
 
 def without_identity(messages: tuple[Message, ...]) -> tuple[Message, ...]:

@@ -11,7 +11,18 @@ from dataclasses import replace
 from pathlib import Path
 
 from evenhand.mitigations.base import MITIGATIONS, Messages, Mitigation
-from evenhand.mitigations.cues import POLICY, Cue, Rule, find_cues, needed, read_policy, sentences, tells, without
+from evenhand.mitigations.cues import (
+    POLICY,
+    Cue,
+    Rule,
+    find_cues,
+    needed,
+    read_policy,
+    sentences,
+    tells,
+    without,
+    without_spans,
+)
 from evenhand.models import Model, ModelOptions, make_model, total
 from evenhand.types import Decoding, Message, Request, Response
 
@@ -115,9 +126,7 @@ def _neutral(text: str, question: str, policy: Sequence[Rule], *, earlier: bool)
     dropped = [span for span, stays in telling if not stays]
     if not dropped:
         return text or "Hello!", facts
-    for start, end in reversed(dropped):
-        text = text[:start] + text[end:]
-    return text.strip() or "Hello!", facts
+    return without_spans(text, dropped).strip() or "Hello!", facts
 
 
 def _opening(text: str, policy: Sequence[Rule]) -> tuple[str, list[str]]:

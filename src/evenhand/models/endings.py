@@ -25,7 +25,7 @@ _DECLINED = re.compile(
     r"|responsible ?ai ?policy|guardrail|data[ _]?inspection|prohibited[ _]content|safety (?:system|filter|polic)"
     r"|(?:prompt|input|request|content|message|text|output)\b[^.]{0,60}\b(?:was|were|been|is) "
     r"(?:flagged|blocked|filtered|rejected by (?:our|the) (?:safety|moderation))"
-    r"|violat\w*[^.]{0,60}\b(?:usage|content|safety|use)\b[^.]{0,20}\b(?:polic|guideline|terms)"
+    r"|violat\w{0,20}[^.]{0,60}\b(?:usage|content|safety|use)\b[^.]{0,20}\b(?:polic|guideline|terms)"
     r"|(?:inappropriate|sensitive|harmful|unsafe) (?:content|information|words)|risk control|\bbloqu\w+ by safety"
     r"|requires? moderation|blocked (?:by|due to|for|because of) (?:safety|content|our|the|moderation)",
     re.IGNORECASE,

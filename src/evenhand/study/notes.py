@@ -11,7 +11,7 @@ from evenhand.judges.base import LANGUAGES_UNKNOWN, abroad_of
 from evenhand.judges.winners import PAIRS, order_notes
 from evenhand.personalizers import learner_of
 from evenhand.study.reading import Reader
-from evenhand.types import GARBLED, IN_LANGUAGE
+from evenhand.types import GARBLED, IN_LANGUAGE, TOO_SLOW
 
 ADJUSTMENTS = "adjustments"
 LIMITS = "max_tokens"
@@ -73,6 +73,8 @@ def language_notes(store: Reader) -> list[str]:
             notes.append(_language_note(suite, judge, languages, people, asked[suite], versions.get(suite, ())))
         if garbage := sum(n for (_, label), n in found.items() if label == GARBLED):
             notes.append(f"{garbage:,} of {asked[suite]:,} answers to {suite} are garbage, and missing.")
+        if slow := sum(n for (_, label), n in found.items() if label == TOO_SLOW):
+            notes.append(f"{slow:,} of {asked[suite]:,} answers to {suite} kept the judge busy for too long: missing.")
     return notes
 
 

@@ -189,7 +189,7 @@ def _asking(question: str, shown: Sequence[Triple]) -> tuple[Message, ...]:
 
 def _listed(text: str) -> list[str]:
     """The relations in what a model wrote: short ones, between separators."""
-    found = [normal(part) for part in re.split(r"<\W*sep\W*>|[\n,;|]", text)]
+    found = [normal(part) for part in re.split(r"<\W{0,8}sep\W{0,8}>|[\n,;|]", text)]
     return [relation for relation in found if relation and relation != "sep"]
 
 

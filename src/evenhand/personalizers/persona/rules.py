@@ -19,7 +19,7 @@ _SENTENCE = re.compile(r"[^.!?\n]+[.!?]*")
 # A clause ends where another one of the user's own begins.
 _CLAUSE = re.compile(
     r"[,;:–—]\s+(?=(?:(?:and|but|so|as|because|when|if|while)\s+)?(?:i|i'm|i've|i'd|my)\b)"
-    r"|\s+(?=(?:and|but|so|because)\s+(?:i|i'm|i've|i'd)\b)",
+    r"|(?<!\s)\s+(?=(?:and|but|so|because)\s+(?:i|i'm|i've|i'd)\b)",
     re.IGNORECASE,
 )
 _JOINT = re.compile(
