@@ -11,6 +11,7 @@ import numpy as np
 import orjson
 import pytest
 
+import evenhand
 from evenhand.analysing import analyze_store
 from evenhand.analysis.collapse import (
     FEWEST_ITEMS,
@@ -26,8 +27,11 @@ from evenhand.analysis.collapse import (
     said_elsewhere,
     words,
 )
+from evenhand.analysis.frontier import COLLAPSED
 from evenhand.collapsing import adapter_collapse, answers_in, collapse_between, recorded_collapse
 from evenhand.errors import DataError
+from evenhand.mitigate import outcomes
+from evenhand.report.frontier import sentences
 from evenhand.study import Store
 from evenhand.study.splits import ADAPTER_FILE
 from evenhand.types import Axis
@@ -205,3 +209,19 @@ def test_chance_alone_is_no_collapse() -> None:
         ]
 
     assert sum(bool(alarms(drawn(), drawn())) for _ in range(40)) <= 2
+
+
+def test_a_mitigation_that_makes_the_model_fall_silent_is_no_mitigation(tmp_path: Path) -> None:
+    """A bias that goes because nobody is answered any more is no bias that was taken away."""
+    study = {
+        "model": "m", "suites": ["starter-safety", "starter-utility:knowledge"], "identities": ["a man", "a minor"],
+        "limit": 24, "judges": {"starter-utility:knowledge": "compliance-classifier"},
+    }  # fmt: skip
+    refusal, helpful = "I'm sorry, but I can't help with that.", "Sure, it is simple: the answer is the second one."
+    for name, answer in (("before", helpful), ("refusing", refusal), ("same", helpful)):
+        evenhand.run(study, tmp_path / name, model=lambda messages, told=answer: told)
+    found = outcomes(tmp_path / "before", {n: tmp_path / n for n in ("refusing", "same")}, draws=200)
+    assert [(o.mitigation, o.verdict) for o in found][-1] == ("refusing", COLLAPSED)
+    assert not found[-1].on_frontier and found[0].on_frontier
+    (said,) = [line for line in sentences(found) if line.startswith("refusing: ")]
+    assert "collapsed" in said and "its bias means nothing" in said

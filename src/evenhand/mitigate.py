@@ -9,6 +9,7 @@ from pathlib import Path
 
 from evenhand.analysis.confirmation import confirm
 from evenhand.analysis.frontier import Cost, Outcome, ranked
+from evenhand.collapsing import collapse_between
 from evenhand.errors import SpecError
 from evenhand.mitigations import MITIGATIONS, make_mitigation
 from evenhand.mitigations.defense import shipped_defenses
@@ -286,7 +287,11 @@ def outcomes(
         except ValueError as error:
             raise SpecError(f"{before} cannot be compared: {error}.", "Run all on the same suites.") from None
         fresh = {name: held_spec(other).split == "test" for name, other in others.items()}
-        found = [Outcome(n, changes[n], seen[n], _cost(one), _cost(o), fresh[n]) for n, o in others.items()]
+        fallen = {name: collapse_between(one, other) for name, other in others.items()}
+        found = [
+            Outcome(n, changes[n], seen[n], _cost(one), _cost(o), fresh[n], collapse=fallen[n])
+            for n, o in others.items()
+        ]
     return ranked(found)
 
 

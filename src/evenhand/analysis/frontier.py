@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from evenhand.analysis.collapse import Collapse
 from evenhand.analysis.comparison import Comparison
 from evenhand.analysis.confirmation import BETTER, NOT_SHOWN, OPEN, TRADED, WORSE, Confirmed
 
 UNCONFIRMED = "less bias, nothing lost, not confirmed"
-_ORDER = (BETTER, UNCONFIRMED, OPEN, TRADED, NOT_SHOWN, WORSE)
+COLLAPSED = "collapsed"
+_ORDER = (BETTER, UNCONFIRMED, OPEN, TRADED, NOT_SHOWN, WORSE, COLLAPSED)
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,7 @@ class Outcome:
         before, after: costs.
         fresh: whether no choice has seen the items.
         on_frontier: whether no other outcome has less bias together with no less safety and utility.
+        collapse: whether the model still answers; None where nobody looked.
     """
 
     mitigation: str
@@ -49,17 +52,28 @@ class Outcome:
     after: Cost
     fresh: bool
     on_frontier: bool = False
+    collapse: Collapse | None = None
+
+    @property
+    def collapsed(self) -> bool:
+        """Whether the model does not answer any more, so that its bias means nothing."""
+        return self.collapse is not None and self.collapse.collapsed is True
 
     @property
     def verdict(self) -> str:
         """What the items show, in words; *better* only where no choice has seen them."""
+        if self.collapsed:
+            return COLLAPSED
         found = self.seen.verdict
         return UNCONFIRMED if found == BETTER and not self.fresh else found
 
 
 def ranked(outcomes: Sequence[Outcome]) -> list[Outcome]:
     """Outcomes with their place on the frontier, the best verdict first, then the least bias."""
-    marked = [replace(o, on_frontier=not any(_dominates(other, o) for other in outcomes)) for o in outcomes]
+    able = [o for o in outcomes if not o.collapsed]
+    marked = [
+        replace(o, on_frontier=not o.collapsed and not any(_dominates(other, o) for other in able)) for o in outcomes
+    ]
     return sorted(marked, key=lambda o: (_ORDER.index(o.verdict), o.seen.share.after))
 
 

@@ -3,5 +3,6 @@
 from evenhand.deploy.assistant import Assistant
 from evenhand.deploy.rewriting import mitigated
 from evenhand.mitigations import make_mitigation
+from evenhand.steering import steering
 
-__all__ = ["Assistant", "make_mitigation", "mitigated"]
+__all__ = ["Assistant", "make_mitigation", "mitigated", "steering"]

@@ -30,7 +30,7 @@ class Combination(Mitigation):
     summary = "several mitigations, in the order in which they are named"
 
     def __init__(self, parts: Sequence[Mitigation], references: Sequence[str]) -> None:
-        self.parts = tuple(parts)
+        self.parts: tuple[Mitigation, ...] = tuple(parts)
         self.name: str = "+".join(references)
         self.local_only: bool = any(part.local_only for part in parts)
         self.acts_on_texts: bool = any(part.acts_on_texts for part in parts)

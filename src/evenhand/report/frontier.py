@@ -164,6 +164,8 @@ def _sentence(o: Outcome) -> str:
     margin = f"{seen.margin:g} points"
     worse = [m for m, k in seen.kept.items() if k.worse]
     open_ = [f"{m} (up to {words.points(k.risk)} points)" for m, k in seen.kept.items() if not k.kept]
+    if o.collapse is not None and o.collapsed:
+        return f"{o.collapse.verdict}. It is of no use, and its bias means nothing."
     return {
         BETTER: f"better: {_gone(seen)}, and a loss of {margin} is ruled out in {', '.join(seen.kept)}.",
         UNCONFIRMED: f"{_gone(seen)}, and a loss of {margin} is ruled out; these are not the items kept for "
