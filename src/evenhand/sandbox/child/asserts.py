@@ -152,20 +152,28 @@ def _defined_functions(code: str) -> frozenset[str]:
 
 
 def run_all(tests: list[str], pipe: Pipe, code: str, setup: str, tell: Callable[..., None]) -> None:
-    """Run every test and tell how each went."""
+    """Run every test and tell which passed, and the first error."""
     try:
         prepared = Tests(pipe, code, setup)
     except BaseException as error:
         tell(error=_shown(error))
         return
+    failed = False
     for number, test in enumerate(tests):
         try:
             prepared.run(test)
         except BaseException as error:
-            tell(error=f"test {number + 1}: {_shown(error)}")
+            if not failed:  # all of them might be more than the report's pipe holds
+                tell(error=f"test {number + 1}: {_shown(error)}")
+            failed = True
         else:
             tell(test=number, ok=True)
 
 
 def _shown(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}"[:200]
+    """Its type and message; what is no character of UTF-8, half a surrogate pair, as an escape."""
+    try:
+        text = str(error)
+    except Exception:  # of a number with too many digits, for instance
+        text = "(cannot be shown)"
+    return f"{type(error).__name__}: {text}"[:200].encode(errors="backslashreplace").decode()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 
-NOBODY = 65534
+_NOBODY = 65534
 # Above the numbers that systemd gives to containers (up to 1879048191), and never those of people.
 _FIRST_OWN = 0x70000000
 _MOST_PROCESSES = 1 << 22
@@ -19,15 +19,17 @@ _ROOM = 64
 
 
 def own_user() -> int:
-    """A number for the user of this process's program alone; ``NOBODY`` where it would have none (small containers)."""
-    number = _FIRST_OWN + os.getpid() % _MOST_PROCESSES
-    return number if all(_is_mapped(number, kind) for kind in ("uid", "gid")) else NOBODY
+    """What root becomes: a user of this process's program alone, nobody where there are not as many, or itself."""
+    for number in (_FIRST_OWN + os.getpid() % _MOST_PROCESSES, _NOBODY):
+        if _is_mapped(number, "uid") and _is_mapped(number, "gid"):
+            return number
+    return os.geteuid()
 
 
 def counted_besides(user: int) -> int:
     """How many more threads the kernel will count against the limit of a program that runs as ``user`` now.
 
-    None where the count is the program's own. Elsewhere those that the user has now, and some room.
+    0 where the count is the program's own. Elsewhere those that the user has now, and some room.
     """
     if user >= _FIRST_OWN or (_release() >= _OWN_COUNTS_SINCE and _grants_user_namespaces()):
         return 0

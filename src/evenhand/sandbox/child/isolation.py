@@ -21,9 +21,10 @@ _PDEATHSIG, _DUMPABLE, _NO_NEW_PRIVS = 1, 4, 38
 _CAPABILITY_VERSION_3 = 0x20080522
 # mount_setattr has this number on every architecture, and no function in the C library of older systems.
 _MOUNT_SETATTR, _AT_EMPTY_PATH, _AT_RECURSIVE, _AT_FDCWD = 442, 0x1000, 0x8000, -100
-_SCRATCH, _SHARED_MEMORY, _EMPTY = "/scratch", "/dev/shm", "/empty"
+_SCRATCH, _SHARED_MEMORY, _EMPTY = "/scratch", "/dev/shm", "/empty"  # noqa: S108 (inside the private root)
 # What is installed for the interpreter: not needed, and evenhand with the answers may be there.
 _INSTALLED = ("site-packages", "dist-packages")
+_PACKAGE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
 _SHARED_LIBRARIES = ("/lib", "/lib64", "/usr/lib", "/usr/lib64")
 
 
@@ -32,8 +33,8 @@ class Isolation:
 
     def __init__(self) -> None:
         self._libc = ctypes.CDLL(None, use_errno=True)
-        self._was_root = os.geteuid() == 0
-        self._user = own_user() if self._was_root else os.geteuid()
+        self._user = own_user() if os.geteuid() == 0 else os.geteuid()
+        self._was_root = self._user != os.geteuid()
         self._counted_besides = counted_besides(self._user) if sys.platform == "linux" else 0
         self._locks_are_private = True
 
@@ -106,10 +107,12 @@ class Isolation:
         if not self._overlay(source, target, folder + _EMPTY):
             self._locks_are_private = False
             self._bind(source, target)
-        for name in _INSTALLED:
-            for installed in glob(f"{target}/{name}") + glob(f"{target}/*/{name}"):
-                if not os.path.islink(installed):
-                    self._bind(folder + _EMPTY, installed)
+        installed = [found for name in _INSTALLED for depth in ("", "/*") for found in glob(f"{target}{depth}/{name}")]
+        if _PACKAGE.startswith(source + "/"):
+            installed.append(folder + _PACKAGE)
+        for path in installed:
+            if os.path.isdir(path) and not os.path.islink(path):
+                self._bind(folder + _EMPTY, path)
 
     def _overlay(self, source: str, target: str, empty: str) -> bool:
         """The same files under other identities, so that a lock on one is no lock on the host's."""

@@ -15,6 +15,7 @@ from .asserts import run_all
 from .isolation import NEWPID, Isolation
 from .pipes import Pipe
 from .program import serve
+from .watching import Watch
 
 
 def main() -> None:
@@ -24,18 +25,20 @@ def main() -> None:
     nothing = os.open(os.devnull, os.O_RDONLY)
     if isolate:
         try:
+            watch = Watch()
             isolation.enter(os.getcwd())
         except OSError as error:
-            _tell(report, problem=f"{error.strerror} ({os.strerror(error.errno or 0)})")
+            _tell(report, problem=_told(error))
             return
         tests_process = os.fork()
         if tests_process:
             os.close(report)
-            os.waitpid(tests_process, 0)
+            watch.until_end(tests_process, memory_mib=limits["memory_mib"], threads=limits["processes"])
             os._exit(0)
+        watch.close()
         isolation.unshare(NEWPID)
     pipe = _start_program(isolation, limits, nothing, report)
-    isolation.drop(limits, hidden=True)
+    _drop(isolation, limits, report, hidden=True)
     work = json.loads(sys.stdin.buffer.read())
     run_all(work["tests"], pipe, work["code"], work["setup"], lambda **entry: _tell(report, **entry))
     _tell(report, done=True)
@@ -49,12 +52,25 @@ def _start_program(isolation: Isolation, limits: dict[str, int], nothing: int, r
         os.close(asked_read)
         os.close(said_write)
         return Pipe(said_read, asked_write)
+    _drop(isolation, limits, report, hidden=False)
     for descriptor in (report, asked_write, said_read):
         os.close(descriptor)
     os.dup2(nothing, 0)
-    isolation.drop(limits, hidden=False)
     serve(Pipe(asked_read, said_write))
     os._exit(0)
+
+
+def _drop(isolation: Isolation, limits: dict[str, int], report: int, *, hidden: bool) -> None:
+    """Give up all rights, or run nothing."""
+    try:
+        isolation.drop(limits, hidden=hidden)
+    except OSError as error:
+        _tell(report, problem=_told(error))
+        os._exit(1)
+
+
+def _told(error: OSError) -> str:
+    return f"{error.strerror} ({os.strerror(error.errno or 0)})"
 
 
 def _tell(report: int, **entry: Any) -> None:

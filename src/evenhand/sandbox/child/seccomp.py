@@ -1,8 +1,8 @@
 """The system calls that no program needs, refused by a filter in the kernel (seccomp, cBPF).
 
-A list of what is refused, and nothing newer than what is named: calls that a later kernel adds do not exist here, so that
-C libraries do without, as they do on older kernels. Numbers are those of the kernel's tables for x86-64 and AArch64 (tests
-compare them with libseccomp's); elsewhere there is no filter. The filter stays for good, and for all children.
+A list of what is refused, and nothing newer than what is named: calls that a later kernel adds do not exist here, so
+that C libraries do without, as they do on older kernels. Numbers are those of the kernel's tables for x86-64 and
+AArch64 (tests compare them with libseccomp's); elsewhere there is no filter. It stays for good, and for all children.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ ABSENT = {
 }  # fmt: skip
 # Calls that are refused by what they are asked for.
 LOOKED_INTO = {"clone": (56, 220), "socket": (41, 198), "socketpair": (53, 199), "flock": (73, 32), "fcntl": (72, 25)}
-# From the first number that all machines share, only these exist: no clone3, whose flags a filter cannot see, no io_uring,
-# no memfd_secret, no handles of processes and mounts.
+# From the first number that all machines share, only these exist: no clone3, whose flags a filter cannot see, no
+# io_uring, no memfd_secret, no handles of processes and mounts.
 _FIRST_SHARED = 424
 SHARED = {
     "close_range": 436, "openat2": 437, "faccessat2": 439, "epoll_pwait2": 441, "futex_waitv": 449, "fchmodat2": 452,
@@ -82,7 +82,7 @@ def refuse_calls(*, locks: bool) -> bool:
     code = b"".join(struct.pack("HBBI", *i) for i in make_filter(machine, locks=locks))
     held = ctypes.create_string_buffer(code, len(code))
     program = struct.pack("HxxxxxxP", len(code) // 8, ctypes.addressof(held))
-    return ctypes.CDLL(None).prctl(_SET_SECCOMP, _MODE_FILTER, program, 0, 0) == 0
+    return bool(ctypes.CDLL(None).prctl(_SET_SECCOMP, _MODE_FILTER, program, 0, 0) == 0)
 
 
 def make_filter(machine: str, *, locks: bool) -> list[_Instruction]:
