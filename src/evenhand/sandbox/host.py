@@ -3,8 +3,8 @@
 The floor: two processes in user, network, process, IPC, host-name and mount namespaces of their own. They see Python's
 library and the shared libraries, read-only, and a folder in memory; the environment is empty, no capability is left and
 calls that no program needs are refused. Memory, processor time, files and processes are limited for each program, and
-after a wall-clock limit the whole tree is killed. The program's process knows no test and decides nothing: the other one asks it for values and compares them.
-Where the kernel grants no namespaces nothing is run, unless one asks for it.
+after a wall-clock limit the whole tree is killed. The program's process knows no test and decides nothing: the other
+one asks it for values and compares them. Where the kernel grants no namespaces nothing is run, unless one asks for it.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ async def run_tests(
         read_end, write_end = _report_pipe()
         try:
             process = await asyncio.create_subprocess_exec(
-                sys.executable, "-I", "-S", "-B", "-c", _START, str(_FOLDER), str(write_end),
+                sys.executable, "-I", "-S", "-c", _START, str(_FOLDER), str(write_end),
                 "isolate" if isolate else "limits", orjson.dumps(asdict(limits)).decode(),
                 stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
                 env={}, cwd=scratch, pass_fds=(write_end,), start_new_session=True,

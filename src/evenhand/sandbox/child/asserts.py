@@ -1,5 +1,6 @@
 """The process of the tests: evaluates each assert itself and asks the program's process only for what the program says.
 
+
 In ``assert f(2) == 4`` the program is asked for ``f(2)``; the comparison happens here, out of its reach.
 """
 
@@ -10,10 +11,13 @@ import builtins
 import importlib
 import sys
 from collections.abc import Callable
-from typing import Any
 
 from .pipes import Pipe
 from .values import decode
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 _BUILTINS = frozenset(dir(builtins))
 _ASK = "__evenhand_ask__"
@@ -176,4 +180,4 @@ def _shown(error: BaseException) -> str:
         text = str(error)
     except Exception:  # of a number with too many digits, for instance
         text = "(cannot be shown)"
-    return f"{type(error).__name__}: {text}"[:200].encode(errors="backslashreplace").decode()
+    return f"{type(error).__name__}: {text}"[:200].encode(errors="backslashreplace").decode()[:200]

@@ -7,11 +7,14 @@ import ctypes
 import os
 import resource
 import sys
-from glob import glob
-from typing import Any
 
 from .counting import counted_besides, own_user
 from .seccomp import refuse_calls
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 
 _NEWNS, _NEWUTS, _NEWIPC, _NEWUSER = 0x00020000, 0x04000000, 0x08000000, 0x10000000
 NEWPID, _NEWNET = 0x20000000, 0x40000000
@@ -107,7 +110,8 @@ class Isolation:
         if not self._overlay(source, target, folder + _EMPTY):
             self._locks_are_private = False
             self._bind(source, target)
-        installed = [found for name in _INSTALLED for depth in ("", "/*") for found in glob(f"{target}{depth}/{name}")]
+        inner = [target, *(entry.path for entry in os.scandir(target) if entry.is_dir(follow_symlinks=False))]
+        installed = [f"{parent}/{name}" for parent in inner for name in _INSTALLED]
         if _PACKAGE.startswith(source + "/"):
             installed.append(folder + _PACKAGE)
         for path in installed:

@@ -1,5 +1,6 @@
 """The first process inside: isolates itself, then starts the tests' process, which starts the program's.
 
+
 Each of the two is the first of a process namespace of its own. The program's process is started before the tests are
 read, so that it holds none of them, and it cannot see the other one.
 """
@@ -9,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-from typing import Any
 
 from .asserts import run_all
 from .isolation import NEWPID, Isolation
@@ -17,10 +17,15 @@ from .pipes import Pipe
 from .program import serve
 from .watching import Watch
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 
 def main() -> None:
     """Run as ``python -c ... FOLDER REPORT_FD ISOLATE LIMITS`` with the work on standard input."""
     report, isolate, limits = int(sys.argv[2]), sys.argv[3] == "isolate", json.loads(sys.argv[4])
+    sys.dont_write_bytecode = True  # ours is written, so that the next program need not compile it
     isolation = Isolation()
     nothing = os.open(os.devnull, os.O_RDONLY)
     if isolate:

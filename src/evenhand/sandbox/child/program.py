@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import builtins
-from typing import Any
 
 from .pipes import ClosedError, Pipe
 from .values import encode
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 
 ERROR_CHARS = 200
 

@@ -1,4 +1,4 @@
-"""Adds up what all processes of a program take, which no limit of a single one bounds, and ends it when that is too much.
+"""Adds up what all processes of a program take, which no limit of one bounds, and ends it when that is too much.
 
 The kernel limits the memory of each process, and some kernels count processes for a user only. The process that waits
 outside sees them all: it looks at what has run for a tenth of a second, and on.
