@@ -113,8 +113,6 @@ def names() -> list[str]:
 HONEST = {
     "a lock between processes": "import multiprocessing\nassert multiprocessing.Lock().acquire()",
     "a pool": "import multiprocessing\nwith multiprocessing.Pool(3) as p: assert p.map(abs, [-1, 2]) == [1, 2]",
-    "shared memory": "from multiprocessing.shared_memory import SharedMemory\n"
-    "m = SharedMemory(create=True, size=10**6)\nm.buf[9] = 7\nm.close()",
     "an event loop": "import asyncio\nasyncio.run(asyncio.sleep(0))",
     "a pair of sockets": "import socket\na, b = socket.socketpair()\na.send(b'x')\nassert b.recv(1) == b'x'",
     "a socket that finds nobody": "import socket\n"
@@ -138,6 +136,13 @@ async def test_honest_programs_get_what_they_need(name: str) -> None:
     assert (await run_tests(code, ["assert f() == 1"], limits=LONG)) == Outcome((True,))
 
 
+async def test_what_needs_another_interpreter_fails_at_once_and_always_alike() -> None:
+    code = "from multiprocessing.shared_memory import SharedMemory\ndef f(): return SharedMemory(create=True, size=9)"
+    outcomes = [await run_tests(code, ["assert f()"], limits=LONG) for _ in range(3)]
+    assert outcomes == [outcomes[0]] * 3
+    assert "TypeError" in outcomes[0].error
+
+
 @pytest.mark.parametrize("overlay", [True, False])
 async def test_no_program_locks_the_machine_s_files(overlay: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     if not overlay:
@@ -156,6 +161,13 @@ async def test_memory_is_counted_over_all_processes_once() -> None:
     apart = await run_tests(HOARDER.replace("SHARED", "False"), ["assert f() == 3"], limits=own)
     shared = await run_tests(HOARDER.replace("SHARED", "True"), ["assert f() == 3"], limits=own)
     assert (apart.passed, shared.passed) == ((False,), (True,))
+
+
+async def test_time_is_counted_over_all_processes() -> None:
+    busy = "import os\nfor _ in range(3): os.fork()\ndef f():\n    while True: pass\nf()"
+    outcome = await run_tests(busy, ["assert True"], limits=Limits(wall_s=60, cpu_s=2))
+    assert (outcome.passed, "limit" in outcome.error) == ((False,), True)
+    assert "within" not in outcome.error, "only the clock on the wall ended it"
 
 
 async def test_what_is_installed_cannot_be_read(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,7 +30,7 @@ _REPORT_BYTES = 1 << 20  # some forty thousand tests
 
 @dataclass(frozen=True)
 class Limits:
-    """Limits of one program: seconds, MiB and counts. What memory all its processes take together is limited too."""
+    """Limits of one program: seconds, MiB and counts. Time and memory also of all its processes together."""
 
     wall_s: float = 10.0
     cpu_s: int = 5

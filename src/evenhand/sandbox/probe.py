@@ -142,7 +142,7 @@ _PROBES = {
     "processes counted for each program": f"assert threads() == {_LIMITS.processes - 1}",  # may end it: the last
 }
 _HEAD_START_S = 0.7
-_BESIDES = ("no locks on the machine's files", "memory counted over all processes")
+_BESIDES = ("no locks on the machine's files", "memory and time counted over all processes")
 
 
 @dataclass(frozen=True)

@@ -75,7 +75,8 @@ class Isolation:
                 os.setgroups([])
                 os.setgid(self._user)
                 os.setuid(self._user)
-            self._libc.unshare(_NEWUSER)  # for its own count of processes; what it grants goes with the rest
+            if not hidden:
+                self._libc.unshare(_NEWUSER)  # for a count of its own processes; what it grants goes with the rest
             header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
             self._libc.capset(header, (ctypes.c_uint32 * 6)())
             # The kernel forgets both whenever rights change.

@@ -38,7 +38,7 @@ def main() -> None:
         tests_process = os.fork()
         if tests_process:
             os.close(report)
-            watch.until_end(tests_process, memory_mib=limits["memory_mib"], threads=limits["processes"])
+            watch.until_end(tests_process, limits)
             os._exit(0)
         watch.close()
         isolation.unshare(NEWPID)

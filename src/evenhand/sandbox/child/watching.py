@@ -1,7 +1,7 @@
 """Adds up what all processes of a program take, which no limit of one bounds, and ends it when that is too much.
 
-The kernel limits the memory of each process, and some kernels count processes for a user only. The process that waits
-outside sees them all: it looks at what has run for a tenth of a second, and on.
+The kernel limits memory and time of each process, and some kernels count processes for a user only. The process that
+waits outside sees them all: it looks at what has run for a tenth of a second, and on.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ from __future__ import annotations
 import contextlib
 import os
 import select
-import signal
 from collections.abc import Iterator
 
 _EVERY_MS = 100
-_PAGE = os.sysconf("SC_PAGE_SIZE")
+_KILL = 9  # the module signal takes long to import
+_PAGE, _TICKS = os.sysconf("SC_PAGE_SIZE"), os.sysconf("SC_CLK_TCK")
 
 
 class Watch:
@@ -26,7 +26,7 @@ class Watch:
         """Let go of ``/proc``: what runs inside must not have it."""
         os.close(self._proc)
 
-    def until_end(self, parent: int, *, memory_mib: int, threads: int) -> None:
+    def until_end(self, parent: int, limits: dict[str, int]) -> None:
         """Wait for ``parent``, a child of this process; kill its first child when that takes more with all below it."""
         try:
             ended = os.pidfd_open(parent)
@@ -37,13 +37,20 @@ class Watch:
         poll.register(ended, select.POLLIN)
         while not poll.poll(_EVERY_MS):
             program = next(self._children(parent), None)
-            if program is not None:
-                family = list(self._family(program))
-                too_much = len(family) > 1 and self._takes(family) > memory_mib << 20
-                if too_much or self._threads(family) > threads:
-                    with contextlib.suppress(ProcessLookupError):
-                        os.kill(program, signal.SIGKILL)
+            if program is not None and self._takes_too_much(list(self._family(program)), limits):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(program, _KILL)
         os.waitpid(parent, 0)
+
+    def _takes_too_much(self, family: list[int], limits: dict[str, int]) -> bool:
+        if sum(len(self._list(f"{process}/task")) for process in family) > limits["processes"]:
+            return True
+        if len(family) == 1:  # its own limits hold
+            return False
+        return (
+            sum(map(self._processor_s, family)) > limits["cpu_s"]
+            or sum(map(self._memory, family)) > limits["memory_mib"] << 20
+        )
 
     def _family(self, process: int) -> Iterator[int]:
         yield process
@@ -54,14 +61,13 @@ class Watch:
         for thread in self._list(f"{process}/task"):
             yield from map(int, self._read(f"{process}/task/{thread}/children").split())
 
-    def _threads(self, family: list[int]) -> int:
-        return sum(len(self._list(f"{process}/task")) for process in family)
+    def _processor_s(self, process: int) -> float:
+        """Seconds, those of the children that it waited for among them."""
+        fields = self._read(f"{process}/stat").rpartition(")")[2].split()
+        return sum(map(int, fields[11:15])) / _TICKS
 
-    def _takes(self, family: list[int]) -> int:
-        """Bytes, what several share counted once where a process lets itself be looked into."""
-        return sum(self._share(process) for process in family)
-
-    def _share(self, process: int) -> int:
+    def _memory(self, process: int) -> int:
+        """Bytes; of what several share its part, where a process lets itself be looked into."""
         for line in self._read(f"{process}/smaps_rollup").splitlines():
             if line.startswith("Pss:"):
                 return int(line.split()[1]) << 10
