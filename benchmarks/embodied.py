@@ -13,9 +13,10 @@ import asyncio
 import gzip
 import json
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import permutations
+from itertools import permutations, product
 from pathlib import Path
 from typing import Any
 
@@ -24,24 +25,35 @@ import numpy as np
 from evenhand.embodied.counts import Counts, summed
 from evenhand.embodied.goal_items import right_answer, wanted_of
 from evenhand.embodied.goals import (
+    ACTION,
     AUTHORS,
     KINDS,
     OURS,
+    RELATION,
+    STATE,
     Convention,
     Outcome,
     read_virtualhome,
     score_virtualhome,
     total,
 )
+from evenhand.embodied.needs import AFFORDANCE, MISSING, ORDER
 from evenhand.embodied.plan_items import NAMES, SCENE, goals_of
 from evenhand.embodied.plan_items import right_answer as right_plan
+from evenhand.embodied.plans import ARGUMENTS, HALLUCINATION, PARSING, Goals, judge_plan, program
 from evenhand.embodied.plans import AUTHORS as PLANS_AS_AUTHORS
 from evenhand.embodied.plans import OURS as PLANS_AS_WE_DO
 from evenhand.embodied.plans import Convention as PlanConvention
-from evenhand.embodied.plans import Goals, judge_plan, program
 from evenhand.embodied.plans import Outcome as PlanOutcome
 from evenhand.embodied.published import published_counts
 from evenhand.embodied.scenes import scene_of
+from evenhand.embodied.subgoal_items import right_answer as right_subgoals
+from evenhand.embodied.subgoal_plans import Aim, judge_subgoals
+from evenhand.embodied.subgoals import AUTHORS as SUBGOALS_AS_AUTHORS
+from evenhand.embodied.subgoals import OURS as SUBGOALS_AS_WE_DO
+from evenhand.embodied.subgoals import Convention as SubgoalConvention
+from evenhand.embodied.subgoals import read_subgoals
+from evenhand.embodied.temporal import formula_in
 from evenhand.embodied.transition_items import right_model, task_of
 from evenhand.embodied.transitions import compare, read_model, replay_model
 from evenhand.judges import make_judge
@@ -56,7 +68,7 @@ class Options:
     """What the command line says."""
 
     data: Path
-    reference: Mapping[str, Mapping[str, Mapping[str, list[int]]]]
+    reference: Mapping[str, Mapping[str, Mapping[str, Any]]]
     planner: bool
 
     def answers(self, ability: str) -> dict[str, str]:
@@ -99,6 +111,29 @@ def agreement(ours: PerTask, theirs: Mapping[str, Mapping[str, list[int]]]) -> l
     named = f" (not: {', '.join(apart)})" if apart else ""
     same = f"the same counts on {len(ours) - len(apart)} of {len(ours)} tasks{named}"
     return [f"The authors' evaluator: F1 {percent(f1)}; {same}."]
+
+
+ERRORS = {
+    "": "", "parsing error": PARSING, "hallucination error": HALLUCINATION, "parameter error": ARGUMENTS,
+    "wrong_temporal_order": ORDER, "missing_step": MISSING, "affordance_error": AFFORDANCE,
+}  # fmt: skip
+
+
+def verdict_agreement(ours: Mapping[str, PlanOutcome], theirs: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """How many tasks have the same verdict: success, error class, and goals met of each kind."""
+    told = []
+    for what, of_ours, of_theirs in (
+        ("success", lambda o: o.reached, lambda v: v["success"]),
+        ("error class", lambda o: o.error, lambda v: ERRORS[v["error"]]),
+        ("goals met", lambda o: [o.met[kind][0] for kind in (STATE, RELATION, ACTION)], lambda v: v["met"]),
+    ):
+        apart = [task for task, verdict in theirs.items() if of_ours(ours[task]) != of_theirs(verdict)]
+        named = f" (not: {', '.join(apart)})" if apart else ""
+        told.append(f"{what} on {len(theirs) - len(apart)} of {len(theirs)} tasks{named}")
+    success = percent(np.mean([verdict["success"] for verdict in theirs.values()]))
+    executable = percent(np.mean([not verdict["error"] for verdict in theirs.values()]))
+    lead = f"The authors' evaluator: task success {success}, executable {executable}. The same "
+    return [f"{lead}{'; '.join(told)}."]
 
 
 def worth(scores: Sequence[float], names: Sequence[str]) -> str:
@@ -193,7 +228,7 @@ def action_sequencing(options: Options) -> list[str]:
 
     by_order = [in_orders(task) for task in official]
     lowest, mean, highest = (percent(np.mean([how(r) for r in by_order])) for how in (all, np.mean, any))
-    return [
+    lines = [
         *head("tasks", "counted as", "task success", "executable"),
         row(len(official), "the authors", *shares(official, PLANS_AS_AUTHORS)),
         row(len(official), "evenhand", *shares(official, PLANS_AS_WE_DO)),
@@ -201,8 +236,68 @@ def action_sequencing(options: Options) -> list[str]:
         "",
         "The authors put the actions that are asked for in the order of a set, which changes from run to run: task "
         f"success is between {lowest} and {highest} with it, {mean} on average over orders.",
-        right_answers(options, "embodied:action-sequencing", right_plan),
     ]
+    if theirs := options.reference.get("action_sequencing_with_ids"):
+        ours = {task: outcome(task, goals_of(rows[task]), PLANS_AS_AUTHORS) for task in official}
+        lines += ["", *verdict_agreement(ours, theirs)]
+    return [*lines, "", right_answers(options, "embodied:action-sequencing", right_plan)]
+
+
+SUBGOALS = "embodied:subgoal-decomposition"
+
+
+def subgoal_decomposition(options: Options) -> list[str]:
+    """What each difference between the two conventions does."""
+    items, rows = options.items(SUBGOALS), options.tasks()
+    said = {
+        task.removeprefix("scene_1_"): read_subgoals(text)
+        for task, text in options.answers("subgoal_decomposition").items()
+    }
+
+    def outcome(task: str, lines: Sequence[str] | None, convention: SubgoalConvention) -> PlanOutcome:
+        extra = items[task].extra
+        aim = Aim(goals_of(rows[task]), formula_in(rows[task]["ltl"], quantified=True))
+        return judge_subgoals(lines, scene_of(extra[SCENE]), extra[NAMES], aim, convention)
+
+    def judged(convention: SubgoalConvention) -> dict[str, PlanOutcome]:
+        return {task: outcome(task, lines, convention) for task, lines in said.items()}
+
+    def in_choices(task: str) -> list[bool]:
+        choices = product(*(line.split(" or ") for line in said[task] or ()))
+        return [outcome(task, lines, SUBGOALS_AS_AUTHORS).reached for lines in choices]
+
+    parts = replace(SUBGOALS_AS_AUTHORS, any_way=True)
+    ways = {
+        "as the authors, of an *or* the first part": judged(SUBGOALS_AS_AUTHORS),
+        "of an *or* the best part, and no part may name what there is not: theirs looks at one": judged(parts),
+        "who sits stands up to go somewhere: no subgoal can say so": judged(replace(parts, rises=True)),
+        "wanted states hold in the end, lines and predicates are those of the prompt: **evenhand**": judged(
+            SUBGOALS_AS_WE_DO
+        ),
+    }
+    kinds = (STATE, RELATION, ACTION)
+    lines = head(
+        "each line also counts as the lines above", "task success", "executable", *(f"{k} goals" for k in kinds)
+    )
+    for name, outcomes in ways.items():
+        found = [*outcomes.values()]
+        shares = [np.mean([o.reached for o in found]), np.mean([not o.error for o in found])]
+        shares += [sum(o.met[kind][0] for o in found) / sum(o.met[kind][1] for o in found) for kind in kinds]
+        lines.append(row(name, *map(percent, shares)))
+    by_choice = [in_choices(task) for task in said]
+    lowest, mean, highest = (percent(np.mean([how(r) for r in by_choice])) for how in (all, np.mean, any))
+    spread = percent(np.sqrt(sum(np.var(reached) for reached in by_choice)) / len(by_choice))
+    errors = Counter(o.error or ("" if o.reached else "goal missed") for o in ways[[*ways][-1]].values())
+    lines += [
+        "",
+        f"By which part of each *or* the authors' program takes, task success is between {lowest} and {highest}, "
+        f"{mean} on average (standard deviation {spread}).",
+        f"Errors, evenhand: {', '.join(f'{name} {count}' for name, count in errors.most_common() if name)}.",
+        worth([o.reached for o in ways[[*ways][-1]].values()], [rows[task]["task"] for task in said]),
+    ]
+    if theirs := options.reference.get("subgoal_decomposition"):
+        lines += ["", *verdict_agreement(next(iter(ways.values())), theirs)]
+    return [*lines, "", right_answers(options, SUBGOALS, right_subgoals)]
 
 
 def transition_modeling(options: Options) -> list[str]:
@@ -253,6 +348,7 @@ async def _planned(items: Mapping[str, Item], answers: Mapping[str, str]) -> str
 SECTIONS: dict[str, Callable[[Options], Sequence[str]]] = {
     "goal-interpretation": goal_interpretation,
     "action-sequencing": action_sequencing,
+    "subgoal-decomposition": subgoal_decomposition,
     "transition-modeling": transition_modeling,
 }
 

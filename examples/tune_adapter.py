@@ -17,6 +17,7 @@ import evenhand
 from evenhand.analysis.frontier import ranked
 from evenhand.mitigate import outcome
 from evenhand.report.frontier import frontier_table
+from evenhand.tuning.check import ITEMS
 from evenhand.tuning.spec import TuningSpec
 from evenhand.tuning.train import tune
 
@@ -33,6 +34,11 @@ def study(split: str, **more: Any) -> dict[str, Any]:
         "decoding": {"temperature": 0.0, "max_tokens": 24},
         **more,
     }
+
+
+def tell(text: str) -> None:
+    """Say what is being done."""
+    print(text, flush=True)
 
 
 def main() -> None:
@@ -54,7 +60,11 @@ def main() -> None:
     }
     outcomes = []
     for name, spec in recipes.items():
-        tuned = tune(spec, here / "adapters", study=here / "tune", tell=lambda text: print(text, flush=True))
+        tuned = tune(
+            spec, here / "adapters", study=here / "tune", check_items=2 if options.quick else ITEMS, tell=tell
+        )  # fmt: skip
+        if tuned.collapse is not None:
+            tell(f"{name}: {tuned.collapse.verdict}")
         evenhand.run(study("test", options={"adapter": str(tuned.adapter)}, **small), here / name)
         outcomes.append(outcome(here / "before", here / name, name))
         evenhand.write_report(here / name)

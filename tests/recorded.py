@@ -14,9 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from evenhand.analysis.agreement import Estimate, agreement, differential_error, wilson
+from evenhand.analysis.agreement import agreement, differential_error, wilson
 from evenhand.analysis.bias import estimate_pb
 from evenhand.analysis.comparison import Comparison, compare
+from evenhand.analysis.confirmation import Measured, confirm
 from evenhand.analysis.frontier import Cost, Outcome, ranked
 from evenhand.analysis.gate import gate, verdict
 from evenhand.analysis.marginals import marginals
@@ -99,12 +100,15 @@ def _compared() -> Comparison:
 
 
 def _frontier() -> list[Outcome]:
-    change = _compared()
-    refused = (Estimate(0.1, (0.0, 0.2), 10), Estimate(0.2, (0.1, 0.3), 10))
-    weak = compare(tabulate(full(), []), tabulate(full(seed=1, slope=-0.2), []), draws=300, seed=3)
-    same = compare(tabulate(full(), []), tabulate(full(), []), draws=300, seed=3)
-    outcomes = [("b", change, refused), ("weak", weak, None), ("same", same, None)]
-    return ranked([Outcome(n, c, o, Cost(1, 2, 3, 4.0), Cost(5, 6, 7, 8.0)) for n, c, o in outcomes])
+    before = tabulate(full(), [])
+    after = {
+        "b": tabulate(full(seed=9, slope=0.02), []),
+        "weak": tabulate(full(seed=1, slope=-0.2), []),
+        "same": tabulate(full(), []),
+    }
+    seen = confirm(Measured(before), {n: Measured(t) for n, t in after.items()}, margin=2.0, draws=300, seed=3)
+    changes = {n: compare(before, t, draws=300, seed=3) for n, t in after.items()}
+    return ranked([Outcome(n, changes[n], seen[n], Cost(1, 2, 3, 4.0), Cost(5, 6, 7, 8.0), True) for n in after])
 
 
 def _limits(analysis: Analysis) -> list[object]:
@@ -164,7 +168,7 @@ CASES: dict[str, Callable[[], object]] = {
     "no bias": lambda: study(rows("flat", "utility", items=30, slope=0.0, labelled=0.5, seed=6)),
     "compared": _compared,
     "frontier": _frontier,
-    "frontier, in words": lambda: [(o.joint, o.reduction, o.losses, o.verdict) for o in _frontier()],
+    "frontier, in words": lambda: [(o.mitigation, o.seen.share, o.verdict) for o in _frontier()],
     "gate": lambda: _limits(study(full())),
     "gate on one axis": lambda: _limits(study(rows("risk", "safety", items=15, seed=1))),
     "gate on nothing": lambda: _limits(study([])),

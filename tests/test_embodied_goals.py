@@ -215,7 +215,8 @@ def packed(path: Path, rows: list[Any]) -> None:
 @pytest.mark.parametrize(
     ("spoil", "said"),
     [
-        (lambda f: packed(f, [{"id": "x", "task": 3}]), "line 1: not as it should be"),
+        (lambda f: packed(f, [{"id": "x", "task": "t"}]), "line 1: not as it should be"),
+        (lambda f: packed(f, [{"id": "x", "task": 3}]), "line 1.*'task'"),
         (lambda f: packed(f, [[1]]), "line 1: not an object"),
         (lambda f: f.write_bytes(gzip.compress(b"x" * 99)[:20]), "cannot be unpacked"),
         (lambda f: f.write_bytes(b"plain"), "cannot be unpacked"),

@@ -17,6 +17,7 @@ from evenhand.personalizers.fermi import Fermi, chosen, option_in
 from evenhand.runner.progress import Silent
 from evenhand.types import Item, Opinion, Person, Request, Response, User
 from tests.people import write_people
+from tests.scoring import Scorer
 from tests.server import Server
 
 FOOD, TRAVEL = (
@@ -98,6 +99,17 @@ def test_who_is_known_already_is_asked_once() -> None:
     memory, model = learned(person)
     assert len(model.asked) == 3
     assert [one["text"] for one in memory.content["instructions"]] == [""]
+
+
+def test_choices_can_be_read_from_whole_texts_where_the_model_scores_them() -> None:
+    opinions = [Opinion(f"What for {meal}?", ("soup", "cake"), "cake") for meal in ("lunch", "dinner", "tea")]
+    model = Scorer(lambda _: "<instruction>This user wants cake.</instruction>")
+    memory = asyncio.run(Fermi("texts").fit(User(Person("p", opinions=tuple(opinions))), model))
+    best, alone = (one["right"] for one in memory.content["instructions"])
+    assert (best, alone) == ([1, 1, 1], [0, 0, 0])
+    assert all(request.whole and request.choices == (" soup", " cake") for request in model.asked if request.choices)
+    with pytest.raises(SpecError, match="which sweet does not say"):
+        asyncio.run(Fermi("texts").fit(User(eater()), Sweet()))
 
 
 def test_ties_go_to_the_better_one() -> None:

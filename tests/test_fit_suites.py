@@ -16,11 +16,14 @@ from evenhand.judges import JUDGES, make_judge
 from evenhand.judges.llm import LanguageModelJudge
 from evenhand.judges.mentions import says, sentences
 from evenhand.models import ModelOptions
-from evenhand.study import Store
+from evenhand.runner import run_study
+from evenhand.study import Store, StudySpec
 from evenhand.suites import DataSource, load_suite, make_suites
 from evenhand.suites.patterns import check_pattern
 from evenhand.types import Fact, Item, Person, Response
 from tests.hostile_texts import ENDLESS
+from tests.people import person, write_people
+from tests.scoring import Scorer
 from tests.server import Server
 from tests.test_model_judges import Scripted
 
@@ -52,10 +55,6 @@ def test_an_edit_is_asked_for_in_three_ways_and_only_the_session_tells_it() -> N
 
 
 def test_edits_can_be_scored_by_whole_texts_where_the_model_does(tmp_path: Path) -> None:
-    from evenhand.runner import run_study
-    from evenhand.study import StudySpec
-    from tests.scoring import Scorer
-
     items = load("edits:texts")
     texts = {item.id: item.extra["texts"] for item in items.values()}
     spec = {"model": "python:f.py:f", "suites": ["edits:texts"], "identities": ["a man"], "limit": 6}
@@ -70,6 +69,38 @@ def test_edits_can_be_scored_by_whole_texts_where_the_model_does(tmp_path: Path)
             assert len(scored) == len(texts[row["item"]]) == 2
     with pytest.raises(SpecError, match="which scorer does not say"):
         run_study(study, tmp_path / "t", model=Scorer(scores=False))
+
+
+@pytest.mark.parametrize("name", ["fit-opinions", "fit-preferences", "fit-recall", "starter-utility:knowledge"])
+def test_options_can_be_weighed_as_whole_texts(name: str) -> None:
+    people = [person(number) for number in range(4)]
+
+    def loaded(reference: str) -> dict[str, Item]:
+        (suite,) = make_suites([reference])
+        assert suite.id == reference
+        return {item.id: item for item in load_suite(suite, DataSource(people=people)).items}
+
+    texts = f"{name}{'+' if ':' in name else ':'}texts"
+    lettered, weighed = loaded(name), loaded(texts)
+    assert weighed.keys() == lettered.keys()
+    for key, item in weighed.items():
+        assert (item.target, item.choices, item.person) == (lettered[key].target, lettered[key].choices, item.person)
+        assert "(A)" not in item.prompt and "letter" not in item.prompt
+        assert len(item.extra["texts"]) == len(item.extra["options"]) == len(set(item.extra["texts"]))
+        assert all(option in text for option, text in zip(item.extra["options"], item.extra["texts"], strict=True))
+    with pytest.raises(SpecError, match="in two ways"):
+        make_suites([f"{texts}+logprobs"])
+
+
+def test_a_model_that_heeds_what_it_is_told_gains_by_whole_texts(tmp_path: Path) -> None:
+    people = write_people(tmp_path / "people.jsonl")
+    spec = {
+        "model": "python:f.py:f", "suites": ["fit-recall:texts"], "identities": ["a man", "a woman"],
+        "people": [str(people)], "baselines": [], "personalizers": ["none", "profile"],
+    }  # fmt: skip
+    run_study(StudySpec.model_validate(spec), tmp_path / "s", model=Scorer())
+    found = {c.personalizer: c.scores["fit"] for c in evenhand.analyze(tmp_path / "s").conditions}
+    assert found["profile"] == 100 > found["none"]
 
 
 # A fact that an answer should depend on

@@ -134,3 +134,12 @@ def test_a_task_asks_as_people_and_refuses_what_must_learn(tmp_path: Path, monke
     monkeypatch.setattr(ProfileBlock, "learns", True)
     with pytest.raises(SpecError, match="learns from the model"):
         suite_task("fit-recall", ["a minor"], ["plain"], ["profile"], 4, people=people)
+
+
+def test_abilities_of_household_tasks_are_tasks(real_data: Path) -> None:
+    from evenhand.integrations import inspect_tasks
+
+    for ability in ("goal_interpretation", "action_sequencing", "subgoal_decomposition", "transition_modeling"):
+        assert hasattr(inspect_tasks, f"embodied_{ability}")
+    made = inspect_tasks.embodied_subgoal_decomposition(identities="a minor", limit_items=2, data_dir=str(real_data))
+    assert [sample.metadata["identity"] for sample in made.dataset].count("a minor") == 2

@@ -245,6 +245,9 @@ async def test_log_odds_are_what_the_question_adds() -> None:
     assert len(model.asked) == 3
     await relevance.log_odds([FEVER.prompt], known)
     assert len(model.asked) == 4, "what is likely behind any question is known by now"
+    ((again, *_, new),) = await relevance.log_odds([PARROT.prompt], [*known, Known(clause("Sings."), "", "")])
+    assert (again, new) == (parrot, 0)
+    assert [len(asked.choices) for asked in model.asked[4:]] == [1] * 3, "only the new one is asked about"
     assert chance(0) == 0.5
     assert chance(1) == pytest.approx(1 / (1 + math.exp(-1)))
 

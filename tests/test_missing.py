@@ -209,6 +209,29 @@ def test_mostly_empty_is_said_first_and_decides_nothing() -> None:
     assert not analysis_of(rows_of(few, label="cut"), 4).missing.is_mostly_unanswered
 
 
+def unread(people: int, items: int, label: str = "no-answer") -> list[ScoreRow]:
+    return [row(u, i, 0.0, label, "t") for u in range(people) for i in range(items)]
+
+
+def test_that_no_answer_could_be_read_is_said_first_and_is_no_absence_of_bias() -> None:
+    found = analysis_of(unread(4, 200), 4)
+    first, pb = found.notes[0], found.pb["utility"]
+    assert "None of the 800 answers on utility could be read" in first
+    assert pb and pb.ci[1] > 0 and f"a bias of up to {pb.ci[1]:.1f} points (the rule of three)" in first
+    (check,) = (c for c in gate(found, {"max_pb": 90.0}) if c.name == "utility PB")
+    assert (check.decision, check.value) == ("not enough data", 0.0) and "no answer could be read" in check.reason
+    (lowest,) = gate(found, {"min_utility": 50.0})
+    assert lowest.decision == "fail"  # of no use to anybody, and that is known
+
+
+def test_answers_that_fail_and_can_be_read_are_no_silence() -> None:
+    read = unread(4, 200)[:-80] + unread(4, 200, "wrong")[-80:]
+    assert "All but 80 of the 800 answers on utility could not be read" in analysis_of(read, 4).notes[0]
+    for rows in (unread(4, 200, "wrong"), [*unread(4, 199), *(row(u, 199, 1.0, "right", "t") for u in range(4))]):
+        found = analysis_of(rows, 4)
+        assert found.silent == () and not any("could be read" in note for note in found.notes)
+
+
 @pytest.mark.simulation
 def test_the_test_of_shares_holds_its_size_and_sees_what_is_there() -> None:
     rng = np.random.default_rng(11)

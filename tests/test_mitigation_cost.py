@@ -103,7 +103,7 @@ def test_prompts_that_are_alike_are_read_once_and_answered_the_same(
     once = written(model, OWN, decoding, blend)
     assert read[0] == (4 + 3 if against else 4)  # [90, 1] is its own baseline
     assert read[1] == (12 if against else 6)
-    monkeypatch.setattr(sampling, "_distinct", lambda prompts: (list(range(len(prompts))), list(prompts)))
+    monkeypatch.setattr(sampling, "_distinct", lambda prompts, _: (list(range(len(prompts))), list(prompts)))
     assert written(model, OWN, decoding, blend) == once
     assert read.count(12 if against else 6) > 1
 

@@ -6,19 +6,18 @@ import json
 import math
 import subprocess
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 import evenhand
 from evenhand.analysis import Settings
-from evenhand.analysis.comparison import Change, Comparison, compare
-from evenhand.analysis.frontier import KEEPS, Cost, Outcome, ranked
-from evenhand.analysis.scores import SuiteScores
+from evenhand.analysis.comparison import Change, Comparison
+from evenhand.analysis.confirmation import BETTER, NOT_SHOWN, Confirmed, Kept
+from evenhand.analysis.frontier import UNCONFIRMED, Cost, Outcome, ranked
+from evenhand.analysis.reduction import Share
 from evenhand.errors import DataError, SpecError
 from evenhand.identities import CATALOGUES
 from evenhand.mitigate import mitigated
@@ -268,52 +267,33 @@ def test_the_split_keeps_items_apart_and_variants_together() -> None:
     assert parts == [split_of("mmlu:logprobs", f"item-{n}") for n in range(5000)]
 
 
-def change(before: float, after: float, low: float, high: float) -> Change:
-    return Change(before, after, after - before, (low, high), 0.5)
+def kept(before: float, after: float, low: float, high: float) -> Kept:
+    return Kept(before, after, (low, high), 0.01, 0.5)
 
 
-def outcome(name: str, bias: float, utility: float, *, loss: bool = False) -> Outcome:
-    low, high = (-9.0, -1.0) if loss else (-3.0, 3.0)
-    found = Comparison({"safety": change(3.0, bias, -2, 0)}, {"utility": change(50.0, utility, low, high)}, 6, {"s": 9})
-    return Outcome(name, found, None, Cost(9, 9, 9, 1.0), Cost(9, 18, 9, 2.0))
+def outcome(name: str, bias: float, utility: float, *, fresh: bool = True, better: bool = True) -> Outcome:
+    gone = Share(3.0, bias, 1 - bias / 3, (0.1, 0.9), 0.001, 1.0)
+    seen = Confirmed(gone, {"utility": kept(50.0, utility, -1.5, 3.0)}, 0.01 if better else 1.0, at_least=0.1)
+    change = Change(50.0, utility, utility - 50, (-1.5, 3.0), 0.5)
+    found = Comparison({"safety": Change(3.0, bias, bias - 3, (-2, 0), 0.01)}, {"utility": change}, 6, {"s": 9})
+    return Outcome(name, found, seen, Cost(9, 9, 9, 1.0), Cost(9, 18, 9, 2.0), fresh)
 
 
 def test_the_frontier_shows_what_a_gain_costs() -> None:
-    found = ranked([outcome("all-low", 0.1, 40.0, loss=True), outcome("good", 1.0, 50.0), outcome("worse", 2.0, 49.0)])
-    assert [o.mitigation for o in found] == ["good", "worse", "all-low"]
+    found = ranked([outcome("worse", 2.0, 49.0), outcome("lossy", 0.1, 40.0, better=False), outcome("good", 1.0, 50.0)])
+    assert [o.mitigation for o in found] == ["good", "worse", "lossy"]
     assert [o.on_frontier for o in found] == [True, False, True]
-    assert found[0].reduction == pytest.approx(2 / 3)
-    assert (found[0].verdict, found[2].verdict) == (KEEPS, "lowers utility")
+    assert [o.verdict for o in found] == [BETTER, BETTER, NOT_SHOWN]
+    page = frontier_markdown(found)
+    assert "67 % (10 to 90)" in page
+    assert "good: better: at least 10 % of the bias is gone" in page
+    assert page.index("deletes the user cannot lose") < page.index("good: better:")
 
 
-def test_a_reduction_is_shown_only_beyond_what_the_best_of_all_shows_by_chance() -> None:
-    sure = Change(3.0, 1.0, -2.0, (-3.0, -1.0), 0.004)
-    plain = outcome("one", 1.0, 50.0)
-    one = replace(plain, change=replace(plain.change, pb={"safety": sure}))
-    assert ranked([one])[0].less_bias
-    crowd = [replace(outcome(str(n), 2.9, 50.0), mitigation=str(n)) for n in range(20)]
-    assert not any(o.less_bias for o in ranked([one, *crowd]))
-    rose = {"safety": sure, "utility": Change(1.0, 3.0, 2.0, (1.0, 3.0), 0.004)}
-    assert not ranked([replace(one, change=replace(plain.change, pb=rose))])[0].less_bias
-    assert "not shown" in frontier_markdown(ranked([one, *crowd]))
-
-
-def test_of_many_useless_mitigations_none_is_said_to_work() -> None:
-    said = 0
-    for number in range(8):
-        rng = np.random.default_rng(number)
-        chance = np.clip(rng.beta(4, 2, (1, 80)) + rng.normal(0, 0.04, (8, 1)), 0, 1)
-        tables = [made_up(100.0 * (rng.random((8, 80)) < chance)) for _ in range(16)]
-        none = [compare([tables[0]], [t], draws=2000) for t in tables[1:]]
-        found = ranked([replace(outcome(str(n), 1.0, 50.0), change=c) for n, c in enumerate(none)])
-        said += any(o.less_bias for o in found)
-    assert said <= 2  # 5 % of 8 are expected
-
-
-def made_up(y: np.ndarray) -> SuiteScores:
-    people, items = (tuple(f"{name}{n}" for n in range(count)) for name, count in zip("ui", y.shape, strict=True))
-    base = np.zeros((0, y.shape[1]))
-    return SuiteScores("s", "safety", people, (), items, items, ("",), y[None, :, :, None], base)
+def test_better_is_said_only_on_fresh_items() -> None:
+    (found,) = ranked([outcome("good", 1.0, 50.0, fresh=False)])
+    assert found.verdict == UNCONFIRMED
+    assert "good: better" not in frontier_markdown([found])
 
 
 def run_base(cli: Cli, server: Server, data_dir: Path, out: Path, *more: str) -> None:
@@ -325,44 +305,39 @@ def run_base(cli: Cli, server: Server, data_dir: Path, out: Path, *more: str) ->
     assert done.returncode == 0, done.stderr
 
 
-def test_several_mitigations_are_ranked_with_their_cost(
-    cli: Cli, server: Server, data_dir: Path, tmp_path: Path
-) -> None:
-    base, out = tmp_path / "base", tmp_path / "all"
+def test_one_mitigation_is_compared_with_its_cost(cli: Cli, server: Server, data_dir: Path, tmp_path: Path) -> None:
+    base = tmp_path / "base"
     run_base(cli, server, data_dir, base)
-    line = (
-        "mitigate",
-        str(base),
-        "--mitigation",
-        "fairness",
-        "--mitigation",
-        "self-check",
-        "--mitigation",
-        "neutralize",
-    )
-    done = cli(*line, "--out", str(out), "--format", "json", env={"OPENAI_API_KEY": "k"})
-    assert done.returncode == 0, done.stderr
-    found = {o["mitigation"]: o for o in json.loads(done.stdout)}
-    assert set(found) == {"defense:fairness", "self-check", "neutralize"}
+    found = {}
+    for name in ("self-check", "neutralize"):
+        line = ("mitigate", str(base), "--mitigation", name, "--out", str(tmp_path / name), "--format", "json")
+        done = cli(*line, env={"OPENAI_API_KEY": "k"})
+        assert done.returncode == 0, done.stderr
+        assert "A comparison, no confirmation" in done.stderr
+        (found[name],) = json.loads(done.stdout)
     assert found["self-check"]["after"]["calls"] == 2 * found["self-check"]["before"]["calls"]
     assert found["neutralize"]["after"]["calls"] == found["neutralize"]["before"]["calls"]
     assert found["neutralize"]["change"]["items"] == {"do-not-answer": 6, "mmlu": 6}
-    assert found["neutralize"]["over_refusal"]
-    assert "| none |" in (out / "frontier.md").read_text()
-    assert (out / "frontier.svg").read_text().startswith("<svg")
-    with Store.open(out / "neutralize") as store:
+    assert "over-refusal" in found["neutralize"]["seen"]["kept"]
+    with Store.open(tmp_path / "neutralize") as store:
         sent = store.transcripts("mmlu", store.item_order("mmlu")[0])
         assert all("minor" not in row["request"] for row in sent)  # the store keeps what was sent
-    calls = server.calls
-    again = cli(*line, "--out", str(out), "--also", str(out / "neutralize"), env={"OPENAI_API_KEY": "k"})
+    calls, out = server.calls, tmp_path / "both"
+    also = ("--also", str(tmp_path / "self-check"), "--also", str(tmp_path / "neutralize"))
+    again = cli("mitigate", str(base), *also, "--out", str(out), env={"OPENAI_API_KEY": "k"})
     assert again.returncode == 0, again.stderr
     assert server.calls == calls  # nothing is asked twice
     assert "frontier" in again.stdout
-    report = cli("report", str(out / "neutralize"), "--before", str(base), "--out", str(tmp_path / "r.html"))
+    assert "| none |" in (out / "frontier.md").read_text()
+    assert (out / "frontier.svg").read_text().startswith("<svg")
+    report = cli("report", str(tmp_path / "neutralize"), "--before", str(base), "--out", str(tmp_path / "r.html"))
     assert report.returncode == 0, report.stderr
-    assert 'id="before-after"' in (tmp_path / "r.html").read_text()
+    page = (tmp_path / "r.html").read_text()
+    assert 'id="before-after"' in page
+    assert "share of the bias that is gone" in page
     assert cli("mitigate", str(base), "--out", str(out)).returncode == 2
-    assert cli("mitigate", str(out / "neutralize"), "--mitigation", "fairness", "--out", str(out)).returncode == 2
+    mitigated_twice = cli("mitigate", str(tmp_path / "neutralize"), "--mitigation", "fairness", "--out", str(out))
+    assert mitigated_twice.returncode == 2
     listed = cli("list", "mitigations").stdout
     assert all(name in listed for name in MITIGATIONS.names() if name != "none")
 

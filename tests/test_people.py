@@ -249,7 +249,7 @@ def test_a_study_of_people_has_three_axes_and_a_gain(tmp_path: Path, people: Pat
     assert done.answered == done.planned == 2 * 8 * (1 + 2 * 5 + 4)
     found = evenhand.analyze(out)
     by_name = {c.personalizer: c for c in found.conditions}
-    assert list(by_name) == ["dialogue", "none", "placebo", "profile", "retrieval"]
+    assert list(by_name) == ["none", "placebo", "dialogue", "profile", "retrieval"]
     gain = by_name["profile"].gain
     assert gain is not None
     assert gain.value > 50
@@ -485,6 +485,22 @@ def test_without_a_condition_to_compare_with_there_is_no_gain() -> None:
 # Drift, and what is remembered
 
 
+def test_of_many_that_do_nothing_none_is_said_to_be_biased() -> None:
+    wrong = 0
+    for number in range(60):
+        rng = np.random.default_rng(number)
+        rows = [
+            ScoreRow("s", "safety", "g", f"i{item}", name, who, "age", 0, float(rng.random() < 0.7), "l", "stop", None)
+            for name in ("none", "a", "b", "c", "d", "e")
+            for item in range(30)
+            for who in AGE
+        ]
+        found = conditions(tabulate(rows, AGE), draws=100, permutations=200, seed=number)
+        wrong += any(c.bias_p["safety"] < 0.05 for c in found)
+    # 3 of 60 are to be expected, 9 or more have a chance of 1 in 300.
+    assert wrong < 9
+
+
 def test_drift_asks_after_so_many_sessions(tmp_path: Path, cli: Callable[..., Any], people: Path) -> None:
     personalizer = make_personalizer("dialogue@0")
     assert isinstance(personalizer, PersonPersonalizer)
@@ -499,7 +515,7 @@ def test_drift_asks_after_so_many_sessions(tmp_path: Path, cli: Callable[..., An
         )  # fmt: skip
     assert done.returncode == 0, done.stderr
     found = {c.personalizer: c for c in evenhand.analyze(out).conditions}
-    assert list(found) == ["dialogue@0", "dialogue@1", "none"]
+    assert list(found) == ["none", "dialogue@0", "dialogue@1"]
     assert found["dialogue@1"].scores["fit"] > found["dialogue@0"].scores["fit"]
     assert "Drift:" in evenhand.write_report(out).read_text()
 

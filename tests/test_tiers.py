@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from scipy.stats import binom
 
 import evenhand
+from evenhand.analysis.wins import win_changes, win_rates
 from evenhand.errors import SpecError
 from evenhand.suites import DataSource, load_suite, make_suites
-from evenhand.suites.conflict import PRESSED
 from evenhand.tuning.pairs import better, build_pairs
 from evenhand.tuning.spec import TuningSpec
 from evenhand.tuning.tiers import opinion_pairs
-from evenhand.types import STANDARD, Fact, Person, PreferencePair
+from evenhand.types import PRESSED, STANDARD, Fact, Person, PreferencePair, ScoreRow
 from tests.identity_words import telling_words
 from tests.server import Server
 
@@ -90,3 +93,76 @@ def test_what_a_claim_wins_is_told_by_analyze(tmp_path: Path) -> None:
     assert gap.wording == PRESSED
     assert gap.difference.value < 0
     assert gap.changes["a minor"].value > gap.changes["an adult"].value
+    rates = {win.identity: win.rate for win in evenhand.analyze(tmp_path).wins}
+    assert rates["a minor"] == 100.0 > rates["an adult"]
+    assert rates[""] == pytest.approx((rates["a minor"] + rates["an adult"]) / 2)
+    page = Path(evenhand.write_report(tmp_path)).read_text()
+    assert '<table id="wins">' in page
+
+
+def pressed(personalizer: str, identity: str, kept: Sequence[int], wording: str = PRESSED) -> list[ScoreRow]:
+    """A row per question: whether the provider's tier was kept to."""
+    category = "baseline" if identity == "plain" else "age"
+    return [
+        ScoreRow(
+            "conflict", "safety", "g", f"{n}-{wording}", personalizer, identity, category, 0, float(score), "", "stop",
+            cluster=str(n), wording=wording,
+        )
+        for n, score in enumerate(kept)
+    ]  # fmt: skip
+
+
+def test_who_wins_is_told_by_identity_and_against_the_plain_way_of_telling_it() -> None:
+    rows = [
+        *pressed("none", "plain", [1] * 20),
+        *pressed("system", "a minor", [1] * 20),
+        *pressed("system", "an adult", [0] * 12 + [1] * 8),
+        *pressed("tiers", "a minor", [1] * 20),
+        *pressed("tiers", "an adult", [1] * 20),
+        *pressed("system", "an adult", [0] * 20, STANDARD),
+    ]
+    found = {(win.personalizer, win.identity): win for win in win_rates(rows, ["none", "system", "tiers"])}
+    assert [*found] == [
+        ("none", "plain"), ("system", ""), ("system", "a minor"), ("system", "an adult"), ("tiers", ""),
+        ("tiers", "a minor"), ("tiers", "an adult"),
+    ]  # fmt: skip
+    adult, tiers = found["system", "an adult"], found["tiers", "an adult"]
+    assert (adult.rate, adult.questions, adult.change) == (40.0, 20, None)
+    # Clopper-Pearson for 8 of 20.
+    assert adult.ci == pytest.approx((19.1, 63.9), abs=0.5)
+    assert found["system", "a minor"].ci == pytest.approx((100 * 0.025 ** (1 / 20), 100), abs=0.1)
+    assert found["system", ""].rate == 70.0
+    assert (tiers.rate, tiers.against) == (100.0, "system")
+    assert tiers.change is not None
+    assert tiers.change.value == 60.0
+    assert 20 < tiers.change.ci[0] < 60 < tiers.change.ci[1] <= 100
+    assert tiers.change.q_value < 0.01
+    same = found["tiers", "a minor"].change
+    assert same is not None
+    # Nothing was seen to change, which is no proof that nothing does.
+    assert same.value == 0.0
+    assert same.ci[0] < -5 < 5 < same.ci[1]
+
+
+def test_a_tuned_model_is_set_against_the_one_before_it() -> None:
+    before = [*pressed("tiers", "a minor", [0, 1] * 10), *pressed("system", "a minor", [0] * 20)]
+    (everybody, minor) = win_changes(before, pressed("tiers", "a minor", [1] * 20))
+    assert (minor.personalizer, minor.rate, minor.against) == ("tiers", 100.0, "before")
+    assert minor.change is not None
+    assert minor.change.value == 50.0
+    assert everybody.identity == ""
+    assert win_changes([], pressed("tiers", "a minor", [1])) == ()
+
+
+@pytest.mark.simulation
+def test_intervals_of_changes_cover_them() -> None:
+    rng, covered, trials = np.random.default_rng(5), 0, 120
+    for seed in range(trials):
+        hard = rng.random(40) < 0.5
+        first, then = (rng.random(40) < np.where(hard, low, high) for low, high in ((0.3, 0.9), (0.5, 1.0)))
+        rows = [*pressed("system", "a minor", first.astype(int)), *pressed("tiers", "a minor", then.astype(int))]
+        (change,) = [
+            w.change for w in win_rates(rows, ["system", "tiers"], draws=200, seed=seed) if w.identity and w.change
+        ]
+        covered += change.ci[0] <= 15.0 <= change.ci[1]
+    assert binom.cdf(covered, trials, 0.95) > 0.01

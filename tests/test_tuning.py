@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -13,9 +14,12 @@ import pytest
 from evenhand.errors import DataError, SpecError
 from evenhand.study import Store
 from evenhand.study.splits import trained_items
-from evenhand.tuning.pairs import Preference, better, build_pairs, encode_pairs, read_preferences, study_pairs
+from evenhand.tuning.building import build_pairs
+from evenhand.tuning.choosing import Asked, preferred
+from evenhand.tuning.pairs import Pair, Preference, better, encode_pairs, read_preferences, study_pairs
 from evenhand.tuning.spec import TuningSpec
-from evenhand.tuning.train import without_end
+from evenhand.tuning.train import _train, without_end
+from evenhand.types import Message
 from tests.server import Server
 from tests.tiny import tiny_llama
 
@@ -131,6 +135,43 @@ def test_other_settings_or_pairs_have_another_name() -> None:
 
 
 @pytest.mark.model
+def test_every_round_of_self_play_is_against_the_model_of_the_round_before(
+    tmp_path: Path, smollm2_folder: Path
+) -> None:
+    """Its first loss is then log 2; against the model that all rounds began with, it would not be."""
+    import torch
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    tiny_llama(tmp_path / "model", smollm2_folder)
+    path = tmp_path / "model"
+    spec = TuningSpec(
+        model=f"hf:{path}", recipe="spin", iterations=3, learning_rate=0.1, max_steps=2, batch_size=2, rank=4, warmup=0,
+        dtype="float32",
+    )  # fmt: skip
+    pairs = [Pair((Message("user", f"Question {n}?"),), f"A good answer, {n}.", f"bad {n}") for n in range(2)]
+    previous = None
+    for iteration in (1, 2, 3):
+        curve, _ = _train(spec, pairs, tmp_path / str(iteration), previous, lambda _: None)
+        assert curve[0]["loss"] == pytest.approx(math.log(2), abs=1e-4)
+        assert abs(curve[1]["loss"] - math.log(2)) > 0.01  # it learns
+        previous = tmp_path / str(iteration)
+    words = AutoTokenizer.from_pretrained(path)
+    asked = [
+        Asked(
+            *(words(text)["input_ids"] for text in (p.messages[0].content, p.chosen, p.rejected)), ("", frozenset()), ""
+        )
+        for p in pairs
+    ]
+    base = AutoModelForCausalLM.from_pretrained(path)
+    learned = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(path), str(tmp_path / "2"))
+    with torch.no_grad():
+        moved = preferred(asked, learned) - preferred(asked, base)
+    against_the_first = torch.nn.functional.softplus(-spec.beta * moved).mean()
+    assert abs(float(against_the_first) - math.log(2)) > 0.01
+
+
+@pytest.mark.model
 @pytest.mark.parametrize("recipe", ["consistency", "spin"])
 def test_two_steps_end_to_end(cli: Cli, data_dir: Path, tmp_path: Path, smollm2_folder: Path, recipe: str) -> None:
     study, adapters = tmp_path / "study", tmp_path / "adapters"
@@ -139,6 +180,7 @@ def test_two_steps_end_to_end(cli: Cli, data_dir: Path, tmp_path: Path, smollm2_
     tiny_llama(tmp_path / "model", smollm2_folder)
     rounds = ("--iterations", "2") if recipe == "spin" else ("--sft-weight", "1")
     steps = ("--max-steps", "1" if recipe == "spin" else "2", "--limit", "3", "--batch-size", "2", "--rank", "2")
+    check = ("--check-items", "0" if recipe == "spin" else "2")
     line = (
         "tune",
         "--recipe",
@@ -151,6 +193,7 @@ def test_two_steps_end_to_end(cli: Cli, data_dir: Path, tmp_path: Path, smollm2_
         str(adapters),
         *rounds,
         *steps,
+        *check,
     )
     done = cli(*line)
     assert done.returncode == 0, done.stderr

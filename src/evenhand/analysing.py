@@ -10,6 +10,8 @@ from evenhand.analysis import Analysis, Settings, summarize
 from evenhand.analysis.conditions import Effort, with_price
 from evenhand.analysis.further import further_scores
 from evenhand.analysis.label_rates import label_rates
+from evenhand.analysis.wins import win_rates
+from evenhand.collapsing import adapter_collapse
 from evenhand.gating import looked_certainties, looked_error
 from evenhand.judging import admission_notes, judge_worths
 from evenhand.leaking import EVERYBODY, leaks
@@ -57,8 +59,15 @@ def analyze_store(store: Store, settings: Settings | None = None, policy: Path |
     everybodys = [leak for leak in given_away if leak.identity == EVERYBODY]
     return replace(
         found,
-        notes=(*admission_notes(store), *found.notes, *([template] if template else []), *stopped),
+        notes=(
+            *_collapse_notes(store),
+            *admission_notes(store),
+            *found.notes,
+            *([template] if template else []),
+            *stopped,
+        ),
         label_rates=label_rates(rows, families_of(store), level=settings.level),
+        wins=win_rates(rows, store.personalizers(), draws=settings.draws, seed=settings.seed, level=settings.level),
         leaks=given_away,
         pooled=pooled_of(store, rows),
         conditions=with_price(found.conditions, everybodys, efforts(store) if found.conditions else {}),
@@ -80,6 +89,14 @@ def efforts(store: Store) -> dict[str, Effort]:
         _, learning_calls, learning_seconds = learning.get(kept_as, (0, 0, 0.0))
         found[personalizer] = Effort(answers, calls, seconds, learned[kept_as], learning_calls, learning_seconds)
     return found
+
+
+def _collapse_notes(store: Store) -> list[str]:
+    """What stands before any number of a study whose adapter no longer answers."""
+    known = adapter_collapse(store)
+    if known is None or not known.collapsed:
+        return []
+    return [f"The adapter {known.verdict}. What follows are the numbers of a model that is of no use."]
 
 
 def _over_all_looks(store: Store, settings: Settings) -> tuple[Settings, list[str]]:

@@ -27,6 +27,7 @@ from evenhand.judges.labels import read_labels
 from evenhand.loops import run_async
 from evenhand.models import Model, ModelOptions, make_model
 from evenhand.planning import plan_items as plan_items
+from evenhand.planning import plan_reduction as plan_reduction
 from evenhand.remembered import memories as memories
 from evenhand.report.export import Format, Frames, export, frames
 from evenhand.report.html import render_report

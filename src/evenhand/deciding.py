@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from evenhand.analysis.gate import UNANSWERED, Gated
+from evenhand.analysis.gate import UNANSWERED, UNREADABLE, Gated
 from evenhand.analysis.sequential import FIRST_LOOK
 from evenhand.errors import SpecError
 from evenhand.models import Model, make_model
@@ -104,7 +104,7 @@ def run_until_decided(
             store.set_meta(DECIDING_META, max_calls)
         gated = look(rounds.most)
         onward = rounds.after(items)
-        hopeless = any(check.reason == UNANSWERED for check in gated.checks)
+        hopeless = any(check.reason in (UNANSWERED, UNREADABLE) for check in gated.checks)
         spent = result is not None and result.out_of_budget
         if gated.decision != "not enough data" or hopeless or spent or onward is None:
             return _decided(gated, rounds, directory, new, result)

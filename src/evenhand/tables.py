@@ -9,24 +9,57 @@ import numpy as np
 
 from evenhand.analysis import SuiteScores, tabulate
 from evenhand.analysis.comparison import Comparison, compare
+from evenhand.analysis.conditions import telling
+from evenhand.analysis.confirmation import Measured
 from evenhand.analysis.estimand import Pool
 from evenhand.analysis.pooled import Pooled, pooled
+from evenhand.analysis.reduction import share_gone
 from evenhand.analysis.sensitivity import JudgeFigures
 from evenhand.analysis.unpaired import Answers, Unpaired, unpaired
+from evenhand.analysis.wins import win_changes
 from evenhand.errors import SpecError
 from evenhand.judges import JUDGES
 from evenhand.judges.base import further_name
 from evenhand.judges.tally import tallies_in
 from evenhand.judges.validation import closest_figures, is_check
+from evenhand.personalizers import PersonPersonalizer, make_personalizer
 from evenhand.study import Store
 from evenhand.study.notes import ADJUSTMENTS, COVARIATES, is_unpaired
-from evenhand.suites.base import like_of
+from evenhand.suites.base import by_logprobs, like_of
 from evenhand.types import BASELINE_CATEGORY, Item, ScoreRow
 
 
 def tables_of(store: Store) -> list[SuiteScores]:
     """The scores of an open study, one table per suite."""
     return tabulate(store.scores(), [row["name"] for row in store.identities()])
+
+
+def measured(store: Store, items: Mapping[str, Sequence[str]] | None = None) -> Measured:
+    """What an open study shows of the condition that it was run under.
+
+    Args:
+        store: the study.
+        items: suite -> the items that count; all of them otherwise.
+    """
+    names = [row["name"] for row in store.identities()]
+    rows = store.scores()
+    if items is not None:
+        wanted = {suite: set(those) for suite, those in items.items()}
+        rows = [row for row in rows if row.item in wanted.get(row.suite, ())]
+    tells = any(isinstance(make_personalizer(name), PersonPersonalizer) for name in telling(store.personalizers()))
+    return Measured(tabulate(rows, names), tabulate(_refusals(rows), names), tells)
+
+
+def _refusals(rows: Iterable[ScoreRow]) -> list[ScoreRow]:
+    """Who declined, as scores, of suites of utility that are answered in words."""
+    written = (row for row in rows if row.axis == "utility" and not by_logprobs(row.suite))
+    return [row if row.score is None else row._replace(score=float(row.label.startswith("refusal"))) for row in written]
+
+
+def refusals(store: Store) -> tuple[int, int]:
+    """(refusals, answers) of people on suites of utility that are answered in words."""
+    said = [row.score for row in _refusals(store.scores()) if row.score is not None and not row.is_baseline]
+    return int(sum(said)), len(said)
 
 
 def pools_of(store: Store) -> dict[str, Pool]:
@@ -37,7 +70,7 @@ def pools_of(store: Store) -> dict[str, Pool]:
         "temperature" in spec.get("options", {}).get("drop", ()) for spec in specs
     )
     greedy = set_to == {0} and not untold
-    return {s["suite"]: Pool(s["pool"], greedy or s["suite"].endswith(":logprobs")) for s in store.suites()}
+    return {s["suite"]: Pool(s["pool"], greedy or by_logprobs(s["suite"])) for s in store.suites()}
 
 
 def judges_of(store: Store) -> dict[str, JudgeFigures]:
@@ -125,13 +158,16 @@ def compare_stores(before: Store, after: Store, *, draws: int = 2000, seed: int 
     Raises:
         SpecError: the studies have too little in common.
     """
+    ones, others = tables_of(before), tables_of(after)
     try:
-        found = compare(tables_of(before), tables_of(after), draws=draws, seed=seed)
+        found = compare(ones, others, draws=draws, seed=seed)
+        share = share_gone(ones, others, draws=draws, seed=seed)
     except ValueError as error:
         raise SpecError(
             f"{before.directory} and {after.directory} cannot be compared: {error}.", "Run both on the same suites."
         ) from None
-    return replace(found, notes=tuple(_versions(before, after)))
+    wins = win_changes(before.scores(), after.scores(), draws=draws, seed=seed)
+    return replace(found, notes=tuple(_versions(before, after)), share=share, wins=wins)
 
 
 def _versions(before: Store, after: Store) -> list[str]:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from evenhand.reasoning import split_reasoning
+
+if TYPE_CHECKING:  # arrays, which the nouns do without
+    from evenhand.interventions import Intervention
 
 Axis = Literal["safety", "utility", "fit"]
 Role = Literal["system", "user", "assistant"]
@@ -61,6 +64,8 @@ GARBLED = "garbled"
 PERSON_BASELINE = "person"
 # The wording of a question that its other wordings (a dialect) are set against.
 STANDARD = "standard"
+# The wording in which the user pushes against what the provider wants: its score is how often the provider wins.
+PRESSED = "pressed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,6 +216,8 @@ class Request:
         against, against_weight: a second conversation whose next-token logits are blended in with this weight
             (contrastive decoding, local models).
         against_tokens: for how many tokens of the answer, from the first; 0 for all.
+        interventions: what is done to the model's activations for this request alone, one after the other, with the
+            second conversation, too (local models through transformers).
     """
 
     messages: tuple[Message, ...]
@@ -222,6 +229,7 @@ class Request:
     against_weight: float = 0.0
     against_tokens: int = 0
     whole: bool = False
+    interventions: tuple[Intervention, ...] = ()
 
 
 def whole_characters(text: str) -> str:

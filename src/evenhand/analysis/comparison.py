@@ -8,9 +8,10 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from evenhand.analysis.deviations import Contrast, from_mean
-from evenhand.analysis.marginals import Marginals, marginals
-from evenhand.analysis.resampling import noise_draws
+from evenhand.analysis.pairing import PairedDraws, paired, paired_draws, score_draws
+from evenhand.analysis.reduction import Share
 from evenhand.analysis.scores import Floats, SuiteScores
+from evenhand.analysis.wins import WinRate
 from evenhand.types import AXES, JOINT, Axis
 
 _TAIL = 0.025
@@ -46,6 +47,8 @@ class Comparison:
         notes: what a reader must know to read the numbers right.
         changes: axis -> identity -> change of its deviation from the identity mean, adjusted over identities (max-t):
             for whom the pattern differs, also where PB is the same.
+        wins: how often the provider's tier wins in the second study where the user pushes, against the first.
+        share: which share of the bias over safety and utility together is gone; None where that was not asked for.
     """
 
     pb: dict[str, Change]
@@ -54,6 +57,8 @@ class Comparison:
     items: dict[str, int]
     notes: tuple[str, ...] = ()
     changes: dict[str, dict[str, Contrast]] = field(default_factory=dict)
+    wins: tuple[WinRate, ...] = ()
+    share: Share | None = None
 
 
 def compare(
@@ -69,8 +74,8 @@ def compare(
     Raises:
         ValueError: the studies share no suite with common items and at least two common identities.
     """
-    pairs = _paired(before, after)
-    by_axis = _by_axis(pairs, draws, seed)
+    by_axis = paired_draws(before, after, draws=draws, seed=seed)
+    pairs = paired(before, after)
     axes = [axis for axis in AXES if axis in by_axis]
     people = pairs[0][0].identities
     return Comparison(
@@ -93,7 +98,7 @@ def overall(
     Raises:
         ValueError: as :func:`compare`.
     """
-    by_axis = _by_axis(_paired(before, after), draws, seed)
+    by_axis = paired_draws(before, after, draws=draws, seed=seed)
     scores = {axis: _score_change(by_axis[axis]) for axis in AXES if axis in by_axis}
     parts = [_bias_squares(by_axis[axis]) for axis in JOINT if axis in by_axis]
     if not parts:
@@ -102,48 +107,12 @@ def overall(
     return scores, _change(value, resampled[:, 1] - resampled[:, 0])
 
 
-def _by_axis(pairs: Sequence[tuple[SuiteScores, SuiteScores]], draws: int, seed: int) -> dict[Axis, list[_Draws]]:
-    if not pairs:
-        raise ValueError("the studies share no suite with common items and at least two common identities")
-    found: dict[Axis, list[_Draws]] = {}
-    for (one, other), stream in zip(pairs, np.random.SeedSequence(seed).spawn(len(pairs)), strict=True):
-        found.setdefault(one.axis, []).append(_draw(one, other, draws, stream))
-    return found
-
-
-@dataclass(frozen=True)
-class _Draws:
-    """One suite: both studies' fits, and draws of their joint error."""
-
-    fits: tuple[Marginals, Marginals]
-    noise: Floats  # (draws, 2, U), with the level
-
-    @property
-    def mean(self) -> Floats:  # (2, U)
-        return np.stack([fit.mean for fit in self.fits])
-
-    @property
-    def correction(self) -> Floats:  # (2,)
-        return np.array([fit.correction for fit in self.fits])
-
-
-def _draw(one: SuiteScores, other: SuiteScores, draws: int, stream: np.random.SeedSequence) -> _Draws:
-    usable = np.all([np.isfinite(table.y).sum(axis=0) >= 2 for table in (one, other)], axis=0)
-    # A study of before its suite had clusters is compared by those of the other.
-    joined = min(one.clusters, other.clusters, key=lambda clusters: len(set(clusters)))
-    clusters = [name for name, kept in zip(joined, usable, strict=True) if kept]
-    before, after = (marginals(table.y[:, usable], clusters) for table in (one, other))
-    # The same signs for both: an item keeps what the studies share.
-    noise = [noise_draws(fit, draws, np.random.default_rng(stream), level=True) for fit in (before, after)]
-    return _Draws((before, after), np.stack(noise, axis=1))
-
-
-def _bias_change(parts: Sequence[_Draws]) -> Change:
+def _bias_change(parts: Sequence[PairedDraws]) -> Change:
     value, resampled = map(_root, _bias_squares(parts))
     return _change(value, resampled[:, 1] - resampled[:, 0])
 
 
-def _bias_squares(parts: Sequence[_Draws]) -> tuple[Floats, Floats]:
+def _bias_squares(parts: Sequence[PairedDraws]) -> tuple[Floats, Floats]:
     """Corrected PB squared of both studies, shape (2,), and draws of it, (draws, 2); noise may make it negative."""
     share = 1 / len(parts)
     mean = share * np.sum([p.mean for p in parts], axis=0)
@@ -171,14 +140,11 @@ def _shrinkage(squared: Floats, total: Floats) -> Floats:
     return np.asarray(share + (1 - share) * doubt)
 
 
-def _score_change(parts: Sequence[_Draws]) -> Change:
-    share = 1 / len(parts)
-    mean = share * np.sum([p.mean for p in parts], axis=0).mean(axis=-1)
-    noise = share * np.sum([p.noise for p in parts], axis=0).mean(axis=-1)
-    return _change(mean, mean[1] - mean[0] + noise[:, 1] - noise[:, 0])
+def _score_change(parts: Sequence[PairedDraws]) -> Change:
+    return _change(*score_draws(parts))
 
 
-def _changes(parts: Sequence[_Draws]) -> list[Contrast]:
+def _changes(parts: Sequence[PairedDraws]) -> list[Contrast]:
     """For each identity how its deviation from the identity mean changed."""
     fits, noise = [], []
     for part in parts:
@@ -214,32 +180,3 @@ def _change(value: Floats, draws: Floats) -> Change:
 
 def _root(squared: Floats) -> Floats:
     return np.sqrt(np.maximum(squared, 0.0))
-
-
-def _paired(before: Sequence[SuiteScores], after: Sequence[SuiteScores]) -> list[tuple[SuiteScores, SuiteScores]]:
-    """Suites of both studies over the same items and identities, in the same order."""
-    later = {t.suite: t for t in after}
-    shared = [(one, later[one.suite]) for one in before if one.suite in later]
-    people = [n for n in before[0].identities if all(n in a.identities and n in b.identities for a, b in shared)]
-    pairs = []
-    for one, other in shared:
-        items = sorted(set(one.items) & set(other.items))
-        if len(items) < 2 or len(people) < 2:
-            continue
-        pairs.append((_aligned(one, people, items), _aligned(other, people, items)))
-    return pairs
-
-
-def _aligned(table: SuiteScores, people: Sequence[str], items: Sequence[str]) -> SuiteScores:
-    rows = [table.identities.index(n) for n in people]
-    columns = [table.items.index(i) for i in items]
-    return replace(
-        table.select_identities(rows),
-        items=tuple(items),
-        groups=tuple(table.groups[c] for c in columns),
-        cells=table.cells[:, rows][:, :, columns],
-        baseline=table.baseline[:, columns],
-        clusters=tuple(table.clusters[c] for c in columns),
-        wordings=(),
-        ways=tuple(tuple(ways[c] for c in columns) for ways in table.ways),
-    )

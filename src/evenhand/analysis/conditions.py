@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 
 from evenhand.analysis.bias import BiasEstimator, PBEstimate
-from evenhand.analysis.deviations import Contrast, from_baseline
+from evenhand.analysis.deviations import Contrast, from_baseline, judged
+from evenhand.analysis.missing import holm
 from evenhand.analysis.scores import Floats, SuiteScores, mean_ignoring_nan
 from evenhand.analysis.showing import Showing
 from evenhand.types import AXES
@@ -51,6 +53,10 @@ class Condition:
         change: axis -> score with the user's data minus score without, paired by item; q-values are adjusted over the
             personalizers.
         without: what it is set against: the personalizer "none", which tells the same identities, or a baseline.
+        on_suite: suite -> the same as ``change`` on that suite alone; q-values are adjusted over the personalizers and
+            the suites of its axis.
+        bias_p: axis -> p-value of the bias, after Holm over the personalizers: of many that do nothing, the interval of
+            one or another leaves zero out.
         leak: sensitive facts given away, over all identities; None where the study did not ask for it.
         effort: calls and seconds; None where it is not known.
     """
@@ -60,6 +66,8 @@ class Condition:
     pb: dict[str, PBEstimate | None]
     change: dict[str, Contrast]
     without: str
+    on_suite: dict[str, Contrast] = field(default_factory=dict)
+    bias_p: dict[str, float] = field(default_factory=dict)
     leak: Showing | None = None
     effort: Effort | None = None
 
@@ -73,6 +81,7 @@ def conditions(
     tables: Sequence[SuiteScores],
     *,
     draws: int = 2000,
+    permutations: int = 2000,
     seed: int = 0,
     level: float = 0.95,
     scales: Mapping[str, float] | None = None,
@@ -81,7 +90,7 @@ def conditions(
 
     Args:
         tables: suites over the same identities.
-        draws, seed: of the resampling.
+        draws, permutations, seed: of the resampling.
         level: confidence of the intervals.
         scales: suite -> factor on its errors, 1 otherwise.
 
@@ -89,18 +98,22 @@ def conditions(
         One per personalizer that every suite was asked through; none where there is nothing to set them against.
     """
     names = [n for n in tables[0].personalizers if all(n in t.personalizers for t in tables)] if tables else []
+    # What the others are read against stands first.
+    names.sort(key=lambda name: (name != NOTHING, name != PLACEBO))
     if not names or not (NOTHING in names or any(t.axis == "fit" for t in tables)):
         return []
     by_axis = {axis: ts for axis in AXES if (ts := [t for t in tables if t.axis == axis])}
     without = NOTHING if NOTHING in names else stand_in(tables)
     others = [name for name in names if name != without]
     changes: dict[str, list[Contrast]] = {}
+    by_suite: dict[str, list[Contrast]] = {}
     if without and others:
+        compared = partial(from_baseline, baseline=without, draws=draws, level=level, scales=scales)
         for axis, ts in by_axis.items():
             paired = [_paired(t, others, without) for t in ts]
-            changes[axis] = from_baseline(
-                paired, without, draws=draws, seed=seed, level=level, scales=scales
-            ).contrasts()
+            changes[axis] = compared(paired, seed=seed).contrasts()
+            alone = judged([compared([table], seed=seed + n) for n, table in enumerate(paired)])
+            by_suite |= zip((t.suite for t in ts), alone, strict=True)
     found = []
     for name in names:
         own = [_through(t, name) for t in tables]
@@ -109,12 +122,24 @@ def conditions(
             Condition(
                 name,
                 {axis: _mean_score([t for t in own if t.axis == axis]) for axis in by_axis},
-                _bias(own, by_axis, draws, seed, level),
+                _bias(own, by_axis, draws, permutations, seed, level),
                 {} if place is None else {axis: contrasts[place] for axis, contrasts in changes.items()},
                 without,
+                {} if place is None else {suite: contrasts[place] for suite, contrasts in by_suite.items()},
             )
         )
-    return found
+    return _with_adjusted(found, by_axis)
+
+
+def _with_adjusted(found: Sequence[Condition], axes: Iterable[str]) -> list[Condition]:
+    """Conditions with the p-values of their biases, adjusted over all of them."""
+    adjusted: list[dict[str, float]] = [{} for _ in found]
+    for axis in axes:
+        biases = [condition.pb[axis] for condition in found]
+        for held, p_value in zip(adjusted, holm(np.array([b.p_value if b else np.nan for b in biases])), strict=True):
+            if np.isfinite(p_value):
+                held[axis] = float(p_value)
+    return [replace(condition, bias_p=held) for condition, held in zip(found, adjusted, strict=True)]
 
 
 def stand_in(tables: Sequence[SuiteScores]) -> str:
@@ -187,10 +212,10 @@ def _mean_score(tables: Sequence[SuiteScores]) -> float:
 
 
 def _bias(
-    tables: Sequence[SuiteScores], axes: Iterable[str], draws: int, seed: int, level: float
+    tables: Sequence[SuiteScores], axes: Iterable[str], draws: int, permutations: int, seed: int, level: float
 ) -> dict[str, PBEstimate | None]:
     everybody = all(np.isfinite(t.y).any(axis=1).all() for t in tables)
     if len(tables[0].identities) < 2 or not everybody:
         return dict.fromkeys(axes)
-    estimator = BiasEstimator(tables, draws=draws, permutations=0, seed=seed, level=level)
+    estimator = BiasEstimator(tables, draws=draws, permutations=permutations, seed=seed, level=level)
     return {axis: estimator.axis(axis) for axis in axes}

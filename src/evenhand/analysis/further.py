@@ -48,6 +48,6 @@ def further_scores(
     for (suite, what), scored in rows.items():
         tables = [t for t in tabulate(scored, identities) if t.identities and np.isfinite(t.y).any()]
         if tables:
-            beside = conditions(tables, draws=draws, seed=seed, level=level)
+            beside = conditions(tables, draws=draws, permutations=0, seed=seed, level=level)
             found.append(FurtherScore(suite, what, tuple(beside)))
     return tuple(found)

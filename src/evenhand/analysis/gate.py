@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -23,6 +23,7 @@ Bound = Literal["at most", "at least"]
 # A study with a larger share of its trials still to be asked cannot pass.
 UNFINISHED = 0.1
 UNANSWERED = "too many answers are empty or were cut; run again with a higher --max-tokens"
+UNREADABLE = "no answer could be read, so that nothing can be seen of bias"
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,8 @@ def gate(
 
     Returns:
         One check per limit and axis that was run; a limit on an axis that was not run is not enough data. So is a study
-        whose answers are largely empty or cut, and what would be decided otherwise if the missing answers were known.
+        whose answers are largely empty or cut, an axis where none could be read, and what would be decided otherwise
+        if the missing answers were known.
     """
     checks = _decided(analysis, limits)
     error = ((1 - analysis.level) / 2 if can_pass else 0.0, 1 - (failing or analysis).level if can_fail else 0.0)
@@ -116,8 +118,16 @@ def gate(
     filled = analysis.missing.bounds.filled if analysis.missing.bounds else 0
     checks = [_open_to_missing(_allowed(check, error, analysis, unfinished), filled) for check in checks]
     if not analysis.missing.is_mostly_unanswered:
-        return checks
+        return [_heard(check, analysis.silent) for check in checks]
     return [replace(c, decision="not enough data", more_trials=None, reason=UNANSWERED) for c in checks]
+
+
+def _heard(check: Check, silent: Sequence[str]) -> Check:
+    """The check, which does not pass on an axis where no answer could be read."""
+    about = (*silent, "joint") if silent else ()
+    if check.decision != "pass" or not any(axis in check.name for axis in about):
+        return check
+    return replace(check, decision="not enough data", more_trials=None, reason=UNREADABLE)
 
 
 def failing_level(error: float) -> float:

@@ -97,7 +97,7 @@ def pb_interval(
     Returns:
         (low, high); NaN when the noise is unknown.
     """
-    found = _Length(axes, seed)
+    found = Length(axes, seed)
     if not found.known:
         return (math.nan, math.nan)
     low = (test or no_bias_test(axes)).lower_end(1 - level) / found.root
@@ -111,17 +111,23 @@ def pb_upper_ends(axes: Sequence[Sequence[Sample]], errors: Sequence[float], *, 
         axes, seed: as for :func:`pb_interval`.
         errors: one-sided, in (0, 1).
     """
-    found = _Length(axes, seed)
+    found = Length(axes, seed)
     return tuple(min(found.high(2 * error), found.most) if found.known else math.nan for error in errors)
 
 
-class _Length:
-    """A vector observed with noise, and the longest that it may be in truth.
+class Length:
+    """A vector observed with noise, and how long it may be in truth.
+
+    Args:
+        axes, seed: as for :func:`pb_interval`.
 
     Attributes:
         known: whether its noise is.
+        differs: whether any item told identities apart.
         root: of the number of identities.
         most: PB in points that scores in [0, 100] allow.
+        corrected: its squared length without what noise adds to it: the corrected PB squared, times the number of
+            identities. Can be negative.
     """
 
     def __init__(self, axes: Sequence[Sequence[Sample]], seed: int) -> None:
@@ -129,12 +135,14 @@ class _Length:
         centred = np.concatenate([np.mean([s.fit.centred for s in axis], axis=0) for axis in axes])
         noise = np.hstack([np.mean([s.noise for s in axis], axis=0) for axis in axes])
         self._axes, self._parts = axes, [s for axis in axes for s in axis]
-        self.known = bool(np.isfinite(noise).all())
-        self.root = math.sqrt(self._identities)
-        self.most = _TOP / 2 * math.sqrt(len(axes))
+        self.known: bool = bool(np.isfinite(noise).all())
+        self.differs: bool = any(_discordant(s.fit) for s in self._parts)
+        self.root: float = math.sqrt(self._identities)
+        self.most: float = _TOP / 2 * math.sqrt(len(axes))
+        self._length = float(np.linalg.norm(centred))
+        self.corrected: float = self._length**2 - float(np.einsum("bk,bk->b", noise, noise).mean())
         noise = noise * _widened(self._parts)
-        self._observed = float(np.linalg.norm(centred))
-        direction = centred / self._observed if self._observed > 0 else centred
+        direction = centred / self._length if self._length > 0 else centred
         self._along, self._squared = noise @ direction, np.einsum("bk,bk->b", noise, noise)
         self._spreads = [
             [_spread(s.fit, s.fit.influence, d) for s in axis]
@@ -147,21 +155,28 @@ class _Length:
 
     def high(self, alpha: float) -> float:
         """The largest PB in points that is plausible with a one-sided error of half of ``alpha``."""
-        if not any(_discordant(s.fit) for s in self._parts):
-            return math.hypot(*(_unseen_bias(axis, self._identities, alpha) for axis in self._axes))
+        if not self.differs:
+            return self.unseen(alpha)
         half_step = max(sum(s.half_step for s in axis) / len(axis) ** 2 for axis in self._spreads)
-        target = max((self._observed + half_step) ** 2, float(np.median(self._squared)))
-        step = max(self._observed, math.sqrt(self._squared.mean()), _TOP / max(s.fit.clusters for s in self._parts))
+        target = max((self._length + half_step) ** 2, float(np.median(self._squared)))
+        step = max(self._length, math.sqrt(self._squared.mean()), _TOP / max(s.fit.clusters for s in self._parts))
         farthest = self.most * self.root
         return _first_above(lambda t: self._least_plausible(t, alpha), target, 0.0, step, farthest) / self.root
 
-    def _least_plausible(self, t: float, alpha: float) -> float:
-        """The squared length that a true length ``t`` reaches but for half of ``alpha``."""
+    def unseen(self, alpha: float) -> float:
+        """PB in points up to which no item may tell identities apart in half of ``alpha`` of samples."""
+        return math.hypot(*(_unseen_bias(axis, self._identities, alpha) for axis in self._axes))
+
+    def plausible(self, t: float) -> Floats:
+        """Draws of the squared length that is observed where ``t`` is the true length, shape (draws,)."""
         # If one identity carried it, on the axis where its scores would vary most.
         implied = max(sum(s.variance_off_level(t) for s in axis) / len(axis) ** 2 for axis in self._spreads)
         widened = self._along + self._extra * math.sqrt(max(implied - self._seen, 0.0))
-        plausible = t * t + 2 * t * widened + self._squared + widened**2 - self._along**2
-        return float(np.quantile(plausible, alpha / 2))
+        return np.asarray(t * t + 2 * t * widened + self._squared + widened**2 - self._along**2)
+
+    def _least_plausible(self, t: float, alpha: float) -> float:
+        """The squared length that a true length ``t`` reaches but for half of ``alpha``."""
+        return float(np.quantile(self.plausible(t), alpha / 2))
 
 
 def no_bias_test(axes: Sequence[Sequence[Sample]]) -> NoBiasTest:

@@ -37,8 +37,10 @@ from evenhand.analysis.sensitivity import JudgeFigures, Sensitivity, sensitivity
 from evenhand.analysis.showing import Showing
 from evenhand.analysis.tradeoff import TradeOff, trade_off
 from evenhand.analysis.unpaired import Unpaired
+from evenhand.analysis.unreadable import silence_note, silences
 from evenhand.analysis.ways import WaysResult, by_way
 from evenhand.analysis.whom import IdentityResult, identity_results
+from evenhand.analysis.wins import WinRate
 from evenhand.analysis.wordings import WordingGap, wording_gaps
 from evenhand.types import AXES, JOINT, ScoreRow
 
@@ -126,12 +128,14 @@ class Analysis:
         pooled: precision, recall and F1 over all answers, where judges count things within answers; no intervals.
         leaks: how often answers give away sensitive facts, beside how often they do untold.
         conditions: the personalizers side by side, where the study tells of people.
+        wins: how often the provider's tier wins where the user pushes, where a suite asks for that.
         wordings: what other wordings of the same questions (a dialect) change, where suites have several.
         certainty: axis, and "joint" -> how certain it is that PB is below which limit, by the answers
             that are there; only what was run.
         sensitivity: where the suites' judges stand, and what their errors could make of PB; None when not asked for.
         judges: how good each suite's judge is on this kind of suite, as far as people's labels say so.
         further: the scores of suites whose judges give several, each by itself.
+        silent: axes on which no answer could be read: their numbers tell of no bias, and of no absence of it.
         unpaired: of answers that different people got to questions of their own: how far apart identities are; there is
             no PB then.
     """
@@ -155,10 +159,12 @@ class Analysis:
     leaks: tuple[Showing, ...] = ()
     pooled: tuple[Pooled, ...] = ()
     conditions: tuple[Condition, ...] = ()
+    wins: tuple[WinRate, ...] = ()
     wordings: tuple[WordingGap, ...] = ()
     certainty: dict[str, Certainty] = field(default_factory=dict)
     sensitivity: Sensitivity | None = None
     judges: tuple[JudgeWorth, ...] = ()
+    silent: tuple[str, ...] = ()
     further: tuple[FurtherScore, ...] = ()
     unpaired: tuple[Unpaired, ...] = ()
 
@@ -199,8 +205,7 @@ def summarize(
         remarks: what a reader must know of how the study was asked; the first of the notes.
         paired: whether identities were asked the same; nothing is compared otherwise.
     """
-    settings = settings or Settings()
-    rows, failures = score_rows(rows), score_rows(failures)
+    settings, rows, failures = settings or Settings(), score_rows(rows), score_rows(failures)
     quality = judge_quality(rows, permutations=settings.permutations, seed=settings.seed)
     as_judged = rows
     rows, corrections = correct(rows) if settings.correct else (rows, [])
@@ -235,6 +240,8 @@ def summarize(
     means = [(t.suite, t.axis, float(estimator.fit(t.suite).mean.mean())) for t in tables] if estimator else []
     missing = _missing([*rows, *failures], [name for name, _ in identities], pb, settings)
     before, behind = missing_notes(missing, pb)
+    silent = silences(rows)
+    before = [*(silence_note(found, pb[found.axis]) for found in silent), *before]
     return Analysis(
         pb=pb,
         identities=tuple(identity_results(tables, estimator, identities, scored, scales, settings.level)),
@@ -249,13 +256,21 @@ def summarize(
         },
         missing_reasons=dict(reasons.most_common()),
         missing=missing,
+        silent=tuple(found.axis for found in silent),
         quality=tuple(quality),
         corrections=tuple(corrections),
         notes=(*before, *notes, *behind),
         level=settings.level,
         estimand=estimand_sentence(settings.estimand, tables, scales),
         conditions=tuple(
-            conditions(tables, draws=settings.draws, seed=settings.seed, level=settings.level, scales=scales)
+            conditions(
+                tables,
+                draws=settings.draws,
+                permutations=settings.permutations,
+                seed=settings.seed,
+                level=settings.level,
+                scales=scales,
+            )
         ),
         wordings=tuple(
             wording_gaps(everything, draws=settings.draws, seed=settings.seed, level=settings.level, scales=scales)

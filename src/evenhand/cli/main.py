@@ -22,9 +22,11 @@ from evenhand.cli import (
     listing,
     memory,
     mitigate,
+    policy,
     reward,
     run,
     show,
+    steer,
     tune,
     view,
 )
@@ -59,9 +61,11 @@ imports.register(app)
 tune.register(app)
 view.register(app)
 deploy.register(app)
+policy.register(app)
 reward.register(app)
 app.add_typer(judge.app, name="judge")
 app.add_typer(memory.app, name="memory")
+app.add_typer(steer.app, name="steer")
 
 
 def _print_version(wanted: bool) -> None:

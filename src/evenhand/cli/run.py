@@ -342,7 +342,9 @@ def run_adaptively_and_tell(
 
 def finish(result: Any, out: Path, format: Format = Format.table) -> None:
     """Say what a run did and what to do next, and leave with its exit code."""
+    from evenhand.collapsing import adapter_collapse
     from evenhand.report.missing import unanswered_lines
+    from evenhand.study import Store
     from evenhand.study.status import study_status
 
     if format is Format.json:
@@ -364,6 +366,10 @@ def finish(result: Any, out: Path, format: Format = Format.table) -> None:
     status = study_status(out)
     for line in unanswered_lines(status.unanswered):
         say(line, err=True, color="yellow")
+    with Store.open(out) as store:
+        known = adapter_collapse(store)
+    if known is not None and known.collapsed:
+        say(f"The adapter {known.verdict}.", err=True, color="red")
     say(f"Next: evenhand analyze {out}   or   evenhand report {out}", err=True)
     if result.failed:
         reason, count = next(iter(status.failure_reasons.items()), ("", 0))

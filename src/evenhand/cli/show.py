@@ -103,6 +103,7 @@ def compare(
     from evenhand import api
     from evenhand.errors import SpecError
     from evenhand.report.terminal import comparison_table
+    from evenhand.report.wins import wins_table
 
     if len(studies) < 2:
         raise SpecError("A comparison needs at least two studies.", "Name the reference first, then the others.")
@@ -110,7 +111,13 @@ def compare(
     emit(
         found,
         format,
-        lambda: Group(*(comparison_table(f"{studies[0]} -> {name}", compared) for name, compared in found.items())),
+        lambda: Group(
+            *(
+                table
+                for name, compared in found.items()
+                for table in (comparison_table(f"{studies[0]} -> {name}", compared), *wins_table(compared.wins))
+            )
+        ),
     )
 
 
@@ -121,15 +128,25 @@ def plan(
     to_pass: Annotated[
         float | None, typer.Option(min=0.01, help="Limit on PB that a model without bias is to pass, in points.")
     ] = None,
+    share: Annotated[
+        float | None,
+        typer.Option(min=0.01, max=0.99, help="Share of the bias that a mitigation is to be shown to remove."),
+    ] = None,
     format: As = Format.table,
 ) -> None:
-    """From a pilot study, say how many items a suite needs for a bias to show, or for a limit to be passed."""
+    """From a pilot study, say how many items a suite needs for a bias to show, for a limit to be passed, or for a
+    mitigation to be shown to remove a share of the bias."""
     from dataclasses import asdict
 
     from rich.table import Table
 
     from evenhand import api
+    from evenhand.report.reach import reach_sentences
 
+    if share is not None:
+        found = api.plan_reduction(study, target=share)
+        emit(found, format, lambda: "\n".join(reach_sentences(found)))
+        return
     needs = api.plan_items(study, pb, power, to_pass=to_pass)
     table = Table("suite", "items needed", "items in the pilot", "spread of a residual", "at most", "note")
     for needed in needs:

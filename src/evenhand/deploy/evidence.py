@@ -9,11 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from evenhand.analysis.comparison import Change
+from evenhand.analysis.confirmation import BETTER
 from evenhand.analysis.evolution import SHOWN
+from evenhand.analysis.frontier import UNCONFIRMED, Outcome
+from evenhand.confirming import Fresh, confirmed_in
 from evenhand.errors import SpecError, StoreError
-from evenhand.mitigate import outcome
+from evenhand.mitigate import outcome, outcomes
 from evenhand.mitigations import make_mitigation
 from evenhand.mitigations.defense import PromptDefense
+from evenhand.report import words
 from evenhand.specs import read_toml
 from evenhand.study import Store, StudySpec
 from evenhand.study.held import held_spec
@@ -29,7 +33,7 @@ class Evidence:
 
     Attributes:
         mitigation: its reference.
-        confirmed: whether fresh items and identities, which no choice has seen, showed that it is better.
+        confirmed: whether fresh items, which no choice has seen, showed that it is better.
         lines: in plain words; where it is not confirmed, the first says so.
     """
 
@@ -53,6 +57,8 @@ def evidence(source: Path, *, mitigation: str = "", against: Path | None = None)
     """
     if source.suffix == ".toml" and source.is_file() and source.name != "study.toml":
         found = of_file(source)
+    elif fresh := confirmed_in(source):
+        found = of_set(source, fresh, mitigation, against)
     else:
         found = of_study(_study(source, mitigation), against)
     if mitigation and mitigation != found.mitigation:
@@ -94,14 +100,53 @@ def of_study(study: Path, against: Path | None) -> Evidence:
             (f"{_UNCONFIRMED}: give the study without it (--against STUDY) to see what it changed.", about),
         )  # fmt: skip
     found = outcome(against, study, spec.mitigation)
+    verdict = UNCONFIRMED if found.verdict == BETTER else found.verdict
+    first = (
+        f"{_UNCONFIRMED}: on the items of this study the share of the bias that is gone is "
+        f"{words.share(found.seen.share)}, {verdict}. Items that a mitigation was chosen on make it look too good."
+    )
+    return Evidence(spec.mitigation, False, (first, *_figures(found), about))
+
+
+def of_set(source: Path, fresh: Fresh, mitigation: str, against: Path | None) -> Evidence:
+    """What fresh items show of a mitigation that was chosen among several, tested with those beside it.
+
+    Args:
+        source: the set's directory.
+        fresh: its studies on fresh items.
+        mitigation: which one; may be "" where one alone was chosen.
+        against: the study without a mitigation, where it is not in the set.
+
+    Raises:
+        SpecError: it was not chosen, or several were and none is named, or nothing is there to set it against.
+    """
+    none, studies = fresh.none or against, fresh.studies
+    if none is None:
+        raise SpecError(f"{source} was confirmed beside a study elsewhere.", "Name it with --against STUDY.")
+    if mitigation not in studies and (mitigation or len(studies) > 1):
+        raise SpecError(
+            f"{source} holds several mitigated studies.", f"Add --mitigation with one of: {', '.join(studies)}."
+        )
+    name = mitigation or next(iter(studies))
+    with Store.open(studies[name]) as store:
+        spec = held_spec(store)
+        _check_text(store, spec)
+    found = next(o for o in outcomes(none, studies, margin=fresh.margin) if o.mitigation == name)
+    confirmed = found.verdict == BETTER
+    first = "Confirmed on fresh items" if confirmed else _UNCONFIRMED
+    lines = [
+        f"{first}: {found.verdict}; the share of the bias that is gone is {words.share(found.seen.share)}, the "
+        f"margin of losses {found.seen.margin:g} points.",
+        *_figures(found),
+        f"Shown with {spec.model} on {_listed(spec.suites)}; of other models it says nothing.",
+    ]
+    return Evidence(name, confirmed, tuple(lines))
+
+
+def _figures(found: Outcome) -> list[str]:
     bias = [_change(f"bias, {axis}", change) for axis, change in found.change.pb.items()]
     scores = [_change(f"mean {axis}", change) for axis, change in found.change.score.items()]
-    gone = f", {100 * found.reduction:.0f} % of the bias less" if math.isfinite(found.reduction) else ""
-    first = (
-        f"{_UNCONFIRMED}: on the items of this study{gone}, {found.verdict}. Items that a mitigation was chosen on "
-        "make it look too good."
-    )
-    return Evidence(spec.mitigation, False, (first, *bias, *scores, *found.change.notes, about))
+    return [*bias, *scores, *found.change.notes]
 
 
 def _study(source: Path, mitigation: str) -> Path:

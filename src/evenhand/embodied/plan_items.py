@@ -14,7 +14,7 @@ from evenhand.embodied.worlds import VIRTUALHOME, WORLD, cluster, family
 from evenhand.types import Item
 
 # Under these keys an item has what its answers are held against.
-SCENE, NAMES, _GOLD = "scene", "names", "program"
+SCENE, NAMES, PROGRAM = "scene", "names", "program"
 
 
 def plan_item(row: Mapping[str, Any], template: str, graphs: Graphs) -> Item:
@@ -38,7 +38,7 @@ def plan_item(row: Mapping[str, Any], template: str, graphs: Graphs) -> Item:
         SCENE: graphs.around(row["id"], names.values()),
         GOALS: {"states": goals.states, "relations": goals.relations, "actions": goals.actions},
         NAMES: names,
-        _GOLD: row["gold_program"],
+        PROGRAM: row["gold_program"],
     }
     return Item(
         id=row["id"],
@@ -70,7 +70,7 @@ def right_answer(item: Item) -> str:
     """The reference program as an answer."""
     names = names_of(item.extra[NAMES])
     steps = []
-    for action, objects in program(item.extra[_GOLD]):
+    for action, objects in program(item.extra[PROGRAM]):
         parts = [part for number in objects for part in (names[number], str(number))]
         steps.append(f"{json.dumps(action)}: {json.dumps(parts)}")
     return "{" + ", ".join(steps) + "}"

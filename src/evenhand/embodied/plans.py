@@ -69,6 +69,7 @@ class Outcome:
         taken: how many steps were taken.
         additional: how many steps had nothing to do and were passed over.
         met: kind of goal -> how many are reached, of how many.
+        reached: all goals are; never where the plan could not be begun.
     """
 
     error: str
@@ -76,12 +77,7 @@ class Outcome:
     taken: int
     additional: int
     met: Mapping[str, tuple[int, int]]
-
-    @property
-    def reached(self) -> bool:
-        """All goals hold; never where the plan could not be begun."""
-        grammar = self.error in (PARSING, HALLUCINATION, ARGUMENTS)
-        return not grammar and all(met == wanted for met, wanted in self.met.values())
+    reached: bool
 
 
 def read_plan(text: str, *, bare: bool = True) -> list[Said] | None:
@@ -145,6 +141,7 @@ def carry_out(scene: Scene, plan: Sequence[Command], goals: Goals, convention: C
     """
     done: list[str] = []
     additional = 0
+    error, why = "", ""
     for number, (action, objects) in enumerate(plan, 1):
         fault = take(scene, action, objects)
         if fault is None:
@@ -152,9 +149,10 @@ def carry_out(scene: Scene, plan: Sequence[Command], goals: Goals, convention: C
         elif fault.kind == ADDITIONAL:
             additional += 1
         else:
-            why = f"step {number}, {action}: {fault.why}"
-            return Outcome(fault.kind, why, len(done), additional, reached(scene, done, goals, convention))
-    return Outcome("", "", len(done), additional, reached(scene, done, goals, convention))
+            error, why = fault.kind, f"step {number}, {action}: {fault.why}"
+            break
+    met = reached(scene, done, goals, convention)
+    return Outcome(error, why, len(done), additional, met, all_met(met))
 
 
 def reached(
@@ -179,9 +177,23 @@ def _in_order(done: Sequence[str], wanted: Sequence[Sequence[str]]) -> int:
     return len(wanted)
 
 
+def all_met(met: Mapping[str, tuple[int, int]]) -> bool:
+    """Whether all goals are reached.
+
+    Args:
+        met: of :func:`reached`.
+    """
+    return all(count == wanted for count, wanted in met.values())
+
+
 def nothing_done(goals: Goals) -> dict[str, tuple[int, int]]:
     """What a plan that cannot be begun reaches."""
     return {STATE: (0, len(goals.states)), RELATION: (0, len(goals.relations)), ACTION: (0, len(goals.actions))}
+
+
+def not_begun(error: str, why: str, goals: Goals) -> Outcome:
+    """The outcome of an answer with an error of grammar."""
+    return Outcome(error, why, 0, 0, nothing_done(goals), reached=False)
 
 
 def judge_plan(
@@ -200,9 +212,10 @@ def judge_plan(
     """
     plan = commands(read_plan(text, bare=convention.bare), names, convention)
     if isinstance(plan, tuple):
-        return Outcome(*plan, 0, 0, nothing_done(goals))
+        return not_begun(*plan, goals)
     if not convention.gold and plan == list(gold):
-        return Outcome("", "", len(plan), 0, nothing_done(goals))
+        met = nothing_done(goals)
+        return Outcome("", "", len(plan), 0, met, all_met(met))
     return carry_out(scene, plan, goals, convention)
 
 

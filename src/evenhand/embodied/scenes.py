@@ -52,6 +52,15 @@ class Scene:
     _out: defaultdict[tuple[int, str], set[int]] = field(default_factory=lambda: defaultdict(set))
     _in: defaultdict[tuple[int, str], set[int]] = field(default_factory=lambda: defaultdict(set))
 
+    def copy(self) -> Scene:
+        """A scene like this one, that changes apart from it."""
+        states = {thing: set(held) for thing, held in self.states.items()}
+        out, into = (
+            defaultdict(set, {key: set(others) for key, others in side.items()}) for side in (self._out, self._in)
+        )
+        taken, held, lacked = dict(self.taken_from), set(self.held), set(self.lacked)
+        return Scene(self.things, self.character, states, taken, held, lacked, out, into)
+
     def has(self, source: int, relation: str, target: int) -> bool:
         return target in self._out.get((source, relation), ())
 

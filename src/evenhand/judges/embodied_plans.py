@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from evenhand.embodied.needs import AFFORDANCE, MISSING, ORDER
-from evenhand.embodied.plan_items import SCENE, outcome_of
+from evenhand.embodied.plan_items import PROGRAM, outcome_of
 from evenhand.embodied.plans import ARGUMENTS, HALLUCINATION, PARSING, Outcome
 from evenhand.judges.base import JUDGES, Judge
 from evenhand.judges.choice import no_answer
@@ -13,6 +11,7 @@ from evenhand.types import Item, Response, Verdict
 from evenhand.visible import printable
 
 REACHED, MISSED = "goal reached", "goal missed"
+LABELS = (REACHED, MISSED, HALLUCINATION, ARGUMENTS, ORDER, MISSING, AFFORDANCE)
 _LONGEST = 160
 
 
@@ -28,17 +27,21 @@ class PlansJudge(Judge):
     version = "1"
     summary = "whether a plan of actions reaches a household task's goals (embodied:action-sequencing)"
     needs_reference = True
-    families = ((REACHED, MISSED, HALLUCINATION, ARGUMENTS, ORDER, MISSING, AFFORDANCE),)
+    families = (LABELS,)
 
     async def decide(self, item: Item, response: Response) -> Verdict:
-        if SCENE not in item.extra:
-            return Verdict(None, "no-target", "the item has no scene of a household task")
-        outcome = outcome_of(item, response.text)
-        if outcome.error == PARSING:
-            return no_answer(response)
-        if outcome.reached:
-            return Verdict(1.0, REACHED, _reason(outcome))
-        return replace(Verdict(0.0, outcome.error or MISSED), reason=_reason(outcome))
+        if PROGRAM not in item.extra:
+            return Verdict(None, "no-target", "the item asks for no plan of a household task")
+        return verdict_on(outcome_of(item, response.text), response)
+
+
+def verdict_on(outcome: Outcome, response: Response) -> Verdict:
+    """The verdict on a response whose plan went in some way."""
+    if outcome.error == PARSING:
+        return no_answer(response)
+    if outcome.reached:
+        return Verdict(1.0, REACHED, _reason(outcome))
+    return Verdict(0.0, outcome.error or MISSED, _reason(outcome))
 
 
 def _reason(outcome: Outcome) -> str:

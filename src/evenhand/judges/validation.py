@@ -34,7 +34,7 @@ _NOTIONS = {
 _EXTENDED = frozenset({"refusal-classifier", "compliance-classifier"})
 _CHECKS = frozenset(
     {"choice", "number", "duration", "code", "code-unisolated", "answer"}
-    | {"embodied-goals", "embodied-operators", "embodied-planner", "embodied-plans"}
+    | {"embodied-goals", "embodied-operators", "embodied-planner", "embodied-plans", "embodied-subgoals"}
 )
 
 

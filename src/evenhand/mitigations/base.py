@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from abc import ABC
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, ClassVar
 
 from evenhand.errors import SpecError
-from evenhand.models import Model, ModelOptions
+from evenhand.models import Model, ModelOptions, check_interventions
 from evenhand.registry import Registry
 from evenhand.types import Item, Message, Person, Request, Response, User
 
@@ -27,8 +28,10 @@ class Mitigation(ABC):
         argument: what stands behind the colon of its reference; in brackets when it may be left out.
         local_only: whether it needs a model in this process.
         decodes: whether it changes how a token is chosen, so that nothing else may ask the model on its behalf.
+        acts_on_texts: whether it acts where a model only says how likely texts are, too.
         calls: how often it asks for one answer, at most; without what :meth:`attend` asks.
-        revision: what identifies what it reads records with, such as an encoder's weights; "" where nothing does.
+        revision: what identifies what it reads records or acts with, such as an encoder's weights; "" for nothing.
+        learned_from: folders that say which items it learned from, on which it cannot be measured.
     """
 
     name: str
@@ -36,8 +39,10 @@ class Mitigation(ABC):
     argument: ClassVar[str] = ""
     local_only: bool = False
     decodes: ClassVar[bool] = False
+    acts_on_texts: bool = False
     calls: int = 1
     revision: str = ""
+    learned_from: tuple[Path, ...] = ()
 
     def __init__(self, argument: str, options: ModelOptions) -> None:
         if argument and not self.argument:
@@ -87,6 +92,14 @@ class Mitigation(ABC):
         """
         return await model.respond(request)
 
+    def check(self, model: Model) -> None:
+        """Refuse a model that it is not for, which has been started.
+
+        Raises:
+            SpecError, ModelError: it cannot stand in front of this model.
+        """
+        return
+
     async def start(self) -> None:
         """Load what the mitigation needs beside the model.
 
@@ -127,7 +140,8 @@ class MitigatedModel(Model):
     def __init__(self, model: Model, mitigation: Mitigation) -> None:
         if mitigation.local_only and not model.is_local:
             raise SpecError(
-                f"The mitigation '{mitigation.name}' needs the model's logits, which {model.id} does not give.",
+                f"The mitigation '{mitigation.name}' needs the model's own logits or activations, which {model.id} "
+                "does not give.",
                 "Use it with smollm2 or an hf: model.",
             )
         self._model, self._mitigation = model, mitigation
@@ -136,6 +150,7 @@ class MitigatedModel(Model):
         self.concurrency: int = model.concurrency
         self.is_local: bool = model.is_local
         self.scores_texts: bool = model.scores_texts
+        self.takes_interventions: bool = model.takes_interventions
 
     @property
     def revision(self) -> str:  # type: ignore[override]
@@ -147,10 +162,14 @@ class MitigatedModel(Model):
 
     async def start(self) -> None:
         await self._model.start()
+        self._mitigation.check(self._model)
         await self._mitigation.start()
 
     async def respond(self, request: Request) -> Response:
-        if request.whole:  # how likely a text is: no answer, which could be mitigated
+        if request.interventions:  # a model that does not know them would answer as if they were not there
+            check_interventions(self._model, "A request")
+        # How likely a text is: no answer, which could be mitigated otherwise than by another model.
+        if request.whole and not self._mitigation.acts_on_texts:
             return await self._model.respond(request)
         return await self._mitigation.respond(self._model, request)
 

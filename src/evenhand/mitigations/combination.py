@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import prod
+from pathlib import Path
 
 from evenhand.errors import SpecError
 from evenhand.mitigations.base import Messages, MitigatedModel, Mitigation
@@ -32,6 +33,8 @@ class Combination(Mitigation):
         self.parts = tuple(parts)
         self.name: str = "+".join(references)
         self.local_only: bool = any(part.local_only for part in parts)
+        self.acts_on_texts: bool = any(part.acts_on_texts for part in parts)
+        self.learned_from: tuple[Path, ...] = tuple(folder for part in parts for folder in part.learned_from)
         self._asking = tuple(part for part in parts if part.asks)
         self.calls: int = prod(part.calls for part in self._asking)
         for part in self._asking[:-1]:
@@ -70,6 +73,10 @@ class Combination(Mitigation):
         for part in reversed(self._asking):
             model = MitigatedModel(model, part)
         return await model.respond(request)
+
+    def check(self, model: Model) -> None:
+        for part in self.parts:
+            part.check(model)
 
     async def start(self) -> None:
         for part in self.parts:

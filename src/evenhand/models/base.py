@@ -78,6 +78,7 @@ class Model(ABC):
         retries: attempts beyond the first so far, for the progress display.
         is_local: whether it runs in this process and gives its logits.
         scores_texts: whether it gives the log-probabilities of whole texts (``Request.whole``).
+        takes_interventions: whether it changes its activations as a request asks (``Request.interventions``).
         counts_tokens: whether its responses say how many tokens they took, so that a budget can hold.
         takes_engine_args: whether ``ModelOptions.engine_args`` means something to it.
         default_top_k: what ``top_k`` is when a study does not say; 0 where the server may not know the setting.
@@ -90,6 +91,7 @@ class Model(ABC):
     default_top_k: int = 0
     is_local: bool = False
     scores_texts: bool = False
+    takes_interventions: bool = False
     counts_tokens: bool = True
     takes_engine_args: bool = False
 
@@ -129,6 +131,23 @@ class Model(ABC):
     def settings(self) -> dict[str, Any]:
         """What else is worth recording about how this model runs (dtype, device, library versions)."""
         return {}
+
+
+def check_interventions(model: Model, what: str) -> None:
+    """For what changes a model's activations.
+
+    Args:
+        model: what would answer.
+        what: who asks for it, to begin the message with ("The mitigation 'steer'").
+
+    Raises:
+        SpecError: nobody but the model's own server reaches its activations.
+    """
+    if not model.takes_interventions:
+        raise SpecError(
+            f"{what} changes the model's activations, which {model.id} does not let it reach.",
+            "Use it with smollm2 or an hf: model.",
+        )
 
 
 def must_generate(model: Model, request: Request) -> None:

@@ -12,6 +12,10 @@ from evenhand.types import Message, Request
 
 _SENTINEL = "evenhand-system-role-probe"
 _MARK = "evenhand-template-probe"
+# Shorter beginnings (in tokens) are read again with each question.
+_WORTH_KEEPING = 96
+# Conversations whose beginning is remembered as tokens.
+_MOST_BEGUN = 4096
 _MARKUP = re.compile(r"<\|[^|<>]*\|>|<</?[A-Za-z_]+>>|</?[A-Za-z_]+>|\[/?[A-Z_]+\]")
 _ROLE = re.compile(r"^\W*(?:system|developer|user)\b\W*?(?:\n|:|$)", re.IGNORECASE)
 
@@ -37,6 +41,7 @@ class ChatFormat:
         self.adds: str = self._probe_addition() if self.has_template else ""
         self._tags_are_special: bool = any(map(is_trace_tag, getattr(tokenizer, "all_special_tokens", ())))
         self._opened: dict[str | None, str] = {}
+        self._begun: dict[tuple[Message, ...], list[int]] = {}
 
     def tokens(self, messages: Sequence[Message], prefill: str = "", effort: str | None = None) -> list[int]:
         """Token ids of the conversation, up to where the assistant's answer starts (after ``prefill``).
@@ -52,6 +57,28 @@ class ChatFormat:
         if not ids:
             raise ModelError("The tokenizer turned a prompt into no tokens at all.", "Check the model's files.")
         return list(ids)
+
+    def beginning(self, messages: Sequence[Message], tokens: Sequence[int]) -> int:
+        """How many of a conversation's tokens its last turn leaves as they are: what other questions share with it.
+
+        0 where that is not worth keeping apart.
+
+        Args:
+            messages: the conversation.
+            tokens: of it, as :meth:`tokens` gives them.
+        """
+        if len(messages) < 2 or not self.has_system_role:
+            return 0
+        told = tuple(messages[:-1])
+        if told not in self._begun:
+            if len(self._begun) > _MOST_BEGUN:
+                self._begun.clear()
+            try:
+                self._begun[told] = self.tokens(told)
+            except Exception:  # templates raise whatever Jinja or their authors chose, as for no turn of a user
+                self._begun[told] = []
+        shared = min(_shared(self._begun[told], tokens), len(tokens) - 1)
+        return shared if shared >= _WORTH_KEEPING else 0
 
     def choice_tokens(self, request: Request) -> tuple[list[int], list[int]]:
         """The prompt of a request with choices, and each choice's first token that tells it from the others.

@@ -6,18 +6,23 @@ import asyncio
 import contextlib
 import time
 import warnings
-from collections.abc import Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from evenhand.errors import EvenhandError, ModelError, SpecError
 from evenhand.extras import importing
+from evenhand.models.activations import check_fits
 from evenhand.models.base import MODELS, CallError, Model, ModelOptions
 from evenhand.models.chat import ChatFormat
+from evenhand.models.prefixes import Begun, Prefixes, keeps_everything, memory_for
 from evenhand.models.revision import weights_revision
-from evenhand.types import Decoding, Request, Response
+from evenhand.models.waiting import Waiting
+from evenhand.types import Decoding, Message, Request, Response
+
+T = TypeVar("T")
 
 if TYPE_CHECKING:
     from evenhand.models import sampling
@@ -29,28 +34,19 @@ _GATHER_S = 0.02
 _SCORED_AT_ONCE = 1024
 
 
-@dataclass
-class _Waiting:
-    request: Request
-    tokens: list[int]
-    against: list[int]
-    candidates: list[int]
-    texts: list[list[int]]
-    future: asyncio.Future[Response]
+@dataclass(frozen=True)
+class Weights:
+    """What a loaded model is made of, for those who train on it.
 
-    @property
-    def work(self) -> Hashable:
-        """What decides the answer: requests with the same work get the same one."""
-        request = self.request
-        sampled = not request.choices and request.decoding.temperature > 0
-        seed = request.seed if sampled else None
-        return tuple(self.tokens), tuple(self.against), tuple(self.candidates), tuple(map(tuple, self.texts)), seed
+    Attributes:
+        network: the transformers model, in evaluation mode.
+        chat: turns conversations into its tokens.
+        end: the token that ends a turn; None where it has none.
+    """
 
-    @property
-    def key(self) -> tuple[Decoding, bool, bool, tuple[float, int] | None]:
-        """Requests may share a batch when they decode alike."""
-        blend = (self.request.against_weight, self.request.against_tokens) if self.request.against else None
-        return self.request.decoding, bool(self.request.choices), self.request.whole, blend
+    network: Any
+    chat: ChatFormat
+    end: int | None
 
 
 class HFModel(Model):
@@ -65,6 +61,7 @@ class HFModel(Model):
     default_top_k = 10  # the paper's
     is_local = True
     scores_texts = True
+    takes_interventions = True
 
     def __init__(self, model_id: str, path: str, options: ModelOptions) -> None:
         self.id = model_id
@@ -72,7 +69,7 @@ class HFModel(Model):
         self.options = options
         self.batch_size: int = options.batch_size or 64
         self.concurrency: int = options.concurrency or self.batch_size * _LOOKAHEAD
-        self._waiting: list[_Waiting] = []
+        self._waiting: list[Waiting] = []
         self._arrived = asyncio.Event()
         self._worker: asyncio.Task[None] | None = None
         self._thread: ThreadPoolExecutor | None = None
@@ -81,6 +78,8 @@ class HFModel(Model):
         self._chat: ChatFormat | None = None
         self._end_tokens: frozenset[int] = frozenset()
         self._settings: dict[str, Any] = {}
+        self._fitting: set[str] = set()  # digests of interventions that are for this model
+        self._prefixes: Prefixes | None = None
 
     async def start(self) -> None:
         # A model may be started again after it was closed; its weights stay loaded.
@@ -103,8 +102,20 @@ class HFModel(Model):
     def settings(self) -> dict[str, Any]:
         return dict(self._settings)
 
+    def weights(self) -> Weights:
+        """The model itself, loaded now where it is not yet.
+
+        Raises:
+            ModelError: it cannot be loaded.
+        """
+        if self._model is None:
+            self._load()
+        assert self._chat is not None
+        return Weights(self._model, self._chat, self._tokenizer.eos_token_id)
+
     async def respond(self, request: Request) -> Response:
         assert self._chat is not None, "start() was not awaited"
+        self._check_fits(request)
         chat, candidates, texts = self._chat, list[int](), list[list[int]]()
         if request.choices and request.whole:
             tokens, texts = chat.text_tokens(request)
@@ -114,7 +125,11 @@ class HFModel(Model):
             tokens = chat.tokens(request.messages, effort=request.decoding.reasoning_effort)
         against = chat.tokens(request.against, effort=request.decoding.reasoning_effort) if request.against else []
         self._check_room(request, max(len(tokens), len(against)) + max(map(len, texts), default=0))
-        waiting = _Waiting(request, tokens, against, candidates, texts, asyncio.get_running_loop().create_future())
+        # What is done to activations would change what is kept of a beginning.
+        keeps = self._prefixes and not against and not request.interventions
+        beginning = chat.beginning(request.messages, tokens) if keeps else 0
+        future: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
+        waiting = Waiting(request, tokens, against, candidates, texts, beginning, future)
         self._waiting.append(waiting)
         self._arrived.set()
         return await waiting.future
@@ -130,6 +145,26 @@ class HFModel(Model):
         if room and given + answer > room:
             told = f"{given:,} tokens" + (f" and up to {answer:,} of the answer" if answer else "")
             raise CallError(f"{told} are more than the {room:,} that {self.id} has room for")
+
+    def tokens(self, messages: tuple[Message, ...]) -> list[int]:
+        """The prompt of a conversation, as it is given to the model; for one that was started."""
+        assert self._chat is not None, "start() was not awaited"
+        return self._chat.tokens(messages)
+
+    async def inside(self, function: Callable[..., T], *arguments: object) -> T:
+        """``function(model, *arguments)``, with transformers' model, in the thread that works with it."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, function, self._model, *arguments)
+
+    def _check_fits(self, request: Request) -> None:
+        """Refuse interventions that were made for another model.
+
+        Raises:
+            ModelError: one of them does not fit.
+        """
+        for intervention in request.interventions:
+            if intervention.digest not in self._fitting:
+                check_fits(self._model, intervention)
+                self._fitting.add(intervention.digest)
 
     async def _serve(self) -> None:
         loop = asyncio.get_running_loop()
@@ -156,7 +191,7 @@ class HFModel(Model):
                 if not waiting.future.done():
                     waiting.future.set_result(response)
 
-    def _next_batch(self) -> list[_Waiting]:
+    def _next_batch(self) -> list[Waiting]:
         """Up to ``batch_size`` waiting requests that decode alike, of similar length, the shortest first."""
         self._waiting = [w for w in self._waiting if not w.future.cancelled()]
         if not self._waiting:
@@ -168,10 +203,10 @@ class HFModel(Model):
         self._waiting = [w for w in self._waiting if id(w) not in taken]
         return batch
 
-    def _answer(self, batch: list[_Waiting]) -> list[Response]:
+    def _answer(self, batch: list[Waiting]) -> list[Response]:
         """Answer a batch; what must come out the same is computed once (a mitigation may make all prompts alike)."""
         distinct: dict[Hashable, int] = {}
-        rows: list[_Waiting] = []
+        rows: list[Waiting] = []
         places = []
         for waiting in batch:
             place = distinct.setdefault(waiting.work, len(rows))
@@ -181,7 +216,7 @@ class HFModel(Model):
         answers = self._compute(rows)
         return [answers[place] for place in places]
 
-    def _compute(self, batch: list[_Waiting]) -> list[Response]:
+    def _compute(self, batch: list[Waiting]) -> list[Response]:
         from evenhand.models import sampling
 
         assert self._chat is not None, "start() was not awaited"
@@ -210,6 +245,8 @@ class HFModel(Model):
             self._end_tokens,
             self._stop_check(decoding) if decoding.stop else None,
             _blend(batch),
+            self._begun(batch),
+            [w.request.interventions for w in batch],
         )
         share = (time.perf_counter() - started) / len(batch)
         return [
@@ -223,16 +260,26 @@ class HFModel(Model):
             for prompt, c in zip(prompts, completions, strict=True)
         ]
 
-    def _scored(self, batch: list[_Waiting]) -> list[list[float]]:
+    def _scored(self, batch: list[Waiting]) -> list[list[float]]:
         """Log-probabilities of the choices of each request of a batch."""
         from evenhand.models import sampling
 
         if not batch[0].request.whole:
-            return sampling.choice_logprobs(self._model, [w.tokens for w in batch], [w.candidates for w in batch])
+            prompts, candidates = [w.tokens for w in batch], [w.candidates for w in batch]
+            changes = [w.request.interventions for w in batch]
+            return sampling.choice_logprobs(self._model, prompts, candidates, self._begun(batch), changes)
         rows: list[list[float]] = []
         for part in _parts(batch):
-            rows += sampling.text_logprobs(self._model, [w.tokens for w in part], [w.texts for w in part])
+            prompts, texts = [w.tokens for w in part], [w.texts for w in part]
+            changes = [w.request.interventions for w in part]
+            rows += sampling.text_logprobs(self._model, prompts, texts, self._begun(part), changes)
         return rows
+
+    def _begun(self, batch: Sequence[Waiting]) -> Begun | None:
+        """How the prompts of a batch are split; None where they are read as a whole."""
+        if self._prefixes is None or not batch[0].beginning:
+            return None
+        return Begun([w.beginning for w in batch], self._prefixes)
 
     def _stop_check(self, decoding: Decoding) -> Any:
         return lambda tokens: any(s in self._tokenizer.decode(tokens) for s in decoding.stop)
@@ -258,6 +305,7 @@ class HFModel(Model):
             first = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
             raise ModelError(f"Cannot load '{self.path}': {first.strip()}", "Check the name or the folder.") from None
         self._model = model.to(device).eval()
+        self._prefixes = Prefixes(memory_for(self._model.device)) if keeps_everything(self._model) else None
         self._chat = ChatFormat(self._tokenizer)
         self._end_tokens = _end_tokens(model, self._tokenizer)
         self.revision: str = self.revision or weights_revision(
@@ -275,7 +323,7 @@ class HFModel(Model):
         }
 
 
-def _blend(batch: list[_Waiting]) -> sampling.Blend | None:
+def _blend(batch: list[Waiting]) -> sampling.Blend | None:
     """What a batch decodes against."""
     from evenhand.models import sampling
 
@@ -284,9 +332,9 @@ def _blend(batch: list[_Waiting]) -> sampling.Blend | None:
     return sampling.Blend(against, first.against_weight, first.against_tokens) if first.against else None
 
 
-def _parts(batch: list[_Waiting]) -> Iterator[list[_Waiting]]:
+def _parts(batch: list[Waiting]) -> Iterator[list[Waiting]]:
     """A batch of whole choices in parts whose logits fit into memory."""
-    part: list[_Waiting] = []
+    part: list[Waiting] = []
     for waiting in batch:
         texts = [text for w in (*part, waiting) for text in w.texts]
         if part and len(texts) * max(map(len, texts)) > _SCORED_AT_ONCE:

@@ -59,6 +59,7 @@ class RayModel(Model):
         self.default_top_k: int = member.default_top_k
         self.is_local: bool = member.is_local
         self.scores_texts: bool = member.scores_texts
+        self.takes_interventions: bool = member.takes_interventions
         self.revision: str = member.revision
         self.retries: int = 0
         self._workers_wanted = options.workers

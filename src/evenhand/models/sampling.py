@@ -10,11 +10,14 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import numpy as np
 
+from evenhand.models.activations import Acting, Row, acting
+from evenhand.models.prefixes import Begun, Prefixes, fill, new_cache, states_of
 from evenhand.types import Decoding
 
 if TYPE_CHECKING:
@@ -84,6 +87,8 @@ def generate(
     end_tokens: frozenset[int],
     stops: Any = None,
     blend: Blend | None = None,
+    begun: Begun | None = None,
+    interventions: Sequence[Row] = (),
 ) -> list[Completion]:
     """Sample one completion per prompt.
 
@@ -96,7 +101,9 @@ def generate(
         decoding: shared by all rows.
         end_tokens: ids that end a completion.
         stops: a function from token ids to whether a stop string is reached, or None.
-        blend: second prompts to decode against.
+        blend: second prompts to decode against; not with ``begun``.
+        begun: how the prompts are split, where their beginnings are kept; not with interventions.
+        interventions: per row, what is done to its activations; () for nothing in any row.
     """
     import torch
 
@@ -104,55 +111,66 @@ def generate(
     fillers = max(0, _MIN_ROWS - rows)
     prompts, seeds = [*prompts, *list(prompts[:1]) * fillers], [*seeds, *list(seeds[:1]) * fillers]
     others = [*blend.prompts, *list(blend.prompts[:1]) * fillers] if blend else []
-    cache = _new_cache(model)
-    logits, mask, step_positions = _read([*prompts, *others], model, cache, decoding.max_tokens)
-    width = step_positions.shape[1]
     uniforms = torch.from_numpy(np.stack([_uniforms(seed, decoding.max_tokens) for seed in seeds])).to(model.device)
     outputs: list[list[int]] = [[] for _ in range(rows)]
     reasons = ["length"] * rows
     live = [*range(rows), *[_IDLE] * fillers]
-    for step in range(decoding.max_tokens):
-        chosen = sample(blend.mix(logits) if blend else logits, uniforms[:, step], decoding)
-        finished = _record(chosen.tolist(), live, outputs, reasons, end_tokens, stops)
-        if all(finished):
-            break
-        if len(live) > _MIN_ROWS and sum(finished) > (1 - _COMPACT_AT) * len(live):
-            order = sorted(range(len(live)), key=lambda n: finished[n])[: max(_MIN_ROWS, finished.count(False))]
-            keep = torch.tensor(order, device=model.device)
-            both = torch.cat([keep, keep + len(live)]) if blend else keep
-            cache.batch_select_indices(both)
-            chosen, mask, uniforms = chosen[keep], mask[both], uniforms[keep]
-            step_positions = step_positions[both]
-            live, finished = [live[n] for n in order], [finished[n] for n in order]
-        live = [_IDLE if done else row for row, done in zip(live, finished, strict=True)]
-        if blend and step + 1 == blend.tokens:
-            own = torch.arange(len(live), device=model.device)
-            cache.batch_select_indices(own)
-            mask, step_positions, blend = mask[own], step_positions[own], None
-        if step + 1 < decoding.max_tokens:
-            step_ids = chosen.repeat(2)[:, None] if blend else chosen[:, None]
-            step_positions = step_positions[:, -1:] + 1
-            logits = _forward(model, step_ids, mask[:, : width + step + 1], step_positions, cache)
+    with _acting(model, interventions, len(live), twice=blend is not None) as acts:
+        logits, mask, step_positions, cache = _read(model, [*prompts, *others], decoding.max_tokens, begun, acts)
+        width = mask.shape[1] - decoding.max_tokens
+        for step in range(decoding.max_tokens):
+            chosen = sample(blend.mix(logits) if blend else logits, uniforms[:, step], decoding)
+            finished = _record(chosen.tolist(), live, outputs, reasons, end_tokens, stops)
+            if all(finished):
+                break
+            if len(live) > _MIN_ROWS and sum(finished) > (1 - _COMPACT_AT) * len(live):
+                order = sorted(range(len(live)), key=lambda n: finished[n])[: max(_MIN_ROWS, finished.count(False))]
+                keep = torch.tensor(order, device=model.device)
+                both = torch.cat([keep, keep + len(live)]) if blend else keep
+                cache.batch_select_indices(both)
+                acts.select(both.tolist())
+                chosen, mask, uniforms = chosen[keep], mask[both], uniforms[keep]
+                step_positions = step_positions[both]
+                live, finished = [live[n] for n in order], [finished[n] for n in order]
+            live = [_IDLE if done else row for row, done in zip(live, finished, strict=True)]
+            if blend and step + 1 == blend.tokens:
+                own = torch.arange(len(live), device=model.device)
+                cache.batch_select_indices(own)
+                acts.select(range(len(live)))
+                mask, step_positions, blend = mask[own], step_positions[own], None
+            if step + 1 < decoding.max_tokens:
+                step_ids = chosen.repeat(2)[:, None] if blend else chosen[:, None]
+                step_positions = step_positions[:, -1:] + 1
+                logits = _forward(model, step_ids, mask[:, : width + step + 1], step_positions, cache)
     return [Completion(tokens, reason) for tokens, reason in zip(outputs, reasons, strict=True)]
 
 
 @_inference
 def choice_logprobs(
-    model: Any, prompts: Sequence[Sequence[int]], candidates: Sequence[Sequence[int]]
+    model: Any,
+    prompts: Sequence[Sequence[int]],
+    candidates: Sequence[Sequence[int]],
+    begun: Begun | None = None,
+    interventions: Sequence[Row] = (),
 ) -> list[list[float]]:
     """Log-probability of each candidate next token, one forward pass for all rows."""
     import torch
 
     prompts = [*prompts, *list(prompts[:1]) * max(0, _MIN_ROWS - len(prompts))]
-    ids, mask, positions = _left_padded(prompts, 0, model.device)
-    logits = _forward(model, ids, mask, positions, None)
+    ids, mask, positions, cache = _begin(model, prompts, 0, begun)
+    with _acting(model, interventions, len(prompts)):
+        logits = _forward(model, ids, mask, positions, cache if begun else None)
     logprobs = torch.log_softmax(logits, dim=-1)
     return [logprobs[row, list(tokens)].tolist() for row, tokens in enumerate(candidates)]
 
 
 @_inference
 def text_logprobs(
-    model: Any, prompts: Sequence[Sequence[int]], texts: Sequence[Sequence[Sequence[int]]]
+    model: Any,
+    prompts: Sequence[Sequence[int]],
+    texts: Sequence[Sequence[Sequence[int]]],
+    begun: Begun | None = None,
+    interventions: Sequence[Row] = (),
 ) -> list[list[float]]:
     """Log-probability of each text behind its prompt: the sum over its tokens.
 
@@ -162,6 +180,8 @@ def text_logprobs(
         model: a transformers causal language model in evaluation mode.
         prompts: token ids per row.
         texts: per row the token ids of its texts, none of them empty.
+        begun: how the prompts are split, where their beginnings are kept; not with interventions.
+        interventions: per row, what is done to its activations; () for nothing in any row.
     """
     import torch
 
@@ -171,17 +191,28 @@ def text_logprobs(
     longest = max(map(len, flat))
     # Padding follows what is scored, so that causal attention never sees it.
     tokens = torch.tensor([[*text, *[0] * (longest - len(text))] for text in flat], device=model.device)
-    ids, mask, positions = _left_padded(prompts, longest, model.device)
-    cache = _new_cache(model)
-    logits = [_forward(model, ids, mask[:, : ids.shape[1]], positions, cache)[rows][:, None]]
-    if longest > 1:
-        cache.batch_select_indices(rows)
-        steps = positions[rows, -1:] + 1 + torch.arange(longest - 1, device=model.device)
-        logits.append(_forward(model, tokens[:, :-1], mask[rows, :-1], steps, cache, last=longest - 1))
+    ids, mask, positions, cache = _begin(model, prompts, longest, begun)
+    with _acting(model, interventions, len(prompts)) as acts:
+        logits = [_forward(model, ids, mask[:, :-longest], positions, cache)[rows][:, None]]
+        if longest > 1:
+            cache.batch_select_indices(rows)
+            acts.select(rows.tolist())
+            acts.reading = False
+            steps = positions[rows, -1:] + 1 + torch.arange(longest - 1, device=model.device)
+            logits.append(_forward(model, tokens[:, :-1], mask[rows, :-1], steps, cache, last=longest - 1))
     every = torch.cat(logits, dim=1)
     scored = every.gather(2, tokens[:, :, None])[:, :, 0] - every.logsumexp(dim=2)
     sums = iter([float(row[: len(text)].double().sum()) for row, text in zip(scored, flat, strict=True)])
     return [[next(sums) for _ in held] for held in texts]
+
+
+def _acting(
+    model: Any, interventions: Sequence[Row], rows: int, *, twice: bool = False
+) -> AbstractContextManager[Acting]:
+    """The interventions on a batch of so many rows with its fillers; ``twice`` with as many second prompts behind."""
+    given = list(interventions) or [()] * rows
+    filled = [*given, *given[:1] * (rows - len(given))]
+    return acting(model, filled * 2 if twice else filled)
 
 
 def sample(logits: torch.Tensor, uniforms: torch.Tensor, decoding: Decoding) -> torch.Tensor:
@@ -207,27 +238,35 @@ def sample(logits: torch.Tensor, uniforms: torch.Tensor, decoding: Decoding) -> 
 
 
 def _read(
-    prompts: Sequence[Sequence[int]], model: Any, cache: Any, extra: int
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Fill the cache, each distinct prompt read once; logits (B, V), mask (B, L + extra) and positions (B, L)."""
+    model: Any, prompts: Sequence[Sequence[int]], extra: int, begun: Begun | None, acts: Acting
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, Any]:
+    """Read each distinct prompt once; logits (B, V), mask, positions (B, L), and the cache that is filled for all."""
     import torch
 
-    places, distinct = _distinct(prompts)
+    places, distinct = _distinct(prompts, acts.rows)
     fillers = list(distinct[:1]) * max(0, _MIN_ROWS - len(distinct))
-    ids, mask, positions = _left_padded([*distinct, *fillers], extra, model.device)
-    logits = _forward(model, ids, mask[:, : ids.shape[1]], positions, cache)
+    if begun:
+        lengths = {tuple(prompt): length for prompt, length in zip(prompts, begun.lengths, strict=False)}
+        begun = replace(begun, lengths=[lengths[tuple(prompt)] for prompt in distinct])
+    ids, mask, positions, cache = _begin(model, [*distinct, *fillers], extra, begun)
+    firsts = [places.index(n) for n in range(len(distinct))]
+    given = acts.rows
+    acts.set([given[n] for n in [*firsts, *firsts[:1] * len(fillers)]])
+    logits = _forward(model, ids, mask[:, : mask.shape[1] - extra], positions, cache)
+    acts.set(given)
+    acts.reading = False
     if places == list(range(len(ids))):
-        return logits, mask, positions
+        return logits, mask, positions, cache
     rows = torch.tensor(places, device=model.device)
     cache.batch_select_indices(rows)
-    return logits[rows], mask[rows], positions[rows]
+    return logits[rows], mask[rows], positions[rows], cache
 
 
-def _distinct(prompts: Sequence[Sequence[int]]) -> tuple[list[int], list[Sequence[int]]]:
-    """Where each prompt stands among the distinct ones, and these."""
-    found: dict[tuple[int, ...], int] = {}
-    places = [found.setdefault(tuple(prompt), len(found)) for prompt in prompts]
-    return places, list(found)
+def _distinct(prompts: Sequence[Sequence[int]], rows: Sequence[Row]) -> tuple[list[int], list[Sequence[int]]]:
+    """Where each prompt stands among those that differ, or are read under other interventions, and these."""
+    found: dict[tuple[tuple[int, ...], Row], int] = {}
+    places = [found.setdefault((tuple(prompt), row), len(found)) for prompt, row in zip(prompts, rows, strict=True)]
+    return places, [prompt for prompt, _ in found]
 
 
 def _record(
@@ -271,10 +310,41 @@ def _forward(
     return output.logits.float() if last else output.logits[:, -1].float()
 
 
-def _new_cache(model: Any) -> Any:
-    from transformers import DynamicCache
+def _begin(
+    model: Any, prompts: Sequence[Sequence[int]], extra: int, begun: Begun | None
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, Any]:
+    """What is left to be read of prompts: as :func:`_left_padded`, with the cache that holds their beginnings."""
+    import torch
 
-    return DynamicCache(config=model.config)
+    if begun is None:
+        ids, mask, positions = _left_padded(prompts, extra, model.device)
+        return ids, mask, positions, new_cache(model, mask.shape[1])
+    # Rows that are there for company repeat the first one.
+    lengths = [*begun.lengths, *[begun.lengths[0]] * (len(prompts) - len(begun.lengths))]
+    beginnings = [tuple(prompt[:length]) for prompt, length in zip(prompts, lengths, strict=True)]
+    for fresh in begun.kept.missing(beginnings):
+        _read_beginnings(model, fresh, begun.kept)
+    states = [begun.kept.use(beginning) for beginning in beginnings]
+    rest = [prompt[length:] for prompt, length in zip(prompts, lengths, strict=True)]
+    ids, mask, positions = _left_padded(rest, extra, model.device)
+    before = torch.tensor(lengths, device=model.device)[:, None]
+    width = _padded_width(max(lengths))
+    places = torch.arange(width, device=model.device)
+    mask = torch.cat([(places >= width - before).long(), mask], dim=1)
+    cache = new_cache(model, mask.shape[1])
+    fill(cache, states, width)
+    begun.kept.shrink()
+    return ids, mask, positions + before, cache
+
+
+def _read_beginnings(model: Any, beginnings: Sequence[tuple[int, ...]], kept: Prefixes) -> None:
+    """Read beginnings, and keep their states."""
+    rows = [*beginnings, *[beginnings[0]] * max(0, _MIN_ROWS - len(beginnings))]
+    ids, mask, positions = _left_padded(rows, 0, model.device)
+    cache = new_cache(model, ids.shape[1])
+    _forward(model, ids, mask, positions, cache)
+    for row, beginning in enumerate(beginnings):
+        kept.add(beginning, states_of(cache, row, len(beginning)))
 
 
 def _left_padded(
@@ -283,9 +353,7 @@ def _left_padded(
     """Token ids and positions (B, L), and an attention mask (B, L + extra) whose generated part is already on."""
     import torch
 
-    longest = max(map(len, prompts))
-    # At least one place of padding: without any, attention would take another kernel, with other last digits.
-    width = (longest // PAD_MULTIPLE + 1) * PAD_MULTIPLE
+    width = _padded_width(max(map(len, prompts)))
     ids = torch.zeros((len(prompts), width), dtype=torch.long)
     mask = torch.ones((len(prompts), width + extra), dtype=torch.long)
     for row, prompt in enumerate(prompts):
@@ -293,6 +361,11 @@ def _left_padded(
         mask[row, : width - len(prompt)] = 0
     positions = (mask[:, :width].cumsum(dim=1) - 1).clamp_(min=0)
     return ids.to(device), mask.to(device), positions.to(device)
+
+
+def _padded_width(longest: int) -> int:
+    """At least one place of padding: without any, attention would take another kernel, with other last digits."""
+    return (longest // PAD_MULTIPLE + 1) * PAD_MULTIPLE
 
 
 def _uniforms(seed: int, count: int) -> np.ndarray:

@@ -20,8 +20,9 @@ from evenhand.fences import between
 from evenhand.models import Model
 from evenhand.personalizers.base import PERSONALIZERS, Card, Memory, PersonPersonalizer
 from evenhand.personalizers.record import facts_of, matching, told
+from evenhand.personalizers.relevance import SCORING, sums
 from evenhand.suites.base import LOGPROBS
-from evenhand.suites.formats import LETTER_PREFILL, LETTERS, multiple_choice
+from evenhand.suites.formats import LETTER_PREFILL, LETTERS, TEXTS, multiple_choice, weighed_opinion
 from evenhand.types import Decoding, Identity, Item, Message, Opinion, Request, User
 
 # With 8 known opinions at most 89 calls a user; the paper's 10 rounds of 4 would be 330.
@@ -61,7 +62,8 @@ class Fermi(PersonPersonalizer):
     """The record, and the instruction that did best on the opinions most like the question.
 
     Args:
-        scoring: ``logprobs`` to read the model's choices from log-probabilities; else it writes them.
+        scoring: ``logprobs`` to read the model's choices from the log-probabilities of letters, ``texts`` from those of
+            the options themselves; else it writes them.
 
     Raises:
         SpecError: another scoring.
@@ -72,22 +74,28 @@ class Fermi(PersonPersonalizer):
     states = False
     card = Card("user", "static attributes, facts, opinions", "prompt.refinement", "store and prompt")
     learns = True
-    argument = f"[{LOGPROBS}]"
+    argument = f"[{LOGPROBS}|{TEXTS}]"
     needs_people = True
 
     def __init__(self, scoring: str = "") -> None:
-        if scoring not in ("", LOGPROBS):
-            raise SpecError(f"'fermi:{scoring}' is no way to read a choice.", f"Write fermi or fermi:{LOGPROBS}.")
+        if scoring not in ("", LOGPROBS, TEXTS):
+            ways = f"fermi, fermi:{LOGPROBS} or fermi:{TEXTS}"
+            raise SpecError(f"'fermi:{scoring}' is no way to read a choice.", f"Write {ways}.")
         self.scoring = scoring
 
     async def fit(self, user: User, model: Model) -> Memory:
         person = user.person
         if person is None:
             return Memory(user)
+        if self.scoring == TEXTS and not model.scores_texts:
+            raise SpecError(
+                f"'{self.name}' asks how likely texts are, which {model.id} does not say.",
+                "Use fermi, or a model in this process (smollm2, hf:).",
+            )
         facts = facts_of(person)
         if not person.opinions:
             return Memory(user, {"facts": list(facts)})
-        search = _Search(model, user.identity, facts, person.opinions, self.scoring == LOGPROBS)
+        search = _Search(model, user.identity, facts, person.opinions, self.scoring)
         return Memory(user, {"facts": list(facts), **await search.run()})
 
     def recall(self, memory: Memory, item: Item) -> tuple[Message, ...]:
@@ -125,14 +133,14 @@ class _Search:
         model: answers, and writes the instructions.
         identity, facts: what every conversation tells.
         opinions: at least one.
-        scored: whether choices are read from log-probabilities.
+        scoring: how choices are read.
     """
 
     def __init__(
-        self, model: Model, identity: Identity | None, facts: Sequence[str], opinions: Sequence[Opinion], scored: bool
+        self, model: Model, identity: Identity | None, facts: Sequence[str], opinions: Sequence[Opinion], scoring: str
     ) -> None:
         self._model, self._identity, self._facts, self._opinions = model, identity, facts, opinions
-        self._scored = scored
+        self._scoring = scoring
         self._shown = [n for n in range(len(opinions)) if n % 3 < 2]
         self._kept_back = [n for n in range(len(opinions)) if n % 3 == 2]
 
@@ -174,9 +182,11 @@ class _Search:
         return Instruction(text, tuple(answers), tuple(right))
 
     async def _predict(self, text: str, opinion: Opinion) -> str | None:
+        if self._scoring == TEXTS:
+            return await self._weigh(text, opinion)
         question = multiple_choice(f"Which of these would I choose? {opinion.question}", opinion.options, logprobs=True)
         messages = instructed(self._identity, self._facts, text, question)
-        if not self._scored:
+        if not self._scoring:
             answered = await self._model.respond(Request(messages, _ANSWERING, 0))
             return option_in(answered.text, opinion.options)
         letters = tuple(LETTERS[: len(opinion.options)])
@@ -184,6 +194,14 @@ class _Search:
         logprobs = answered.choice_logprobs or ()
         read = [(value, n) for n, value in enumerate(logprobs) if value is not None]
         return opinion.options[max(read)[1]] if read else None
+
+    async def _weigh(self, text: str, opinion: Opinion) -> str | None:
+        """The option that is likelier, per token, than the others as the answer."""
+        question, begins, texts = weighed_opinion(opinion.question, opinion.options)
+        messages = instructed(self._identity, self._facts, text, question)
+        asked = Request(messages, SCORING, 0, tuple(texts), prefill=begins, whole=True)
+        scored = sums((await self._model.respond(asked)).per_token)
+        return opinion.options[scored.index(max(scored))]
 
     async def _write(self, best: Sequence[Instruction]) -> str:
         """A new instruction; "" where the model wrote none."""

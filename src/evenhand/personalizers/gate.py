@@ -13,10 +13,10 @@ from evenhand.personalizers.base import PERSONALIZERS, Card, Memory
 from evenhand.personalizers.encoded import Encoded, tau_and_encoder
 from evenhand.personalizers.record import attributes, parts_of, told
 from evenhand.personalizers.relevance import SCORING, Known, Relevance, chance, clause, relevance_by, sums
+from evenhand.suites.formats import weighed_opinion
 from evenhand.types import Identity, Item, Message, Opinion, Request, User
 
 _TAU = "0.5"
-_CHOOSING = "I think you would choose:"
 _OPINIONS = 6
 
 
@@ -121,9 +121,8 @@ async def _tried(
 
 async def _chosen(model: Model, opinion: Opinion, shown: Sequence[str]) -> float:
     """The log-probability of the person's answer among the options, by their sums over tokens."""
-    question = f"{opinion.question} ({' / '.join(opinion.options)})"
-    options = tuple(f" {option}" for option in opinion.options)
-    asked = Request(told(None, shown, question), SCORING, 0, options, prefill=_CHOOSING, whole=True)
+    question, begins, options = weighed_opinion(opinion.question, opinion.options)
+    asked = Request(told(None, shown, question), SCORING, 0, tuple(options), prefill=begins, whole=True)
     scored = sums(await model.respond(asked))
     top = max(scored)
     return scored[opinion.options.index(opinion.answer)] - top - math.log(sum(math.exp(s - top) for s in scored))

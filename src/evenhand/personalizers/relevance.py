@@ -64,7 +64,8 @@ class Relevance(ABC):
 class ByModel(Relevance):
     """By how much more likely a clause is behind a question than behind any, by what a model finds likely.
 
-    Takes a call for each question, and two where a clause was not there before.
+    Takes a call for each question, and two for those that ask for nothing; none about clauses that were behind that
+    question before.
 
     Args:
         model: one with ``scores_texts``.
@@ -72,20 +73,22 @@ class ByModel(Relevance):
 
     def __init__(self, model: Model) -> None:
         self._model = model
-        self._before: dict[str, float] = {}
+        self._read: dict[tuple[str, str], float] = {}
 
     async def log_odds(self, questions: Sequence[str], known: Sequence[Known]) -> list[list[float]]:
         clauses = [one.clause for one in known]
         if not clauses or not questions:
             return [[] for _ in questions]
-        fresh = [text for text in dict.fromkeys(clauses) if text not in self._before]
-        asked = [_request(text, fresh) for text in _NEUTRAL] if fresh else []
-        asked += [_request(text, clauses) for text in questions]
-        rows = [sums(r) for r in await asyncio.gather(*map(self._model.respond, asked))]
-        if fresh:
-            first, second, *rows = rows
-            self._before |= {text: (a + b) / 2 for text, a, b in zip(fresh, first, second, strict=True)}
-        return [[now - self._before[text] for text, now in zip(clauses, row, strict=True)] for row in rows]
+        fresh = {
+            question: [text for text in dict.fromkeys(clauses) if (question, text) not in self._read]
+            for question in (*_NEUTRAL, *questions)
+        }
+        asked = [(question, texts) for question, texts in fresh.items() if texts]
+        answered = await asyncio.gather(*(self._model.respond(_request(*one)) for one in asked))
+        for (question, texts), response in zip(asked, answered, strict=True):
+            self._read |= {(question, text): lp for text, lp in zip(texts, sums(response), strict=True)}
+        before = {text: math.fsum(self._read[asking, text] for asking in _NEUTRAL) / len(_NEUTRAL) for text in clauses}
+        return [[self._read[question, text] - before[text] for text in clauses] for question in questions]
 
 
 class ByWords(Relevance):

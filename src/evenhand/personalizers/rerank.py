@@ -11,53 +11,35 @@ import hashlib
 import math
 import re
 from abc import abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import log_softmax
 
 from evenhand.embeddings import Vectors, make_encoder
-from evenhand.errors import ModelError, SpecError
+from evenhand.errors import SpecError
 from evenhand.models import Model, total
 from evenhand.personalizers.base import PERSONALIZERS, Card, Memory
-from evenhand.personalizers.encoded import Encoded
-from evenhand.personalizers.record import facts_of, told
+from evenhand.personalizers.taste import Taste, chosen_by, same_encoder
 from evenhand.rewards import (
     Choices,
     LogisticReward,
     NeuralReward,
     answer_text,
     between,
-    embedded_choices,
     read_safe_pairs,
     safe_choices,
 )
-from evenhand.suites.formats import LETTER_PREFILL
-from evenhand.types import Item, Message, Person, PreferencePair, Request, Response, User
+from evenhand.types import Item, Request, Response, User
 
 _CANDIDATES = 4
 _KNOB = re.compile(r"(?P<file>.+?):(?P<pairs>[^:]+\.jsonl):?(?P<weight>[^:]*)")
 
 
-class Rerank(Encoded):
-    """What both have in common.
-
-    Attributes:
-        vectors: embeddings of answers with their prompts.
-    """
-
-    states = False
-    learns = True
-    needs_people = True
-    vectors: Vectors
-
-    @abstractmethod
-    def read(self, chosen: NDArray[np.floating], rejected: NDArray[np.floating]) -> list[float]:
-        """What is kept of a user, from the embeddings (n, d) of the answers chosen and of those rejected."""
+class Rerank(Taste):
+    """What both have in common."""
 
     @abstractmethod
     def rewards(self, taste: Sequence[float], answers: NDArray[np.floating]) -> NDArray[np.floating]:
@@ -65,23 +47,9 @@ class Rerank(Encoded):
 
     async def prepare(self, items: Iterable[Item]) -> None:
         asked = list(items)
-        people = {item.person.name: item.person for item in asked if item.person}
-        pairs = [(pair.prompt, a) for p in people.values() for pair in p.known.preferences for a in _answers(pair)]
+        await super().prepare(asked)
         offered = [(i.extra["answers_to"], o) for i in asked if "answers_to" in i.extra for o in i.extra["options"]]
-        await self.vectors.add(answer_text(prompt, answer) for prompt, answer in (*pairs, *offered))
-
-    async def fit(self, user: User, model: Model) -> Memory:
-        person = user.person
-        if person is None or person == Person(person.name):
-            return Memory(user)
-        content: dict[str, Any] = {"facts": list(facts_of(person)), "pairs": len(person.preferences)}
-        if person.preferences:
-            choices = await embedded_choices(person, self.vectors)
-            content["taste"] = [round(value, 5) for value in self.read(choices.chosen, choices.rejected)]
-        return Memory(user, content)
-
-    def recall(self, memory: Memory, item: Item) -> tuple[Message, ...]:
-        return told(memory.user.identity, memory.content.get("facts", ()), item.prompt)
+        await self.vectors.add(answer_text(prompt, answer) for prompt, answer in offered)
 
     async def respond(self, memory: Memory, item: Item, request: Request, model: Model) -> Response:
         taste = memory.content.get("taste")
@@ -96,11 +64,6 @@ class Rerank(Encoded):
         best = whole[0] if len(whole) == 1 else whole[await self._best(taste, item, [answers[n].text for n in whole])]
         return total(answers[best], *(answer for n, answer in enumerate(answers) if n != best))
 
-    def shown(self, content: Mapping[str, Any]) -> Sequence[str]:
-        facts = [f"facts: {fact}" for fact in content.get("facts", ())]
-        taste = content.get("taste", ())
-        return [*facts, f"taste: {len(taste)} numbers, from {content['pairs']} pairs"] if taste else facts
-
     async def _best(self, taste: Sequence[float], item: Item, texts: Sequence[str]) -> int:
         shown = [answer_text(item.question, text) for text in texts]
         await self.vectors.add(shown)
@@ -110,11 +73,7 @@ class Rerank(Encoded):
         """Which of the answers that the item holds out this user likes best: the reward says it, without the model."""
         shown = [answer_text(item.extra["answers_to"], option) for option in item.extra["options"]]
         rewards = self.rewards(taste, self.vectors.of(shown))
-        if request.choices:
-            logprobs = tuple(float(value) for value in log_softmax(rewards))
-            return Response("", prompt_tokens=0, completion_tokens=0, choice_logprobs=logprobs, calls=0)
-        letter = item.choices[int(np.argmax(rewards))]
-        return Response(f"{LETTER_PREFILL}{letter}).", prompt_tokens=0, completion_tokens=0, calls=0)
+        return chosen_by(rewards, item, request, Response("", prompt_tokens=0, completion_tokens=0, calls=0))
 
 
 def _weight(text: str, reference: str) -> float:
@@ -133,10 +92,6 @@ def _weight(text: str, reference: str) -> float:
             "Write np-rerank:FILE:PAIRS.jsonl:0.5.",
         )
     return weight
-
-
-def _answers(pair: PreferencePair) -> tuple[str, str]:
-    return pair.chosen, pair.rejected
 
 
 @PERSONALIZERS.register("logistic-rerank")
@@ -212,13 +167,7 @@ class NeuralRerank(Rerank):
 
     async def prepare(self, items: Iterable[Item]) -> None:
         await super().prepare(items)
-        learned, now = self._reward.shape.revision, self.vectors.encoder.revision
-        if now and learned != now:
-            raise ModelError(
-                f"The reward of '{self.name}' was learned with revision {learned or 'unknown'} of the encoder "
-                f"{self._reward.shape.encoder}, which is now {now}.",
-                "Learn it anew: evenhand reward.",
-            )
+        same_encoder(f"The reward of '{self.name}'", "evenhand reward", self._reward.shape.revision, self.vectors)
 
     async def fit(self, user: User, model: Model) -> Memory:
         if self._pairs and self._safe is None:

@@ -62,6 +62,8 @@ def answer(analysis: Analysis, study: str, *, imported: bool = False) -> Answer:
         said = "Most answers are missing: what is left says little, whatever the numbers are."
     elif not run:
         said = "There is nothing to compare yet."
+    elif {axis for axis, _ in run} <= {*analysis.silent}:
+        said = "No answer could be read: nothing can be seen of bias, whether there is any or not."
     elif found:
         said = _differences(shown) if shown else _unlike(run)
     elif not known:

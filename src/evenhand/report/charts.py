@@ -246,51 +246,6 @@ def as_plain(chart: Any, description: str) -> dict[str, Any]:
     return spec
 
 
-def worth(analysis: Analysis) -> dict[str, Any] | None:
-    """Gain beside bias, a line per personalizer: what each brings, and at what price; None without two of them."""
-    import altair as alt
-
-    asked = {c.personalizer: (c.gain, c.pb) for c in analysis.conditions if c.gain is not None and any(c.pb.values())}
-    if len(asked) < 2:
-        return None
-    rows = [_worth_row(name, "gain", gain.value, gain.ci) for name, (gain, _) in asked.items()]
-    for axis in AXES:
-        biases = {name: (gain.value, bias) for name, (gain, pb) in asked.items() if (bias := pb.get(axis))}
-        for name, (gained, bias) in biases.items():
-            best = not any(
-                value >= gained
-                and other.corrected <= bias.corrected
-                and (value, other.corrected) != (gained, bias.corrected)
-                for value, other in biases.values()
-            )
-            rows.append(_worth_row(name, f"PB {axis}", bias.corrected, bias.ci, best=best))
-    domain = [True, False]
-    base = alt.Chart(alt.Data(values=rows)).encode(
-        y=alt.Y("personalizer:N", title=None, sort=None),
-        color=alt.Color("best:N", legend=None, scale=alt.Scale(domain=domain, range=[_COLOURS[0], "#777777"])),
-    )
-    line = base.mark_rule(opacity=0.5).encode(x=alt.X("low:Q", title="points"), x2="high:Q")
-    dots = base.mark_point(filled=True, size=70, opacity=1).encode(
-        x="value:Q",
-        shape=alt.Shape("best:N", legend=None, scale=alt.Scale(domain=domain, range=["diamond", "circle"])),
-        tooltip=[alt.Tooltip(f"{name}:N", title=name) for name in ("personalizer", "what", "told")],
-    )
-    chart = alt.layer(line, dots).properties(width=280, height=alt.Step(22))
-    order = ["gain", *(f"PB {axis}" for axis in AXES)]
-    shown = chart.facet(facet=alt.Facet("what:N", title=None, sort=order), columns=2).resolve_scale(x="independent")
-    return as_plain(shown, "Gain of each personalizer beside its bias on each axis, with 95 % intervals")
-
-
-def _worth_row(
-    personalizer: str, what: str, value: float, ci: tuple[float, float], *, best: bool = False
-) -> dict[str, Any]:
-    told = f"{signed(value) if what == 'gain' else f'{value:.1f}'} ({interval(ci)})"
-    return {
-        "personalizer": personalizer, "what": what, "value": value, "low": ci[0], "high": ci[1], "best": best,
-        "told": told,
-    }  # fmt: skip
-
-
 def drift(analysis: Analysis) -> dict[str, Any] | None:
     """Scores and bias after so many sessions, one line per personalizer; None without two numbers of them."""
     course = {
@@ -372,10 +327,10 @@ def _course(
 
 
 def training(curve: Sequence[Mapping[str, float]]) -> dict[str, Any] | None:
-    """Loss and reward margin over the steps of a tuning run, one line per iteration."""
+    """Loss, reward margin and divergence over the steps of a tuning run, one line per iteration."""
     import altair as alt
 
-    names = {"loss": "loss", "rewards/margins": "reward margin"}
+    names = {"loss": "loss", "rewards/margins": "reward margin", "kl": "divergence"}
     rows = [
         {"step": entry["step"], "iteration": f"{entry.get('iteration', 1):.0f}", "what": label, "value": entry[name]}
         for entry in curve
@@ -396,4 +351,4 @@ def training(curve: Sequence[Mapping[str, float]]) -> dict[str, Any] | None:
         .properties(width=640, height=140)
         .resolve_scale(y="independent")
     )
-    return as_plain(chart, "Loss and reward margin per step of the tuning run.")
+    return as_plain(chart, "Loss, reward margin and divergence per step of the tuning run.")

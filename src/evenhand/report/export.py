@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any, Literal
 import orjson
 
 from evenhand.analysis import Analysis
-from evenhand.report import charts, words
+from evenhand.report import charts, conditions, gains, words
 from evenhand.study import Store
 from evenhand.study.schema import EXPORT_VERSION
 from evenhand.suites.base import is_withheld
 from evenhand.types import AXES
-from evenhand.visible import all_visible, cell, markdown, printable, visible_json
+from evenhand.visible import all_visible, cell, printable, visible_json
 
 if TYPE_CHECKING:
     import polars as pl
@@ -77,7 +77,7 @@ def export(store: Store, analysis: Analysis | None, out: Path, form: Format, *, 
         analysis: for the formats that show results: markdown, latex, svg, png.
         out: a directory; made when it is not there.
         form: "parquet", "csv" and "json" write the tables, "markdown" and "latex" the identity table in the paper's
-            layout, "svg" and "png" the figures.
+            layout ("markdown" also what the user's data does, where a study asks that), "svg" and "png" the figures.
         withheld: whether answers of withheld suites are written too.
 
     Returns:
@@ -91,7 +91,11 @@ def export(store: Store, analysis: Analysis | None, out: Path, form: Format, *, 
     if form in ("markdown", "latex"):
         file = out / ("identities.md" if form == "markdown" else "identities.tex")
         file.write_text((markdown_table if form == "markdown" else latex_table)(analysis), encoding="utf-8")
-        return [file]
+        compared = out / "personalizers.md"
+        if form == "latex" or not analysis.conditions:
+            return [file]
+        compared.write_text(conditions.as_markdown(analysis), encoding="utf-8")
+        return [file, compared]
     return _export_figures(analysis, out, form)
 
 
@@ -133,6 +137,7 @@ def _export_figures(analysis: Analysis, out: Path, form: Format) -> list[Path]:
     specs: dict[str, dict[str, Any] | None] = {
         "bias": charts.bias(analysis),
         "plane": charts.plane(analysis),
+        "worth": gains.gain_beside_bias(analysis),
         **{f"deviation-{axis}": charts.deviations(analysis, axis) for axis in AXES},
         **{f"groups-{n}": charts.heatmap(suite) for n, suite in enumerate(analysis.suites)},
     }
@@ -176,8 +181,7 @@ def _table(analysis: Analysis) -> tuple[list[str], list[list[str]]]:
 def markdown_table(analysis: Analysis) -> str:
     """Scores per identity and the bias, as Markdown."""
     header, rows = _table(analysis)
-    lines = [[*map(markdown, header)], ["---"] * len(header), *([*map(markdown, row)] for row in rows)]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    return words.markdown_rows(header, rows)
 
 
 def latex_table(analysis: Analysis) -> str:

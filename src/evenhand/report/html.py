@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-from pathlib import Path
 
 import orjson
 
@@ -11,6 +10,7 @@ import evenhand
 from evenhand.analysis import Analysis
 from evenhand.analysis.comparison import Comparison
 from evenhand.analysis.gate import Gated
+from evenhand.collapsing import adapter_collapse
 from evenhand.disinforming import disinformed
 from evenhand.remembered import audits, remembered
 from evenhand.report import (
@@ -19,6 +19,7 @@ from evenhand.report import (
     conditions,
     disinformation,
     further,
+    gains,
     gate,
     graphs,
     labels,
@@ -26,6 +27,7 @@ from evenhand.report import (
     telling,
     unpaired,
     ways,
+    wins,
     wordings,
     words,
     worth,
@@ -39,7 +41,7 @@ from evenhand.report.terminal import reading
 from evenhand.report.transcripts import packed_transcripts
 from evenhand.study import Store
 from evenhand.study.notes import is_imported
-from evenhand.study.splits import ADAPTER_FILE
+from evenhand.study.splits import ADAPTER_FILE, tuned_folder
 from evenhand.types import AXES
 
 
@@ -64,7 +66,7 @@ def render_report(
         "plane": charts.plane(analysis),
         "bias": charts.bias(analysis),
         "certainty": charts.certainty(analysis),
-        "worth": charts.worth(analysis),
+        "worth": gains.gain_beside_bias(analysis),
         "drift": charts.drift(analysis),
         "gate": charts.gate(analysis),
         "knob": charts.knob(analysis),
@@ -74,7 +76,10 @@ def render_report(
     }
     specs = {name: spec for name, spec in drawn.items() if spec}
     runs, memories = store.runs(), remembered(store)
-    urgent = [*unpaired.notes(analysis), *analysis.notes[: _is_first(analysis)]]
+    collapse = adapter_collapse(store)
+    # The note of a collapse stands before all others.
+    first_notes = bool(collapse and collapse.collapsed) + _is_first(analysis)
+    urgent = [*unpaired.notes(analysis), *analysis.notes[:first_notes]]
     return render_page(
         "report.html.j2",
         specs,
@@ -97,6 +102,7 @@ def render_report(
         missing=missing,
         conditions=conditions,
         further=further,
+        wins=wins,
         wordings=wordings,
         ways=ways,
         telling=telling,
@@ -116,6 +122,7 @@ def render_report(
         failures=store.failure_reasons(),
         totals=store.totals(),
         seconds=sum(run["ended_at"] - run["started_at"] for run in runs if run["ended_at"]),
+        collapse=collapse,
         examples=most_different(store, analysis),
         safety_suites={s["suite"] for s in store.suites() if s["axis"] == "safety"},
         written=datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
@@ -124,13 +131,13 @@ def render_report(
 
 
 def _is_first(analysis: Analysis) -> bool:
-    """Whether the first note must be read before the verdict: what is missing decides it."""
-    return analysis.missing.bounds is not None or analysis.missing.is_mostly_unanswered
+    """Whether the first note must be read before the verdict: what is missing or cannot be read decides it."""
+    lacking = analysis.missing.bounds is not None or analysis.missing.is_mostly_unanswered
+    return lacking or bool(analysis.silent)
 
 
 def _training_curve(store: Store) -> list[dict[str, float]]:
     """Logged steps of the adapter that a study used; empty where there is none, or its record is gone."""
     runs = store.runs()
-    adapter = runs[-1]["spec"].get("options", {}).get("adapter") if runs else None
-    record = Path(adapter) / ADAPTER_FILE if adapter else None
-    return list(orjson.loads(record.read_bytes())["curve"]) if record and record.exists() else []
+    folder = tuned_folder(runs[-1]["spec"]) if runs else None
+    return list(orjson.loads((folder / ADAPTER_FILE).read_bytes())["curve"]) if folder else []

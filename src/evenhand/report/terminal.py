@@ -22,6 +22,8 @@ from evenhand.report.further import further_table
 from evenhand.report.missing import missing_tables, unanswered_lines
 from evenhand.report.telling import leak_table
 from evenhand.report.ways import ways_lines, ways_tables
+from evenhand.report.wins import lines as win_lines
+from evenhand.report.wins import wins_table
 from evenhand.report.wordings import lines as wording_lines
 from evenhand.report.wordings import wordings_table
 from evenhand.report.words import (
@@ -32,6 +34,7 @@ from evenhand.report.words import (
     p_value,
     points,
     probability,
+    share,
     signed,
     starred,
     verdict,
@@ -53,6 +56,7 @@ def analysis_tables(analysis: Analysis) -> RenderableType:
     if analysis.unpaired:
         return Group(*parts, *_unpaired_parts(analysis))
     parts += [_bias_table(analysis), *ways_tables(analysis), *conditions_table(analysis), *wordings_table(analysis)]
+    parts += wins_table(analysis.wins)
     parts += [*further_table(analysis), *leak_table(analysis)]
     parts += [_identity_table(analysis), *_forest(analysis), *missing_tables(analysis)]
     lines = [analysis.estimand, *certainty_sentences(analysis.certainty), *reading(analysis)]
@@ -71,7 +75,7 @@ def _unpaired_parts(analysis: Analysis) -> list[RenderableType]:
 
 def reading(analysis: Analysis) -> list[str]:
     """What else the numbers say, a sentence each."""
-    lines = wording_lines(analysis)
+    lines = [*wording_lines(analysis), *win_lines(analysis.wins)]
     for axis, result in analysis.axes.items():
         lines.append(
             f"Gap on {axis}: {points(result.gap.value)} points, from {result.gap.worst} to {result.gap.best}; without "
@@ -162,6 +166,8 @@ def comparison_table(name: str, comparison: Comparison) -> Table:
                 interval(change.ci, 2),
                 p_value(change.p_value),
             )
+    if comparison.share:
+        table.add_row("share of the bias that is gone", "", "", share(comparison.share), "", "")
     for axis, people in comparison.changes.items():
         for name, contrast in people.items():
             if contrast.q_value < 0.05:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from evenhand.analysis import Analysis, PBEstimate
 from evenhand.analysis.agreement import Estimate
 from evenhand.analysis.bounds import Bound
 from evenhand.analysis.certainty import Certainty
 from evenhand.analysis.deviations import Contrast
+from evenhand.analysis.reduction import Share
 from evenhand.analysis.sensitivity import Sensitivity
 from evenhand.types import AXES, JOINT, Axis
+from evenhand.visible import markdown
 
 MISSING = "–"
 
@@ -19,6 +21,12 @@ MISSING = "–"
 def axes_of(analysis: Analysis) -> list[Axis]:
     """The axes to show: safety and utility, which every study is looked at on, and others that were run."""
     return [axis for axis in AXES if axis in JOINT or analysis.pb[axis]]
+
+
+def markdown_rows(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table as Markdown."""
+    lines = [[*map(markdown, header)], ["---"] * len(header), *([*map(markdown, row)] for row in rows)]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 def points(value: float | None, digits: int = 1) -> str:
@@ -71,6 +79,19 @@ def certainty_sentences(curves: Mapping[str, Certainty]) -> list[str]:
             ]
             lines.append(f"{name} PB {', '.join(pairs)} certainty.")
     return lines
+
+
+def share(found: Share) -> str:
+    """A share with its interval: "79 % (52 to 93)", or "not known"."""
+    if not found.known:
+        return f"at most {hundredths(found.ci[1])} %" if found.ci[1] < 1 else "not known"
+    value = MISSING if not math.isfinite(found.value) else f"{hundredths(found.value)} %"
+    return f"{value} ({' to '.join(map(hundredths, found.ci))})"
+
+
+def hundredths(value: float) -> str:
+    """A share in percent, without the sign of it."""
+    return f"{100 * value:.0f}".replace("-", "−")
 
 
 def p_value(value: float) -> str:

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from evenhand.embeddings import Vectors, make_encoder
 from evenhand.errors import DataError
 from evenhand.rewards.logistic import LogisticReward
-from evenhand.rewards.np_btl import Choices, NeuralReward, Shape, part, share_right, train
+from evenhand.rewards.np_btl import NeuralReward, Shape, train
+from evenhand.rewards.reader import Choices, part, share_right
 from evenhand.types import Person
 
 # Every fourth person is kept apart.
@@ -66,11 +67,30 @@ async def kept_apart(people: Sequence[Person], vectors: Vectors) -> list[Choices
     Raises:
         ModelError: the encoder cannot be used.
     """
-    return [await embedded_choices(person, vectors) for person in _able(people)[::_APART]]
+    return [await embedded_choices(person, vectors) for person in parted(people)[0]]
 
 
-def _able(people: Sequence[Person]) -> list[Person]:
-    return [person for person in people if len(person.known.preferences) > 1]
+def parted(people: Sequence[Person]) -> tuple[list[Person], list[Person]]:
+    """Who is kept apart to measure with, every fourth, and who is learned from, without what is held out of theirs.
+
+    People with fewer than two preference pairs that are not held out are in neither.
+    """
+    able = [person for person in people if len(person.known.preferences) > 1]
+    return able[::_APART], [person.known for n, person in enumerate(able) if n % _APART]
+
+
+def enough(what: str, people: Sequence[Person]) -> None:
+    """Whether something can be learned from people's choices, and measured.
+
+    Raises:
+        DataError: fewer than eight people have two choices.
+    """
+    able = sum(map(len, parted(people)))
+    if able < 2 * _APART:
+        raise DataError(
+            f"{what} needs at least {2 * _APART} people with two preference pairs each, and there are {able}.",
+            "Add people who have preferences.",
+        )
 
 
 async def learned_reward(
@@ -92,15 +112,10 @@ async def learned_reward(
         DataError: fewer than eight people have two choices.
         SpecError, ModelError: the encoder cannot be used.
     """
-    able = _able(people)
-    if len(able) < 2 * _APART:
-        raise DataError(
-            f"A reward needs at least {2 * _APART} people with two preference pairs each, and there are {len(able)}.",
-            "Add people who have preferences.",
-        )
+    enough("A reward", people)
     vectors = Vectors(make_encoder(encoder))
     apart = await kept_apart(people, vectors)
-    seen = [await embedded_choices(person.known, vectors) for n, person in enumerate(able) if n % _APART]
+    seen = [await embedded_choices(person, vectors) for person in parted(people)[1]]
     shape = Shape(seen[0].chosen.shape[1], encoder=encoder, revision=vectors.encoder.revision)
     reward = train(seen, shape, steps=steps, learning_rate=3e-4, seed=seed, tell=tell)
     return reward, [standing for context in CONTEXTS if (standing := _standing(reward, apart, context, seed))]

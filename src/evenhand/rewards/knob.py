@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from evenhand.embeddings import Vectors, make_encoder
 from evenhand.errors import DataError
 from evenhand.rewards.choices import embedded_choices, kept_apart
-from evenhand.rewards.np_btl import Choices, NeuralReward, part, share_right
+from evenhand.rewards.np_btl import NeuralReward
+from evenhand.rewards.reader import Choices, part, share_right
 from evenhand.suites.sources import read_jsonl
 from evenhand.types import Person, PreferencePair
 

@@ -18,29 +18,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evenhand.errors import DataError
-from evenhand.extras import importing
+from evenhand.rewards.reader import (
+    Choices,
+    batched,
+    part,
+    reading_layers,
+    share_right,
+    torch_for,
+    two_layers,
+    user_vectors,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-_HEADS = 8
 _MOST_CONTEXT = 10
 _MOST_TARGETS = 20
-
-
-@dataclass(frozen=True)
-class Choices:
-    """One user's choices.
-
-    Attributes:
-        chosen, rejected: (n, d), float32, frozen embeddings of the two answers of each pair with their prompt.
-    """
-
-    chosen: NDArray[np.float32]
-    rejected: NDArray[np.float32]
-
-    def __len__(self) -> int:
-        return len(self.chosen)
 
 
 @dataclass(frozen=True)
@@ -68,7 +61,7 @@ class NeuralReward:
     def user(self, choices: Choices) -> NDArray[np.float32]:
         """(hidden,) the user's vector; of no choice it is that of nobody in particular."""
         with _torch().no_grad():
-            return np.asarray(_vectors(self._network, *_batch([choices]))[0].numpy(), dtype=np.float32)
+            return np.asarray(user_vectors(self._network, *batched([choices]))[0].numpy(), dtype=np.float32)
 
     def rewards(self, user: NDArray[np.float32], answers: NDArray[np.float32]) -> NDArray[np.float64]:
         """(n,) rewards of answers (n, dim) for a user (hidden,); only differences mean anything."""
@@ -163,8 +156,8 @@ def train(
         context = int(rng.integers(0, min(_MOST_CONTEXT, targets - 1) + 1))
         drawn = [able[n] for n in rng.integers(0, len(able), batch)]
         shown = [part(user, rng.permutation(len(user))[:targets]) for user in drawn]
-        vectors = _vectors(network, *_batch([part(one, np.arange(context)) for one in shown]))
-        chosen, rejected = _batch(shown)
+        vectors = user_vectors(network, *batched([part(one, np.arange(context)) for one in shown]))
+        chosen, rejected = batched(shown)
         margin = _rewards(network, vectors, chosen) - _rewards(network, vectors, rejected)
         loss = torch.nn.functional.softplus(-margin).mean()
         optimizer.zero_grad()
@@ -176,31 +169,14 @@ def train(
 
 def build(shape: Shape) -> nn.Module:
     """The network with fresh weights."""
-    nn = _torch().nn
     hidden = shape.hidden
-
-    def two_layers(inputs: int, outputs: int) -> Any:
-        return nn.Sequential(nn.Linear(inputs, hidden), nn.GELU(), nn.Linear(hidden, outputs))
-
-    return nn.ModuleDict(
+    return _torch().nn.ModuleDict(
         {
-            "pair": two_layers(2 * shape.dim, hidden),
-            "attention": nn.MultiheadAttention(hidden, _HEADS, batch_first=True),
-            "user": two_layers(hidden, hidden),
-            "answer": two_layers(shape.dim, hidden),
-            "reward": two_layers(2 * hidden, 1),
+            **reading_layers(shape.dim, hidden),
+            "answer": two_layers(shape.dim, hidden, hidden),
+            "reward": two_layers(2 * hidden, hidden, 1),
         }
     )
-
-
-def _vectors(network: Any, chosen: Tensor, rejected: Tensor) -> Tensor:
-    """Users' vectors (b, hidden) from their choices (b, n, dim); n may be 0."""
-    torch = _torch()
-    encoded = network["pair"](torch.cat([chosen, rejected], dim=-1))
-    if not encoded.shape[1]:
-        return network["user"](encoded.new_zeros(encoded.shape[0], encoded.shape[2]))
-    attended, _ = network["attention"](encoded, encoded, encoded, need_weights=False)
-    return network["user"](attended.mean(dim=1))
 
 
 def _rewards(network: Any, users: Tensor, answers: Tensor) -> Tensor:
@@ -211,25 +187,5 @@ def _rewards(network: Any, users: Tensor, answers: Tensor) -> Tensor:
     return network["reward"](torch.cat([encoded, spread], dim=-1)).squeeze(-1)
 
 
-def part(choices: Choices, which: NDArray[np.integer]) -> Choices:
-    """Some of a user's choices."""
-    return Choices(choices.chosen[which], choices.rejected[which])
-
-
-def share_right(chosen: NDArray[np.floating], rejected: NDArray[np.floating]) -> float:
-    """Share of pairs whose chosen answer has the greater reward, in [0, 1]; a tie is half."""
-    return float(np.mean((chosen > rejected) + 0.5 * (chosen == rejected)))
-
-
-def _batch(users: Sequence[Choices]) -> tuple[Tensor, Tensor]:
-    torch = _torch()
-    return (
-        torch.from_numpy(np.stack([user.chosen for user in users])),
-        torch.from_numpy(np.stack([user.rejected for user in users])),
-    )
-
-
 def _torch() -> Any:
-    with importing("local", "A reward learned from many users"):
-        import torch
-    return torch
+    return torch_for("A reward learned from many users")

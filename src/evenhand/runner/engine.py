@@ -106,7 +106,7 @@ def run_study(
     chosen.keep_state_in(directory)
     chosen = MitigatedModel(chosen, plan.mitigation)
     check_texts(plan, chosen)
-    check_kept_apart(plan, spec.options.adapter)
+    check_kept_apart(plan, spec)
     with Store.create(directory) as store:
         check_fixed(store, spec)
         store.add_design([(s, plan.items(s)) for s in plan.suites], plan.judges, plan.identities)

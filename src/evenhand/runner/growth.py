@@ -16,7 +16,7 @@ from evenhand.study import Store, StudySpec
 from evenhand.study.held import write_study_file
 from evenhand.study.notes import LIMITS, is_imported
 from evenhand.study.reading import CATALOGUES_META, FIXED_META, GRIDS_META, READERS_META, WAYS_META
-from evenhand.study.splits import trained_items
+from evenhand.study.splits import trained_items, tuned_folder
 
 RUNS_DIRECTORY = "runs"
 PINNED_META = "hub_revisions"
@@ -131,20 +131,24 @@ def _raise_limit(store: Store, max_tokens: int, first: int | None) -> None:
     store.ask_cut_again(max_tokens, limits[0])
 
 
-def check_kept_apart(plan: Plan, adapter: str | None) -> None:
-    """Refuse to measure an adapter on items it was trained on.
+def check_kept_apart(plan: Plan, spec: StudySpec) -> None:
+    """Refuse to measure an adapter, weights that it was merged into, or a mitigation on items it learned from.
 
     Raises:
         SpecError: the study asks such an item.
     """
-    trained = trained_items(Path(adapter)) if adapter else {}
-    for loaded in plan.suites:
-        seen = trained.get(loaded.suite.name, set()) & {item.id for item in plan.items(loaded)}
-        if seen:
-            raise SpecError(
-                f"The adapter {adapter} was trained on {len(seen)} of the items of {loaded.suite.id} in this study.",
-                "Measure it on items kept apart: add --split test.",
-            )
+    adapter = tuned_folder(spec.model_dump(mode="json"))
+    learned = [("adapter", adapter)] if adapter else []
+    learned += [("mitigation", folder) for folder in plan.mitigation.learned_from]
+    for what, folder in learned:
+        trained = trained_items(folder)
+        for loaded in plan.suites:
+            seen = trained.get(loaded.suite.name, set()) & {item.id for item in plan.items(loaded)}
+            if seen:
+                raise SpecError(
+                    f"The {what} {folder} was trained on {len(seen)} of the items of {loaded.suite.id} in this study.",
+                    "Measure it on items kept apart: add --split test.",
+                )
 
 
 def room_notes(plan: Plan) -> list[str]:

@@ -122,8 +122,10 @@ class Asked(Model):
     def __init__(self, model: Model, ask: Ask) -> None:
         self._ask = ask
         self.id: str = model.id
+        self.revision: str = model.revision
         self.is_local: bool = model.is_local
         self.scores_texts: bool = model.scores_texts
+        self.takes_interventions: bool = model.takes_interventions
 
     async def respond(self, request: Request) -> Response:
         return await self._ask(request)

@@ -19,7 +19,7 @@ from evenhand.study import Store, StudySpec
 from evenhand.study.rows import Cell
 from evenhand.study.splits import split_of
 from evenhand.suites import DataSource, LoadedSuite, drawn_as, load_suite, make_suites
-from evenhand.suites.base import TEXTS
+from evenhand.suites.formats import TEXTS
 from evenhand.types import PERSON_BASELINE, Identity, Item, Message, Person, Request, User
 
 NO_PERSONALIZER = "none"

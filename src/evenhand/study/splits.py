@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,6 +14,8 @@ from evenhand.types import Identity
 
 # What a tuning run writes beside its adapter.
 ADAPTER_FILE = "evenhand.json"
+# Kinds of models that may be a folder.
+_LOCAL = ("hf", "vllm")
 Split = Literal["tune", "choose", "test"]
 # Shares of the items, in order.
 SHARES: dict[Split, float] = {"tune": 0.4, "choose": 0.2, "test": 0.4}
@@ -48,6 +50,18 @@ def _draw(*parts: str) -> float:
     """A number in [0, 1) of what is named, the same on every machine."""
     digest = hashlib.blake2b("\x1f".join(parts).encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") / 2**64
+
+
+def tuned_folder(spec: Mapping[str, Any]) -> Path | None:
+    """Where a run's model was tuned by evenhand: its adapter, or the folder of weights that one was merged into.
+
+    Args:
+        spec: of the run, as plain data.
+    """
+    adapter = spec.get("options", {}).get("adapter")
+    kind, _, name = str(spec.get("model", "")).partition(":")
+    folder = Path(adapter) if adapter else Path(name) if kind in _LOCAL and name else None
+    return folder if folder is not None and (folder / ADAPTER_FILE).is_file() else None
 
 
 def trained_items(adapter: Path) -> dict[str, set[str]]:

@@ -10,19 +10,19 @@ from dataclasses import dataclass, replace
 
 from evenhand.errors import DataError, SpecError, did_you_mean
 from evenhand.registry import Registry
+from evenhand.suites.formats import TEXTS
 from evenhand.suites.sources import DataSource
 from evenhand.types import Axis, Fact, Item, Person, Scoring
 
 LOGPROBS = "logprobs"
-# What items bring that are scored by whole texts: one for each choice, in ``extra``.
-TEXTS = "texts"
 
 
 class Suite(ABC):
     """A set of items with its prompt format and its default judge.
 
     A reference is ``name`` or ``name:variant+variant``; what variants there are is the suite's own matter.
-    ``logprobs`` is common to all suites with choices: they are then scored from the log-probabilities of the choices.
+    ``logprobs`` is common to all suites with choices: they are then scored from the log-probabilities of the choices'
+    labels. ``texts`` is common to those that can ask so: by which whole choice is likelier as the answer, per token.
 
     Attributes:
         name: registered name.
@@ -31,8 +31,9 @@ class Suite(ABC):
         judge: name of the default judge.
         licence: licence of the data.
         source: where the data comes from (paper or repository).
-        variants: accepted variants besides ``logprobs``.
+        variants: accepted variants besides ``logprobs`` and ``texts``.
         has_choices: whether ``logprobs`` is accepted.
+        has_texts: whether ``texts`` is.
         argument: what must follow the colon, where something must.
         arguments: what may follow, where all of it is known; the bare name then stands for all of them.
         axis_is_yours: whether the axis is for the user to say, in what follows the colon.
@@ -50,6 +51,7 @@ class Suite(ABC):
     source: str
     variants: tuple[str, ...] = ()
     has_choices: bool = False
+    has_texts: bool = False
     argument: str = ""
     arguments: tuple[str, ...] = ()
     axis_is_yours: bool = False
@@ -58,13 +60,16 @@ class Suite(ABC):
     withheld: bool = False
 
     def __init__(self, variants: Sequence[str] = ()) -> None:
-        allowed = (*self.variants, *((LOGPROBS,) if self.has_choices else ()))
+        scored = (*((LOGPROBS,) if self.has_choices else ()), *((TEXTS,) if self.has_texts else ()))
+        allowed = (*self.variants, *scored)
         for variant in variants:
             if variant not in allowed:
                 raise SpecError(
                     f"The suite '{self.name}' has no variant '{variant}'.",
                     did_you_mean(variant, allowed) or "It has no variants.",
                 )
+        if {LOGPROBS, TEXTS} <= set(variants):
+            raise SpecError(f"The suite '{self.name}' cannot score one choice in two ways.", f"Leave {LOGPROBS} out.")
         self.chosen: tuple[str, ...] = tuple(v for v in allowed if v in variants)
 
     @property
@@ -74,7 +79,12 @@ class Suite(ABC):
 
     @property
     def scoring(self) -> Scoring:
-        return "logprobs" if LOGPROBS in self.chosen else "generate"
+        return "logprobs" if LOGPROBS in self.chosen or self.by_texts else "generate"
+
+    @property
+    def by_texts(self) -> bool:
+        """Whether choices are scored as whole texts."""
+        return TEXTS in self.chosen
 
     @abstractmethod
     def load(self, source: DataSource) -> list[Item]:
@@ -115,6 +125,15 @@ def is_withheld(reference: str) -> bool:
     """
     kind = SUITES.find(reference)
     return kind is not None and kind.withheld
+
+
+def by_logprobs(reference: str) -> bool:
+    """Whether a suite's answers are log-probabilities of choices, and no words.
+
+    Args:
+        reference: as a study stores it.
+    """
+    return LOGPROBS in reference.partition(":")[2].split("+")
 
 
 # A name that stands for several suites, because a suite has one axis.

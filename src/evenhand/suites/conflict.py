@@ -8,10 +8,9 @@ from pathlib import Path
 from evenhand.suites.base import SUITES, mixed
 from evenhand.suites.sources import DataSource
 from evenhand.suites.starter import StarterSafety
-from evenhand.types import STANDARD, Item
+from evenhand.types import PRESSED, STANDARD, Item
 
 _CLAIMS = Path(__file__).parent / "data" / "claims.txt"
-PRESSED = "pressed"
 
 
 @SUITES.register("conflict")

@@ -67,7 +67,6 @@ class FitConversation(FitSuite):
     judge = "llm-user"
     licence = "Apache-2.0"
     source = "written for evenhand, after PersonaBench (arXiv 2412.13103)"
-    has_choices = False
     what = "scenes: those of --people starter have them"
 
     def items(self, person: Person, people: Sequence[Person]) -> Iterator[Item]:

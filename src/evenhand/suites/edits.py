@@ -11,10 +11,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from evenhand.suites.base import LOGPROBS, SUITES, TEXTS, Suite, mixed
-from evenhand.suites.formats import LETTER_PREFILL, LETTERS, multiple_choice
+from evenhand.suites.base import LOGPROBS, SUITES, Suite, mixed
+from evenhand.suites.formats import LETTER_PREFILL, LETTERS, multiple_choice, quoted, texts_to_weigh
 from evenhand.suites.sources import DataSource, Row, read_jsonl
-from evenhand.types import Axis, Fact, Item, Message, Person, Scoring, Session
+from evenhand.types import Axis, Fact, Item, Message, Person, Session
 
 _QUOTING = 'You told me: "'
 _DATA = Path(__file__).parent / "data" / "edits.jsonl"
@@ -37,12 +37,9 @@ class Edits(Suite):
     licence = "Apache-2.0"
     source = "written for evenhand"
     kinds = ("efficacy", "paraphrase", "specificity")
-    variants = (*kinds, TEXTS)
+    variants = kinds
     has_choices = True
-
-    @property
-    def scoring(self) -> Scoring:
-        return "logprobs" if TEXTS in self.chosen else super().scoring
+    has_texts = True
 
     def load(self, source: DataSource) -> list[Item]:
         rows = source.packaged(self.name, _DATA, read_jsonl(*_FIELDS, rephrased=list, others=list, kept=dict))
@@ -63,11 +60,11 @@ class Edits(Suite):
         shown = mixed(options, question)
         lettered = multiple_choice(question, shown, logprobs=LOGPROBS in self.chosen)
         asked: dict[str, Any] = {"prefill": LETTER_PREFILL}
-        if TEXTS in self.chosen:
-            asked = {TEXTS: [f'{option}"' for option in shown], "prefill": _QUOTING}
+        if self.by_texts:
+            asked = texts_to_weigh(quoted(shown), _QUOTING)
         return Item(
             id=f"{row['id']}-{kind}{number}",
-            prompt=question if TEXTS in self.chosen else lettered,
+            prompt=question if self.by_texts else lettered,
             question=question,
             group=kind,
             target=LETTERS[shown.index(options[0])],

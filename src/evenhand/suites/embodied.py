@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from evenhand.embodied.goal_items import behavior_item, virtualhome_item
 from evenhand.embodied.plan_items import plan_item
 from evenhand.embodied.scenes import Graphs
+from evenhand.embodied.subgoal_items import subgoal_item
 from evenhand.embodied.transition_items import Domain, behavior_prompt, domain_of, transition_item
 from evenhand.embodied.worlds import BEHAVIOR, VIRTUALHOME
 from evenhand.errors import DataError, SpecError, did_you_mean, one_line
@@ -25,6 +26,7 @@ from evenhand.types import Axis, Item
 T = TypeVar("T")
 
 _FOLDER, _TRANSITIONS = "eai", "transition_modeling"
+_TASKS, _TASK_TEXTS = "virtualhome_tasks.jsonl.gz", ("task", "name", "description")
 # The data's largest file unpacks to 3 MB.
 _LARGEST = 200_000_000
 
@@ -52,13 +54,18 @@ class Folder:
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def items(self, file: str, make: Callable[[Row], Item | None]) -> list[Item]:
+    def items(self, file: str, make: Callable[[Row], Item | None], *texts: str) -> list[Item]:
         """What is made of the rows of a file ``*.jsonl.gz``; rows of which nothing is made are left out.
+
+        Args:
+            file: its name.
+            make: an item of a row.
+            texts: fields that rows have besides their id, as texts.
 
         Raises:
             DataError: the file is missing, or a row is not what it should be.
         """
-        made = [self.made(file, number, row, make) for number, row in enumerate(self.rows(file, "id"), 1)]
+        made = [self.made(file, number, row, make) for number, row in enumerate(self.rows(file, "id", *texts), 1)]
         return [item for item in made if item is not None]
 
     def made(self, file: str, number: int, row: Row, make: Callable[[Row], T]) -> T:
@@ -110,12 +117,12 @@ def _virtualhome_goals(folder: Folder) -> list[Item]:
     template = folder.text("templates/virtualhome_goal_interpretation.txt")
     files = {"rel_obj_pairs": "relation_object_pairs", "relation_types": "relation_types"}
     tables = {name: folder.table(f"{files.get(name, name)}.json") for name in (*files, "action_space")}
-    return folder.items("virtualhome_tasks.jsonl.gz", lambda row: virtualhome_item(row, template, tables))
+    return folder.items(_TASKS, lambda row: virtualhome_item(row, template, tables), *_TASK_TEXTS)
 
 
 def _behavior_goals(folder: Folder) -> list[Item]:
     template = folder.text("templates/behavior_goal_interpretation.txt")
-    return folder.items("behavior/goal_interpretation.jsonl.gz", lambda row: behavior_item(row, template))
+    return folder.items("behavior/goal_interpretation.jsonl.gz", lambda row: behavior_item(row, template), "task")
 
 
 def _virtualhome_operators(folder: Folder) -> list[Item]:
@@ -123,7 +130,9 @@ def _virtualhome_operators(folder: Folder) -> list[Item]:
     asked = folder.rows(f"{_TRANSITIONS}/virtualhome_prompts.jsonl.gz", "identifier", "llm_prompt")
     prompts = {row["identifier"]: row["llm_prompt"] for row in asked}
     return folder.items(
-        f"{_TRANSITIONS}/virtualhome_items.jsonl.gz", lambda row: transition_item(row, domain, prompts.__getitem__)
+        f"{_TRANSITIONS}/virtualhome_items.jsonl.gz",
+        lambda row: transition_item(row, domain, prompts.__getitem__),
+        "task",
     )
 
 
@@ -134,19 +143,37 @@ def _behavior_operators(folder: Folder) -> list[Item]:
     def make(row: Row) -> Item | None:
         return transition_item(row, domain, lambda _: behavior_prompt(row, domain, template))
 
-    return folder.items(f"{_TRANSITIONS}/behavior_items.jsonl.gz", make)
+    return folder.items(f"{_TRANSITIONS}/behavior_items.jsonl.gz", make, "task")
 
 
 def _plans(folder: Folder, *, official: bool = False) -> list[Item]:
     template = folder.text("templates/virtualhome_action_sequencing.txt")
-    file = "virtualhome_init_graphs.json.gz"
-    graphs = folder.made(file, 1, folder.table(file), Graphs)
+    graphs = _graphs(folder)
 
     def make(row: Row) -> Item | None:
         left_out = official and not row["in_official"]["action_sequencing"]
         return None if left_out else plan_item(row, template, graphs)
 
-    return folder.items("virtualhome_tasks.jsonl.gz", make)
+    return folder.items(_TASKS, make, *_TASK_TEXTS)
+
+
+def _subgoals(folder: Folder) -> list[Item]:
+    system = folder.text("templates/virtualhome_subgoal_system.txt")
+    asked = folder.rows("virtualhome_subgoals/prompts.jsonl.gz", "identifier", "llm_prompt")
+    prompts = {row["identifier"].removeprefix("scene_1_"): row["llm_prompt"] for row in asked}
+    graphs = _graphs(folder)
+
+    def make(row: Row) -> Item | None:
+        # Tasks without goals are not asked.
+        asked = row["in_official"]["subgoal_decomposition"]
+        return subgoal_item(row, system, prompts[row["id"]], graphs) if asked else None
+
+    return folder.items(_TASKS, make, *_TASK_TEXTS)
+
+
+def _graphs(folder: Folder) -> Graphs:
+    file = "virtualhome_init_graphs.json.gz"
+    return folder.made(file, 1, folder.table(file), Graphs)
 
 
 def _domain(folder: Folder, world: str) -> Domain:
@@ -160,6 +187,7 @@ ABILITIES: dict[str, Ability] = {
     "action-sequencing": Ability(
         "embodied-plans", 400, {VIRTUALHOME: _plans}, {"official": lambda folder: _plans(folder, official=True)}
     ),
+    "subgoal-decomposition": Ability("embodied-subgoals", 600, {VIRTUALHOME: _subgoals}),
     "transition-modeling": Ability(
         "embodied-operators", 1600, {VIRTUALHOME: _virtualhome_operators, BEHAVIOR: _behavior_operators}
     ),

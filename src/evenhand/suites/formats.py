@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
+# What items bring that are scored by whole texts: one for each choice, in ``extra``.
+TEXTS = "texts"
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 LETTER_PREFILL = "The answer is ("
 WORD_PREFILL = "The answer is "
@@ -13,6 +16,22 @@ def multiple_choice(question: str, options: Sequence[str], *, logprobs: bool) ->
     """A question with lettered options; asks for reasoning, or for the letter alone when scored by log-probability."""
     lettered = "\n".join(f"({letter}) {option}" for letter, option in zip(LETTERS, options, strict=False))
     return f"{question.strip()}\n\n{lettered}\n\n{choice_instruction('the letter', logprobs=logprobs)}"
+
+
+def texts_to_weigh(texts: Sequence[str], prefill: str) -> dict[str, Any]:
+    """What an item brings whose choices are scored as whole texts, and how the answer begins before them."""
+    return {TEXTS: list(texts), "prefill": prefill}
+
+
+def quoted(texts: Sequence[str]) -> list[str]:
+    """Texts as they go on behind an opened quotation mark."""
+    return [f'{text}"' for text in texts]
+
+
+def weighed_opinion(question: str, options: Sequence[str]) -> tuple[str, str, list[str]]:
+    """A question about a user's choice whose options are scored as whole texts: the prompt, how the answer begins, and
+    how it goes on with each option."""
+    return f"{question} ({' / '.join(options)})", "I think you would choose:", [f" {option}" for option in options]
 
 
 def choice_instruction(what: str, *, logprobs: bool) -> str:

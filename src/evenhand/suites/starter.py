@@ -4,11 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from evenhand.suites.base import SUITES, Suite
-from evenhand.suites.formats import LETTER_PREFILL, LETTERS, free_number, multiple_choice, python_function
+from evenhand.suites.base import LOGPROBS, SUITES, Suite
+from evenhand.suites.formats import (
+    LETTER_PREFILL,
+    LETTERS,
+    free_number,
+    multiple_choice,
+    python_function,
+    texts_to_weigh,
+)
 from evenhand.suites.sources import DataSource, Row, read_csv, read_jsonl
 from evenhand.types import Item
 
+_ANSWERING = "The answer is"
 _DATA = Path(__file__).parent / "data"
 
 
@@ -42,7 +50,8 @@ class StarterSafety(Suite):
 class StarterUtility(Suite):
     """150 items: 50 of knowledge, 45 of arithmetic, 30 of reasoning, 25 of code.
 
-    With ``logprobs`` the 80 multiple-choice items are scored from log-probabilities and the others are generated.
+    With ``logprobs`` the 80 multiple-choice items are scored from log-probabilities and the others are generated; with
+    ``texts`` by which option is likelier as the answer.
     The kinds are variants: ``starter-utility:knowledge+reasoning``.
     """
 
@@ -54,6 +63,7 @@ class StarterUtility(Suite):
     source = "written for evenhand"
     variants = ("knowledge", "arithmetic", "reasoning", "code")
     has_choices = True
+    has_texts = True
 
     def load(self, source: DataSource) -> list[Item]:
         rows = source.packaged(self.name, _DATA / "starter_utility.jsonl", read_jsonl("id", "kind", "question"))
@@ -65,9 +75,12 @@ class StarterUtility(Suite):
         choices: tuple[str, ...] = ()
         extra: Row = {}
         if "options" in row:
-            prompt = multiple_choice(question, row["options"], logprobs=self.scoring == "logprobs")
+            prompt = multiple_choice(question, row["options"], logprobs=LOGPROBS in self.chosen)
             choices = tuple(LETTERS[: len(row["options"])])
             extra = {"options": row["options"], "prefill": LETTER_PREFILL}
+            if self.by_texts:
+                prompt = question
+                extra |= texts_to_weigh([f" {option}" for option in row["options"]], _ANSWERING)
         elif "tests" in row:
             prompt = python_function(question, row["tests"])
             extra = {"tests": row["tests"], "setup": ""}

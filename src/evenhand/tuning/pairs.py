@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +12,17 @@ import orjson
 
 from evenhand.errors import DataError, SpecError
 from evenhand.identities import select
-from evenhand.people import select_people
 from evenhand.personalizers import BASE_SYSTEM, make_personalizer
 from evenhand.study import Store
 from evenhand.study.rows import decode_request
+from evenhand.study.splits import Split
 from evenhand.suites.sources import DataSource, HubTable, read_jsonl, read_rows
 from evenhand.tuning.spec import TuningSpec
-from evenhand.tuning.tiers import in_tiers, irrelevant, opinion_pairs
+from evenhand.tuning.tiers import in_tiers, irrelevant
 from evenhand.types import Message
 
 HUB_PREFERENCES = "Intel/orca_dpo_pairs"
-_STUDY_RECIPES = ("consistency", "best", "level", "metaalign", "spin")
+_LATER = ("identity", "preferred", "reference")
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,9 @@ class Pair:
         chosen, rejected: the better and the worse answer.
         suite, item: where it comes from, "" for general preference data.
         chosen_cut, rejected_cut: the answer was cut at the token limit, so its end is not one to learn.
+        identity: who asked, for weights of groups; "" where nobody weighs them.
+        preferred: whether the chosen answer is better than the other; else there is only a distribution to match.
+        reference: the conversation that the reference model reads, where a distribution is matched; () where none is.
     """
 
     messages: tuple[Message, ...]
@@ -43,6 +46,9 @@ class Pair:
     item: str = ""
     chosen_cut: bool = False
     rejected_cut: bool = False
+    identity: str = ""
+    preferred: bool = True
+    reference: tuple[Message, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -55,39 +61,7 @@ class Preference:
     rejected: str
 
 
-def build_pairs(spec: TuningSpec, study: Path | None, preferences: Sequence[Preference]) -> list[Pair]:
-    """The pairs of a recipe, in random order, at most ``spec.limit``.
-
-    Args:
-        spec: the recipe.
-        study: for recipes that learn from a study.
-        preferences: for recipes over general preference data.
-
-    Raises:
-        SpecError: the recipe lacks its study or data, or the study holds items kept for testing.
-        DataError: there are no pairs.
-    """
-    if spec.people and spec.recipe != "metaalign":
-        raise SpecError(f"The recipe '{spec.recipe}' learns from no people's preferences.", "Use metaalign.")
-    if spec.recipe in _STUDY_RECIPES:
-        if study is None:
-            raise SpecError(
-                f"The recipe '{spec.recipe}' learns from a study.", "Add --study DIR (run with --split tune)."
-            )
-        with Store.open(study) as store:
-            pairs = list(study_pairs(store, spec.recipe))
-        pairs += [Pair(*opinion) for opinion in opinion_pairs(select_people(spec.people))]
-    else:
-        if not preferences:
-            raise SpecError(f"The recipe '{spec.recipe}' needs preference data.", "Add --data FILE or --data hub.")
-        pairs = list(preference_pairs(preferences, spec))
-    if not pairs:
-        raise DataError("There is no pair to learn from.", "Run a larger study, or use another recipe.")
-    random.Random(spec.seed).shuffle(pairs)
-    return pairs[: spec.limit]
-
-
-def study_pairs(store: Store, recipe: str) -> Iterable[Pair]:
+def study_pairs(store: Store, recipe: str, *, weighed: bool = False) -> Iterable[Pair]:
     """Pairs from a study: a better answer against a worse one, on the same item and repeat.
 
     "consistency" and "metaalign" set the plain baseline's answer against identities' that were scored lower, and
@@ -96,32 +70,52 @@ def study_pairs(store: Store, recipe: str) -> Iterable[Pair]:
     against those that score the same; "spin" sets the baseline's answer against whatever else was said, as the rejected
     side of its first iteration.
 
+    Args:
+        store: a study on the tuning split.
+        recipe: which.
+        weighed: whether pairs say who asked.
+
     Raises:
         SpecError: the study was not run on the tuning split.
     """
-    spec = store.runs()[-1]["spec"]
-    if spec.get("split") != "tune":
-        raise SpecError(
-            f"The study {store.directory} was run on the split '{spec.get('split')}', not on 'tune'.",
-            "Items for tuning are kept apart from items for testing: run it with --split tune.",
-        )
+    check_split(store, "tune")
     for suite in store.suites():
         for item in store.item_order(suite["suite"]):
-            # Where choices were scored there is no text to learn.
-            rows = [
-                r for r in store.transcripts(suite["suite"], item) if r["score"] is not None and r["response"].strip()
-            ]
+            rows = answered(store, suite["suite"], item)
             for row in rows:
                 other = better(rows, row, recipe)
                 if other is None:
                     continue
-                messages = decode_request(row["request"])
-                if recipe == "metaalign":
-                    messages = in_tiers(messages, row)
                 yield Pair(
-                    messages, other["response"], row["response"], suite["suite"].partition(":")[0], item,
-                    chosen_cut=_is_cut(other), rejected_cut=_is_cut(row),
+                    conversation(row, recipe), other["response"], row["response"], suite["suite"].partition(":")[0],
+                    item, chosen_cut=is_cut(other), rejected_cut=is_cut(row),
+                    identity=row["identity"] if weighed else "",
                 )  # fmt: skip
+
+
+def check_split(store: Store, split: Split) -> None:
+    """Refuse to learn from, or to choose by, items that are kept for something else.
+
+    Raises:
+        SpecError: the study was not run on this split.
+    """
+    ran = store.runs()[-1]["spec"].get("split")
+    if ran != split:
+        raise SpecError(
+            f"The study {store.directory} was run on the split '{ran}', not on '{split}'.",
+            f"Items for tuning, choosing and testing are kept apart: run it with --split {split}.",
+        )
+
+
+def answered(store: Store, suite: str, item: str) -> list[dict[str, Any]]:
+    """The scored answers to an item; where choices were scored there is no text to learn."""
+    return [r for r in store.transcripts(suite, item) if r["score"] is not None and r["response"].strip()]
+
+
+def conversation(row: dict[str, Any], recipe: str) -> tuple[Message, ...]:
+    """What the tuned model reads in place of what the study's model read."""
+    messages = decode_request(row["request"])
+    return in_tiers(messages, row) if recipe == "metaalign" else messages
 
 
 def better(rows: Sequence[dict[str, Any]], row: dict[str, Any], recipe: str) -> dict[str, Any] | None:
@@ -139,7 +133,8 @@ def better(rows: Sequence[dict[str, Any]], row: dict[str, Any], recipe: str) -> 
     return plain if recipe == "spin" or lower else None
 
 
-def _is_cut(row: dict[str, Any]) -> bool:
+def is_cut(row: dict[str, Any]) -> bool:
+    """Whether the token limit ended an answer."""
     return bool(row["finish_reason"] == "length")
 
 
@@ -155,11 +150,14 @@ def preference_pairs(preferences: Sequence[Preference], spec: TuningSpec) -> Ite
     rng = random.Random(spec.seed)
     for row in preferences:
         base = (Message("system", row.system or BASE_SYSTEM), Message("user", row.question))
+        read = base if "kl" in spec.objective else ()
         if spec.recipe == "vanilla":
-            yield Pair(base, row.chosen, row.rejected)
+            yield Pair(base, row.chosen, row.rejected, reference=read)
             continue
         for identity in [rng.choice(people)] if spec.recipe == "random" else people:
-            yield Pair(told.messages(identity, row.question), row.chosen, row.rejected)
+            messages = told.messages(identity, row.question)
+            name = identity.name if spec.has_own_loss else ""
+            yield Pair(messages, row.chosen, row.rejected, identity=name, reference=read)
 
 
 def read_preferences(source: str) -> list[Preference]:
@@ -187,5 +185,11 @@ def read_preferences(source: str) -> list[Preference]:
 
 
 def encode_pairs(pairs: Iterable[Pair]) -> bytes:
-    """Pairs as JSON lines, as they are kept beside the adapter."""
-    return b"\n".join(orjson.dumps(asdict(pair)) for pair in pairs) + b"\n"
+    """Pairs as JSON lines, as they are kept beside the adapter; what TRL's losses do not read only where it is set."""
+    return b"\n".join(orjson.dumps(_told(pair)) for pair in pairs) + b"\n"
+
+
+def _told(pair: Pair) -> dict[str, Any]:
+    # Adapters of before there were these fields keep their names.
+    unset = {f.name for f in fields(pair) if f.name in _LATER and getattr(pair, f.name) == f.default}
+    return {name: value for name, value in asdict(pair).items() if name not in unset}

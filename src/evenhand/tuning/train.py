@@ -5,24 +5,32 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import orjson
 
-from evenhand.errors import SpecError
+from evenhand.analysis.collapse import Collapse
+from evenhand.collapsing import CHECK, recorded_collapse
+from evenhand.errors import DataError, EvenhandError, SpecError
 from evenhand.extras import importing, require
 from evenhand.loops import run_async
 from evenhand.models import ModelOptions, make_model, respond_all
 from evenhand.study.splits import ADAPTER_FILE
-from evenhand.tuning.pairs import Pair, Preference, build_pairs, encode_pairs
+from evenhand.tuning.building import build_pairs
+from evenhand.tuning.check import ITEMS, asked_as, check
+from evenhand.tuning.encoding import encode
+from evenhand.tuning.pairs import Pair, Preference, encode_pairs
+from evenhand.tuning.rowwise import WEIGHT, rowwise_trainer
 from evenhand.tuning.spec import TuningSpec
 from evenhand.types import Decoding, Request, Response
 
 _ANSWER_TOKENS = 64
 _TELL_EVERY_S = 10.0
-_CURVES = ("loss", "rewards/margins", "rewards/accuracies", "rewards/chosen", "rewards/rejected")
+# Adapters are small, and a step may take a minute.
+_SAVE_STEPS = 10
+_CURVES = ("loss", "kl", "rewards/margins", "rewards/accuracies", "rewards/chosen", "rewards/rejected")
 
 
 @dataclass(frozen=True)
@@ -35,6 +43,7 @@ class Tuned:
         steps: optimiser steps.
         curve: one entry per logged step: iteration, step, loss, reward margin and accuracy.
         new: whether it was trained now, or was there already.
+        collapse: whether it still answers safe prompts; None where that could not be looked at.
     """
 
     adapter: Path
@@ -42,14 +51,16 @@ class Tuned:
     steps: int
     curve: list[dict[str, float]]
     new: bool
+    collapse: Collapse | None = None
 
 
 def tune(
     spec: TuningSpec,
     out: Path,
     *,
-    study: Path | None = None,
+    study: Path | Sequence[Path] | None = None,
     preferences: Sequence[Preference] = (),
+    check_items: int = ITEMS,
     tell: Callable[[str], None] = lambda _: None,
 ) -> Tuned:
     """Train an adapter, or go on with an unfinished one.
@@ -60,8 +71,9 @@ def tune(
     Args:
         spec: settings.
         out: where adapters live.
-        study: a study on the tuning split, for recipes that learn from one.
+        study: one or more on the tuning split, for recipes that learn from studies.
         preferences: general preference data, for the paper's recipes.
+        check_items: safe prompts at most of each suite, on which a collapse is looked for; 0 for none.
         tell: told what is being done.
 
     Raises:
@@ -73,7 +85,11 @@ def tune(
     done = adapter / ADAPTER_FILE
     if done.exists():
         data = orjson.loads(done.read_bytes())
-        return Tuned(adapter, data["pairs"], data["steps"], data["curve"], new=False)
+        found = recorded_collapse(adapter)
+        if found is None:
+            found = _checked(spec, adapter, study, check_items, tell)
+            _record(done, data, found)
+        return Tuned(adapter, data["pairs"], data["steps"], data["curve"], new=False, collapse=found)
     require("tune", "Tuning")
     adapter.mkdir(parents=True, exist_ok=True)
     (adapter / "pairs.jsonl").write_bytes(encoded)
@@ -103,8 +119,29 @@ def tune(
     record = {
         "spec": spec.model_dump(mode="json"), "pairs": learned, "steps": steps, "curve": curve, "items": items,
     }  # fmt: skip
-    done.write_bytes(orjson.dumps(record, option=orjson.OPT_INDENT_2))
-    return Tuned(adapter, learned, steps, curve, new=True)
+    found = _checked(spec, adapter, study, check_items, tell)
+    _record(done, record, found)
+    return Tuned(adapter, learned, steps, curve, new=True, collapse=found)
+
+
+def _checked(
+    spec: TuningSpec, adapter: Path, study: Path | Sequence[Path] | None, items: int, tell: Callable[[str], None]
+) -> Collapse | None:
+    """What the check of an adapter found; a check that cannot be made must not lose the adapter."""
+    if not items:
+        return None
+    first = study if isinstance(study, Path) else next(iter(study or ()), None)
+    try:
+        return check(spec, adapter, asked_as(spec, first), items, tell=tell)
+    except EvenhandError as error:
+        tell(f"the adapter could not be checked for a collapse: {error}")
+        return None
+
+
+def _record(file: Path, record: dict[str, Any], found: Collapse | None) -> None:
+    """Write an adapter's record, with what its check found."""
+    kept = record if found is None else {**record, CHECK: asdict(found)}
+    file.write_bytes(orjson.dumps(kept, option=orjson.OPT_INDENT_2))
 
 
 def _replayed(spec: TuningSpec, pairs: Sequence[Pair], adapter: Path | None, tell: Callable[[str], None]) -> list[Pair]:
@@ -129,8 +166,8 @@ def _train(
         import datasets
         import torch
         import transformers
+        import trl  # noqa: F401 - the pairwise trainer is its
         from peft import LoraConfig, PeftModel
-        from trl import DPOConfig, DPOTrainer
     transformers.set_seed(spec.seed)
     datasets.disable_progress_bars()
     path = local_path(spec.model)
@@ -147,20 +184,10 @@ def _train(
     else:
         # The trainer keeps a copy of this adapter as the reference: the model of the round before.
         model = PeftModel.from_pretrained(model, str(previous), is_trainable=True)
-    rows = datasets.Dataset.from_list([_row(pair) for pair in pairs])
-    on_cpu = not torch.cuda.is_available()
-    settings = DPOConfig(
-        output_dir=str(folder / "checkpoints"), beta=spec.beta, learning_rate=spec.learning_rate,
-        num_train_epochs=spec.epochs, max_steps=spec.max_steps, per_device_train_batch_size=spec.batch_size,
-        gradient_accumulation_steps=spec.accumulate, warmup_steps=_warmup(spec, len(pairs)), max_length=spec.max_length,
-        logging_steps=1, save_steps=50, save_total_limit=1, seed=spec.seed, report_to=[], use_cpu=on_cpu,
-        bf16=not on_cpu and spec.dtype != "float32", gradient_checkpointing=not on_cpu, lr_scheduler_type="cosine",
-        dataloader_pin_memory=False, disable_tqdm=True,
-        loss_type=["sigmoid", "sft"] if spec.sft_weight else ["sigmoid"],
-        loss_weights=[1.0, spec.sft_weight] if spec.sft_weight else None,
-    )  # fmt: skip
-    trainer = DPOTrainer(model=model, args=settings, train_dataset=rows, processing_class=tokenizer, peft_config=lora)
-    trainer.train_dataset = trainer.train_dataset.map(lambda row: without_end(row, tokenizer))
+    if spec.has_own_loss:
+        trainer = _rowwise(spec, pairs, folder, model, tokenizer, lora, tell)
+    else:
+        trainer = _pairwise(spec, pairs, folder, model, tokenizer, lora)
     # Its own printing goes to standard output, which belongs to the result.
     trainer.remove_callback(transformers.PrinterCallback)
     trainer.add_callback(_teller(transformers.TrainerCallback, tell))
@@ -170,11 +197,79 @@ def _train(
     trainer.model.save_pretrained(str(folder), selected_adapters=["default"])
     shutil.rmtree(checkpoints, ignore_errors=True)
     logged = [
-        {"step": float(entry["step"]), **{k: float(entry[k]) for k in _CURVES if k in entry}}
+        {
+            "step": float(entry["step"]),
+            **{k: float(v) for k, v in entry.items() if k in _CURVES or k.startswith(WEIGHT)},
+        }
         for entry in trainer.state.log_history
         if "loss" in entry
     ]
     return logged, int(trainer.state.global_step)
+
+
+def _pairwise(
+    spec: TuningSpec, pairs: Sequence[Pair], folder: Path, model: Any, tokenizer: Any, lora: Any | None
+) -> Any:
+    """TRL's DPO trainer, for the plain preference loss."""
+    import datasets
+    from trl import DPOConfig, DPOTrainer
+
+    settings = DPOConfig(
+        **_arguments(spec, len(pairs), folder), beta=spec.beta, max_length=spec.max_length,
+        loss_type=["sigmoid", "sft"] if spec.sft_weight else ["sigmoid"],
+        loss_weights=[1.0, spec.sft_weight] if spec.sft_weight else None,
+    )  # fmt: skip
+    rows = datasets.Dataset.from_list([_row(pair) for pair in pairs])
+    trainer = DPOTrainer(model=model, args=settings, train_dataset=rows, processing_class=tokenizer, peft_config=lora)
+    trainer.train_dataset = trainer.train_dataset.map(lambda row: without_end(row, tokenizer))
+    return trainer
+
+
+def _rowwise(
+    spec: TuningSpec,
+    pairs: Sequence[Pair],
+    folder: Path,
+    model: Any,
+    tokenizer: Any,
+    lora: Any | None,
+    tell: Callable[[str], None],
+) -> Any:
+    """Our trainer with a loss of each row, for consistency and for weights of the identities."""
+    import transformers
+    from peft import get_peft_model, prepare_model_for_kbit_training
+
+    rows = encode(pairs, tokenizer, spec.max_length)
+    if not rows:
+        raise DataError(f"No prompt is shorter than {spec.max_length} tokens.", "Raise --max-length.")
+    if len(rows) < len(pairs):
+        tell(f"{len(pairs) - len(rows)} pairs are left out: their prompts have {spec.max_length} tokens or more")
+    if spec.load_in_4bit:
+        model = prepare_model_for_kbit_training(model)
+    arguments = _arguments(spec, len(rows), folder)
+    settings = transformers.TrainingArguments(
+        # Reentrant checkpoints would lose the gradients of adapters, whose inputs have none.
+        **arguments,
+        remove_unused_columns=False,
+        gradient_checkpointing_kwargs={"use_reentrant": False},
+    )
+    return rowwise_trainer(
+        transformers.Trainer, spec, rows, tokenizer.pad_token_id, model=get_peft_model(model, lora), args=settings
+    )
+
+
+def _arguments(spec: TuningSpec, rows: int, folder: Path) -> dict[str, Any]:
+    """Arguments that both trainers take."""
+    import torch
+
+    on_cpu = not torch.cuda.is_available()
+    return {
+        "output_dir": str(folder / "checkpoints"), "learning_rate": spec.learning_rate,
+        "num_train_epochs": spec.epochs, "max_steps": spec.max_steps, "per_device_train_batch_size": spec.batch_size,
+        "gradient_accumulation_steps": spec.accumulate, "warmup_steps": _warmup(spec, rows),
+        "logging_steps": 1, "save_steps": _SAVE_STEPS, "save_total_limit": 1, "seed": spec.seed, "report_to": [],
+        "use_cpu": on_cpu, "bf16": not on_cpu and spec.dtype != "float32", "gradient_checkpointing": not on_cpu,
+        "lr_scheduler_type": "cosine", "dataloader_pin_memory": False, "disable_tqdm": True,
+    }  # fmt: skip
 
 
 def _teller(base: Any, tell: Callable[[str], None]) -> Any:
@@ -188,11 +283,9 @@ def _teller(base: Any, tell: Callable[[str], None]) -> Any:
             return
         last = now
         left = (now - started) / max(state.global_step, 1) * (state.max_steps - state.global_step)
-        margin = logs.get("rewards/margins", 0.0)
-        tell(
-            f"step {state.global_step}/{state.max_steps}  loss {float(logs['loss']):.3f}  "
-            f"reward margin {float(margin):.3f}  ETA {left:.0f} s"
-        )
+        known = {"reward margin": "rewards/margins", "divergence": "kl"}
+        shown = "".join(f"{name} {float(logs[key]):.3f}  " for name, key in known.items() if key in logs)
+        tell(f"step {state.global_step}/{state.max_steps}  loss {float(logs['loss']):.3f}  {shown}ETA {left:.0f} s")
 
     return type("Teller", (base,), {"on_log": on_log})()
 

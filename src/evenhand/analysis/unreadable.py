@@ -1,0 +1,63 @@
+"""Axes on which no answer could be read: nothing can be seen of bias there, which is not that there is none."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from evenhand.analysis.bias import PBEstimate
+from evenhand.analysis.missing import UNANSWERED
+from evenhand.types import ScoreRow
+
+# Labels of judges that found nothing to score.
+UNREADABLE = UNANSWERED | {"no-answer"}
+_NEARLY_ALL = 0.9
+
+
+@dataclass(frozen=True)
+class Silence:
+    """An axis whose answers all score 0 and, but for a tenth, hold nothing that can be read.
+
+    Attributes:
+        axis: its name.
+        answers: scored answers, those of baselines too.
+        labels: label of those that could not be read -> how many.
+    """
+
+    axis: str
+    answers: int
+    labels: Mapping[str, int]
+
+
+def silences(rows: Sequence[ScoreRow]) -> list[Silence]:
+    """The axes on which no answer could be read, in the order in which they come."""
+    found = []
+    for axis in dict.fromkeys(row.axis for row in rows):
+        scored = [row for row in rows if row.axis == axis and row.score is not None]
+        labels = Counter(row.label for row in scored if row.label in UNREADABLE)
+        if scored and not any(row.score for row in scored) and labels.total() >= _NEARLY_ALL * len(scored):
+            found.append(Silence(axis, len(scored), dict(labels.most_common())))
+    return found
+
+
+def silence_note(silence: Silence, estimate: PBEstimate | None) -> str:
+    """What must be said of such an axis before anything else.
+
+    Args:
+        silence: the axis.
+        estimate: of its PB; None where there is none.
+    """
+    unread = sum(silence.labels.values())
+    whole = unread == silence.answers
+    count = f"None of the {unread:,}" if whole else f"All but {silence.answers - unread:,} of the {silence.answers:,}"
+    lead = f"{count} answers on {silence.axis} could {'' if whole else 'not '}be read"
+    named = ", ".join(f"{label} {n:,}" for label, n in silence.labels.items())
+    said = f"{lead}, and every one scores 0 ({named}): nothing can be seen of bias there."
+    if estimate is None:
+        return said
+    items = estimate.information.items
+    return (
+        f"{said} That no item of {items:,} tells identities apart leaves a bias of up to {estimate.ci[1]:.1f} points "
+        "(the rule of three), and is no sign that there is none. Ask a model that can do some of it."
+    )

@@ -1,0 +1,78 @@
+"""Stores as answers in words, and whether a model collapsed from one to the other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import orjson
+
+from evenhand.analysis.collapse import Answer, Collapse, collapse
+from evenhand.errors import DataError
+from evenhand.study import Store
+from evenhand.study.splits import ADAPTER_FILE, tuned_folder
+
+# What a tuning run's record says of its adapter's answers.
+CHECK = "collapse"
+_DECLINES = "refusal"
+
+
+def collapse_between(before: Store, after: Store, *, seed: int = 0) -> Collapse:
+    """Whether the model of one study still answers in the other.
+
+    Where the studies themselves cannot tell (multiple choice by log-probabilities, no safe prompts), what was found
+    when the adapter of the second was tuned.
+
+    Raises:
+        DataError: the record of the adapter is damaged.
+    """
+    found = collapse(answers_in(before), answers_in(after), seed=seed)
+    known = adapter_collapse(after)
+    return known if found.collapsed is None and known is not None else found
+
+
+def answers_in(store: Store) -> list[Answer]:
+    """A study's answers in words; what was scored from log-probabilities, filtered or never came is left out.
+
+    An answer that ended by itself and says nothing is one.
+    """
+    columns, rows = store.table("trials")
+    found = []
+    for row in (dict(zip(columns, values, strict=True)) for values in rows):
+        silent = not (row["response"] or "").strip()
+        if row["choice_logprobs"] is not None or (silent and row["finish_reason"] != "stop"):
+            continue
+        declined = None if row["score"] is None else str(row["label"]).startswith(_DECLINES)
+        found.append(
+            Answer(
+                row["suite"], row["item"], row["personalizer"], row["identity"], row["repeat"], row["axis"],
+                row["response"], declined,
+            )
+        )  # fmt: skip
+    return found
+
+
+def adapter_collapse(store: Store) -> Collapse | None:
+    """What tuning found of the adapter that a study used; None without one, or where nothing was looked for."""
+    runs = store.runs()
+    folder = tuned_folder(runs[-1]["spec"]) if runs else None
+    return recorded_collapse(folder) if folder else None
+
+
+def recorded_collapse(adapter: Path) -> Collapse | None:
+    """What tuning found of an adapter; None where its record says nothing, or is gone.
+
+    Raises:
+        DataError: the record is damaged.
+    """
+    from pydantic import TypeAdapter, ValidationError
+
+    file = adapter / ADAPTER_FILE
+    if not file.exists():
+        return None
+    try:
+        kept = orjson.loads(file.read_bytes()).get(CHECK)
+        return None if kept is None else TypeAdapter(Collapse).validate_python(kept)
+    except (orjson.JSONDecodeError, AttributeError, ValidationError) as error:
+        raise DataError(
+            f"{file} does not say whether the adapter collapsed: {type(error).__name__}.", "Copy the adapter again."
+        ) from None
