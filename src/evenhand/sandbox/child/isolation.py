@@ -121,7 +121,7 @@ class Isolation:
 
     def _overlay(self, source: str, target: str, empty: str) -> bool:
         """The same files under other identities, so that a lock on one is no lock on the host's."""
-        if set(source) & set(":,\\"):
+        if set(source + empty) & set(":,\\"):
             return False
         with contextlib.suppress(OSError):
             self._mount("overlay", target, "overlay", _MS_RDONLY | _MS_NOSUID | _MS_NODEV, f"lowerdir={source}:{empty}")
