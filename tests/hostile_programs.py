@@ -133,3 +133,101 @@ CHEAT = {
     "a property that acts": "class P:\n    @property\n    def __class__(self): return int\n    def __bool__(self): return True\ndef f(x): return P()",
     "redefines the test's words": "def int(x): return ANSWER\nassertion = True\n__debug = False" + _F,
 }
+
+# What no program needs: each attempt returns what it got, or raises OSError.
+REFUSED = r"""
+import ctypes, os, signal, socket
+libc = ctypes.CDLL(None, use_errno=True)
+
+def call(name, *arguments):
+    ctypes.set_errno(0)
+    result = getattr(libc, name)(*arguments)
+    if result == -1:
+        raise OSError(ctypes.get_errno(), name)
+    return result
+
+X86 = os.uname().machine == "x86_64"
+ATTEMPTS = {
+    "System V shared memory": lambda: call("shmget", 0, 1 << 30, 0o1600),
+    "System V queues": lambda: call("msgget", 0, 0o1600),
+    "System V semaphores": lambda: call("semget", 0, 250, 0o1600),
+    "POSIX queues": lambda: call("mq_open", b"/evenhand", os.O_CREAT | os.O_RDWR, 0o600, None),
+    "memory without a name": lambda: call("syscall", 319 if X86 else 279, b"x", 0),
+    "secret memory": lambda: call("syscall", 447, 0),
+    "a user namespace": lambda: call("unshare", 0x10000000),
+    "a user namespace by clone": lambda: call("syscall", 56 if X86 else 220, 0x10000000 | signal.SIGCHLD, 0, 0, 0, 0),
+    "a namespace by clone3": lambda: call("syscall", 435, (ctypes.c_uint64 * 8)(0x10000000), 64),
+    "a netlink socket": lambda: socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0),
+    "a netfilter socket": lambda: socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 12),
+    "a vsock socket": lambda: socket.socket(40, socket.SOCK_STREAM),
+    "a packet socket": lambda: socket.socket(17, socket.SOCK_RAW),
+    "a crypto socket": lambda: socket.socket(38, socket.SOCK_SEQPACKET),
+    "a ping socket": lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM, 1),
+    "an SCTP socket": lambda: socket.socket(socket.AF_INET, socket.SOCK_STREAM, 132),
+    "a raw socket": lambda: socket.socket(socket.AF_INET, socket.SOCK_RAW, 1),
+    "tracing": lambda: call("ptrace", 0, 0, 0, 0),
+    "its keys": lambda: call("syscall", 250 if X86 else 219, 0, -3, 0),
+    "a program of the kernel": lambda: call("syscall", 321 if X86 else 280, 0, (ctypes.c_uint32 * 32)(1, 4, 4, 1), 128),
+    "a ring of calls": lambda: call("syscall", 425, 4, (ctypes.c_uint8 * 120)()),
+    "counters": lambda: call("syscall", 298 if X86 else 241, (ctypes.c_uint64 * 16)(1, 0x6000000000 | 112), 0, -1, -1, 0),
+    "page faults": lambda: call("syscall", 323 if X86 else 282, 1),
+    "a mount": lambda: call("mount", b"none", b"/scratch", b"tmpfs", 0, None),
+    "a mount by its new calls": lambda: call("syscall", 430, b"tmpfs", 0),
+    "another root": lambda: call("chroot", b"."),
+    "another personality": lambda: call("personality", 0x0040000),
+}
+
+def refused(name):
+    try:
+        ATTEMPTS[name]()
+    except OSError as error:
+        return error.errno in (1, 38, 93, 97)
+    return False
+"""
+
+# Starts as many processes as it may, and keeps them.
+BOMB = """
+import os, time
+while True:
+    try:
+        if os.fork() == 0:
+            time.sleep(60)
+    except OSError:
+        time.sleep(0.01)
+"""
+
+# Locks a file of the library in every way that it may.
+LOCKER = """
+import fcntl, os, time
+file = open(os.__file__)
+held = errors = 0
+for lock in (
+    lambda: fcntl.flock(file, fcntl.LOCK_EX),
+    lambda: fcntl.lockf(file, fcntl.LOCK_SH),
+    lambda: fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_RDLCK),
+):
+    try:
+        lock()
+        held += 1
+    except OSError:
+        errors += 1
+time.sleep(0.3)
+def locked(): return held > 0
+def refused(): return errors == 3
+"""
+
+# Holds memory in three processes, each within its limit: in the memory that they got from the first one, or in their own.
+HOARDER = """
+import os, time
+mine = b"x" * (90 << 20) if SHARED else b""
+def f():
+    children = []
+    for _ in range(3):
+        child = os.fork()
+        if child == 0:
+            own = mine or b"y" * (90 << 20)
+            time.sleep(1)
+            os._exit(0)
+        children.append(child)
+    return sum(os.waitpid(c, 0)[1] == 0 for c in children)
+"""

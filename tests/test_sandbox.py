@@ -80,7 +80,7 @@ async def test_the_sandbox_says_what_holds(cli: Callable[..., Any]) -> None:
     done = cli("sandbox", "--format", "json")
     assert done.returncode == 0, done.stderr
     probes = json.loads(done.stdout)
-    assert len(probes) == 7
+    assert len(probes) == 14
     assert all(probe["active"] for probe in probes)
 
 

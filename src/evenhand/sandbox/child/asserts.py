@@ -1,5 +1,6 @@
 """The process of the tests: evaluates each assert itself and asks the program's process only for what the program says.
 
+
 In ``assert f(2) == 4`` the program is asked for ``f(2)``; the comparison happens here, out of its reach.
 """
 
@@ -10,10 +11,13 @@ import builtins
 import importlib
 import sys
 from collections.abc import Callable
-from typing import Any
 
 from .pipes import Pipe
 from .values import decode
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 _BUILTINS = frozenset(dir(builtins))
 _ASK = "__evenhand_ask__"
@@ -152,20 +156,28 @@ def _defined_functions(code: str) -> frozenset[str]:
 
 
 def run_all(tests: list[str], pipe: Pipe, code: str, setup: str, tell: Callable[..., None]) -> None:
-    """Run every test and tell how each went."""
+    """Run every test and tell which passed, and the first error."""
     try:
         prepared = Tests(pipe, code, setup)
     except BaseException as error:
         tell(error=_shown(error))
         return
+    failed = False
     for number, test in enumerate(tests):
         try:
             prepared.run(test)
         except BaseException as error:
-            tell(error=f"test {number + 1}: {_shown(error)}")
+            if not failed:  # all of them might be more than the report's pipe holds
+                tell(error=f"test {number + 1}: {_shown(error)}")
+            failed = True
         else:
             tell(test=number, ok=True)
 
 
 def _shown(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}"[:200]
+    """Its type and message; what is no character of UTF-8, half a surrogate pair, as an escape."""
+    try:
+        text = str(error)
+    except Exception:  # of a number with too many digits, for instance
+        text = "(cannot be shown)"
+    return f"{type(error).__name__}: {text}"[:200].encode(errors="backslashreplace").decode()[:200]

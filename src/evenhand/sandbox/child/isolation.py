@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import resource
 import sys
-from typing import Any
+
+from .counting import counted_besides, own_user
+from .seccomp import refuse_calls
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 
 _NEWNS, _NEWUTS, _NEWIPC, _NEWUSER = 0x00020000, 0x04000000, 0x08000000, 0x10000000
 NEWPID, _NEWNET = 0x20000000, 0x40000000
@@ -16,8 +24,10 @@ _PDEATHSIG, _DUMPABLE, _NO_NEW_PRIVS = 1, 4, 38
 _CAPABILITY_VERSION_3 = 0x20080522
 # mount_setattr has this number on every architecture, and no function in the C library of older systems.
 _MOUNT_SETATTR, _AT_EMPTY_PATH, _AT_RECURSIVE, _AT_FDCWD = 442, 0x1000, 0x8000, -100
-_NOBODY = 65534
-_SCRATCH = "/scratch"
+_SCRATCH, _SHARED_MEMORY, _EMPTY = "/scratch", "/dev/shm", "/empty"  # noqa: S108 (inside the private root)
+# What is installed for the interpreter: not needed, and evenhand with the answers may be there.
+_INSTALLED = ("site-packages", "dist-packages")
+_PACKAGE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
 _SHARED_LIBRARIES = ("/lib", "/lib64", "/usr/lib", "/usr/lib64")
 
 
@@ -26,7 +36,10 @@ class Isolation:
 
     def __init__(self) -> None:
         self._libc = ctypes.CDLL(None, use_errno=True)
-        self._was_root = os.geteuid() == 0
+        self._user = own_user() if os.geteuid() == 0 else os.geteuid()
+        self._was_root = self._user != os.geteuid()
+        self._counted_besides = counted_besides(self._user) if sys.platform == "linux" else 0
+        self._locks_are_private = True
 
     def enter(self, folder: str) -> None:
         """Leave network, processes and files behind; ``folder`` becomes the root, in memory.
@@ -57,35 +70,67 @@ class Isolation:
             hidden: whether other processes of the same user may not look into this one.
         """
         if sys.platform == "linux":
-            self._libc.prctl(_PDEATHSIG, 9)
             self._libc.prctl(_NO_NEW_PRIVS, 1, 0, 0, 0)
             if self._was_root:
                 os.setgroups([])
-                os.setgid(_NOBODY)
-                os.setuid(_NOBODY)
+                os.setgid(self._user)
+                os.setuid(self._user)
+            if not hidden:
+                self._libc.unshare(_NEWUSER)  # for a count of its own processes; what it grants goes with the rest
             header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
             self._libc.capset(header, (ctypes.c_uint32 * 6)())
+            # The kernel forgets both whenever rights change.
             self._libc.prctl(_DUMPABLE, 0 if hidden else 1)
-        _set_limits(limits)
+            self._libc.prctl(_PDEATHSIG, 9)
+        _set_limits({**limits, "processes": limits["processes"] + self._counted_besides})
+        if sys.platform == "linux":
+            refuse_calls(locks=self._locks_are_private)
 
     def _private_root(self, folder: str) -> None:
         os.umask(0o022)
         self._mount("none", "/", None, _MS_REC | _MS_PRIVATE)
         self._mount("tmpfs", folder, "tmpfs", _MS_NOSUID | _MS_NODEV, "size=16m,nr_inodes=2048,mode=755")
+        os.mkdir(folder + _EMPTY)
         for source in self._libraries():
-            target = folder + source
-            os.makedirs(target, exist_ok=True)
-            self._mount(source, target, None, _MS_BIND | _MS_REC)
-            self._make_read_only(target)
+            self._show(source, folder)
         for link in filter(os.path.islink, _SHARED_LIBRARIES):
             os.symlink(os.readlink(link), folder + link)
-        os.mkdir(folder + _SCRATCH)
-        if self._was_root:
-            os.chown(folder + _SCRATCH, _NOBODY, _NOBODY)
+        for own in (_SCRATCH, _SHARED_MEMORY):
+            os.makedirs(folder + own)
+            if self._was_root:
+                os.chown(folder + own, self._user, self._user)
         os.chdir(folder)
         self._check(self._libc.pivot_root(b".", b"."))
         self._check(self._libc.umount2(b".", _MNT_DETACH))
         os.chdir(_SCRATCH)
+
+    def _show(self, source: str, folder: str) -> None:
+        """Put the files of ``source`` where they are expected, read-only, without what is installed among them."""
+        target = folder + source
+        os.makedirs(target, exist_ok=True)
+        if not self._overlay(source, target, folder + _EMPTY):
+            self._locks_are_private = False
+            self._bind(source, target)
+        inner = [target, *(entry.path for entry in os.scandir(target) if entry.is_dir(follow_symlinks=False))]
+        installed = [f"{parent}/{name}" for parent in inner for name in _INSTALLED]
+        if _PACKAGE.startswith(source + "/"):
+            installed.append(folder + _PACKAGE)
+        for path in installed:
+            if os.path.isdir(path) and not os.path.islink(path):
+                self._bind(folder + _EMPTY, path)
+
+    def _overlay(self, source: str, target: str, empty: str) -> bool:
+        """The same files under other identities, so that a lock on one is no lock on the host's."""
+        if set(source + empty) & set(":,\\"):
+            return False
+        with contextlib.suppress(OSError):
+            self._mount("overlay", target, "overlay", _MS_RDONLY | _MS_NOSUID | _MS_NODEV, f"lowerdir={source}:{empty}")
+            return True
+        return False
+
+    def _bind(self, source: str, target: str) -> None:
+        self._mount(source, target, None, _MS_BIND | _MS_REC)
+        self._make_read_only(target)
 
     def _libraries(self) -> list[str]:
         """Folders with what Python needs, none inside another."""
@@ -122,6 +167,7 @@ def _set_limits(limits: dict[str, int]) -> None:
         (resource.RLIMIT_NOFILE, limits["open_files"]),
         (resource.RLIMIT_NPROC, limits["processes"]),
         (resource.RLIMIT_CORE, 0),
+        *((getattr(resource, name), 0) for name in ("RLIMIT_MSGQUEUE",) if hasattr(resource, name)),
     ):
         hard = resource.getrlimit(kind)[1]
         value = value if hard == resource.RLIM_INFINITY else min(value, hard)

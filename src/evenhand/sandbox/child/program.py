@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import builtins
-from typing import Any
+import sys
 
 from .pipes import ClosedError, Pipe
 from .values import encode
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 
 ERROR_CHARS = 200
 
 
 def serve(pipe: Pipe) -> None:
     """Load the program, then evaluate what is asked until the other side ends."""
+    # No interpreter can be started here. Told so, multiprocessing says it; else it would fail at some times only.
+    sys.executable = None  # type: ignore[assignment]
     space: dict[str, Any] = {"__name__": "__main__", "__builtins__": builtins}
     # Taken before the program runs, which may replace anything that is looked up later.
     receive, send, to_plain, describe = pipe.receive, pipe.send, encode, _describe

@@ -1,21 +1,28 @@
 """Values on their way out of the program's process: plain data, never code.
 
+
 A program could return an object that claims to be equal to everything. Such an object stays where it is; the tests see
 its type and its truth.
 """
 
 from __future__ import annotations
 
-import decimal
-import fractions
+import functools
+import importlib
 import math
+import sys
 from collections.abc import Iterator
-from typing import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 _MOST_NODES = 100_000
 _MOST_DEPTH = 60
 # JSON numbers up to here survive any reader; Python's own limit on digits does not apply to hexadecimal.
 _EXACT = 1 << 53
+# Types that few programs use, by the modules that take long to import.
+_NUMBERS = {"decimal": "Decimal", "fractions": "Fraction"}
 
 
 class Unplain:
@@ -59,8 +66,10 @@ class _Encoder:
             return {"complex": repr(value)}
         if isinstance(value, bytes | bytearray):
             return {"bytes": value.hex()}
-        if isinstance(value, decimal.Decimal | fractions.Fraction):
-            return {type(value).__name__: str(value)}
+        for module, name in _NUMBERS.items():
+            # Imported by the program, where one of its values is of that type.
+            if module in sys.modules and isinstance(value, getattr(sys.modules[module], name)):
+                return {name: str(value)}
         return self._container(value, depth)
 
     def _container(self, value: Any, depth: int) -> Any:
@@ -97,13 +106,16 @@ def decode(data: Any) -> Any:
     return _DECODERS[kind](content)
 
 
+def _number(module: str, text: str) -> Any:
+    return getattr(importlib.import_module(module), _NUMBERS[module])(text)
+
+
 _DECODERS: dict[str, Any] = {
     "int": lambda text: int(text, 16),
     "float": lambda text: {"inf": math.inf, "-inf": -math.inf, "nan": math.nan}[text],
     "complex": complex,
     "bytes": bytes.fromhex,
-    "Decimal": decimal.Decimal,
-    "Fraction": fractions.Fraction,
+    **{name: functools.partial(_number, module) for module, name in _NUMBERS.items()},
     "tuple": lambda members: tuple(decode(members)),
     "set": lambda members: set(decode(members)),
     "frozenset": lambda members: frozenset(decode(members)),
