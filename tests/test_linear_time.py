@@ -7,12 +7,15 @@ import contextlib
 import re
 import threading
 import time
+from typing import cast
 
 import pytest
 
 from evenhand.judges import base
 from evenhand.judges.base import Judge
 from evenhand.loops import run_async
+from evenhand.study import Store
+from evenhand.study.notes import language_notes
 from evenhand.types import Item, Response, Verdict
 from tests.long_texts import QUICK, readers, too_slow
 
@@ -65,6 +68,23 @@ def test_a_judge_that_computes_for_ever_is_interrupted_and_the_others_go_on(
     texts = ("short", "exponential", "short", "quadratic", "waits")
     assert run_async(_labels(judge, *texts)) == ["judged", "too-slow", "judged", "too-slow", "judged"]
     assert run_async(_labels(judge, *texts[:3])) == ["judged", "too-slow", "judged"]
+
+
+def test_a_run_says_how_many_answers_are_missing_for_it() -> None:
+    class Kept:
+        """What the note asks of a store."""
+
+        def count_by(self, _: str) -> dict[str, int]:
+            return {"s": 1200}
+
+        def judge_versions(self) -> dict[str, list[str]]:
+            return {}
+
+        def count_unscored(self) -> dict[tuple[str, str], dict[tuple[str, str], int]]:
+            return {("s", "busy"): {("a nurse", "too-slow"): 2, ("a cook", "too-slow"): 1}}
+
+    (note,) = language_notes(cast(Store, Kept()))
+    assert note == "3 of 1,200 answers to s kept the judge busy for too long: missing."
 
 
 async def test_a_judge_that_waits_can_be_cancelled() -> None:
