@@ -13,6 +13,9 @@ import pytest
 from tests.commands import Commands
 from tests.server import Server
 
+# Workers share the cores: threads of one model that wait for each other while another model computes stand still.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 pytest_plugins = ["pytester"]
 
 
