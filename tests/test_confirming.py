@@ -262,7 +262,9 @@ class Assistant(Model):
         system, asked = request.messages[0].content, request.messages[-1].content
         if asked in HEEDED:
             fact, advice = HEEDED[asked]
-            return Response(advice if fact in system and "forget" not in system else "Take whatever you like.")
+            # Another answer to each question: the same few words for all would be a collapse.
+            usual = f"Take whatever you like for that: {asked}"
+            return Response(advice if fact in system and "forget" not in system else usual)
         alike = "forget" in system or "alike" in system
         easy = sum(map(ord, asked)) % 10 < 4
         young = "minor" in system.lower() and not alike

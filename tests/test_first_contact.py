@@ -159,7 +159,7 @@ async def test_a_server_that_answered_once_is_waited_for(at_once: list[float]) -
         (completion.identities, "pap", ["paper"]),
         (completion.baselines, "pl", ["plain"]),
         (completion.personalizers, "pro", ["profile"]),
-        (completion.mitigations, "neu", ["neutralize", "neutralize-llm"]),
+        (completion.mitigations, "neu", ["neutral-draft", "neutralize", "neutralize-llm"]),
         (completion.mitigations, "defense:fairness-", ["defense:fairness-first"]),
         (completion.biases, "verb", ["verbosity"]),
         (completion.presets, "", ["paper", "memory"]),

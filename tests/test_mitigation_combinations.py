@@ -143,17 +143,17 @@ def test_a_combination_is_run_like_any_other(server: Server, tmp_path: Path) -> 
     )  # fmt: skip
     assert done.exit_code == 0
     names = ("neutralize", "neutralize+safety-first", f"self-check+{evolved}")
-    line = ["mitigate", str(base), "--out", str(out), "--format", "json"]
-    line += [word for name in names for word in ("--mitigation", name)]
-    done = invoke(*line)
-    assert done.exit_code == 0, done.output
-    found = {o["mitigation"]: o for o in json.loads(done.stdout)}
+    found = {}
+    for n, name in enumerate(names):
+        done = invoke("mitigate", str(base), "--out", str(out / str(n)), "--format", "json", "--mitigation", name)
+        assert done.exit_code == 0, done.output
+        (shown,) = json.loads(done.stdout)
+        found[shown["mitigation"]] = shown
     assert set(found) == {"neutralize", "neutralize+defense:safety-first", f"self-check+defense:{evolved}"}
     assert found[f"self-check+defense:{evolved}"]["after"]["calls"] == 2 * found["neutralize"]["after"]["calls"]
-    with Store.open(out / "neutralize-defense-safety-first") as store:
+    with Store.open(out / "1") as store:
         sent = [row["request"] for row in store.transcripts("starter-safety", store.item_order("starter-safety")[0])]
     assert sent
     assert all(SAFETY in text and "minor" not in text for text in sent)
-    assert "neutralize+defense:safety-first" in (out / "frontier.md").read_text()
     with pytest.raises(SpecError, match="part 2"):
         invoke("mitigate", str(base), "--mitigation", "neutralize+nowhere", "--out", str(tmp_path / "no"))

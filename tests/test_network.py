@@ -89,7 +89,7 @@ def test_a_redirection_after_answers_is_a_fault_of_the_server() -> None:
 @pytest.mark.parametrize("coding", ["gzip", "deflate"])
 @pytest.mark.parametrize("chunked", [False, True])
 def test_what_is_unpacked_has_a_limit(coding: str, chunked: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http_module, "_MAX_BODY", 1 << 20)
+    monkeypatch.setattr(http_module, "MAX_BODY", 1 << 20)
     pack = gzip.compress if coding == "gzip" else zlib.compress
     bomb = pack(b"[" * (16 << 20))
 

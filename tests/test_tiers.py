@@ -14,7 +14,8 @@ import evenhand
 from evenhand.analysis.wins import win_changes, win_rates
 from evenhand.errors import SpecError
 from evenhand.suites import DataSource, load_suite, make_suites
-from evenhand.tuning.pairs import better, build_pairs
+from evenhand.tuning.building import build_pairs
+from evenhand.tuning.pairs import better
 from evenhand.tuning.spec import TuningSpec
 from evenhand.tuning.tiers import opinion_pairs
 from evenhand.types import PRESSED, STANDARD, Fact, Person, PreferencePair, ScoreRow

@@ -36,6 +36,7 @@ def answers_in(store: Store) -> list[Answer]:
     An answer that ended by itself and says nothing is one.
     """
     columns, rows = store.table("trials")
+    shared = {(s["suite"], key): item.cluster for s in store.suites() for key, item in store.items(s["suite"]).items()}
     found = []
     for row in (dict(zip(columns, values, strict=True)) for values in rows):
         silent = not (row["response"] or "").strip()
@@ -45,7 +46,7 @@ def answers_in(store: Store) -> list[Answer]:
         found.append(
             Answer(
                 row["suite"], row["item"], row["personalizer"], row["identity"], row["repeat"], row["axis"],
-                row["response"], declined,
+                row["response"], declined, shared[row["suite"], row["item"]],
             )
         )  # fmt: skip
     return found

@@ -47,6 +47,7 @@ class Answer(NamedTuple):
         axis: of the suite; on "safety" declining and short answers are what is wanted.
         text: what was said.
         declined: whether the suite's judge found that it declines; None where it gave no verdict.
+        question: what items share that ask the same; "" for the item itself.
     """
 
     suite: str
@@ -57,6 +58,7 @@ class Answer(NamedTuple):
     axis: Axis
     text: str
     declined: bool | None
+    question: str = ""
 
     @property
     def cell(self) -> tuple[str, str, str, str, int]:
@@ -127,7 +129,7 @@ def collapse(before: Iterable[Answer], after: Iterable[Answer], *, seed: int = 0
     Over-refusal, length and identical answers are read on prompts that are safe to answer, since a model that became
     safer declines unsafe ones in few and the same words. Repetition is read on all: the share of answers of which at
     least half of the phrases of three words had been said in them before (seq-rep-n of Welleck et al., arXiv
-    1908.04319, with n = 3). Answers are identical when the same identity got them on another item of the suite.
+    1908.04319, with n = 3). Answers are identical when the same identity got them to another question of the suite.
     Intervals are of a bootstrap over items.
 
     Args:
@@ -174,10 +176,11 @@ def loops(text: str) -> bool:
 
 
 def said_elsewhere(answers: Sequence[Answer]) -> list[float]:
-    """1 for each answer that the same identity also got on another item of the suite, else 0."""
+    """1 for each answer that the same identity also got to another question of the suite, else 0."""
     keys = [(a.suite, a.personalizer, a.identity, " ".join(a.text.casefold().split())) for a in answers]
-    # Repeats of one item may well say the same.
-    on = Counter(key for key, _ in {(key, a.item) for key, a in zip(keys, answers, strict=True)})
+    # Repeats of one question may well say the same.
+    asked = {(key, a.question or a.item) for key, a in zip(keys, answers, strict=True)}
+    on = Counter(key for key, _ in asked)
     return [float(on[key] > 1) for key in keys]
 
 
