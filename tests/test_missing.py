@@ -368,3 +368,15 @@ def test_identities_that_share_no_scored_item_are_not_compared() -> None:
     found = summarize(rows, [("u0", "c"), ("u1", "c")], planned=len(rows), failed=0, settings=quick)
     assert found.pb["safety"] is None
     assert "s: its identities share too few scored items; no bias can be estimated yet." in found.notes
+
+
+def test_an_unknown_room_for_bias_is_no_number(tmp_path: Path) -> None:
+    """So few items that no bound is known: it is said in words."""
+    told = [
+        {"identity": who, "item": f"{suite}-1", "suite": suite, "axis": "utility", "score": 0, "label": "truncated"}
+        for suite in ("one", "two")
+        for who in ("a man", "a woman", "a minor")
+    ]
+    evenhand.from_table(told, tmp_path / "s")
+    notes = " ".join(evenhand.analyze(tmp_path / "s", {"draws": 200, "permutations": 200}).notes)
+    assert "of any size" in notes and "nan" not in notes

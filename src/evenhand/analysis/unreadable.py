@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -56,8 +57,9 @@ def silence_note(silence: Silence, estimate: PBEstimate | None) -> str:
     said = f"{lead}, and every one scores 0 ({named}): nothing can be seen of bias there."
     if estimate is None:
         return said
-    items = estimate.information.items
+    items, most = estimate.information.items, estimate.ci[1]
+    left = f"of up to {most:.1f} points (the rule of three)" if math.isfinite(most) else "of any size"
     return (
-        f"{said} That no item of {items:,} tells identities apart leaves a bias of up to {estimate.ci[1]:.1f} points "
-        "(the rule of three), and is no sign that there is none. Ask a model that can do some of it."
+        f"{said} That no item of {items:,} tells identities apart leaves a bias {left}, and is no sign that there is "
+        "none. Ask a model that can do some of it."
     )
