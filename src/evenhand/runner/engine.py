@@ -99,12 +99,30 @@ def run_study(
     # Names and data first: a mistake in them must not leave half a study behind.
     chosen = model or make_model(spec.model, spec.options.options())
     check_countable(spec.budget, chosen)
-    if spec.decoding.top_k is None:
-        resolved = spec.decoding.model_copy(update={"top_k": chosen.default_top_k})
-        spec = spec.model_copy(update={"decoding": resolved})
-    plan = plan_study(spec, directory)
-    chosen.keep_state_in(directory)
-    chosen = MitigatedModel(chosen, plan.mitigation)
+    return run_plan(plan_study(resolved(spec, chosen), directory), directory, chosen, progress)
+
+
+def resolved(spec: StudySpec, model: Model) -> StudySpec:
+    """The spec with the settings that it leaves to the model."""
+    if spec.decoding.top_k is not None:
+        return spec
+    decoding = spec.decoding.model_copy(update={"top_k": model.default_top_k})
+    return spec.model_copy(update={"decoding": decoding})
+
+
+def run_plan(plan: Plan, directory: Path, model: Model, progress: Progress | None = None) -> RunResult:
+    """Run every planned trial that has no response yet; see :func:`run_study`.
+
+    Args:
+        plan: of a :func:`resolved` spec.
+        directory, model, progress: as there.
+
+    Raises:
+        EvenhandError: as there.
+    """
+    spec = plan.spec
+    model.keep_state_in(directory)
+    chosen = MitigatedModel(model, plan.mitigation)
     check_texts(plan, chosen)
     check_kept_apart(plan, spec)
     with Store.create(directory) as store:

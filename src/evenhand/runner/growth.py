@@ -47,9 +47,10 @@ def plan_study(spec: StudySpec, directory: Path) -> Plan:
 
 def record(store: Store, plan: Plan, run: int) -> None:
     """Keep what a run asks for: its grid, its catalogues' versions and its file; ``study.toml`` says what is held."""
+    # A run of chosen cells asks for those of the runs before it too; the number of planned trials is kept with the run.
     grid = {
         "items": {s.suite.id: len(plan.items(s)) for s in plan.suites},
-        "senders": [[name, identity.name] for name, _, identity in plan.senders],
+        "senders": [[name, identity.name] for name, _, identity in plan.senders] if plan.cells is None else [],
         "repeats": plan.spec.repeats,
     }
     grids = store.meta(GRIDS_META, [])

@@ -54,9 +54,13 @@ class Trial:
         return _user(self.item, self.identity)
 
 
+# (suite, item) -> who asks it, as (personalizer, identity).
+Cells = Mapping[tuple[str, str], frozenset[tuple[str, str]]]
+
+
 @dataclass(frozen=True)
 class Plan:
-    """Everything a study needs, resolved and loaded."""
+    """Everything a study needs, resolved and loaded; where not everybody asks everything, ``cells`` says who asks what."""
 
     spec: StudySpec
     suites: tuple[LoadedSuite, ...]
@@ -66,6 +70,7 @@ class Plan:
     source: DataSource
     mitigation: Mitigation
     catalogues: dict[str, str]
+    cells: Cells | None = None
 
     @property
     def senders(self) -> list[tuple[str, Personalizer | None, Identity]]:
@@ -109,19 +114,27 @@ class Plan:
 
     @property
     def size(self) -> int:
-        """How many trials the grid has."""
+        """How many trials are planned."""
+        if self.cells is not None:
+            return sum(map(len, self.cells.values())) * self.spec.repeats
         items = sum(len(self.items(s)) for s in self.suites)
         return items * len(self.senders) * self.spec.repeats
 
     def count_done(self, store: Store) -> int:
-        """How many trials of the grid have a response."""
-        senders = {(name, identity.name) for name, _, identity in self.senders}
+        """How many of the planned trials have a response."""
+        senders = frozenset((name, identity.name) for name, _, identity in self.senders)
         return sum(
-            (name, identity) in senders and repeat < self.spec.repeats
+            (name, identity) in self._asking(loaded, item, senders) and repeat < self.spec.repeats
             for loaded in self.suites
             for item in self.items(loaded)
             for name, identity, repeat in store.done_cells(loaded.suite.id, item.id)
         )
+
+    def _asking(
+        self, loaded: LoadedSuite, item: Item, senders: frozenset[tuple[str, str]]
+    ) -> frozenset[tuple[str, str]]:
+        """Which senders ask an item."""
+        return senders if self.cells is None else self.cells.get((loaded.suite.id, item.id), frozenset())
 
     async def prepare(self) -> None:
         """Let personalizers compute together what :meth:`trials` would have them compute one by one.
@@ -141,12 +154,15 @@ class Plan:
             store: knows which have one; None for all trials.
         """
         decoding = self.spec.decoding.decoding()
+        senders = {(sender[0], sender[2].name): sender for sender in self.senders}
+        everybody = frozenset(senders)
         for loaded, item in _in_step([(s, self.items(s)) for s in self.suites]):
             suite = loaded.suite
             done = store.done_cells(suite.id, item.id) if store else set()
             scored = suite.scoring == "logprobs" and bool(item.choices)
             texts = tuple(item.extra.get(TEXTS, ())) if scored else ()
-            for name, personalizer, identity in self.senders:
+            asking = self._asking(loaded, item, everybody)
+            for name, personalizer, identity in (s for key, s in senders.items() if key in asking):
                 told = self._conversation(personalizer, identity, item)
                 messages = self.mitigation.rewrite(told)
                 learner = personalizer if isinstance(personalizer, PersonPersonalizer) and personalizer.learns else None
