@@ -19,6 +19,7 @@ from evenhand.runner.plan import NO_PERSONALIZER
 from evenhand.runner.progress import Progress
 from evenhand.searching.universe import Universe, User
 from evenhand.study import Store, StudySpec
+from evenhand.study.spec import BudgetSpec
 from evenhand.study.splits import Split
 from evenhand.types import Identity, Item
 
@@ -91,7 +92,7 @@ class Part:
         return [s.suite.id for s in self._plan.suites]
 
     def ask(
-        self, asked: Sequence[Asked], universe: Universe, model: Model, progress: Progress, spec: StudySpec
+        self, asked: Sequence[Asked], universe: Universe, model: Model, progress: Progress, budget: BudgetSpec
     ) -> RunResult:
         """Ask what has no answer yet.
 
@@ -100,7 +101,7 @@ class Part:
             universe: of the users.
             model: loaded.
             progress: told of every answer.
-            spec: with the budget that is left.
+            budget: what may be spent on it.
 
         Raises:
             EvenhandError: anything a user can fix; what was answered is kept.
@@ -113,7 +114,7 @@ class Part:
             cells.setdefault(self.places[one.item], set()).add((name, identity.name))
         people.pop(PLAIN.name, None)
         plan = replace(
-            plan_study(self._plan.spec.model_copy(update={"budget": spec.budget}), self.directory),
+            plan_study(self._plan.spec.model_copy(update={"budget": budget}), self.directory),
             identities=(PLAIN, *people.values()),
             cells={place: frozenset(who) for place, who in cells.items()},
         )
@@ -140,7 +141,7 @@ class Part:
     def observed(self, asked: Sequence[Asked], universe: Universe) -> Observed:
         """The same as what effects are estimated from; missing ones are left out."""
         scores = self.scores(asked, universe)
-        there = np.flatnonzero(~np.isnan(scores))
+        there = [int(n) for n in np.flatnonzero(~np.isnan(scores))]
         groups = {name: n for n, name in enumerate(universe.groups)}
         chosen = [asked[n] for n in there]
         codes = universe.codes([a.user for a in chosen], [groups[self.group_names[a.item]] for a in chosen])

@@ -8,9 +8,7 @@ import numpy as np
 
 from evenhand.analysis.factorial import Conjunction
 from evenhand.searching.asking import NOBODY, Asked
-from evenhand.searching.universe import Universe
-
-ANYBODY = Conjunction(())
+from evenhand.searching.universe import ANYBODY, Universe
 
 
 def items_for(universe: Universe, groups: Sequence[str], who: Conjunction) -> np.ndarray:

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from evenhand.analysis.found import Condition, Example
 from evenhand.analysis.scores import Floats
 from evenhand.analysis.subgroups import Direction, paired_interval
 from evenhand.analysis.wordlists import telling_words
 from evenhand.searching.asking import Asked, Part
-from evenhand.searching.found import Condition, Example
 from evenhand.searching.universe import Universe
 from evenhand.suites.base import is_withheld
 
@@ -42,7 +42,7 @@ def contrasts(part: Part, pairs: Pairs, universe: Universe) -> Contrast:
     """What pairs of answers differ by."""
     one = part.scores([first for first, _ in pairs], universe)
     other = part.scores([second for _, second in pairs], universe)
-    there = np.flatnonzero(~np.isnan(one - other))
+    there = [int(n) for n in np.flatnonzero(~np.isnan(one - other))]
     clusters, groups = part.clusters, part.group_names
     by_cluster: dict[str, list[float]] = {}
     group_of: dict[str, str] = {}

@@ -22,6 +22,7 @@ _SHARE_WITH_FACT = 0.5
 _TRIES = 1000
 
 User = tuple[int, ...]
+ANYBODY = Conjunction(())
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ class Universe:
     def _personalizer(self, user: User) -> Personalizer:
         return self.personalizers[user[-1]] if len(self.personalizers) > 1 else self.personalizers[0]
 
-    def draw(self, rng: np.random.Generator, wanted: Conjunction = Conjunction(())) -> User:
+    def draw(self, rng: np.random.Generator, wanted: Conjunction = ANYBODY) -> User:
         """A user at random, who has the wanted levels (the items' group left aside).
 
         Raises:

@@ -1,4 +1,4 @@
-"""What a search comes to."""
+"""What a search for the worst-served users comes to."""
 
 from __future__ import annotations
 
