@@ -18,7 +18,7 @@ Direction = Literal["worse", "better", "both"]
 # Of the calls that look for candidates: a first round over everybody, then rounds over ever fewer combinations.
 ROUNDS: tuple[tuple[float, int], ...] = ((0.5, 0), (0.2, 96), (0.2, 24), (0.1, 8))
 _FLIPS = 20_000
-_FEWEST_ITEMS = 6
+FEWEST_TO_TEST = 6
 
 
 def promising(fit: Factorial, count: int, direction: Direction) -> list[Conjunction]:
@@ -157,7 +157,7 @@ def sign_test(differences: Floats, *, seed: int = 0) -> float:
     Exact where a difference is as likely up as down. NaN with fewer than six items.
     """
     count = len(differences)
-    if count < _FEWEST_ITEMS:
+    if count < FEWEST_TO_TEST:
         return math.nan
     moving = differences[differences != 0]
     if not len(moving):
@@ -177,7 +177,7 @@ def paired_interval(differences: Floats, level: float) -> tuple[float, float]:
     With that, items that do not differ are no proof that none does. NaN with fewer than six items.
     """
     count = len(differences)
-    if count < _FEWEST_ITEMS:
+    if count < FEWEST_TO_TEST:
         return (math.nan, math.nan)
     padded = np.concatenate([differences, [100.0, -100.0]])
     half = float(student.ppf((1 + level) / 2, count - 1)) * float(padded.std()) / math.sqrt(count + 2)

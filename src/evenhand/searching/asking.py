@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from evenhand.analysis.factorial import Observed
+from evenhand.analysis.scores import Floats
 from evenhand.errors import SpecError
 from evenhand.identities import PLAIN
 from evenhand.models import Model
@@ -123,7 +124,7 @@ class Part:
             store.set_meta(PART_META, self._split)
         return ran
 
-    def scores(self, asked: Sequence[Asked], universe: Universe) -> np.ndarray:
+    def scores(self, asked: Sequence[Asked], universe: Universe) -> Floats:
         """The scores of what was asked, in points, in its order; NaN where one is missing."""
         with Store.open(self.directory) as store:
             found: dict[tuple[str, str, str, str], list[float]] = {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -38,7 +39,17 @@ class Contrast:
     missing: int
 
 
-def contrasts(part: Part, pairs: Pairs, universe: Universe) -> Contrast:
+class Scored(Protocol):
+    """Items whose answers are compared."""
+
+    group_names: list[str]
+
+    @property
+    def clusters(self) -> list[str]: ...
+    def scores(self, asked: Sequence[Asked], universe: Universe) -> Floats: ...
+
+
+def contrasts(part: Scored, pairs: Pairs, universe: Universe) -> Contrast:
     """What pairs of answers differ by."""
     one = part.scores([first for first, _ in pairs], universe)
     other = part.scores([second for _, second in pairs], universe)

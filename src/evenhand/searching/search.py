@@ -10,10 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from evenhand.analysis.factorial import Codes, Conjunction, Factorial, Observed, fit_effects
+from evenhand.analysis.factorial import Conjunction, Factorial
 from evenhand.analysis.found import Condition, Found, SearchResult
-from evenhand.analysis.subgroups import ROUNDS, confirm, promising, worth_confirming
-from evenhand.errors import SpecError
+from evenhand.analysis.subgroups import FEWEST_TO_TEST
 from evenhand.identities import select
 from evenhand.mitigate import allowance, spent
 from evenhand.models import Model, make_model
@@ -25,22 +24,14 @@ from evenhand.runner.progress import Progress, Silent
 from evenhand.runner.spending import price
 from evenhand.searching.asking import Asked, Part
 from evenhand.searching.decided import Decided
-from evenhand.searching.drawing import explaining, explored, items_for, matched
-from evenhand.searching.explaining import by_group, conditions, contrasts, example, words_of
+from evenhand.searching.drawing import explaining
+from evenhand.searching.explaining import by_group, conditions, example, words_of
 from evenhand.searching.regression import write_regression
 from evenhand.searching.spec import SearchSpec
+from evenhand.searching.steps import CONFIRM, EXPLORE, Steps
 from evenhand.searching.universe import Universe, make_universe
 from evenhand.study import StudySpec
 from evenhand.study.spec import BudgetSpec
-
-# Shares of the calls.
-_EXPLORE, _CONFIRM = 0.6, 0.3
-# An item is asked by so many pairs at most when a finding is confirmed.
-_PAIRS_OF_AN_ITEM = 8
-_FEWEST_OF_TARGET = 8
-_FEWEST_ITEMS = 6
-# Of standard errors: two-sided 5 % over the findings, and a power of 90 %.
-_ENOUGH = 3.7
 
 
 class _StoppedError(Exception):
@@ -128,6 +119,7 @@ class Search:
                 "items": {name: part.places for name, part in self._parts.items()},
             },
         )
+        self._steps = Steps(self._universe, self._explore, self._test, spec, self._decided, self._ask)
         self._first = True
 
     def scope(self) -> Scope:
@@ -158,7 +150,7 @@ class Search:
         with self._display:
             self._display.begin(self._spec.calls, self.scope().answered)
             try:
-                return self._confirmed(self._explored())
+                return self._searched()
             except _StoppedError:
                 return self._result(stopped=True)
 
@@ -172,106 +164,38 @@ class Search:
         confirmed = [one.finding.conjunction for one in found.confirmed]
         return write_regression(self._base, self._test, self._universe, confirmed, self._out)
 
-    # Exploring
-
-    def _explored(self) -> Factorial:
-        """Rounds over ever fewer combinations."""
-        asked: list[Asked] = []
-        total = int(self._spec.calls * _EXPLORE)
-        for number, (share, most) in enumerate(ROUNDS):
-            step = f"explore {number + 1}"
-            if step not in self._decided:
-                calls = int(total * share)
-                targets = self._targets(asked, min(most, calls // _FEWEST_OF_TARGET)) if most else []
-                rng = np.random.default_rng([self._spec.seed, number])
-                cells = explored(self._universe, self._explore.group_names, targets, calls, rng, set(asked))
-                self._decided.keep_cells(step, cells)
-            asked += self._decided.cells(step)
-            self._ask("explore", asked, f"exploring, round {number + 1} of {len(ROUNDS)}")
-        return fit_effects(self._observed(asked), self._universe.space)
-
-    def _targets(self, asked: Sequence[Asked], count: int) -> list[Conjunction]:
-        fit = fit_effects(self._observed(asked), self._universe.space)
-        return self._askable(promising(fit, 2 * max(count, 1), self._spec.direction))[: max(count, 1)]
-
-    def _askable(self, found: Sequence[Conjunction]) -> list[Conjunction]:
-        """Those that a user can have."""
-        categories = len(self._universe.identities)
-        return [who for who in found if sum(f < categories for f in who.factors) <= self._spec.stated]
-
-    def _observed(self, asked: Sequence[Asked]) -> Observed:
-        observed = self._explore.observed(asked, self._universe)
-        if not len(observed.scores):
-            raise SpecError(
-                "None of the answers could be scored, so there is nothing to search in.",
-                f"Look at them: evenhand export {self._explore.directory} --to csv --out tables.",
-            )
-        return observed
-
-    # Confirming and explaining
-
-    def _confirmed(self, fit: Factorial) -> SearchResult:
-        if "chosen" not in self._decided:
-            self._decided.keep_conjunctions("chosen", self._worth(fit))
-        chosen = self._decided.conjunctions("chosen")
-        pairs = [self._pairs(number, who, fit, len(chosen)) for number, who in enumerate(chosen)]
-        if everything := [one for members in pairs for pair in members for one in pair]:
-            self._ask("confirm", everything, "confirming")
-        seen = [contrasts(self._test, members, self._universe) for members in pairs]
-        differences = [(who, one.differences) for who, one in zip(chosen, seen, strict=True)]
-        findings = confirm(differences, self._spec.direction, seed=self._spec.seed)
-        explained = self._explained([finding.conjunction for finding in findings if finding.confirmed])
+    def _searched(self) -> SearchResult:
+        fit = self._steps.explored()
+        seen = self._steps.confirmed(fit)
+        explained = self._explained([one.finding.conjunction for one in seen if one.finding.confirmed])
         found = tuple(
             Found(
-                self._universe.phrase(finding.conjunction),
-                fit.difference(finding.conjunction),
-                finding,
-                one.mean,
-                one.other_mean,
-                one.missing,
-                explained.get(finding.conjunction, ()),
-                by_group(one),
-                words_of(self._test, members, self._universe),
-                example(self._test, members, self._universe, self._spec.direction) if finding.confirmed else None,
+                self._universe.phrase(one.finding.conjunction),
+                fit.difference(one.finding.conjunction),
+                one.finding,
+                one.contrast.mean,
+                one.contrast.other_mean,
+                one.contrast.missing,
+                explained.get(one.finding.conjunction, ()),
+                by_group(one.contrast),
+                words_of(self._test, one.pairs, self._universe),
+                example(self._test, one.pairs, self._universe, self._spec.direction) if one.finding.confirmed else None,
             )
-            for finding, one, members in zip(findings, seen, pairs, strict=True)
+            for one in seen
         )
         return self._result(found=found, fit=fit)
 
-    def _worth(self, fit: Factorial) -> list[Conjunction]:
-        """What is confirmed: as far as a user can be it, and fresh items are there for it."""
-        count = self._spec.confirm
-        found = self._askable(worth_confirming(fit, 4 * count, self._spec.direction, self._spec.smallest))
-        return [who for who in found if len(self._test_items(who)) >= _FEWEST_ITEMS][:count]
-
-    def _pairs(self, number: int, who: Conjunction, fit: Factorial, chosen: int) -> list[tuple[Asked, Asked]]:
-        """As many pairs as the difference that is expected needs, within the budget and the items there are."""
-        step = f"confirm {number + 1}"
-        if step not in self._decided:
-            allowed = int(self._spec.calls * _CONFIRM) // (2 * chosen)
-            expected = max(abs(fit.difference(who)[0]), self._spec.smallest)
-            needed = math.ceil((_ENOUGH * math.sqrt(2) * fit.noise / expected) ** 2)
-            count = min(allowed, needed, _PAIRS_OF_AN_ITEM * len(self._test_items(who)))
-            rng = np.random.default_rng([self._spec.seed, 100 + number])
-            drawn = matched(self._universe, self._test.group_names, who, count, rng)
-            self._decided.keep_cells(step, [one for pair in drawn for one in pair])
-        cells = self._decided.cells(step)
-        return list(zip(cells[::2], cells[1::2], strict=True))
-
     def _explained(self, confirmed: Sequence[Conjunction]) -> dict[Conjunction, tuple[Condition, ...]]:
-        allowed = int(self._spec.calls * (1 - _EXPLORE - _CONFIRM)) // max(len(confirmed), 1)
+        allowed = int(self._spec.calls * (1 - EXPLORE - CONFIRM)) // max(len(confirmed), 1)
         arms: dict[Conjunction, dict[str, list[Asked]]] = {}
         for who in confirmed:
-            count = max(_FEWEST_ITEMS, allowed // (3 + len(who.levels)))
+            count = max(FEWEST_TO_TEST, allowed // (3 + len(who.levels)))
             rng = np.random.default_rng([self._spec.seed, 200, *(n for pair in who.levels for n in pair)])
             # Drawn alike each time: nothing of it depends on an answer.
             arms[who] = explaining(self._universe, self._choose.group_names, who, count, rng)
         if everything := [one for members in arms.values() for cells in members.values() for one in cells]:
             self._ask("explain", everything, "explaining")
         return {who: conditions(self._choose, members, self._universe) for who, members in arms.items()}
-
-    def _test_items(self, who: Conjunction) -> Codes:
-        return items_for(self._universe, self._test.group_names, who)
 
     def _ask(self, name: str, asked: Sequence[Asked], title: str) -> None:
         others = spent(part.directory for other, part in self._parts.items() if other != name)
