@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import combinations
 
 import numpy as np
@@ -43,7 +44,7 @@ class Universe:
     groups: tuple[str, ...]
     stated: int
 
-    @property
+    @cached_property
     def space(self) -> Space:
         """The factors: categories, then facts, then ways of telling, then the items' group."""
         factors = {category: tuple(i.name for i in members) for category, members in self.identities.items()}
