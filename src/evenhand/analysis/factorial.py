@@ -270,7 +270,7 @@ def _update(block: _Block, left: Floats, noise: float, prior: Floats) -> float:
     part = left[rows] + block.values()
     seen = block.counts > 0
     sums = np.bincount(block.index, part, minlength=len(block.counts))
-    block.means = np.divide(sums, block.counts, out=np.zeros_like(sums), where=seen)
+    block.means = np.divide(sums, block.counts, out=np.zeros(len(sums)), where=seen)
     before = block.effects
     block.weights, posterior, variances = _posterior(block.means, noise / np.maximum(block.counts, 1), prior)
     block.weights[~seen] = prior

@@ -20,12 +20,11 @@ from evenhand.runner.plan import NO_PERSONALIZER
 from evenhand.runner.progress import Progress
 from evenhand.searching.universe import Universe, User
 from evenhand.study import Store, StudySpec
+from evenhand.study.reading import SEARCH_META
 from evenhand.study.spec import BudgetSpec
 from evenhand.study.splits import Split
 from evenhand.types import Identity, Item
 
-# Marks the studies of a search: their cells are chosen, so that no analysis of grids may be made of them.
-PART_META = "search_part"
 # Nobody: the baseline without an identity.
 NOBODY: User = ()
 FEWEST_ITEMS = 12
@@ -119,10 +118,9 @@ class Part:
             identities=(PLAIN, *people.values()),
             cells={place: frozenset(who) for place, who in cells.items()},
         )
-        ran = run_plan(plan, self.directory, model, progress)
         with Store.create(self.directory) as store:
-            store.set_meta(PART_META, self._split)
-        return ran
+            store.set_meta(SEARCH_META, self._split)
+        return run_plan(plan, self.directory, model, progress)
 
     def scores(self, asked: Sequence[Asked], universe: Universe) -> Floats:
         """The scores of what was asked, in points, in its order; NaN where one is missing."""

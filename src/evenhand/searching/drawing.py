@@ -40,7 +40,8 @@ def explored(
         rng: of the draws.
         before: cells that were asked already; they are not asked again.
     """
-    taken, found = set(before), []
+    taken = set(before)
+    found: list[Asked] = []
     for target in targets or [ANYBODY]:
         wanted = len(found) + calls // max(len(targets), 1)
         pool = items_for(universe, groups, target)

@@ -24,6 +24,8 @@ from evenhand.searching.universe import Universe
 EXPLORE, CONFIRM = 0.6, 0.3
 # An item is asked by so many pairs at most when a finding is confirmed.
 _PAIRS_OF_AN_ITEM = 8
+# And a finding by so many pairs at least, so that its interval says something.
+_FEWEST_PAIRS = 100
 _FEWEST_OF_TARGET = 8
 # Of standard errors: two-sided 5 % over the findings, and a power of 90 %.
 _ENOUGH = 3.7
@@ -134,7 +136,7 @@ class Steps:
             allowed = int(self._spec.calls * CONFIRM) // (2 * chosen)
             expected = max(abs(fit.difference(who)[0]), self._spec.smallest)
             needed = math.ceil((_ENOUGH * math.sqrt(2) * fit.noise / expected) ** 2)
-            count = min(allowed, needed, _PAIRS_OF_AN_ITEM * len(self._test_items(who)))
+            count = min(allowed, max(needed, _FEWEST_PAIRS), _PAIRS_OF_AN_ITEM * len(self._test_items(who)))
             rng = np.random.default_rng([self._spec.seed, 100 + number])
             drawn = matched(self._universe, self._test.group_names, who, count, rng)
             self._decided.keep_cells(step, [one for pair in drawn for one in pair])
