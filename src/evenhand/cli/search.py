@@ -11,7 +11,7 @@ import typer
 from evenhand.cli.output import As, Format, emit, say, show
 
 if TYPE_CHECKING:
-    from evenhand.searching import SearchResult
+    from evenhand.searching import Search, SearchResult
 
 
 class Towards(StrEnum):
@@ -48,6 +48,9 @@ def search(
     export: Annotated[
         Exported | None, typer.Option(help="Write what was confirmed as a suite and a study to gate releases by.")
     ] = None,
+    layers: Annotated[
+        bool, typer.Option("--layers", help="Where in a local model whom it finds is told from others.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what it would search.")] = False,
     format: As = Format.table,
 ) -> None:
@@ -76,6 +79,8 @@ def search(
     if found.stopped:
         say("Stopped before its end. Run the same command to go on.", err=True)
         raise typer.Exit(130)
+    if layers:
+        _tell_layers(planned, found)
     if export:
         file = planned.write_regression(found)
         say(f"Next: cd {file.parent} && evenhand run {file.name} --out release && evenhand check release --max-gap 10")
@@ -93,6 +98,13 @@ def _tell(found: SearchResult) -> None:
         show(conditions_table(one))
         for line in details(one):
             say(line)
+
+
+def _tell_layers(planned: Search, found: SearchResult) -> None:
+    from evenhand.cli.steer import layers_table
+
+    for who, profile in planned.layers(found, lambda what, done, of: None).items():
+        show(layers_table(profile, f"Where in the model {who} is told from others"))
 
 
 def register(app: typer.Typer) -> None:

@@ -14,6 +14,7 @@ from evenhand.analysis.scores import Floats
 from evenhand.errors import SpecError
 from evenhand.identities import PLAIN
 from evenhand.models import Model
+from evenhand.personalizers import baseline_messages
 from evenhand.runner.engine import RunResult, run_plan
 from evenhand.runner.growth import plan_study
 from evenhand.runner.plan import NO_PERSONALIZER
@@ -23,6 +24,7 @@ from evenhand.study import Store, StudySpec
 from evenhand.study.reading import SEARCH_META
 from evenhand.study.spec import BudgetSpec
 from evenhand.study.splits import Split
+from evenhand.tuning.directions import Asked as Read
 from evenhand.types import Identity, Item
 
 # Nobody: the baseline without an identity.
@@ -156,6 +158,13 @@ class Part:
         senders = [sender(universe, one.user) for one in asked]
         keys = [(*self.places[a.item], name, i.name) for a, (name, i) in zip(asked, senders, strict=True)]
         return [found.get(key, "") for key in keys]
+
+    def read_by(self, users: Sequence[User], place: int, universe: Universe) -> Read:
+        """One item as these users would ask it."""
+        suite, item = self._items[place]
+        told = [universe.messages(u, item.prompt) if u else baseline_messages(PLAIN, item.prompt) for u in users]
+        personalizer = universe.sender(users[-1])[0]
+        return Read(suite, item.id, personalizer, tuple(told))
 
     def answered(self) -> int:
         """How many answers there are."""

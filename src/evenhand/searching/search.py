@@ -22,16 +22,21 @@ from evenhand.runner.engine import resolved
 from evenhand.runner.progress import Part as Shown
 from evenhand.runner.progress import Progress, Silent
 from evenhand.runner.spending import price
-from evenhand.searching.asking import Asked, Part
+from evenhand.searching.asking import NOBODY, Asked, Part
 from evenhand.searching.decided import Decided
-from evenhand.searching.drawing import explaining
+from evenhand.searching.drawing import explaining, items_for
 from evenhand.searching.explaining import by_group, conditions, example, words_of
 from evenhand.searching.regression import write_regression
 from evenhand.searching.spec import SearchSpec
 from evenhand.searching.steps import CONFIRM, EXPLORE, Steps
 from evenhand.searching.universe import Universe, make_universe
+from evenhand.steering.subspace import Layer
 from evenhand.study import StudySpec
 from evenhand.study.spec import BudgetSpec
+from evenhand.tuning.directions import Tell, read_profile
+
+# Whom a confirmed user is told from, and on how many items at most, to see where in a model that happens.
+_OTHERS_TO_TELL_APART, _ITEMS_TO_READ = 3, 40
 
 
 class _StoppedError(Exception):
@@ -163,6 +168,26 @@ class Search:
         """
         confirmed = [one.finding.conjunction for one in found.confirmed]
         return write_regression(self._base, self._test, self._universe, confirmed, self._out)
+
+    def layers(self, found: SearchResult, tell: Tell) -> dict[str, tuple[Layer, ...]]:
+        """Where in a local model each confirmed user is told from others: what a probe reads behind each block.
+
+        Questions are read, and nothing is answered.
+
+        Raises:
+            SpecError: the model's activations cannot be reached.
+        """
+        profiles = {}
+        for one in found.confirmed:
+            who, rng = one.finding.conjunction, np.random.default_rng([self._spec.seed, 400])
+            alone = self._universe.alone(who)
+            others = {self._universe.other(rng, alone, who) for _ in range(_OTHERS_TO_TELL_APART)}
+            places = items_for(self._universe, self._explore.group_names, who)[:_ITEMS_TO_READ]
+            asked = [
+                self._explore.read_by([NOBODY, alone, *sorted(others)], int(place), self._universe) for place in places
+            ]
+            profiles[one.who] = read_profile(self._base, asked, seed=self._spec.seed, tell=tell)
+        return profiles
 
     def _searched(self) -> SearchResult:
         fit = self._steps.explored()

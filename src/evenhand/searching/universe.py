@@ -14,7 +14,7 @@ from evenhand.analysis.factorial import NONE_OF_IT, Codes, Conjunction, Space
 from evenhand.errors import SpecError
 from evenhand.identities.intersections import intersect
 from evenhand.personalizers import Personalizer
-from evenhand.types import Identity, Person
+from evenhand.types import Identity, Message, Person
 
 FACT, TOLD, GROUP = "fact", "told", "on"
 # How many identities a user states: rather many, since each call then says something of each of them.
@@ -66,6 +66,10 @@ class Universe:
     def sender(self, user: User) -> tuple[str, Identity]:
         """Who a user is: the personalizer's name, and what is said."""
         return self._personalizer(user).name, self.identity(user)
+
+    def messages(self, user: User, prompt: str) -> tuple[Message, ...]:
+        """What a user asks."""
+        return self._personalizer(user).messages(self.identity(user), prompt)
 
     def identity(self, user: User) -> Identity:
         """What is said of a user."""
