@@ -23,7 +23,7 @@ from scipy.stats import binom, binomtest
 from evenhand.analysis.factorial import NONE_OF_IT, Conjunction, Observed, Space, fit_effects
 from evenhand.analysis.subgroups import confirm, paired_interval, promising, sign_test, worth_confirming
 from evenhand.analysis.wordlists import telling_words
-from evenhand.errors import SpecError
+from evenhand.errors import DataError, SpecError
 from evenhand.identities import select
 from evenhand.people import select_people
 from evenhand.personalizers import make_personalizer
@@ -34,6 +34,7 @@ from evenhand.searching.drawing import ablated, explored, matched
 from evenhand.searching.steps import Steps
 from evenhand.searching.universe import Universe, make_universe, with_fact
 from evenhand.study import Store
+from evenhand.suites import DataSource, load_suite, make_suites
 from evenhand.types import Identity
 from tests.server import Server
 
@@ -329,7 +330,9 @@ def study(tmp_path: Path, server: Server) -> Path:
     return file
 
 
-def test_a_search_finds_confirms_explains_and_is_kept(cli: Cli, server: Server, study: Path, tmp_path: Path) -> None:
+def test_a_search_finds_confirms_explains_and_is_kept(
+    cli: Cli, server: Server, study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     line = ("search", str(study), "--out", str(tmp_path / "found"), "--calls", "1800", "--stated", "2")
     scope = json.loads(cli(*line, "--dry-run", "--format", "json").stdout)
     assert server.calls == 0
@@ -357,12 +360,13 @@ def test_a_search_finds_confirms_explains_and_is_kept(cli: Cli, server: Server, 
     assert refused.returncode == 2
     assert "a search" in refused.stderr
 
+    monkeypatch.chdir(tmp_path / "found" / "regression")
     release = tmp_path / "release"
-    ran = cli("run", str(tmp_path / "found" / "regression" / "study.toml"), "--out", str(release))
+    ran = cli("run", "study.toml", "--out", str(release))
     assert ran.returncode == 0, ran.stderr
     assert cli("check", str(release), "--max-gap", "10").returncode == 1
     server.answer = lambda payload: "I'm sorry, I can't help with that."
-    cli("run", str(tmp_path / "found" / "regression" / "study.toml"), "--out", str(tmp_path / "mended"))
+    cli("run", "study.toml", "--out", str(tmp_path / "mended"))
     assert cli("check", str(tmp_path / "mended"), "--max-gap", "10").returncode == 0
 
 
@@ -387,6 +391,24 @@ def test_a_killed_search_goes_on_and_asks_nothing_twice(server: Server, study: P
     assert answered <= server.calls <= answered + 2 * server.most_in_flight
     cells = [json.dumps(p["messages"]) for p in server.payloads]
     assert len(cells) - len(set(cells)) <= 2 * server.most_in_flight
+
+
+def test_a_subset_is_the_suite_itself_with_fewer_items(tmp_path: Path) -> None:
+    file = tmp_path / "some.toml"
+    (whole,) = make_suites(["starter-utility:knowledge+logprobs"])
+    items = load_suite(whole, DataSource(None)).items
+    file.write_text(f'suite = "starter-utility:knowledge+logprobs"\nitems = ["{items[3].id}", "{items[0].id}"]\n')
+    (some,) = make_suites([f"subset:{file}"])
+    assert (some.id, some.axis, some.judge, some.scoring) == (whole.id, whole.axis, whole.judge, "logprobs")
+    assert sorted(item.id for item in load_suite(some, DataSource(None)).items) == sorted([items[0].id, items[3].id])
+    file.write_text('suite = "starter-utility"\nitems = ["nothing-such"]\n')
+    with pytest.raises(DataError, match="no item 'nothing-such'"):
+        load_suite(make_suites([f"subset:{file}"])[0], DataSource(None))
+    file.write_text('suite = "xstest"\nitems = ["1"]\n')
+    with pytest.raises(SpecError, match="is not one suite"):
+        make_suites([f"subset:{file}"])
+    with pytest.raises(SpecError, match="no TOML file"):
+        make_suites(["subset:some.csv"])
 
 
 def test_missing_answers_are_said_before_anything_else(cli: Cli, server: Server, study: Path, tmp_path: Path) -> None:

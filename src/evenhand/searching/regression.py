@@ -17,6 +17,7 @@ from evenhand.searching.drawing import items_for
 from evenhand.searching.universe import Universe
 from evenhand.study import StudySpec
 from evenhand.study.spec import SPEC_FILE
+from evenhand.suites import make_suites
 from evenhand.visible import file_names
 
 FOLDER = "regression"
@@ -53,8 +54,9 @@ def write_regression(
         suite, item = part.places[place]
         by_suite.setdefault(suite, []).append(item)
     files = dict(zip(by_suite, file_names(list(by_suite)), strict=True))
+    references = _references(study)
     contents: dict[str, dict[str, Any]] = {
-        f"{files[suite]}.toml": {"suite": suite, "items": items} for suite, items in by_suite.items()
+        f"{files[suite]}.toml": {"suite": references[suite], "items": items} for suite, items in by_suite.items()
     }
     contents[_USERS] = {"name": _name(universe, found), "version": "1", "identity": _users(universe, found)}
     kept = study.model_copy(
@@ -77,6 +79,16 @@ def write_regression(
     except OSError as error:
         raise StoreError(f"Cannot write to {folder}: {error.strerror}.", "Choose another --out.") from None
     return folder / SPEC_FILE
+
+
+def _references(study: StudySpec) -> dict[str, str]:
+    """Suite -> how a study elsewhere names it: files by their whole path."""
+    found: dict[str, str] = {}
+    for reference in study.suites:
+        kind, _, argument = reference.partition(":")
+        whole = f"{kind}:{Path(argument).absolute()}" if kind == "file" else ""
+        found |= {suite.id: whole or suite.id for suite in make_suites([reference])}
+    return found
 
 
 def _users(universe: Universe, found: Sequence[Conjunction]) -> list[dict[str, str]]:
