@@ -141,9 +141,10 @@ def scope_sentence(found: SearchResult) -> str:
     """How much was searched, and by how much."""
     calls = ", ".join(f"{count:,} to {part}" for part, count in found.calls.items() if count)
     items = ", ".join(f"{count:,} to {part}" for part, count in found.items.items())
+    cost = "" if found.cost is None else f" Cost so far: {found.cost:.4f}."
     return (
         f"{found.users:,} users times {found.groups} groups of items ({found.cells:,} cells, {found.candidates:,} "
-        f"combinations to be found) by {sum(found.calls.values()):,} calls: {calls}. Items: {items}, none in two parts."
+        f"combinations to be found) by {sum(found.calls.values()):,} calls: {calls}. Items: {items}, none in two parts.{cost}"
     )
 
 
