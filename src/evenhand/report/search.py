@@ -144,7 +144,8 @@ def scope_sentence(found: SearchResult) -> str:
     cost = "" if found.cost is None else f" Cost so far: {found.cost:.4f}."
     return (
         f"{found.users:,} users times {found.groups} groups of items ({found.cells:,} cells, {found.candidates:,} "
-        f"combinations to be found) by {sum(found.calls.values()):,} calls: {calls}. Items: {items}, none in two parts.{cost}"
+        f"combinations to be found) by {sum(found.calls.values()):,} calls: {calls}. Items: {items}, "
+        f"none in two parts.{cost}"
     )
 
 
