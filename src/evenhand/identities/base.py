@@ -25,6 +25,8 @@ FREE_TEXT_PREFIX = "text:"
 _ARTICLE = re.compile(r"^\s*(?:an?|the)\s+", re.IGNORECASE)
 _LOGGER = logging.getLogger(__name__)
 _FIELDS = {"name", "category", "cue", "first_name"}
+# What a file says of itself.
+_TOLD = ("version", "source", "rule", "wording", "leaves_out")
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,8 @@ class Catalogue:
             that does not say.
         renamed: earlier version -> an identity's name now -> its name then.
         elsewhere: an identity's name in another version -> its name in this one.
-        source: whose categories they are, with its year, where somebody else drew them up; "" otherwise.
+        source: whose categories they are, with its year; "" where that is not said.
+        rule: which of the source's categories these are, where it is a documented catalogue; "" otherwise.
         wording: where the words for them are from.
         leaves_out: what a reader would miss.
     """
@@ -49,6 +52,7 @@ class Catalogue:
     renamed: Mapping[str, Mapping[str, str]] = field(default_factory=dict, hash=False)
     elsewhere: Mapping[str, str] = field(default_factory=dict, hash=False)
     source: str = ""
+    rule: str = ""
     wording: str = ""
     leaves_out: str = ""
 
@@ -56,6 +60,11 @@ class Catalogue:
         if not self.elsewhere:
             then = {old: new for names in self.renamed.values() for new, old in names.items()}
             object.__setattr__(self, "elsewhere", then)
+
+    @property
+    def is_documented(self) -> bool:
+        """Whether it holds names alone, of categories that somebody else drew up, and says which of them."""
+        return bool(self.rule)
 
     def at(self, version: str) -> Catalogue:
         """The catalogue as it was in a version.
@@ -91,7 +100,7 @@ class Catalogue:
         """Read a catalogue: a ``name`` and one ``[[identity]]`` table per identity.
 
         Each table has ``name`` and ``category``, and may have ``cue`` and ``first_name``; the file may have a
-        ``version``, ``source``, ``wording`` and ``leaves_out``.
+        ``version``, ``source``, ``rule``, ``wording`` and ``leaves_out``.
 
         Raises:
             DataError: the file is missing or malformed; the message names the entry.
@@ -110,11 +119,9 @@ class Catalogue:
         for name in names:
             if names.count(name) > 1:
                 raise DataError(f"{path}: the identity '{name}' appears more than once.", "Remove one.")
-        version, source, wording, leaves_out = (
-            str(data.get(key, "")) for key in ("version", "source", "wording", "leaves_out")
-        )
+        version, source, rule, wording, leaves_out = (str(data.get(key, "")) for key in _TOLD)
         name = str(data.get("name", path.stem))
-        return cls(name, tuple(identities), version, source=source, wording=wording, leaves_out=leaves_out)
+        return cls(name, tuple(identities), version, {}, {}, source, rule, wording, leaves_out)
 
 
 CATALOGUES: Registry[Callable[[], Catalogue]] = Registry(
@@ -141,7 +148,7 @@ def registered(*, documented: bool = True) -> list[Catalogue]:
     """Every registered catalogue; one that somebody else's code fails to make is left out, with a warning.
 
     Args:
-        documented: whether those of categories that somebody else drew up are wanted, too.
+        documented: whether those that are documented are wanted, too.
     """
     found = []
     for name in CATALOGUES.members():
@@ -149,7 +156,7 @@ def registered(*, documented: bool = True) -> list[Catalogue]:
             found.append(make_catalogue(name))
         except EvenhandError as error:
             _LOGGER.warning("%s", error)
-    return [catalogue for catalogue in found if documented or not catalogue.source]
+    return [catalogue for catalogue in found if documented or not catalogue.is_documented]
 
 
 def make_catalogue(name: str) -> Catalogue:

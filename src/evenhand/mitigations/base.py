@@ -32,8 +32,8 @@ class Mitigation(ABC):
         calls: how often it asks for one answer, at most; without what :meth:`attend` asks.
         revision: what identifies what it reads records or acts with, such as an encoder's weights; "" for nothing.
         learned_from: folders that say which items it learned from, on which it cannot be measured.
-        any_language: whether it acts in a conversation of any language. One that looks for what is said of the user knows
-            English alone, and would do nothing without a word.
+        any_language: whether it acts in a conversation of any language. One that looks for what is said of the user
+            knows English alone, and would do nothing without a word.
     """
 
     name: str

@@ -230,7 +230,7 @@ def _whole_phrases() -> dict[str, str]:
     """
     found: dict[str, str] = {}
     for catalogue in registered():
-        for identity in catalogue.identities if catalogue.source else ():
+        for identity in catalogue.identities if catalogue.is_documented else ():
             plain = without_article(identity.name.lower())
             found |= dict.fromkeys((plain, plain.removesuffix(" person")), identity.category)
     return found

@@ -42,7 +42,7 @@ def check_told(store: Store, plan: Plan) -> None:
         SpecError: it was free text, and the run names it by its category.
     """
     free = {row["name"] for row in store.identities() if row["category"] == "custom"}
-    documented = {identity for c in registered() if c.source for identity in c.identities}
+    documented = {identity for c in registered() if c.is_documented for identity in c.identities}
     for identity in plan.identities:
         if identity.name in free and identity in documented:
             raise SpecError(
@@ -108,7 +108,7 @@ def keep_words(store: Store, plan: Plan) -> None:
 
 
 def hold_words(store: Store, plan: Plan) -> None:
-    """Keep in which words it is told who asks, of suites in other languages than English, with those of earlier runs."""
+    """Keep in which words suites in other languages than English are told who asks; those of earlier runs stay."""
     held = store.meta(LANGUAGES_META, {})
     for suite in (loaded.suite for loaded in plan.suites if loaded.suite.language != ENGLISH):
         now, before = suite.language.said_of(plan.identities), held.get(suite.id, {})
