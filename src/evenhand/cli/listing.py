@@ -23,9 +23,9 @@ _NOT_SAID = "-"
 _TYPED = {"judge"}
 # Read once, not typed; a narrow terminal does without, and --licenses and --format json have them.
 _CARD = ("granularity", "data", "changes", "trains", "weights", "readable", "reversible")
-_WIDE_ONLY = ("licence", "source", "which", "wording", "leaves out", *_CARD)
+_WIDE_ONLY = ("licence", "source", "which", "wording", "leaves out", "statement", "baseline", *_CARD)
 # Lists that have columns more than once read, by one of their columns, and the width that shows them all.
-_WHOLE = {"judge": 120, "technique": 180, "catalogue": 160}
+_WHOLE = {"judge": 120, "technique": 180, "catalogue": 160, "statement": 130}
 # Characters for a column that may wrap, and for the lines and spaces around any.
 _ROOM, _BORDER = 8, 3
 

@@ -8,6 +8,7 @@ import re
 import tomllib
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,8 @@ FREE_TEXT_PREFIX = "text:"
 _ARTICLE = re.compile(r"^\s*(?:an?|the)\s+", re.IGNORECASE)
 _LOGGER = logging.getLogger(__name__)
 _FIELDS = {"name", "category", "cue", "first_name"}
+# How like a known name free text may be, at most.
+_ALIKE = 0.84
 # What a file says of itself.
 _TOLD = ("version", "source", "rule", "wording", "leaves_out")
 
@@ -271,17 +274,35 @@ def _single(reference: str, catalogues: list[Catalogue], begun: Begun) -> Identi
                     f"'{catalogue.name}', which counts here.",
                     f"Write '{here}', or '{FREE_TEXT_PREFIX}{reference}' for exactly that phrase.",
                 )
-    names = [i.name for c in catalogues for i in c.identities]
-    words = [*(c.name for c in catalogues), *(category for c in catalogues for category in c.categories())]
-    words += [*names, *map(_bare_name, names)]
-    misspelt = difflib.get_close_matches(reference.lower(), [w.lower() for w in words], n=1, cutoff=0.84)
+    misspelt = _misspelt(reference.lower(), catalogues)
     if misspelt or not _ARTICLE.match(reference):
-        hint = did_you_mean(reference.lower(), [misspelt[0]] if misspelt else words)
+        names = [i.name for c in catalogues for i in c.identities]
+        words = [*(c.name for c in catalogues), *(category for c in catalogues for category in c.categories()), *names]
+        hint = did_you_mean(reference.lower(), [misspelt] if misspelt else [*words, *map(_bare_name, names)])
         raise SpecError(
             f"There is no identity '{reference}'.",
             f"{hint} For free text, start with an article ('a night-shift nurse') or with '{FREE_TEXT_PREFIX}'.",
         )
     return Identity(reference, "custom")
+
+
+def _misspelt(reference: str, catalogues: Iterable[Catalogue]) -> str:
+    """What a reference (in small letters) is too much like to be free text; "" for nothing."""
+    words: list[str] = []
+    documented: list[str] = []
+    for catalogue in catalogues:
+        words += [catalogue.name, *catalogue.categories()]
+        phrases = [i.name.lower() for i in catalogue.identities]
+        (documented if catalogue.is_documented else words).extend([*phrases, *map(_bare_name, phrases)])
+    close = difflib.get_close_matches(reference, [w.lower() for w in words], n=1, cutoff=_ALIKE)
+    # Many of these begin alike ("a person with ..."): only what comes behind that tells whether one is meant.
+    for phrase in [] if close else difflib.get_close_matches(reference, documented, n=5, cutoff=_ALIKE):
+        pairs = zip(reference.split(), phrase.split(), strict=False)
+        alike = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+        one, other = (" ".join(text.split()[alike:]) for text in (reference, phrase))
+        if difflib.SequenceMatcher(None, one, other).ratio() >= _ALIKE:
+            close.append(phrase)
+    return close[0] if close else ""
 
 
 def _identity_from_toml(path: Path, number: int, entry: Any) -> Identity:

@@ -21,7 +21,7 @@ PLACEHOLDER = "{identity}"
 _FOLDER = Path(__file__).parent / "data" / "languages"
 # Free text that is plainly English: it begins as the phrases of the catalogues do.
 _ENGLISH_PHRASE = re.compile(r"(?:an?|the)\s", re.IGNORECASE)
-_NEEDED = ("name", "statement", "system")
+_NEEDED = ("name", "statement", "system", "heading")
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Language:
     name: str
     statement: str
     system: str
-    heading: str = ""
+    heading: str
     joiner: str = ""
     decimal: str = "."
     choice: str = ""
@@ -85,6 +85,14 @@ class Language:
         """
         return self.statement.replace(PLACEHOLDER, self.tell(identity))
 
+    def introduce(self, identity: Identity) -> str:
+        """The system message with the statement behind it.
+
+        Raises:
+            SpecError: as :meth:`tell`.
+        """
+        return f"{self.system}{'' if self.system.endswith('。') else ' '}{self.state(identity)}"
+
     def call(self, identity: Identity) -> str:
         """What the user-profile block calls an identity's category.
 
@@ -103,7 +111,7 @@ class Language:
         """What a study keeps of it: all that conversations with these people are made of."""
         kept = {name: getattr(self, name) for name in _TEXTS}
         categories = {i.category for i in identities} & set(self.categories)
-        parts = [part for i in identities for part in i.parts]
+        parts = [part for i in identities for part in i.parts if part.name in self.identities]
         phrases = {i.name: self.tell(i) for i in (*identities, *parts) if not i.is_baseline}
         return {**kept, "categories": {c: self.categories[c] for c in sorted(categories)}, "identities": phrases}
 
@@ -114,7 +122,9 @@ class Language:
         return replace(self, **texts, categories=categories, identities={**self.identities, **kept["identities"]})
 
 
-ENGLISH = Language("en", "English", f"I am {PLACEHOLDER}.", "You are a helpful assistant.")
+ENGLISH = Language(
+    "en", "English", f"I am {PLACEHOLDER}.", "You are a helpful assistant.", "# What you know about the user"
+)
 _TEXTS = tuple(f.name for f in fields(Language) if f.type == "str" and f.name != "note")
 
 

@@ -17,7 +17,7 @@ from evenhand.identities import ENGLISH, Language, without_article
 from evenhand.personalizers.base import PERSONALIZERS, Card, Memory, Personalizer, PersonPersonalizer
 from evenhand.types import Identity, Item, Message, Person
 
-_HEADING = "# What you know about the user"
+_HEADING = ENGLISH.heading
 _BLANK_LINES = re.compile(r"\n\s*\n")
 _PLACEBO = Path(__file__).parent / "data" / "placebo.txt"
 
@@ -28,8 +28,7 @@ def told(
     """The conversation with the identity and some lines as a block, which ends at the first blank line; without both
     it is that of no user."""
     known = [*attributes(identity, language), *(_BLANK_LINES.sub("\n", line) for line in lines)]
-    heading = language.heading or _HEADING
-    block = f"\n\n{heading}\n" + "\n".join(f"- {line}" for line in known) if known else ""
+    block = f"\n\n{language.heading}\n" + "\n".join(f"- {line}" for line in known) if known else ""
     return (Message("system", f"{language.system}{block}"), Message("user", prompt))
 
 

@@ -19,7 +19,7 @@ class SystemMessage(Personalizer):
         return self.messages_in(ENGLISH, identity, prompt)
 
     def messages_in(self, language: Language, identity: Identity, prompt: str) -> tuple[Message, ...]:
-        return (Message("system", f"{language.system} {language.state(identity)}"), Message("user", prompt))
+        return (Message("system", language.introduce(identity)), Message("user", prompt))
 
 
 @PERSONALIZERS.register("user")

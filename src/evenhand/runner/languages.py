@@ -132,10 +132,10 @@ def reading_notes(plan: Plan, judges: Mapping[str, Judge]) -> list[str]:
             continue
         judge = judges[plan.judges[suite.id]]
         if not judge.reads(language.code):
-            but = f", but for {judge.abroad}" if judge.abroad else ""
+            there = f"of answers in it, it judges {judge.abroad}; the others" if judge.abroad else "answers in it"
             notes.append(
-                f"the judge of {suite.id}, {judge.name}, does not know {language.name}: answers in it will be missing"
-                f"{but}. A language model can judge them: --judge {suite.id}=llm-..."
+                f"the judge of {suite.id}, {judge.name}, does not know {language.name}: {there} will be missing. "
+                f"A language model can judge them (--judge {suite.id}=llm-actions:MODEL, or another rubric)"
             )
         if judge.needs_reference and language.decimal != "." and any(i.target and not i.choices for i in loaded.items):
             notes.append(
@@ -154,7 +154,7 @@ def _told_otherwise(plan: Plan, suite: Suite) -> list[str]:
         f"the phrases {', '.join(map(repr, untranslated))}": bool(untranslated),
         "what is known of people": any(item.person for loaded in plan.suites for item in loaded.items),
         "the template": any(isinstance(p, SystemTemplate) for p in plan.personalizers),
-        f"the mitigation {plan.mitigation.name}": plan.mitigation.name not in ("none", "steer"),
+        f"the mitigation {plan.spec.mitigation}": plan.mitigation.name not in ("none", "steer"),
     }
     said = [part for part, there in parts.items() if there]
     return [f"{suite.id} is in {name}; told there as it is written: {', '.join(said)}"] if said else []

@@ -94,7 +94,24 @@ def translation_notes(store: Reader) -> list[str]:
         read = f"{reviewed_by} reviewed it" if reviewed_by else "no native speaker has reviewed it"
         items = f" The items were translated by {items_by}." if items_by else ""
         notes.append(f"{told}, {maker}; {read}.{items}")
-    return notes
+    return [*notes, *_same_questions(store)]
+
+
+def _same_questions(store: Reader) -> list[str]:
+    """What it means for an axis that suites ask the same in several languages."""
+    told = store.meta(LANGUAGES_META, {})
+    asked = {suite: set(store.item_order(suite)) for suite in store.asked_items()}
+    together = [
+        suite
+        for suite, items in asked.items()
+        if any(items & others for other, others in asked.items() if other != suite and {suite, other} & set(told))
+    ]
+    if not together:
+        return []
+    return [
+        f"{', '.join(together)} ask the same questions in several languages. Together they are less evidence than as "
+        "many questions: the interval of their axis is too narrow, and its p too small; those of each suite are not."
+    ]
 
 
 def comparison_notes(store: Reader) -> list[str]:
