@@ -331,13 +331,13 @@ def test_what_would_be_told_in_english_is_refused_before_anything_is_asked(
 def test_what_stays_english_is_said(cli: Cli, tmp_path: Path) -> None:
     with Server(answered) as server:
         done = run(
-            cli, server, german(tmp_path), tmp_path / "study", "--identities", "text:eine Pflegekraft,a man",
+            cli, server, german(tmp_path), tmp_path / "study", "--identities", "a man,text:eine Pflegekraft",
             "--mitigation", "defense:fairness", "--personalizer", "profile", "--people", "starter",
             "--baseline", "plain,person",
         )  # fmt: skip
         assert done.returncode != 0 and "no name in German for the category 'custom'" in done.stderr
         done = run(
-            cli, server, german(tmp_path), tmp_path / "study", "--identities", "text:eine Pflegekraft,a man",
+            cli, server, german(tmp_path), tmp_path / "study", "--identities", "a man,text:eine Pflegekraft",
             "--mitigation", "defense:fairness",
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
