@@ -218,7 +218,9 @@ def test_a_catalogue_whose_version_is_gone_is_refused(tmp_path: Path) -> None:
     with pytest.raises(EvenhandError, match="begun with version 2 of the identity catalogue 'mine'"):
         select([str(file)], Begun({"mine": "2"}))
     file.write_text(entries)
-    assert [i.name for i in select([str(file)], Begun({"mine": "2"}))] == ["a nurse"], "a file that says no version has none"
+    assert [i.name for i in select([str(file)], Begun({"mine": "2"}))] == ["a nurse"], (
+        "a file that says no version has none"
+    )
 
 
 def test_every_version_of_a_catalogue_has_as_many_identities() -> None:
