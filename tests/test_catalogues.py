@@ -16,7 +16,9 @@ from evenhand.mitigations.ensemble import IdentityEnsemble
 from evenhand.mitigations.neutralize import neutralized
 from evenhand.models import ModelOptions
 from evenhand.personalizers import make_personalizer
-from evenhand.study import Store
+from evenhand.runner.growth import plan_study
+from evenhand.runner.plan import make_plan
+from evenhand.study import Store, StudySpec
 from evenhand.types import Identity, Message
 
 DOCUMENTED = {catalogue.name: catalogue for catalogue in registered() if catalogue.is_documented}
@@ -169,3 +171,12 @@ def test_a_study_begun_with_free_text_goes_on_with_it(tmp_path: Path) -> None:
     with Store.open(out) as store:
         assert {row["name"]: row["category"] for row in store.identities()}["a nurse"] == "custom"
         assert store.catalogues()["occupation"] == "1"
+
+
+def test_a_study_that_was_killed_before_it_asked_has_told_of_nobody(tmp_path: Path) -> None:
+    given = {"model": "smollm2", "suites": ["starter-utility"], "identities": ["a man & a Hindu person"], "limit": 1}
+    plan = make_plan(StudySpec.parse(given))
+    with Store.create(tmp_path / "study") as store:
+        store.add_design([(s, plan.items(s)) for s in plan.suites], plan.judges, plan.identities)
+    (told,) = (i for i in plan_study(plan.spec, tmp_path / "study").identities if not i.is_baseline)
+    assert (told.name, [part.category for part in told.parts]) == ("a Hindu man", ["gender", "religion"])

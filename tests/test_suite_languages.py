@@ -273,6 +273,17 @@ def test_two_languages_in_one_study(cli: Cli, tmp_path: Path) -> None:
     assert kept["starter-translated:es"]["identities"] == {"a man": "un hombre", "a woman": "una mujer"}
 
 
+def test_suites_that_only_number_alike_ask_nothing_in_common(tmp_path: Path) -> None:
+    (tmp_path / "andere.csv").write_text("id,question,group\n1,Warum?,x\n", encoding="utf-8")
+    (tmp_path / "andere.toml").write_text('axis = "safety"\nitems = "andere.csv"\n', encoding="utf-8")
+    suite = german(tmp_path)
+    (tmp_path / "fragen.csv").write_text("id,question,group\n1,Wieso?,y\n", encoding="utf-8")
+    given = {"suites": [suite, f"file:{tmp_path / 'andere.toml'}"], "identities": ["a man", "a woman"]}
+    evenhand.run(given, tmp_path / "study", model=lambda messages: "Es tut mir leid, dabei kann ich nicht helfen.")
+    said = " ".join(evenhand.analyze(tmp_path / "study").notes)
+    assert "told in German in fragen" in said and "same questions" not in said
+
+
 def test_english_suites_keep_no_words_and_say_nothing(tmp_path: Path) -> None:
     given = {"suites": ["starter-translated:en"], "identities": ["a man", "a woman"], "limit": 4}
     evenhand.run(given, tmp_path / "study", model=lambda messages: "The answer is (A).")

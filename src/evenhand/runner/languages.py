@@ -13,6 +13,7 @@ from evenhand.personalizers import Memory, Personalizer, PersonPersonalizer
 from evenhand.personalizers.template import SystemTemplate
 from evenhand.study import Store
 from evenhand.study.notes import LANGUAGES_META
+from evenhand.study.reading import CATALOGUES_META
 from evenhand.suites import Suite
 from evenhand.types import Identity, Item, User
 
@@ -23,7 +24,9 @@ _ITEM = Item("", "?", "", "?")
 
 
 def begun_with(store: Store) -> Begun:
-    """Whom a study has told of already."""
+    """Whom a study has told of already; nobody where a kill came before it kept from which catalogues they are."""
+    if store.meta(CATALOGUES_META) is None and not store.count_trials():
+        return Begun()
     versions, told = store.catalogues(), store.identities()
     held = [c.at(versions[c.name]) for c in registered() if c.name in versions]
     known = {identity.name for catalogue in held for identity in catalogue.identities}

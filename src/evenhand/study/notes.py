@@ -99,12 +99,18 @@ def translation_notes(store: Reader) -> list[str]:
 
 def _same_questions(store: Reader) -> list[str]:
     """What it means for an axis that suites ask the same in several languages."""
-    told = store.meta(LANGUAGES_META, {})
-    asked = {suite: set(store.item_order(suite)) for suite in store.asked_items()}
+    told = set(store.meta(LANGUAGES_META, {}))
+    if not told:
+        return []
+    # Ids alone may be numbers that any suite has.
+    asked = {
+        suite: {(key, item.group, item.target) for key, item in store.items(suite).items()}
+        for suite in store.asked_items()
+    }
     together = [
         suite
         for suite, items in asked.items()
-        if any(items & others for other, others in asked.items() if other != suite and {suite, other} & set(told))
+        if any(items & others for other, others in asked.items() if other != suite and {suite, other} & told)
     ]
     if not together:
         return []
