@@ -142,20 +142,24 @@ async def test_a_server_that_answered_once_is_waited_for(at_once: list[float]) -
     assert len(at_once) == 8
 
 
+MIGRANTS = ("migrant worker", "migrant in an irregular situation")
+
+
 @pytest.mark.parametrize(
     ("complete", "typed", "offered"),
     [
         (completion.models, "op", ["openai:", "openai-batch:"]),
         (completion.models, "sm", ["smollm2"]),
-        (completion.suites, "starter", ["starter-safety", "starter-utility"]),
+        (completion.suites, "starter-s", ["starter-safety"]),
+        (completion.suites, "starter-translated:f", ["starter-translated:fr"]),
         (completion.suites, "mmlu,gs", ["mmlu,gsm8k"]),
-        (completion.suites, "starter-safety,starter", ["starter-safety,starter-utility"]),
+        (completion.suites, "starter-safety,starter-u", ["starter-safety,starter-utility"]),
         (completion.suites, "lm", ["lm-eval:"]),
         (completion.judges, "refusal", ["refusal-classifier", "refusal-rules"]),
         (completion.judges, "llm-st", ["llm-strongreject:"]),
         (completion.suite_is_judge, "gsm", ["gsm8k="]),
         (completion.suite_is_judge, "gsm8k=num", ["gsm8k=number"]),
-        (completion.identities, "age,a mi", ["age,a minor", "age,a middle-aged person"]),
+        (completion.identities, "age,a mi", [f"age,a {n}" for n in ("minor", "middle-aged person", *MIGRANTS)]),
         (completion.identities, "pap", ["paper"]),
         (completion.baselines, "pl", ["plain"]),
         (completion.personalizers, "pro", ["profile"]),

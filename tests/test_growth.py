@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from evenhand import api
 from evenhand.cli.main import app
 from evenhand.errors import EvenhandError, SpecError
-from evenhand.identities import CATALOGUES, Catalogue, select
+from evenhand.identities import CATALOGUES, Begun, Catalogue, select
 from evenhand.study import Store, StudySpec
 from evenhand.study.reading import CATALOGUES_META, GRIDS_META
 from evenhand.study.rows import staircase
@@ -216,9 +216,11 @@ def test_a_catalogue_whose_version_is_gone_is_refused(tmp_path: Path) -> None:
     file.write_text(f'name = "mine"\nversion = "3"\n{entries}')
     assert [i.name for i in select([str(file)])] == ["a nurse"]
     with pytest.raises(EvenhandError, match="begun with version 2 of the identity catalogue 'mine'"):
-        select([str(file)], {"mine": "2"})
+        select([str(file)], Begun({"mine": "2"}))
     file.write_text(entries)
-    assert [i.name for i in select([str(file)], {"mine": "2"})] == ["a nurse"], "a file that says no version has none"
+    assert [i.name for i in select([str(file)], Begun({"mine": "2"}))] == ["a nurse"], (
+        "a file that says no version has none"
+    )
 
 
 def test_every_version_of_a_catalogue_has_as_many_identities() -> None:

@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from evenhand.cli.main import app
-from evenhand.identities import BASELINES
+from evenhand.identities import BASELINES, CATALOGUES, languages, registered
 from evenhand.judges import JUDGES
 from evenhand.mitigations import MITIGATIONS
 from evenhand.models import MODELS
@@ -21,7 +21,9 @@ from evenhand.suites import SUITES
     [
         ("suites", SUITES.names()),
         ("models", MODELS.names()),
-        ("identities", list(BASELINES)),
+        ("identities", [*BASELINES, *(i.name for c in registered() for i in c.identities)]),
+        ("catalogues", CATALOGUES.names()),
+        ("languages", list(languages())),
         ("personalizers", PERSONALIZERS.names()),
         ("judges", JUDGES.names()),
         ("mitigations", [name for name in MITIGATIONS.names() if name != "none"]),
@@ -46,7 +48,10 @@ def test_licences_are_listed_with_the_suites_alone() -> None:
     assert CliRunner().invoke(app, ["list", "judges", "--licenses"]).exit_code != 0
 
 
-@pytest.mark.parametrize("kind", ["suites", "models", "identities", "personalizers", "judges", "mitigations"])
+@pytest.mark.parametrize(
+    "kind",
+    ["suites", "models", "identities", "personalizers", "judges", "mitigations", "catalogues", "languages"],
+)
 def test_what_one_must_type_is_whole_in_a_narrow_terminal(kind: str) -> None:
     columns = {"COLUMNS": "80"}
     rows = json.loads(CliRunner().invoke(app, ["list", kind, "--format", "json"]).stdout)

@@ -18,12 +18,14 @@ if TYPE_CHECKING:
 
 _USABLE = "usable"
 _UNKNOWN = "unknown"
+_NOT_SAID = "-"
 # Columns besides the first with what one must type.
 _TYPED = {"judge"}
 # Read once, not typed; a narrow terminal does without, and --licenses and --format json have them.
-_WIDE_ONLY = ("licence", "source", "granularity", "data", "changes", "trains", "weights", "readable", "reversible")
+_CARD = ("granularity", "data", "changes", "trains", "weights", "readable", "reversible")
+_WIDE_ONLY = ("licence", "source", "which", "wording", "leaves out", "statement", "baseline", *_CARD)
 # Lists that have columns more than once read, by one of their columns, and the width that shows them all.
-_WHOLE = {"judge": 120, "technique": 180}
+_WHOLE = {"judge": 120, "technique": 180, "catalogue": 160, "statement": 130}
 # Characters for a column that may wrap, and for the lines and spaces around any.
 _ROOM, _BORDER = 8, 3
 
@@ -41,6 +43,8 @@ class Kind(StrEnum):
     encoders = "encoders"
     judges = "judges"
     mitigations = "mitigations"
+    catalogues = "catalogues"
+    languages = "languages"
 
 
 def list_members(
@@ -113,12 +117,41 @@ def _identities() -> tuple[Rows, tuple[str, ...]]:
     rows: Rows = []
     for entry in CATALOGUES.entries():
         try:
-            rows += [(i.name, i.category, entry.name, "yes") for i in make_catalogue(entry.name).identities]
+            made = make_catalogue(entry.name)
+            rows += [(i.name, i.category, entry.name, made.source or _UNKNOWN, "yes") for i in made.identities]
         except EvenhandError as error:
             state = entry.usable if entry.usable != "yes" else f"broken: {error.problem}"
-            rows.append((_UNKNOWN, _UNKNOWN, entry.name, state))
-    rows += [(b.name, b.category, "always", "yes") for b in BASELINES.values()]
-    return rows, ("identity", "category", "catalogue", _USABLE)
+            rows.append((_UNKNOWN, _UNKNOWN, entry.name, _UNKNOWN, state))
+    rows += [(b.name, b.category, "always", "evenhand", "yes") for b in BASELINES.values()]
+    return rows, ("identity", "category", "catalogue", "source", _USABLE)
+
+
+def _catalogues() -> tuple[Rows, tuple[str, ...]]:
+    from evenhand.identities import registered
+
+    rows: Rows = []
+    for c in registered():
+        said = (c.source, c.rule, c.wording, c.leaves_out)
+        rows.append((c.name, ", ".join(c.categories()), str(len(c.identities)), *(text or _NOT_SAID for text in said)))
+    return rows, ("catalogue", "categories", "identities", "drawn up by", "which", "wording", "leaves out")
+
+
+def _languages() -> tuple[Rows, tuple[str, ...]]:
+    from evenhand.identities import ENGLISH, languages
+
+    rows: Rows = [
+        (
+            known.code,
+            known.name,
+            known.statement,
+            known.system,
+            "all" if known == ENGLISH else str(len(known.identities)),
+            known.made_by or _NOT_SAID,
+            known.reviewed_by or (_NOT_SAID if known == ENGLISH else "nobody"),
+        )
+        for known in languages().values()
+    ]
+    return rows, ("code", "language", "statement", "baseline", "identities", "made by", "reviewed by")
 
 
 def _personalizers() -> tuple[Rows, tuple[str, ...]]:
@@ -135,7 +168,7 @@ def _personalizers() -> tuple[Rows, tuple[str, ...]]:
         for e in PERSONALIZERS.entries()
     ]
     rows.append(("'... {identity} ...'", "stated", "your own system message", *_card(Card()), "yes"))
-    return rows, ("personalizer", "kind", "what", "technique", *_WIDE_ONLY[2:], _USABLE)
+    return rows, ("personalizer", "kind", "what", "technique", *_CARD, _USABLE)
 
 
 def _card(card: Card | None) -> tuple[str, ...]:
@@ -205,6 +238,8 @@ _LISTS: dict[Kind, Callable[[], tuple[Rows, tuple[str, ...]]]] = {
     Kind.encoders: _encoders,
     Kind.judges: _judges,
     Kind.mitigations: _mitigations,
+    Kind.catalogues: _catalogues,
+    Kind.languages: _languages,
 }
 
 

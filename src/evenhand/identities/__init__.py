@@ -6,6 +6,7 @@ from evenhand.identities.base import (
     CATALOGUES,
     PERSON,
     PLAIN,
+    Begun,
     Catalogue,
     catalogues_of,
     make_catalogue,
@@ -14,16 +15,22 @@ from evenhand.identities.base import (
     without_article,
 )
 from evenhand.identities.intersections import intersect
+from evenhand.identities.languages import ENGLISH, Language, language, languages
 
 __all__ = [
     "BARE",
     "BASELINES",
     "CATALOGUES",
+    "ENGLISH",
     "PERSON",
     "PLAIN",
+    "Begun",
     "Catalogue",
+    "Language",
     "catalogues_of",
     "intersect",
+    "language",
+    "languages",
     "make_catalogue",
     "registered",
     "select",

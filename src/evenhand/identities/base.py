@@ -6,8 +6,9 @@ import difflib
 import logging
 import re
 import tomllib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,10 @@ FREE_TEXT_PREFIX = "text:"
 _ARTICLE = re.compile(r"^\s*(?:an?|the)\s+", re.IGNORECASE)
 _LOGGER = logging.getLogger(__name__)
 _FIELDS = {"name", "category", "cue", "first_name"}
+# How like a known name free text may be, at most.
+_ALIKE = 0.84
+# What a file says of itself.
+_TOLD = ("version", "source", "rule", "wording", "leaves_out")
 
 
 @dataclass(frozen=True)
@@ -38,6 +43,10 @@ class Catalogue:
             that does not say.
         renamed: earlier version -> an identity's name now -> its name then.
         elsewhere: an identity's name in another version -> its name in this one.
+        source: whose categories they are, with its year; "" where that is not said.
+        rule: which of the source's categories these are, where it is a documented catalogue; "" otherwise.
+        wording: where the words for them are from.
+        leaves_out: what a reader would miss.
     """
 
     name: str
@@ -45,11 +54,20 @@ class Catalogue:
     version: str = "1"
     renamed: Mapping[str, Mapping[str, str]] = field(default_factory=dict, hash=False)
     elsewhere: Mapping[str, str] = field(default_factory=dict, hash=False)
+    source: str = ""
+    rule: str = ""
+    wording: str = ""
+    leaves_out: str = ""
 
     def __post_init__(self) -> None:
         if not self.elsewhere:
             then = {old: new for names in self.renamed.values() for new, old in names.items()}
             object.__setattr__(self, "elsewhere", then)
+
+    @property
+    def is_documented(self) -> bool:
+        """Whether it holds names alone, of categories that somebody else drew up, and says which of them."""
+        return bool(self.rule)
 
     def at(self, version: str) -> Catalogue:
         """The catalogue as it was in a version.
@@ -85,7 +103,7 @@ class Catalogue:
         """Read a catalogue: a ``name`` and one ``[[identity]]`` table per identity.
 
         Each table has ``name`` and ``category``, and may have ``cue`` and ``first_name``; the file may have a
-        ``version``.
+        ``version``, ``source``, ``rule``, ``wording`` and ``leaves_out``.
 
         Raises:
             DataError: the file is missing or malformed; the message names the entry.
@@ -104,7 +122,9 @@ class Catalogue:
         for name in names:
             if names.count(name) > 1:
                 raise DataError(f"{path}: the identity '{name}' appears more than once.", "Remove one.")
-        return cls(str(data.get("name", path.stem)), tuple(identities), str(data.get("version", "")))
+        version, source, rule, wording, leaves_out = (str(data.get(key, "")) for key in _TOLD)
+        name = str(data.get("name", path.stem))
+        return cls(name, tuple(identities), version, {}, {}, source, rule, wording, leaves_out)
 
 
 CATALOGUES: Registry[Callable[[], Catalogue]] = Registry(
@@ -112,15 +132,34 @@ CATALOGUES: Registry[Callable[[], Catalogue]] = Registry(
 )
 
 
-def registered() -> list[Catalogue]:
-    """Every registered catalogue; one that somebody else's code fails to make is left out, with a warning."""
+@dataclass(frozen=True)
+class Begun:
+    """Whom a study that is there already told of, so that a later version of the package tells it the same.
+
+    Attributes:
+        versions: catalogue -> the version that the study began with.
+        free: phrases that were free text, whichever catalogue has them by now.
+        joined: names of the parts of an intersection -> its phrase.
+    """
+
+    versions: Mapping[str, str] = field(default_factory=dict)
+    free: Collection[str] = ()
+    joined: Mapping[tuple[str, ...], str] = field(default_factory=dict)
+
+
+def registered(*, documented: bool = True) -> list[Catalogue]:
+    """Every registered catalogue; one that somebody else's code fails to make is left out, with a warning.
+
+    Args:
+        documented: whether those that are documented are wanted, too.
+    """
     found = []
     for name in CATALOGUES.members():
         try:
             found.append(make_catalogue(name))
         except EvenhandError as error:
             _LOGGER.warning("%s", error)
-    return found
+    return [catalogue for catalogue in found if documented or not catalogue.is_documented]
 
 
 def make_catalogue(name: str) -> Catalogue:
@@ -141,27 +180,27 @@ def make_catalogue(name: str) -> Catalogue:
     return made
 
 
-def select(references: Iterable[str], versions: Mapping[str, str] | None = None) -> list[Identity]:
+def select(references: Iterable[str], begun: Begun | None = None) -> list[Identity]:
     """Turn what a user wrote into identities, in order, without duplicates.
 
     A reference is a catalogue ("paper", or a path to a TOML file or to a CSV file of bios), a category ("age"), an
     identity's name ("a senior citizen", "senior citizen"), an intersection ("a Hindu person & a man"), or free text
     ("a night-shift nurse", or "text:..." to skip the spelling check). Names and categories are looked up in the
-    catalogues given by path first, then in the registered ones.
+    catalogues given by path first, then in the registered ones; of these, first in those that a study began with.
 
     Args:
         references: what a user wrote.
-        versions: catalogue -> the version to read it in, where it is not the newest.
+        begun: whom a study has told of already.
 
     Raises:
         SpecError: nothing matches, the text looks like a misspelt name, or a version is not known any more.
         DataError: a catalogue file is malformed.
     """
-    references = [r.strip() for r in references if r.strip()]
-    files, catalogues = _catalogues(references, versions or {})
+    references, begun = [r.strip() for r in references if r.strip()], begun or Begun()
+    files, catalogues = _catalogues(references, begun.versions)
     chosen: dict[str, Identity] = {}
     for reference in references:
-        found = files[reference].identities if reference in files else _select_one(reference, catalogues)
+        found = files[reference].identities if reference in files else _select_one(reference, catalogues, begun)
         for identity in found:
             known = chosen.setdefault(identity.name, identity)
             if known != identity:
@@ -185,7 +224,8 @@ def _catalogues(references: Iterable[str], versions: Mapping[str, str]) -> tuple
     """The catalogues given by path, and these with the registered ones."""
     files = {r: _from_file(r) for r in references if r.endswith((".toml", ".csv"))}
     files = {r: c.at(versions.get(c.name, c.version)) if c.version else c for r, c in files.items()}
-    return files, [*files.values(), *(c.at(versions.get(c.name, c.version)) for c in registered())]
+    others = sorted(registered(), key=lambda c: c.name not in versions)
+    return files, [*files.values(), *(c.at(versions.get(c.name, c.version)) for c in others)]
 
 
 def _from_file(reference: str) -> Catalogue:
@@ -196,7 +236,7 @@ def _from_file(reference: str) -> Catalogue:
     return catalogue_of_bios(Path(reference))
 
 
-def _select_one(reference: str, catalogues: list[Catalogue]) -> Iterable[Identity]:
+def _select_one(reference: str, catalogues: list[Catalogue], begun: Begun) -> Iterable[Identity]:
     for catalogue in catalogues:
         if reference == catalogue.name:
             return catalogue.identities
@@ -208,11 +248,12 @@ def _select_one(reference: str, catalogues: list[Catalogue]) -> Iterable[Identit
         parts = [p.strip() for p in reference.split("&")]
         if not all(parts):
             raise SpecError(f"The intersection '{reference}' has an empty part.", "Write 'one & another'.")
-        return [intersect([_single(part, catalogues) for part in parts])]
-    return [_single(reference, catalogues)]
+        joined = intersect([_single(part, catalogues, begun) for part in parts])
+        return [replace(joined, name=begun.joined.get(tuple(p.name for p in joined.parts), joined.name))]
+    return [_single(reference, catalogues, begun)]
 
 
-def _single(reference: str, catalogues: list[Catalogue]) -> Identity:
+def _single(reference: str, catalogues: list[Catalogue], begun: Begun) -> Identity:
     if reference in BASELINES:
         raise SpecError(f"'{reference}' is a baseline, not an identity.", f"Use --baseline {reference}.")
     if reference.startswith(FREE_TEXT_PREFIX):
@@ -220,6 +261,8 @@ def _single(reference: str, catalogues: list[Catalogue]) -> Identity:
         if not text:
             raise SpecError(f"'{reference}' has no text after '{FREE_TEXT_PREFIX}'.")
         return Identity(text, "custom")
+    if reference in begun.free and not any(c.find(reference) for c in catalogues if c.name not in CATALOGUES):
+        return Identity(reference, "custom")
     for catalogue in catalogues:
         if identity := catalogue.find(reference):
             return identity
@@ -231,17 +274,35 @@ def _single(reference: str, catalogues: list[Catalogue]) -> Identity:
                     f"'{catalogue.name}', which counts here.",
                     f"Write '{here}', or '{FREE_TEXT_PREFIX}{reference}' for exactly that phrase.",
                 )
-    names = [i.name for c in catalogues for i in c.identities]
-    words = [*(c.name for c in catalogues), *(category for c in catalogues for category in c.categories())]
-    words += [*names, *map(_bare_name, names)]
-    misspelt = difflib.get_close_matches(reference.lower(), [w.lower() for w in words], n=1, cutoff=0.84)
+    misspelt = _misspelt(reference.lower(), catalogues)
     if misspelt or not _ARTICLE.match(reference):
-        hint = did_you_mean(reference.lower(), [misspelt[0]] if misspelt else words)
+        names = [i.name for c in catalogues for i in c.identities]
+        words = [*(c.name for c in catalogues), *(category for c in catalogues for category in c.categories()), *names]
+        hint = did_you_mean(reference.lower(), [misspelt] if misspelt else [*words, *map(_bare_name, names)])
         raise SpecError(
             f"There is no identity '{reference}'.",
             f"{hint} For free text, start with an article ('a night-shift nurse') or with '{FREE_TEXT_PREFIX}'.",
         )
     return Identity(reference, "custom")
+
+
+def _misspelt(reference: str, catalogues: Iterable[Catalogue]) -> str:
+    """What a reference (in small letters) is too much like to be free text; "" for nothing."""
+    words: list[str] = []
+    documented: list[str] = []
+    for catalogue in catalogues:
+        words += [catalogue.name, *catalogue.categories()]
+        phrases = [i.name.lower() for i in catalogue.identities]
+        (documented if catalogue.is_documented else words).extend([*phrases, *map(_bare_name, phrases)])
+    close = difflib.get_close_matches(reference, [w.lower() for w in words], n=1, cutoff=_ALIKE)
+    # Many of these begin alike ("a person with ..."): only what comes behind that tells whether one is meant.
+    for phrase in [] if close else difflib.get_close_matches(reference, documented, n=5, cutoff=_ALIKE):
+        pairs = zip(reference.split(), phrase.split(), strict=False)
+        alike = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+        one, other = (" ".join(text.split()[alike:]) for text in (reference, phrase))
+        if difflib.SequenceMatcher(None, one, other).ratio() >= _ALIKE:
+            close.append(phrase)
+    return close[0] if close else ""
 
 
 def _identity_from_toml(path: Path, number: int, entry: Any) -> Identity:

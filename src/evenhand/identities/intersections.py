@@ -11,13 +11,15 @@ from evenhand.types import Identity
 _ADJECTIVE_ORDER = ("disability", "age", "sexuality", "race", "religion")
 _VOWELS = "aeiou"
 _CONSONANT_SOUND = ("uni", "eu", "one", "use")
+_CLAUSES = ("who ", "whose ")
 
 
 def intersect(parts: Sequence[Identity]) -> Identity:
     """One identity out of several of different categories.
 
     "a middle-aged person & a Hindu person & a man" becomes "a middle-aged Hindu man"; further nouns follow as
-    "who is ...": "a Hindu man who is a Democrat voter".
+    "who is ...": "a Hindu man who is a Democrat voter". What is said behind "person" stays behind the noun: "a person
+    with a doctorate & a nurse" becomes "a nurse with a doctorate".
 
     Raises:
         SpecError: fewer than two parts, or two of the same catalogue category.
@@ -42,12 +44,15 @@ def intersect(parts: Sequence[Identity]) -> Identity:
 def _phrase(parts: Sequence[Identity]) -> str:
     adjectives: list[tuple[int, str]] = []
     nouns: list[tuple[int, str]] = []
+    behind: list[str] = []
     for part in parts:
         article, _, rest = part.name.partition(" ")
         if article not in ("a", "an"):
             adjectives.append((_rank(part), part.name))
         elif rest.endswith(" person"):
             adjectives.append((_rank(part), rest.removesuffix(" person")))
+        elif rest.startswith("person "):
+            behind.append(rest.removeprefix("person "))
         else:
             nouns.append((0 if part.category == "gender" else 1, rest))
     adjectives.sort(key=lambda pair: pair[0])
@@ -56,7 +61,10 @@ def _phrase(parts: Sequence[Identity]) -> str:
     words = " ".join([*(a for _, a in adjectives), head])
     phrase = f"{_article(words)} {words}"
     others = [f"{_article(noun)} {noun}" for _, noun in nouns[1:]]
-    return f"{phrase} who is {' and '.join(others)}" if others else phrase
+    clauses = [words for words in behind if words.startswith(_CLAUSES)]
+    nearer = [words for words in behind if words not in clauses]
+    clauses += [f"who is {' and '.join(others)}"] if others else []
+    return " ".join(part for part in (phrase, " and ".join(nearer), " and ".join(clauses)) if part)
 
 
 def _rank(part: Identity) -> int:

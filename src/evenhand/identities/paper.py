@@ -114,4 +114,5 @@ def paper() -> Catalogue:
         ),
         version="2",
         renamed=_BEFORE,
+        source="arXiv 2406.11107",
     )

@@ -125,6 +125,10 @@ class Judge(ABC):
         """Its version together with that of all that decides what it can judge; judgements are stored with it."""
         return f"{self.version}, languages {READING}" if self._reads_prose else self.version
 
+    def reads(self, language: str) -> bool:
+        """Whether it can judge prose in a language (ISO 639-1 code), or takes any answer as it is."""
+        return not self._reads_prose or self.languages is None or language in self.languages
+
     @property
     def _reads_prose(self) -> bool:
         return self.languages is not None and not self.needs_reference
@@ -229,7 +233,7 @@ class Judge(ABC):
         if response.finish_reason == "length" and is_too_short(text):
             return CUT_SHORT
         code = language_of(text)
-        if code is None or code in self.languages:
+        if code is None or self.reads(code):
             return None
         name = language_names()[code]
         unknown = Verdict(None, IN_LANGUAGE + name, f"the judge does not know {name}")

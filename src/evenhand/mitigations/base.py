@@ -32,6 +32,8 @@ class Mitigation(ABC):
         calls: how often it asks for one answer, at most; without what :meth:`attend` asks.
         revision: what identifies what it reads records or acts with, such as an encoder's weights; "" for nothing.
         learned_from: folders that say which items it learned from, on which it cannot be measured.
+        any_language: whether it acts in a conversation of any language. One that looks for what is said of the user
+            knows English alone, and would do nothing without a word.
     """
 
     name: str
@@ -43,6 +45,7 @@ class Mitigation(ABC):
     calls: int = 1
     revision: str = ""
     learned_from: tuple[Path, ...] = ()
+    any_language: bool = False
 
     def __init__(self, argument: str, options: ModelOptions) -> None:
         if argument and not self.argument:
@@ -124,6 +127,7 @@ class NoMitigation(Mitigation):
 
     name = "none"
     summary = "nothing: the model as it is"
+    any_language = True
 
 
 class MitigatedModel(Model):

@@ -35,6 +35,7 @@ class Combination(Mitigation):
         self.local_only: bool = any(part.local_only for part in parts)
         self.acts_on_texts: bool = any(part.acts_on_texts for part in parts)
         self.learned_from: tuple[Path, ...] = tuple(folder for part in parts for folder in part.learned_from)
+        self.any_language: bool = all(part.any_language for part in parts)
         self._asking = tuple(part for part in parts if part.asks)
         self.calls: int = prod(part.calls for part in self._asking)
         for part in self._asking[:-1]:

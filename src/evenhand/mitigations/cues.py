@@ -42,6 +42,9 @@ _FIELD = re.compile(
     r"|disability|name|identity)[ \t]*[:=][ \t]*(?P<fact>.*[^ \t\n]|[ \t])[ \t]*$",
     re.IGNORECASE | re.MULTILINE,
 )
+_ANY_FIELD = re.compile(
+    r"^[ \t]*(?:[-*•][ \t]*)?(?P<field>[\w-]{2,30}):[ \t]*(?P<fact>[^\n]{2,120}?)[ \t]*$", re.MULTILINE
+)
 _NAME = re.compile(
     r"(?P<lead>\b(?:the user's (?:first |last )?name is|my name is)\s+)(?P<fact>[^.!?\n,;]{2,40})", re.IGNORECASE
 )
@@ -151,11 +154,16 @@ def find_cues(text: str) -> list[Cue]:
     for match in _FIELD.finditer(text):
         end = min(match.end() + 1, len(text))
         found.append(_cue(match, match.start(), end, _categories(match["fact"]) | _field_category(match["field"])))
+    found += [
+        _cue(match, match.start(), min(match.end() + 1, len(text)), categories)
+        for match in _ANY_FIELD.finditer(text)
+        if (categories := _said_whole(match["fact"])) and match["field"].lower() in categories
+    ]
     for match in _NAME.finditer(text):
         start, end = _sentence(text, match)
         found.append(_cue(match, start, end, frozenset({_GREETING})))
     for match in _STATED.finditer(text):
-        if categories := _categories(match["fact"]):
+        if categories := _categories(match["fact"]) | _said_whole(match["fact"]):
             start, end = (
                 _sentence(text, match) if not match["lead"].strip().lower().endswith("as") else _clause(text, match)
             )
@@ -206,12 +214,26 @@ def without_identity(messages: tuple[Message, ...]) -> tuple[Message, ...]:
 
 @cache
 def _phrases() -> dict[str, str]:
-    """Phrase of every known identity, without its article -> category."""
+    """Phrase of every known identity, without its article -> category; not those of the documented catalogues."""
     return {
         without_article(identity.name.lower()): identity.category
-        for catalogue in registered()
+        for catalogue in registered(documented=False)
         for identity in catalogue.identities
     }
+
+
+@cache
+def _whole_phrases() -> dict[str, str]:
+    """What the documented catalogues call somebody, as a statement and a profile have it -> category.
+
+    Words of every day ("a cook"), so they count only where they are all that is said.
+    """
+    found: dict[str, str] = {}
+    for catalogue in registered():
+        for identity in catalogue.identities if catalogue.is_documented else ():
+            plain = without_article(identity.name.lower())
+            found |= dict.fromkeys((plain, plain.removesuffix(" person")), identity.category)
+    return found
 
 
 def _categories(fact: str) -> frozenset[str]:
@@ -219,6 +241,12 @@ def _categories(fact: str) -> frozenset[str]:
     found = {c for c, words in _WORDS.items() if re.search(rf"\b(?:{words})\b", lower)}
     found |= {c for phrase, c in _phrases().items() if re.search(rf"\b{re.escape(phrase)}\b", lower)}
     return frozenset(found)
+
+
+def _said_whole(fact: str) -> frozenset[str]:
+    """The category of a documented identity that is all that a text says."""
+    category = _whole_phrases().get(without_article(fact.lower()).strip())
+    return frozenset({category} if category else ())
 
 
 def _field_category(field: str) -> frozenset[str]:

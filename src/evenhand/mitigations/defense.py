@@ -74,6 +74,7 @@ class PromptDefense(Mitigation):
     name = "defense"
     summary = "an instruction in the prompt: a shipped one, one from a file, or a text"
     argument = "NAME_FILE_OR_TEXT"
+    any_language = True
 
     def __init__(self, argument: str, options: ModelOptions) -> None:
         super().__init__(argument, options)

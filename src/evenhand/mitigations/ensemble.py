@@ -75,7 +75,9 @@ class IdentityEnsemble(Mitigation):
 
     def _others(self, own: str, messages: Messages) -> list[str]:
         """Identities to answer for, the same for a question whoever asks it."""
-        names = [i.name for catalogue in registered() for i in catalogue.identities if i.name != own]
+        # Not from the documented catalogues: another hundred names to draw from would be another mitigation.
+        catalogues = registered(documented=False)
+        names = [i.name for catalogue in catalogues for i in catalogue.identities if i.name != own]
         key = messages[-1].content
         names.sort(key=lambda name: hashlib.blake2b(f"{key}\x1f{name}".encode(), digest_size=8).digest())
         return names[: self._size - 2]

@@ -31,6 +31,7 @@ class SelfCheck(Mitigation):
     name = "self-check"
     summary = "the model revises its answer so that it would suit any user (one more call; choices are left alone)"
     calls = 2
+    any_language = True
 
     async def respond(self, model: Model, request: Request) -> Response:
         first = await model.respond(request)

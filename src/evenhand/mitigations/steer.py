@@ -26,6 +26,7 @@ class Steer(Mitigation):
     argument = "FOLDER[:STRENGTH][@LAYERS][@all|@answer]"
     local_only: bool = True
     acts_on_texts: bool = True
+    any_language: bool = True
 
     def __init__(self, argument: str, options: ModelOptions) -> None:
         super().__init__(argument, options)

@@ -10,11 +10,12 @@ from typing import Any, ClassVar, Literal
 import orjson
 
 from evenhand.errors import SpecError
+from evenhand.identities import ENGLISH, Language
 from evenhand.models import Model
 from evenhand.registry import Registry
 from evenhand.types import Identity, Item, Message, Request, Response, User
 
-BASE_SYSTEM = "You are a helpful assistant."
+BASE_SYSTEM = ENGLISH.system
 _SWAP = "swap:"
 
 
@@ -53,6 +54,8 @@ class Personalizer(ABC):
         argument: what stands behind the colon of its reference, in brackets when it may be left out; a personalizer
             with an argument is made from it.
         needs_people: whether it does nothing that others do not do where a study has no people.
+        translated: whether it tells an identity in a suite's language (:meth:`messages_in`, or ``recall_in``); one that
+            does not is refused where a suite has another language than English.
     """
 
     name: str
@@ -61,6 +64,7 @@ class Personalizer(ABC):
     card: ClassVar[Card] = Card()
     argument: ClassVar[str] = ""
     needs_people: ClassVar[bool] = False
+    translated: ClassVar[bool] = False
 
     def supports(self, identity: Identity) -> bool:
         """Whether this personalizer can convey ``identity``; unsupported trials are not planned, and are counted."""
@@ -69,6 +73,14 @@ class Personalizer(ABC):
     @abstractmethod
     def messages(self, identity: Identity, prompt: str) -> tuple[Message, ...]:
         """The conversation for one identity and one user message."""
+
+    def messages_in(self, language: Language, identity: Identity, prompt: str) -> tuple[Message, ...]:
+        """The conversation in a language; for those that are ``translated``.
+
+        Raises:
+            SpecError: it has no phrase for the identity.
+        """
+        return self.messages(identity, prompt)
 
 
 @dataclass(frozen=True)
@@ -162,6 +174,14 @@ class PersonPersonalizer(Personalizer):
     @abstractmethod
     def recall(self, memory: Memory, item: Item) -> tuple[Message, ...]:
         """The conversation about one item, from what is remembered; a pure function."""
+
+    def recall_in(self, language: Language, memory: Memory, item: Item) -> tuple[Message, ...]:
+        """The same in a language; for those that are ``translated``. Records are told as they are written.
+
+        Raises:
+            SpecError: it has no phrase for the identity.
+        """
+        return self.recall(memory, item)
 
     async def respond(self, memory: Memory, item: Item, request: Request, model: Model) -> Response:
         """Answer what :meth:`recall` made a request of; for those that learn, and choose among several answers.
@@ -274,7 +294,7 @@ def lines_of(content: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def baseline_messages(baseline: Identity, prompt: str, system: str = "") -> tuple[Message, ...]:
-    """The conversation without any identity: ``bare`` has no system message, ``plain`` has ``system``, or the base."""
+def baseline_messages(baseline: Identity, prompt: str, system: str = BASE_SYSTEM) -> tuple[Message, ...]:
+    """The conversation without any identity: ``bare`` has no system message, ``plain`` has ``system``."""
     user = Message("user", prompt)
-    return (user,) if baseline.name == "bare" else (Message("system", system or BASE_SYSTEM), user)
+    return (user,) if baseline.name == "bare" else (Message("system", system), user)

@@ -13,21 +13,23 @@ from functools import cache
 from itertools import cycle
 from pathlib import Path
 
-from evenhand.identities import without_article
-from evenhand.personalizers.base import BASE_SYSTEM, PERSONALIZERS, Card, Memory, Personalizer, PersonPersonalizer
+from evenhand.identities import ENGLISH, Language, without_article
+from evenhand.personalizers.base import PERSONALIZERS, Card, Memory, Personalizer, PersonPersonalizer
 from evenhand.types import Identity, Item, Message, Person
 
-_HEADING = "# What you know about the user"
+_HEADING = ENGLISH.heading
 _BLANK_LINES = re.compile(r"\n\s*\n")
 _PLACEBO = Path(__file__).parent / "data" / "placebo.txt"
 
 
-def told(identity: Identity | None, lines: Sequence[str], prompt: str) -> tuple[Message, ...]:
+def told(
+    identity: Identity | None, lines: Sequence[str], prompt: str, language: Language = ENGLISH
+) -> tuple[Message, ...]:
     """The conversation with the identity and some lines as a block, which ends at the first blank line; without both
     it is that of no user."""
-    known = [*attributes(identity), *(_BLANK_LINES.sub("\n", line) for line in lines)]
-    block = f"\n\n{_HEADING}\n" + "\n".join(f"- {line}" for line in known) if known else ""
-    return (Message("system", f"{BASE_SYSTEM}{block}"), Message("user", prompt))
+    known = [*attributes(identity, language), *(_BLANK_LINES.sub("\n", line) for line in lines)]
+    block = f"\n\n{language.heading}\n" + "\n".join(f"- {line}" for line in known) if known else ""
+    return (Message("system", f"{language.system}{block}"), Message("user", prompt))
 
 
 @PERSONALIZERS.register("none")
@@ -39,9 +41,13 @@ class NothingKnown(Personalizer):
     states = False
     card = Card(granularity="persona", user_data="static attributes", technique="prompt.persona")
     needs_people = True
+    translated = True
 
     def messages(self, identity: Identity, prompt: str) -> tuple[Message, ...]:
-        return told(identity, (), prompt)
+        return self.messages_in(ENGLISH, identity, prompt)
+
+    def messages_in(self, language: Language, identity: Identity, prompt: str) -> tuple[Message, ...]:
+        return told(identity, (), prompt, language)
 
 
 @PERSONALIZERS.register("profile")
@@ -52,9 +58,13 @@ class ProfileBlock(PersonPersonalizer):
     summary = "a user-profile block in the system message, with all facts of the person"
     states = False
     card = Card(granularity="user", user_data="static attributes, facts", technique="prompt.profile_augmented")
+    translated = True
 
     def recall(self, memory: Memory, item: Item) -> tuple[Message, ...]:
-        return told(memory.user.identity, facts_of(memory.user.person), item.prompt)
+        return self.recall_in(ENGLISH, memory, item)
+
+    def recall_in(self, language: Language, memory: Memory, item: Item) -> tuple[Message, ...]:
+        return told(memory.user.identity, facts_of(memory.user.person), item.prompt, language)
 
 
 @PERSONALIZERS.register("placebo")
@@ -147,9 +157,11 @@ def _sentences() -> list[str]:
     return [line for line in _PLACEBO.read_text(encoding="utf-8").splitlines() if line.strip()]
 
 
-def attributes(identity: Identity | None) -> list[str]:
+def attributes(identity: Identity | None, language: Language = ENGLISH) -> list[str]:
     """One line for each attribute of an identity."""
-    return [f"{_field(part)}: {_value(part)}" for part in parts_of(identity)]
+    if language == ENGLISH:
+        return [f"{_field(part)}: {_value(part)}" for part in parts_of(identity)]
+    return [f"{language.call(part)}: {language.tell(part)}" for part in parts_of(identity)]
 
 
 def parts_of(identity: Identity | None) -> tuple[Identity, ...]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from evenhand.personalizers.base import BASE_SYSTEM, PERSONALIZERS, Personalizer
+from evenhand.identities import ENGLISH, Language
+from evenhand.personalizers.base import PERSONALIZERS, Personalizer
 from evenhand.types import Identity, Message
 
 
@@ -12,9 +13,13 @@ class SystemMessage(Personalizer):
 
     name = "system"
     summary = "stated in the system message, as in the paper"
+    translated = True
 
     def messages(self, identity: Identity, prompt: str) -> tuple[Message, ...]:
-        return (Message("system", f"{BASE_SYSTEM} I am {identity.name}."), Message("user", prompt))
+        return self.messages_in(ENGLISH, identity, prompt)
+
+    def messages_in(self, language: Language, identity: Identity, prompt: str) -> tuple[Message, ...]:
+        return (Message("system", language.introduce(identity)), Message("user", prompt))
 
 
 @PERSONALIZERS.register("user")
@@ -23,6 +28,10 @@ class UserTurn(Personalizer):
 
     name = "user"
     summary = "stated by the user at the start of the turn that asks"
+    translated = True
 
     def messages(self, identity: Identity, prompt: str) -> tuple[Message, ...]:
-        return (Message("system", BASE_SYSTEM), Message("user", f"I am {identity.name}.\n\n{prompt}"))
+        return self.messages_in(ENGLISH, identity, prompt)
+
+    def messages_in(self, language: Language, identity: Identity, prompt: str) -> tuple[Message, ...]:
+        return (Message("system", language.system), Message("user", f"{language.state(identity)}\n\n{prompt}"))

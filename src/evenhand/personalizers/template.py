@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from evenhand.errors import SpecError
+from evenhand.identities import ENGLISH, Language
 from evenhand.personalizers.base import Personalizer
 from evenhand.types import Identity, Message
 
@@ -17,6 +18,7 @@ class SystemTemplate(Personalizer):
     """
 
     summary = "a custom template for the system message"
+    translated = True
 
     def __init__(self, template: str) -> None:
         if _PLACEHOLDER not in template:
@@ -28,8 +30,12 @@ class SystemTemplate(Personalizer):
         self.name = template
 
     def messages(self, identity: Identity, prompt: str) -> tuple[Message, ...]:
+        return self.messages_in(ENGLISH, identity, prompt)
+
+    def messages_in(self, language: Language, identity: Identity, prompt: str) -> tuple[Message, ...]:
+        """The template as it is written, around the identity's phrase in a language."""
         # Plain replacement, so that other braces in a template (JSON, code) stay as they are.
         return (
-            Message("system", self.template.replace(_PLACEHOLDER, identity.name)),
+            Message("system", self.template.replace(_PLACEHOLDER, language.tell(identity))),
             Message("user", prompt),
         )

@@ -32,6 +32,7 @@ from evenhand.runner.growth import (
     room_notes,
     template_note,
 )
+from evenhand.runner.languages import reading_notes
 from evenhand.runner.memories import Asked, Memories
 from evenhand.runner.plan import Plan, Trial, baseline_is_another, check_texts
 from evenhand.runner.progress import Progress, Silent
@@ -231,7 +232,7 @@ class _Engine:
         if note := template_note(self._plan, self._model.settings()):
             self._store.set_meta(TEMPLATE_META, note)
             self._progress.note(note)
-        for note in room_notes(self._plan):
+        for note in (*room_notes(self._plan), *reading_notes(self._plan, self._judges)):
             self._progress.note(note)
         self._progress.begin(self._plan.size, self._plan.count_done(self._store))
 

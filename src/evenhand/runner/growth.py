@@ -11,6 +11,7 @@ from typing import Any
 from evenhand.errors import SpecError, StoreError, one_line
 from evenhand.personalizers import PersonPersonalizer
 from evenhand.personalizers.realised import Realised
+from evenhand.runner.languages import begun_with, check_told, hold_words, keep_words
 from evenhand.runner.plan import NO_PERSONALIZER, Plan, make_plan
 from evenhand.study import Store, StudySpec
 from evenhand.study.held import write_study_file
@@ -25,11 +26,11 @@ PINNED_META = "hub_revisions"
 def plan_study(spec: StudySpec, directory: Path) -> Plan:
     """The plan of a run in a directory, which may hold a study already.
 
-    That study's hub revisions, catalogue versions and judges hold on.
+    That study's hub revisions, catalogue versions, words in other languages and judges hold on.
 
     Raises:
-        SpecError: an unknown name, personalizers that would be pooled with others without a word, another judge, or a
-            study of imported answers.
+        SpecError: an unknown name, personalizers that would be pooled with others without a word, another judge or
+            language, or a study of imported answers.
         DataError: data that is missing or malformed.
     """
     if not Store.is_begun(directory):
@@ -39,7 +40,9 @@ def plan_study(spec: StudySpec, directory: Path) -> Plan:
             raise SpecError(
                 f"The study {directory} was imported; nothing can be asked for it.", "Choose another --out."
             )
-        plan = make_plan(spec, store.meta(PINNED_META), store.catalogues(), store.judges_in_use())
+        plan = make_plan(spec, store.meta(PINNED_META), begun_with(store), store.judges_in_use())
+        check_told(store, plan)
+        keep_words(store, plan)
         _check_personalizers(store, plan)
         _check_ways(store, plan)
         return replace(plan, judges=_judges(store, plan))
@@ -57,6 +60,7 @@ def record(store: Store, plan: Plan, run: int) -> None:
     store.set_meta(GRIDS_META, grids if grid in grids else [*grids, grid])
     store.set_meta(CATALOGUES_META, {**store.catalogues(), **plan.catalogues})
     store.set_meta(WAYS_META, {**store.ways(), **_ways(plan)})
+    hold_words(store, plan)
     file = store.directory / RUNS_DIRECTORY / f"{run:04d}.toml"
     file.parent.mkdir(exist_ok=True)
     file.write_text(plan.spec.to_toml(), encoding="utf-8")

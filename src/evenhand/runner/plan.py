@@ -8,13 +8,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from evenhand.errors import SpecError
-from evenhand.identities import BASELINES, PERSON, catalogues_of, select
+from evenhand.identities import BASELINES, ENGLISH, PERSON, Begun, Language, catalogues_of, select
 from evenhand.judges import make_judge
 from evenhand.mitigations import Mitigation, make_mitigation
 from evenhand.models import Model
 from evenhand.people import assigned, select_people
 from evenhand.personalizers import Memory, Personalizer, PersonPersonalizer, baseline_messages, make_personalizer
 from evenhand.personalizers.template import SystemTemplate
+from evenhand.runner.languages import check_languages
 from evenhand.study import Store, StudySpec
 from evenhand.study.rows import Cell
 from evenhand.study.splits import split_of
@@ -97,7 +98,8 @@ class Plan:
         """Baselines, and personalizers, whose conversations have no system message."""
         found = {}
         for name, personalizer, identity in self.senders:
-            sent = self.mitigation.rewrite(self._conversation(personalizer, identity, Item("", "?", "", "?")))
+            asked = self._conversation(personalizer, identity, Item("", "?", "", "?"), ENGLISH)
+            sent = self.mitigation.rewrite(asked)
             if sent[0].role != "system":
                 found[identity.name if personalizer is None else name] = True
         return list(found)
@@ -163,7 +165,7 @@ class Plan:
             texts = tuple(item.extra.get(TEXTS, ())) if scored else ()
             asking = self._asking(loaded, item, everybody)
             for name, personalizer, identity in (s for key, s in senders.items() if key in asking):
-                told = self._conversation(personalizer, identity, item)
+                told = self._conversation(personalizer, identity, item, suite.language)
                 messages = self.mitigation.rewrite(told)
                 learner = personalizer if isinstance(personalizer, PersonPersonalizer) and personalizer.learns else None
                 for repeat in range(self.spec.repeats):
@@ -199,20 +201,23 @@ class Plan:
         """The user as far as the mitigation lets anybody know."""
         return replace(user, person=self.mitigation.known(user.person)) if user.person else user
 
-    def _conversation(self, personalizer: Personalizer | None, identity: Identity, item: Item) -> tuple[Message, ...]:
+    def _conversation(
+        self, personalizer: Personalizer | None, identity: Identity, item: Item, language: Language
+    ) -> tuple[Message, ...]:
         if personalizer is None:
-            return baseline_messages(identity, item.prompt, self.spec.baseline_template)
+            return baseline_messages(identity, item.prompt, self.spec.baseline_template or language.system)
         if not isinstance(personalizer, PersonPersonalizer):
-            return personalizer.messages(identity, item.prompt)
+            return personalizer.messages_in(language, identity, item.prompt)
         user = personalizer.known(self.known(_user(item, identity)))
         # What a learner knows of the person is in its memory, or nowhere.
-        return personalizer.recall(Memory(replace(user, person=None) if personalizer.learns else user), item)
+        memory = Memory(replace(user, person=None) if personalizer.learns else user)
+        return personalizer.recall_in(language, memory, item)
 
 
 def make_plan(
     spec: StudySpec,
     pinned: dict[str, str] | None = None,
-    catalogues: Mapping[str, str] | None = None,
+    begun: Begun | None = None,
     kept: Mapping[str, str] | None = None,
 ) -> Plan:
     """Resolve every name and load the data.
@@ -220,12 +225,12 @@ def make_plan(
     Args:
         spec: the study.
         pinned: hub revisions to load again.
-        catalogues: identity catalogue -> the version to read it in.
+        begun: whom the study has told of already, where it is there.
         kept: suite -> the judge that it has where the study names none.
 
     Raises:
         SpecError: an unknown name, a judge for suites of the other axis, or personalizers that support none of the
-            identities, or that tell of people where there are none.
+            identities, or that tell of people where there are none; what a suite's language has no words for.
         DataError: data that is missing or malformed.
     """
     suites = make_suites(spec.suites)
@@ -240,7 +245,7 @@ def make_plan(
         made.check_baselines(spec.baselines)
     people = select_people(spec.people)
     source = DataSource(spec.data_dir, pinned, people)
-    identities = select(spec.identities, catalogues)
+    identities = select(spec.identities, begun)
     plan = Plan(
         spec=spec,
         suites=tuple(_with_people(load_suite(s, source), people) for s in suites),
@@ -249,9 +254,10 @@ def make_plan(
         judges=judges,
         source=source,
         mitigation=make_mitigation(spec.mitigation or NO_MITIGATION, spec.options.options()),
-        catalogues=catalogues_of(spec.identities, identities, catalogues),
+        catalogues=catalogues_of(spec.identities, identities, begun.versions if begun else None),
     )
     _check_people(plan)
+    check_languages(plan.personalizers, [s.suite for s in plan.suites], plan.identities, plan.mitigation)
     if spec.identities and all(i.is_baseline for _, _, i in plan.senders):
         raise SpecError(
             f"The personalizer {', '.join(spec.personalizers)} can convey none of these identities.",

@@ -17,6 +17,8 @@ ADJUSTMENTS = "adjustments"
 LIMITS = "max_tokens"
 # Where an imported study's answers are from, and how they were read.
 IMPORT_META = "import"
+# Suite -> the words in which it was told who asks, where it is in another language than English.
+LANGUAGES_META = "languages"
 UNPAIRED = "unpaired"
 # Under this key an item of an unpaired study has what its answer is balanced for.
 COVARIATES = "covariates"
@@ -30,7 +32,8 @@ _SAID = {
 def study_notes(store: Reader) -> list[str]:
     """Sentences about how the study was asked, the weightiest first."""
     adjusted = adjustment_notes(store.meta(ADJUSTMENTS, {}))
-    return [*import_notes(store), *language_notes(store), *memory_notes(store), *adjusted, *_limit_notes(store)]
+    told = [*import_notes(store), *language_notes(store), *translation_notes(store), *memory_notes(store)]
+    return [*told, *adjusted, *_limit_notes(store)]
 
 
 def is_imported(store: Reader) -> bool:
@@ -76,6 +79,45 @@ def language_notes(store: Reader) -> list[str]:
         if slow := sum(n for (_, label), n in found.items() if label == TOO_SLOW):
             notes.append(f"{slow:,} of {asked[suite]:,} answers to {suite} kept the judge busy for too long: missing.")
     return notes
+
+
+def translation_notes(store: Reader) -> list[str]:
+    """Who put what was told into other languages, and who has read it: a sentence for each who did."""
+    makers: defaultdict[tuple[str, str, str], dict[str, str]] = defaultdict(dict)
+    for suite, words in store.meta(LANGUAGES_META, {}).items():
+        makers[words["made_by"], words["reviewed_by"], words["translated_by"]][suite] = words["name"]
+    notes = []
+    for (made_by, reviewed_by, items_by), suites in makers.items():
+        names = list(dict.fromkeys(suites.values()))
+        told = f"Who asks is told in {' and '.join(names)} in {', '.join(suites)}"
+        maker = f"as {made_by} put it" if made_by else "and who put it so is not said"
+        read = f"{reviewed_by} reviewed it" if reviewed_by else "no native speaker has reviewed it"
+        items = f" The items were translated by {items_by}." if items_by else ""
+        notes.append(f"{told}, {maker}; {read}.{items}")
+    return [*notes, *_same_questions(store)]
+
+
+def _same_questions(store: Reader) -> list[str]:
+    """What it means for an axis that suites ask the same in several languages."""
+    told = set(store.meta(LANGUAGES_META, {}))
+    if not told:
+        return []
+    # Ids alone may be numbers that any suite has.
+    asked = {
+        suite: {(key, item.group, item.target) for key, item in store.items(suite).items()}
+        for suite in store.asked_items()
+    }
+    together = [
+        suite
+        for suite, items in asked.items()
+        if any(items & others for other, others in asked.items() if other != suite and {suite, other} & told)
+    ]
+    if not together:
+        return []
+    return [
+        f"{', '.join(together)} ask the same questions in several languages. Together they are less evidence than as "
+        "many questions: the interval of their axis is too narrow, and its p too small; those of each suite are not."
+    ]
 
 
 def comparison_notes(store: Reader) -> list[str]:

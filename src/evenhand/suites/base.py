@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from evenhand.errors import DataError, SpecError, did_you_mean
+from evenhand.identities import ENGLISH, Language
 from evenhand.registry import Registry
 from evenhand.suites.formats import TEXTS
 from evenhand.suites.sources import DataSource
@@ -41,6 +42,8 @@ class Suite(ABC):
             (:class:`evenhand.judges.validation.Figure`) is known of them here.
         answer_tokens: room that its longest right answers take; a run that leaves less says so. 0 for nothing special.
         withheld: whether answers may do harm as they are: files leave them out unless they are asked for.
+        language: what its items are written in, and who asks is told in.
+        translated_by: who put the package's own items into that language; "" where nobody did.
     """
 
     name: str
@@ -58,6 +61,8 @@ class Suite(ABC):
     like: str = ""
     answer_tokens: int = 0
     withheld: bool = False
+    language: Language = ENGLISH
+    translated_by: str = ""
 
     def __init__(self, variants: Sequence[str] = ()) -> None:
         scored = (*((LOGPROBS,) if self.has_choices else ()), *((TEXTS,) if self.has_texts else ()))

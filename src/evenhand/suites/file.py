@@ -11,9 +11,10 @@ import orjson
 from pydantic import BaseModel, ConfigDict
 
 from evenhand.errors import DataError, SpecError
+from evenhand.identities import ENGLISH, language
 from evenhand.specs import read_toml, validated
 from evenhand.suites.base import LOGPROBS, SUITES, Suite, bringing, content_id
-from evenhand.suites.formats import LETTER_PREFILL, LETTERS, multiple_choice
+from evenhand.suites.formats import LETTERS, letter_prefill, multiple_choice
 from evenhand.suites.patterns import MUST, MUST_NOT, check_pattern
 from evenhand.suites.sources import DataSource, read_rows
 from evenhand.types import Axis, Fact, Item
@@ -35,6 +36,8 @@ class FileSuiteSpec(BaseModel):
         name: how the study calls it; the file's name otherwise.
         judge: by default, for safety whether the answer declines, for utility the answer against ``target``.
         prompt: what the model is asked, around ``{question}``.
+        language: what the items are written in, and who asks is told in: a code (``evenhand list languages``), or a
+            language file of one's own, relative to this file.
         licence, source: shown in lists and reports.
     """
 
@@ -45,6 +48,7 @@ class FileSuiteSpec(BaseModel):
     name: str | None = None
     judge: str | None = None
     prompt: str = _QUESTION
+    language: str = ENGLISH.code
     licence: str = ""
     source: str = ""
 
@@ -75,6 +79,7 @@ class FileSuite(Suite):
         self.axis = self.spec.axis
         self.judge = self.spec.judge or ("refusal-classifier" if self.axis == "safety" else "answer")
         self.licence, self.source = self.spec.licence, self.spec.source or str(path)
+        self.language = language(self.spec.language, path.parent)
 
     def load(self, source: DataSource) -> list[Item]:
         file = self._path.parent / self.spec.items
@@ -119,7 +124,12 @@ class FileSuite(Suite):
         asked = question
         if options:
             target = letter_of(target, options, where)
-            asked = multiple_choice(question, options, logprobs=self.scoring == LOGPROBS)
+            if self.language != ENGLISH and not all((self.language.choice, self.language.letter, self.language.answer)):
+                raise DataError(
+                    f"{where}: there are options, and {self.spec.language} does not say how to ask for one.",
+                    "Give it choice, letter and answer (docs/identities.md).",
+                )
+            asked = multiple_choice(question, options, logprobs=self.scoring == LOGPROBS, language=self.language)
         return Item(
             id=str(row.get("id") or "").strip() or content_id(question, *options),
             prompt=self.spec.prompt.replace(_QUESTION, asked),
@@ -127,7 +137,7 @@ class FileSuite(Suite):
             group=str(row.get("group") or "").strip() or self.name,
             target=target,
             choices=tuple(LETTERS[: len(options)]),
-            extra=said | ({"options": options, "prefill": LETTER_PREFILL} if options else {}),
+            extra=said | ({"options": options, "prefill": letter_prefill(self.language)} if options else {}),
             cluster=cluster,
             person=bringing(self.name, memories) if memories else None,
             wording=wording,

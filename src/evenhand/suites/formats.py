@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from evenhand.identities import ENGLISH, Language
+
 # What items bring that are scored by whole texts: one for each choice, in ``extra``.
 TEXTS = "texts"
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -12,10 +14,18 @@ LETTER_PREFILL = "The answer is ("
 WORD_PREFILL = "The answer is "
 
 
-def multiple_choice(question: str, options: Sequence[str], *, logprobs: bool) -> str:
+def multiple_choice(question: str, options: Sequence[str], *, logprobs: bool, language: Language = ENGLISH) -> str:
     """A question with lettered options; asks for reasoning, or for the letter alone when scored by log-probability."""
     lettered = "\n".join(f"({letter}) {option}" for letter, option in zip(LETTERS, options, strict=False))
-    return f"{question.strip()}\n\n{lettered}\n\n{choice_instruction('the letter', logprobs=logprobs)}"
+    instruction = choice_instruction("the letter", logprobs=logprobs)
+    if language != ENGLISH:
+        instruction = language.letter if logprobs else language.choice
+    return f"{question.strip()}\n\n{lettered}\n\n{instruction}"
+
+
+def letter_prefill(language: Language) -> str:
+    """How an answer begins up to the letter."""
+    return LETTER_PREFILL if language == ENGLISH else language.answer
 
 
 def texts_to_weigh(texts: Sequence[str], prefill: str) -> dict[str, Any]:
