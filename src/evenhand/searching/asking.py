@@ -12,7 +12,7 @@ import numpy as np
 from evenhand.analysis.factorial import Observed
 from evenhand.analysis.scores import Floats
 from evenhand.errors import SpecError
-from evenhand.identities import PLAIN
+from evenhand.identities import ENGLISH, PLAIN
 from evenhand.models import Model
 from evenhand.personalizers import baseline_messages
 from evenhand.runner.engine import RunResult, run_plan
@@ -68,6 +68,12 @@ class Part:
             raise SpecError(
                 f"The part '{split}' of the items has {len(self._items)}, and a search needs {FEWEST_ITEMS}.",
                 "Use larger suites, or a higher limit.",
+            )
+        abroad = [loaded.suite.id for loaded in self._plan.suites if loaded.suite.language != ENGLISH]
+        if abroad:
+            raise SpecError(
+                f"{abroad[0]} is not in English, and a search says who asks in combinations that it makes in English.",
+                "Search English suites.",
             )
         several = len(self._plan.suites) > 1
         self.group_names = [self._group(suite, item, several) for suite, item in self._items]

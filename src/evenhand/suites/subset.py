@@ -55,7 +55,7 @@ class SubsetSuite(Suite):
         self.judge, self.licence, self.source = self._of.judge, self._of.licence, self._of.source
         self.has_choices, self.has_texts, self.like = self._of.has_choices, self._of.has_texts, self._of.like
         self.answer_tokens, self.withheld = self._of.answer_tokens, self._of.withheld
-        self.language = self._of.language
+        self.language, self.translated_by = self._of.language, self._of.translated_by
 
     @property
     def id(self) -> str:
