@@ -40,6 +40,7 @@ LAYERS: list[set[str]] = [
     {"deciding", "deploy", "exporting", "viewing"},
     {"api"},
     {"cli", "pytest_plugin"},
+    {"__main__"},
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 FILES = sorted(PACKAGE.rglob("*.py"))

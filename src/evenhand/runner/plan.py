@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -113,15 +114,30 @@ class Plan:
         items = sum(len(self.items(s)) for s in self.suites)
         return items * len(self.senders) * self.spec.repeats
 
-    def count_done(self, store: Store) -> int:
-        """How many trials of the grid have a response."""
+    @property
+    def cells(self) -> Counter[tuple[str, str]]:
+        """(suite, identity) -> trials."""
+        asked = Counter(identity.name for _, _, identity in self.senders)
+        found: Counter[tuple[str, str]] = Counter()
+        for loaded in self.suites:
+            each = len(self.items(loaded)) * self.spec.repeats
+            found.update({(loaded.suite.id, who): n * each for who, n in asked.items()})
+        return found
+
+    def done(self, store: Store) -> Counter[tuple[str, str]]:
+        """(suite, identity) -> trials of the grid that have a response."""
         senders = {(name, identity.name) for name, _, identity in self.senders}
-        return sum(
-            (name, identity) in senders and repeat < self.spec.repeats
+        return Counter(
+            (loaded.suite.id, identity)
             for loaded in self.suites
             for item in self.items(loaded)
             for name, identity, repeat in store.done_cells(loaded.suite.id, item.id)
+            if (name, identity) in senders and repeat < self.spec.repeats
         )
+
+    def count_done(self, store: Store) -> int:
+        """How many trials of the grid have a response."""
+        return self.done(store).total()
 
     async def prepare(self) -> None:
         """Let personalizers compute together what :meth:`trials` would have them compute one by one.
