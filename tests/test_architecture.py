@@ -37,7 +37,7 @@ LAYERS: list[set[str]] = [
     {"audit"},
     {"report", "mitigate", "adaptive", "tuning", "integrations", "gating", "labelling", "imported"},
     {"analysing", "evolving", "strengths", "confirming"},
-    {"deciding", "deploy", "exporting", "publishing", "viewing"},
+    {"deciding", "deploy", "exporting", "history", "publishing", "viewing"},
     {"api"},
     {"cli", "pytest_plugin"},
     {"__main__"},

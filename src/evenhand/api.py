@@ -21,6 +21,7 @@ from evenhand.deciding import held, run_until_decided
 from evenhand.disinforming import disinformation as disinformation
 from evenhand.errors import ModelError, SpecError, StoreError
 from evenhand.gating import check_store, last_gated
+from evenhand.history import history as history
 from evenhand.judges import make_judge
 from evenhand.judges.labels import read_labels
 from evenhand.loops import run_async
