@@ -73,7 +73,7 @@ def test_what_was_written_is_what_run_takes(tmp_path: Path, server: Server) -> N
     person.answers("Run it now?", "n")
     assert person.waits() == 0
     file = tmp_path / "study-2" / "study.toml"
-    assert f"Next: evenhand run {file.relative_to(tmp_path)}" in person.seen.getvalue()
+    assert f"go on with it: evenhand run {file.relative_to(tmp_path)}" in person.seen.getvalue()
     assert StudySpec.from_toml(file).identities == ("paper",)
     assert server.calls == 0
     done = CliRunner().invoke(app, ["run", str(file)], env={"OPENAI_API_KEY": "k"})

@@ -65,7 +65,7 @@ def track_study(path: Path | str, to: str, out: Path | str | None = None, *, tex
     """Log a study as a run of MLflow or Weights & Biases: figures with their intervals, settings, report and tables.
 
     Keys, addresses and what is on this machine stay here, and so do answers and memories, unless ``texts`` asks for
-    them; answers of withheld suites are in no report.
+    them; of answers that suites withhold a report shows no more than how they begin.
 
     Args:
         path: the study's directory.

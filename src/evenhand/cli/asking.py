@@ -50,7 +50,7 @@ def ask_study(out: Path | None) -> Path:
     show(estimate_table(estimate_cost(spec)))
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(spec.to_toml(), encoding="utf-8")
-    say(f"Written: {file}. More settings: evenhand run --help")
+    say(f"Written: {file}; more settings: evenhand run --help. To run it, and to go on with it: evenhand run {file}")
     return file
 
 

@@ -258,7 +258,6 @@ def run(
     if study is None and preset is None and can_ask() and not _settings({**given, **nested}):
         study = ask_study(out)
         if not (dry_run or typer.confirm("Run it now?", default=True)):
-            say(f"Next: evenhand run {study}")
             return
     spec, target = merged(study, preset, given, nested, out)
     if budget is not None and target_halfwidth is None:
