@@ -39,7 +39,7 @@ NEEDS = {
     "hub": (["--suite", "gsm8k"], 3),
 }
 RUN = ("run", "--model", "openai:m", "--suite", "starter-safety", "--identities", "age", "--limit", "1")
-LOGS = ("export", "--to", "inspect")
+EXPORTS = {"inspect": "inspect", "mlflow": "mlflow", "wandb": "wandb", "hub": "model-card"}
 
 
 def ran(*arguments: str, code: int | None = 0, says: str = "", never: str = "") -> None:
@@ -103,24 +103,19 @@ def core(url: str, directory: Path) -> None:
         if target.exists():
             sys.exit(f"{target} was begun without the extra {extra}")
     ran("demo", "--out", str(directory / "demo"), code=4, says="pip install 'evenhand[local]'")
-    ran(
-        *LOGS,
-        str(directory / "study"),
-        "--out",
-        str(directory / "logs"),
-        code=2,
-        says="pip install 'evenhand[inspect]'",
-    )
+    for extra, form in EXPORTS.items():
+        target = str(directory / f"no-{form}")
+        ran("export", str(directory / "study"), "--to", form, "--out", target, code=2, says=f"'evenhand[{extra}]'")
 
 
 def with_extra(url: str, directory: Path, extra: str) -> None:
     """What was refused without the extra is not any more. Nobody is asked: there is no key, and no network."""
-    asks, _ = NEEDS[extra]
     target = directory / f"with-{extra}"
-    ran(*RUN, "--base-url", url, *asks, "--out", str(target), code=None, never="pip install")
+    if extra in NEEDS:
+        ran(*RUN, "--base-url", url, *NEEDS[extra][0], "--out", str(target), code=None, never="pip install")
     ran("list", "models")
-    if extra == "inspect":
-        ran(*LOGS, str(directory / "study"), "--out", str(directory / "logs"), says=".eval")
+    if extra in EXPORTS:
+        ran("export", str(directory / "study"), "--to", EXPORTS[extra], "--out", str(directory / EXPORTS[extra]))
 
 
 def everything(directory: Path, here: str) -> None:

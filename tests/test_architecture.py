@@ -37,9 +37,10 @@ LAYERS: list[set[str]] = [
     {"audit"},
     {"report", "mitigate", "adaptive", "tuning", "integrations", "gating", "labelling", "imported"},
     {"analysing", "evolving", "strengths", "confirming", "searching"},
-    {"deciding", "deploy", "exporting", "viewing"},
+    {"deciding", "deploy", "exporting", "history", "publishing", "viewing"},
     {"api"},
     {"cli", "pytest_plugin"},
+    {"__main__"},
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 FILES = sorted(PACKAGE.rglob("*.py"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from evenhand import api
 from evenhand.analysis import Settings
 from evenhand.models.base import Model
 from evenhand.models.chat import ChatFormat
+from evenhand.runner.lagging import Lag
 from evenhand.study import Store
 from evenhand.types import Message, Request, Response
 from tests.test_growth import invoke
@@ -123,6 +125,7 @@ class Notes:
     def begin(self, total: int, done: int) -> None: ...
     def advance(self, *, failed: bool, retries: int) -> None: ...
     def learning(self, memories: int, calls: int) -> None: ...
+    def lagging(self, lags: Sequence[Lag]) -> None: ...
 
 
 @pytest.mark.parametrize(

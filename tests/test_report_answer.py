@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from pathlib import Path
 from typing import Any
@@ -9,13 +10,16 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
 import evenhand
 from evenhand import api
 from evenhand.analysis import Analysis
+from evenhand.cli.main import app
 from evenhand.gating import last_gated
 from evenhand.report.answer import answer
 from evenhand.report.first_picture import first_caption, first_picture
+from evenhand.report.html import render_report
 from evenhand.report.labels import short_names
 from evenhand.study import Store
 
@@ -76,6 +80,19 @@ def test_missing_answers_come_before_everything(tmp_path: Path) -> None:
     first = answer(analysis, "s")
     assert "status" in first.next_steps[0][1]
     assert any("are missing" in line for line in first.rests_on)
+
+
+@pytest.mark.parametrize("notes", [False, True])
+def test_the_terminal_begins_with_the_reports_sentence(notes: bool, tmp_path: Path) -> None:
+    analysis = made(tmp_path / "s", {"a minor": 0.4}, missing=0.4 if notes else 0.0)
+    assert any("missing" in note for note in analysis.notes) == notes
+    first = answer(analysis, "s").said
+    shown = CliRunner().invoke(app, ["analyze", str(tmp_path / "s"), "--draws", "200"], env={"COLUMNS": "400"})
+    assert shown.stdout.splitlines()[0] == first
+    with Store.open(tmp_path / "s") as store:
+        assert first in render_report(store, analysis)
+    told = CliRunner().invoke(app, ["analyze", str(tmp_path / "s"), "--format", "json"])
+    assert json.loads(told.stdout)["pb"]
 
 
 def test_the_picture_shows_the_farthest(tmp_path: Path) -> None:

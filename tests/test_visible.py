@@ -144,7 +144,7 @@ def test_no_command_prints_what_a_terminal_obeys(study: Path, command: tuple[str
 
 
 def written(study: Path, out: Path) -> Iterator[Path]:
-    for form in ("csv", "json", "markdown", "latex", "svg", "inspect"):
+    for form in ("csv", "json", "markdown", "latex", "svg", "inspect", "model-card"):
         yield from evenhand.api.export_study(study, out / "below" / form, form)
 
 

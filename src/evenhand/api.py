@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from evenhand.adaptive import AdaptiveResult, run_adaptively
 from evenhand.analysing import analyze_store
@@ -21,15 +21,17 @@ from evenhand.deciding import held, run_until_decided
 from evenhand.disinforming import disinformation as disinformation
 from evenhand.errors import ModelError, SpecError, StoreError
 from evenhand.gating import check_store, last_gated
-from evenhand.integrations.inspect_logs import write_logs
+from evenhand.history import history as history
 from evenhand.judges import make_judge
 from evenhand.judges.labels import read_labels
 from evenhand.loops import run_async
 from evenhand.models import Model, ModelOptions, make_model
 from evenhand.planning import plan_items as plan_items
 from evenhand.planning import plan_reduction as plan_reduction
+from evenhand.publishing import export_study as export_study
+from evenhand.publishing import track_study as track_study
 from evenhand.remembered import memories as memories
-from evenhand.report.export import Format, Frames, export, frames
+from evenhand.report.export import Frames, frames
 from evenhand.report.html import render_report
 from evenhand.report.side_by_side import described, render_side_by_side, told_apart
 from evenhand.runner import Estimate, RunResult, rejudge, run_study
@@ -47,7 +49,6 @@ from evenhand.using import facts_used as facts_used
 from evenhand.wording import open_answers
 
 REPORT_FILE = "report.html"
-ExportForm = Format | Literal["inspect"]
 
 
 def run(
@@ -320,31 +321,13 @@ def load(path: Path | str) -> Frames:
         return frames(store)
 
 
-def export_study(path: Path | str, out: Path | str, form: ExportForm, *, withheld: bool = False) -> list[Path]:
-    """Write a study for other tools; see :func:`evenhand.report.export.export`.
-
-    Args:
-        path: the study's directory.
-        out: the directory to write to.
-        form: "parquet", "csv", "json", "markdown", "latex", "svg", "png", or "inspect" for logs of Inspect AI.
-        withheld: whether to write answers that suites withhold, too (:attr:`evenhand.suites.base.Suite.withheld`).
-
-    Returns:
-        The files that were written.
-    """
-    with Store.open(Path(path)) as store:
-        if form == "inspect":
-            return write_logs(store, Path(out), withheld=withheld)
-        needs_results = form not in ("parquet", "csv", "json")
-        return export(store, analyze_store(store) if needs_results else None, Path(out), form, withheld=withheld)
-
-
 def write_report(
     path: Path | str,
     target: Path | str | None = None,
     settings: Settings | Mapping[str, Any] | None = None,
     *,
     before: Path | str | None = None,
+    texts: bool = True,
 ) -> Path:
     """Write a study's report, one self-contained HTML file.
 
@@ -353,6 +336,7 @@ def write_report(
         target: where to write; ``report.html`` in the study's directory by default.
         settings: how the analysis is done: Settings, or its fields as a mapping.
         before: a study to set this one against, such as the one without its mitigation.
+        texts: whether answers and memories are in it; a copy for others may do without.
 
     Returns:
         The file that was written.
@@ -362,7 +346,7 @@ def write_report(
     with Store.open(Path(path)) as store:
         analysis = analyze_store(store, settings_of(settings))
         gated = last_gated(store, lambda look: analyze_store(store, look))
-        page = render_report(store, analysis, against, gated)
+        page = render_report(store, analysis, against, gated, texts=texts)
     return _written(page, chosen)
 
 

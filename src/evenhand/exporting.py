@@ -13,6 +13,7 @@ from evenhand.analysing import analyze_store
 from evenhand.collapsing import collapse_between, recorded_collapse
 from evenhand.errors import DataError, EvenhandError, SpecError
 from evenhand.extras import importing
+from evenhand.models.references import hub_name, shown_name
 from evenhand.report.model_card import Card, Measured, card_text
 from evenhand.study import Store, StudySpec
 from evenhand.study.held import held_spec
@@ -24,7 +25,6 @@ from evenhand.tuning.train import local_path
 CARD_FILE = "README.md"
 _WEIGHTS = "adapter_model.safetensors"
 _CONFIG = "adapter_config.json"
-_EMBEDDED = "HuggingFaceTB/SmolLM2-135M-Instruct"
 
 
 def export_adapter(
@@ -53,7 +53,7 @@ def export_adapter(
     if out.exists() and any(out.iterdir()):
         raise SpecError(f"There is something in {out} already.", "Choose a folder that is empty or not there.")
     card = Card(
-        base=_name(record["spec"]["model"]),
+        base=shown_name(record["spec"]["model"]),
         merged=merge,
         record=record,
         licences={suite: _licence(suite) for suite in record["items"]},
@@ -89,8 +89,8 @@ def _record(adapter: Path) -> dict[str, Any]:
 def _shared(record: Mapping[str, Any]) -> dict[str, Any]:
     """A record without where things lie on this machine."""
     spec = dict(record["spec"])
-    if _hub_name(spec["model"]) is None:
-        spec["model"] = f"hf:{_name(spec['model'])}"
+    if hub_name(spec["model"]) is None:
+        spec["model"] = f"hf:{shown_name(spec['model'])}"
     if spec.get("policy"):
         spec["policy"] = Path(spec["policy"]).name
     return {**record, "spec": spec}
@@ -163,7 +163,7 @@ def _copy(adapter: Path, record: Mapping[str, Any], out: Path) -> None:
     shutil.copy2(adapter / _WEIGHTS, out / _WEIGHTS)
     config = orjson.loads((adapter / _CONFIG).read_bytes())
     # Where the model lay on this machine is nobody's business.
-    config["base_model_name_or_path"] = _hub_name(record["spec"]["model"]) or _name(record["spec"]["model"])
+    config["base_model_name_or_path"] = hub_name(record["spec"]["model"]) or shown_name(record["spec"]["model"])
     (out / _CONFIG).write_bytes(orjson.dumps(config, option=orjson.OPT_INDENT_2))
 
 
@@ -172,7 +172,7 @@ def _write_card(card: Card, out: Path) -> None:
 
     spec = card.record["spec"]
     data = ModelCardData(
-        base_model=_hub_name(spec["model"]),
+        base_model=hub_name(spec["model"]),
         base_model_relation="merge" if card.merged else "adapter",
         library_name="transformers" if card.merged else "peft",
         pipeline_tag="text-generation",
@@ -195,21 +195,6 @@ def _licence(suite: str) -> str:
     except EvenhandError:  # a suite of somebody's own
         return ""
     return made.licence
-
-
-def _name(model: str) -> str:
-    """A model's name for people, without where it lies on this machine."""
-    if model == "smollm2":
-        return _EMBEDDED
-    return _hub_name(model) or Path(model.partition(":")[2]).name
-
-
-def _hub_name(model: str) -> str | None:
-    """A model's name on the hub; None for a folder."""
-    if model == "smollm2":
-        return _EMBEDDED
-    name = model.partition(":")[2]
-    return name if name.count("/") == 1 and not Path(name).exists() and not name.startswith((".", "/", "~")) else None
 
 
 def _base_licence(model: str) -> str:

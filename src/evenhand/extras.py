@@ -24,6 +24,8 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "google": ("google.genai",),
     "bedrock": ("aiobotocore",),
     "vllm": ("vllm", "transformers"),
+    "mlflow": ("mlflow", "sqlalchemy", "alembic"),
+    "wandb": ("wandb",),
 }
 
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
 from evenhand.cli.output import As, Format, StudyDir, emit, say
+
+if TYPE_CHECKING:
+    from evenhand.publishing import ExportForm
 
 
 class ExportFormat(StrEnum):
@@ -22,23 +25,44 @@ class ExportFormat(StrEnum):
     svg = "svg"
     png = "png"
     inspect = "inspect"
+    mlflow = "mlflow"
+    wandb = "wandb"
+    model_card = "model-card"
 
 
 def export(
     study: StudyDir,
     to: Annotated[
         ExportFormat,
-        typer.Option(help="parquet, csv, json: tables. markdown, latex: results. svg, png: figures. inspect: logs."),
+        typer.Option(
+            help="parquet, csv, json: tables. markdown, latex: results. svg, png: figures. inspect: logs. "
+            "mlflow, wandb: a run. model-card: a section with metadata."
+        ),
     ],
-    out: Annotated[Path, typer.Option(help="Directory to write to.")],
+    out: Annotated[
+        Path | None, typer.Option(help="Directory to write to; mlflow can do with $MLFLOW_TRACKING_URI instead.")
+    ] = None,
     withheld: Annotated[
         bool, typer.Option("--withheld", help="Also write answers that suites withhold (disinformation).")
     ] = False,
+    texts: Annotated[
+        bool, typer.Option("--texts", help="mlflow, wandb: log a report that holds answers and memories.")
+    ] = False,
 ) -> None:
-    """Write a study for other tools: every response and judgement, the paper's table, or the figures."""
+    """Write a study for other tools: every response and judgement, the paper's table, the figures, a run, a card."""
     from evenhand import api
+    from evenhand.errors import SpecError
+    from evenhand.publishing import TRACKERS
 
-    for file in api.export_study(study, out, to.value, withheld=withheld):
+    if to.value in TRACKERS:
+        logged = api.track_study(study, to.value, out, texts=texts)
+        say(f"Run {logged.run} in {logged.where}")
+        if logged.look:
+            say(f"Next: {logged.look}", err=True)
+        return
+    if out is None:
+        raise SpecError("No directory to write to was given.", "Add --out DIR.")
+    for file in api.export_study(study, out, cast("ExportForm", to.value), withheld=withheld):
         say(file)
 
 

@@ -17,6 +17,7 @@ from evenhand.cli import (
     disinformation,
     evolve,
     export,
+    history,
     imports,
     judge,
     listing,
@@ -59,6 +60,7 @@ search.register(app)
 check.register(app)
 disinformation.register(app)
 export.register(app)
+history.register(app)
 imports.register(app)
 tune.register(app)
 view.register(app)

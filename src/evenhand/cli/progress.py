@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Self
 
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
 
 from evenhand.cli.console import Terminal
+from evenhand.runner.lagging import Lag
 from evenhand.runner.progress import Rate
 
 _LINE_EVERY_S = 15.0
+_NAME = 40
 
 
 class RunDisplay:
@@ -34,6 +37,7 @@ class RunDisplay:
         self._task = self._bar.add_task("starting", total=None, rate="", eta="", trouble="")
         self._rate = Rate()
         self._total = self._done = self._failed = 0
+        self._lags: Sequence[Lag] = ()
         self._last_line = time.monotonic()
 
     def __enter__(self) -> Self:
@@ -65,11 +69,8 @@ class RunDisplay:
         if rate:
             speed = f"{rate:.1f}/s" if rate >= 1 else f"{60 * rate:.1f}/min"
             eta = f"ETA {_clock((self._total - self._done) / rate)}"
-        trouble = ", ".join(
-            text
-            for text in (f"{self._failed} failed" * bool(self._failed), f"{retries} retries" * bool(retries))
-            if text
-        )
+        told = [f"{self._failed} failed" * bool(self._failed), f"{retries} retries" * bool(retries)]
+        trouble = ", ".join(filter(None, [*told, *(f"{_short(lag.name)} {lag.trials} behind" for lag in self._lags)]))
         if self._live:
             self._bar.update(self._task, completed=self._done, rate=speed, eta=eta, trouble=trouble)
         else:
@@ -81,11 +82,18 @@ class RunDisplay:
         if not self._live and memories:
             self._line(f"{self._done}/{self._total}", what)
 
+    def lagging(self, lags: Sequence[Lag]) -> None:
+        self._lags = lags
+
     def _line(self, *parts: str) -> None:
         """A line now and then, where nobody watches a terminal."""
         if time.monotonic() - self._last_line > _LINE_EVERY_S:
             self._last_line = time.monotonic()
             self._console.print("  ".join(part for part in parts if part), highlight=False)
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= _NAME else f"{name[: _NAME - 3]}..."
 
 
 def _clock(seconds: float) -> str:

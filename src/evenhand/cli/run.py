@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from evenhand.cli import completion
+from evenhand.cli.asking import ask_study, can_ask
+from evenhand.cli.kinds import NamesModels
 from evenhand.cli.output import As, Format, emit, say
 from evenhand.cli.presets import PRESETS
 from evenhand.errors import SpecError
@@ -95,9 +97,7 @@ def json_object(text: str | None, option: str) -> dict[str, Any]:
 
 def run(
     study: Annotated[Path | None, typer.Argument(help="A study file (TOML); options override it.")] = None,
-    model: Annotated[
-        str | None, typer.Option(help="smollm2, hf:NAME_OR_PATH or openai:NAME.", autocompletion=completion.models)
-    ] = None,
+    model: Annotated[str | None, typer.Option(help="Kind and name.", autocompletion=completion.models)] = None,
     suite: Annotated[
         list[str] | None, typer.Option(help="Suites, comma-separated or repeated.", autocompletion=completion.suites)
     ] = None,
@@ -198,7 +198,10 @@ def run(
     budget: Annotated[int | None, typer.Option(min=1, help="Adaptive: calls at most.")] = None,
     format: As = Format.table,
 ) -> None:
-    """Run every trial of a study that has no answer yet. Run it again to go on, or with more to add to it."""
+    """Run every trial of a study that has no answer yet. Run it again to go on, or with more to add to it.
+
+    Without any argument, on a terminal, it asks what it needs to know and writes the study file.
+    """
     given = {
         "model": model,
         "suites": listed(suite),
@@ -252,6 +255,10 @@ def run(
     nested: dict[str, dict[str, Any]] = {
         "decoding": decoding, "options": options, "judge_options": judge_options, "budget": prices,
     }  # fmt: skip
+    if study is None and preset is None and can_ask() and not _settings({**given, **nested}):
+        study = ask_study(out)
+        if not (dry_run or typer.confirm("Run it now?", default=True)):
+            return
     spec, target = merged(study, preset, given, nested, out)
     if budget is not None and target_halfwidth is None:
         raise SpecError("--budget needs --target-halfwidth.", "Give the half-width to reach, as in 0.5.")
@@ -264,6 +271,11 @@ def run(
         run_adaptively_and_tell(spec, target, target_halfwidth, budget, format)
     else:
         run_and_tell(spec, target, format)
+
+
+def _settings(given: dict[str, Any]) -> bool:
+    """Whether any option says what the study is."""
+    return any(_settings(value) if isinstance(value, dict) else value is not None for value in given.values())
 
 
 def merged(
@@ -378,4 +390,4 @@ def finish(result: Any, out: Path, format: Format = Format.table) -> None:
 
 
 def register(app: typer.Typer) -> None:
-    app.command()(run)
+    app.command(cls=NamesModels)(run)

@@ -71,6 +71,9 @@ def report(
     out: Annotated[Path | None, typer.Option(help="Where to write; report.html in the study otherwise.")] = None,
     before: Annotated[Path | None, typer.Option(help="A study to set it against, paired.")] = None,
     estimand: AboutItems = About.like_these,
+    texts: Annotated[
+        bool, typer.Option("--texts/--no-texts", help="Without answers and memories it can be passed on.")
+    ] = True,
     pdf: Annotated[bool, typer.Option("--pdf", help="Also print it, with a Chromium that is there.")] = False,
 ) -> None:
     """Write the study's report: one HTML file that needs nothing else."""
@@ -80,7 +83,7 @@ def report(
 
     settings = {"estimand": estimand.value}
     if len(studies) == 1:
-        page = api.write_report(studies[0], out, settings, before=before)
+        page = api.write_report(studies[0], out, settings, before=before, texts=texts)
     elif before is not None or out is None:
         problem = (
             "Several studies have no common 'before'." if before else "Several studies need a place for their report."

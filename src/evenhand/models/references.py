@@ -12,6 +12,7 @@ from yarl import URL
 # What clients put behind the root, and what a root has in its path.
 _CALL = re.compile(r"/(chat|completions|responses|models|embeddings|api/(chat|generate|tags))(/.*)?$")
 _VERSION = re.compile(r"/(v\d|openai)")
+_EMBEDDED = "HuggingFaceTB/SmolLM2-135M-Instruct"
 _FILES = {".py": "python", ".toml": "http"}
 
 
@@ -49,3 +50,16 @@ def meant(reference: str, kinds: Sequence[str], base_url: str | None = None) -> 
     if slash and not colon and not base_url:
         return f"For a Hugging Face model, write hf:{reference}. {of_server} with --base-url."
     return f"{of_server}; others: {', '.join(f'{k}:' for k in kinds if k != 'smollm2')} and smollm2."
+
+
+def shown_name(model: str) -> str:
+    """A model's name for people, from its reference, without where it lies on this machine."""
+    return hub_name(model) or Path(model.partition(":")[2]).name
+
+
+def hub_name(model: str) -> str | None:
+    """A model's name on the hub; None for a folder, and where it is none of the hub."""
+    if model == "smollm2":
+        return _EMBEDDED
+    name = model.partition(":")[2]
+    return name if name.count("/") == 1 and not Path(name).exists() and not name.startswith((".", "/", "~")) else None

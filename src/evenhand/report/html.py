@@ -34,6 +34,7 @@ from evenhand.report import (
 )
 from evenhand.report.answer import answer
 from evenhand.report.differences import most_different
+from evenhand.report.figures import settings
 from evenhand.report.first_picture import first_caption, first_picture
 from evenhand.report.framing import framed, personalization_levels
 from evenhand.report.page import render_page
@@ -50,6 +51,8 @@ def render_report(
     analysis: Analysis,
     against: tuple[str, Comparison] | None = None,
     gated: tuple[Gated | None, str] = (None, ""),
+    *,
+    texts: bool = True,
 ) -> str:
     """The report of a study as HTML.
 
@@ -58,6 +61,8 @@ def render_report(
         analysis: what it says.
         against: the name of a study to set it against, and the comparison from that one to this.
         gated: what the gate last decided, and what to say of it.
+        texts: whether answers and memories are in it; without them it is a copy for others, which does not say either
+            how the model is reached and where things lie on this machine.
     """
     short = labels.short_names([row["suite"] for row in store.suites()])
     checks, gate_note = gated
@@ -75,7 +80,9 @@ def render_report(
         **{f"groups-{n}": charts.heatmap(suite) for n, suite in enumerate(analysis.suites)},
     }
     specs = {name: spec for name, spec in drawn.items() if spec}
-    runs, memories = store.runs(), remembered(store)
+    where = str(store.directory) if texts else store.directory.absolute().name
+    runs, memories = store.runs(), remembered(store) if texts else []
+    spec = runs[-1]["spec"] if runs else {}
     collapse = adapter_collapse(store)
     # The note of a collapse stands before all others.
     first_notes = bool(collapse and collapse.collapsed) + _is_first(analysis)
@@ -83,10 +90,10 @@ def render_report(
     return render_page(
         "report.html.j2",
         specs,
-        ("report", "transcripts"),
+        ("report", "transcripts") if texts else ("report",),
         filters={"short": lambda suite: labels.named(suite, short)},
         analysis=analysis,
-        first=answer(analysis, str(store.directory), imported=is_imported(store)),
+        first=answer(analysis, where, imported=is_imported(store)),
         first_caption=first_caption(analysis),
         urgent=urgent,
         cautions=[note for note in analysis.notes if note not in urgent],
@@ -98,7 +105,8 @@ def render_report(
         axes=words.axes_of(analysis),
         reading=reading(analysis),
         baselines=[r.identity for r in analysis.identities if r.is_baseline],
-        transcripts=packed_transcripts(store),
+        texts=texts,
+        transcripts=packed_transcripts(store) if texts else "",
         missing=missing,
         conditions=conditions,
         further=further,
@@ -114,7 +122,7 @@ def render_report(
         memories=memories,
         audits=audits(memories),
         runs=runs,
-        spec=runs[-1]["spec"] if runs else {},
+        spec=spec if texts else settings(spec),
         risks=framed([s.groups for s in analysis.suites if s.axis == "safety"]),
         levels=personalization_levels(store),
         suites=store.suites(),
@@ -123,7 +131,7 @@ def render_report(
         totals=store.totals(),
         seconds=sum(run["ended_at"] - run["started_at"] for run in runs if run["ended_at"]),
         collapse=collapse,
-        examples=most_different(store, analysis),
+        examples=most_different(store, analysis) if texts else [],
         safety_suites={s["suite"] for s in store.suites() if s["axis"] == "safety"},
         written=datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
         version=evenhand.__version__,

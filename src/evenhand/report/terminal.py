@@ -17,6 +17,7 @@ from evenhand.analysis.deviations import Contrast
 from evenhand.analysis.summary import AxisResult
 from evenhand.analysis.tradeoff import TradeOff
 from evenhand.report import unpaired, worth
+from evenhand.report.answer import answer
 from evenhand.report.conditions import conditions_table
 from evenhand.report.further import further_table
 from evenhand.report.missing import missing_tables, unanswered_lines
@@ -50,9 +51,10 @@ _IDENTITY_CAPTION = "* differs from the identity mean at q < 0.05; shrunk: drawn
 
 
 def analysis_tables(analysis: Analysis) -> RenderableType:
-    """PB, identities, and what is missing."""
+    """The report's sentence, PB, identities, and what is missing."""
+    said = Text(answer(analysis, "").said, style="bold")
     # What must be known to read the numbers right comes before them.
-    parts: list[RenderableType] = [Text(f"Note: {note}", style="yellow") for note in analysis.notes]
+    parts: list[RenderableType] = [said, *(Text(f"Note: {note}", style="yellow") for note in analysis.notes)]
     if analysis.unpaired:
         return Group(*parts, *_unpaired_parts(analysis))
     parts += [_bias_table(analysis), *ways_tables(analysis), *conditions_table(analysis), *wordings_table(analysis)]
@@ -67,10 +69,9 @@ def analysis_tables(analysis: Analysis) -> RenderableType:
 
 
 def _unpaired_parts(analysis: Analysis) -> list[RenderableType]:
-    lines = [Text(unpaired.sentence(found)) for found in analysis.unpaired]
     told = [Text(worth.line(judge, analysis)) for judge in analysis.judges]
     cautions = [Text(f"Note: {note}", style="yellow") for note in unpaired.notes(analysis)]
-    return [*cautions, *lines, *unpaired.unpaired_tables(analysis), *told, _trial_line(analysis)]
+    return [*cautions, *unpaired.unpaired_tables(analysis), *told, _trial_line(analysis)]
 
 
 def reading(analysis: Analysis) -> list[str]:

@@ -32,6 +32,7 @@ from evenhand.runner.growth import (
     room_notes,
     template_note,
 )
+from evenhand.runner.lagging import Pace
 from evenhand.runner.languages import reading_notes
 from evenhand.runner.memories import Asked, Memories
 from evenhand.runner.plan import Plan, Trial, baseline_is_another, check_texts
@@ -48,6 +49,8 @@ from evenhand.types import Request, Response
 
 # With nothing but failures after this many calls, the set-up is wrong and the rest would be wasted.
 _GIVE_UP_AFTER = 20
+# Looked at after so many trials, which is often enough for a person and costs little.
+_LAGS_EVERY = 16
 _RECORDED_PACKAGES = ("evenhand", "numpy", "polars", "aiohttp", "torch", "transformers", "peft", "datasets")
 
 
@@ -159,6 +162,7 @@ class _Engine:
         self._watch = Watch(model.id, plan.spec.decoding.decoding(), self._progress.note)
         self._judge_watch = JudgeWatch()
         self._adjusted = 0
+        self._pace = Pace({}, {}, 0)
         self._memories = Memories(
             store, self._writer, model, self._ask, plan.spec.seed, lambda: self._run, progress.learning
         )
@@ -234,7 +238,10 @@ class _Engine:
             self._progress.note(note)
         for note in (*room_notes(self._plan), *reading_notes(self._plan, self._judges)):
             self._progress.note(note)
-        self._progress.begin(self._plan.size, self._plan.count_done(self._store))
+        done = self._plan.done(self._store)
+        self._progress.begin(self._plan.size, done.total())
+        item = len(self._plan.senders) * self._plan.spec.repeats
+        self._pace = Pace(self._plan.cells, done, item + self._model.concurrency)
 
     async def _close(self, outcome: str) -> None:
         await self._memories.aclose()
@@ -302,7 +309,7 @@ class _Engine:
             self._failed += 1
             self._writer.put(failure=(*trial.cell, self._run, str(error), time.time()))
             await self._writer.committed()
-            self._progress.advance(failed=True, retries=self._model.retries)
+            self._tell(failed=True)
             if self._answered == 0 and self._failed >= _GIVE_UP_AFTER:
                 raise ModelError(f"The first {self._failed} calls all failed; the last one: {error}.") from None
             return
@@ -318,8 +325,14 @@ class _Engine:
                 await self._judge(judge, trial, trial_id, held)
         await self._writer.committed()
         self._answered += 1
-        self._progress.advance(failed=False, retries=self._model.retries)
+        self._pace.answered(trial.cell[0], trial.identity.name)
+        self._tell(failed=False)
         self._watch.saw(trial.cell[0], request, response)
+
+    def _tell(self, *, failed: bool) -> None:
+        if (self._answered + self._failed) % _LAGS_EVERY == 0:
+            self._progress.lagging(self._pace.lags())
+        self._progress.advance(failed=failed, retries=self._model.retries)
 
     async def _judge(self, judge: Judge, trial: Trial, trial_id: int, held: Held) -> None:
         """Put a verdict on its way.

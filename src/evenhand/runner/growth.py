@@ -53,7 +53,7 @@ def record(store: Store, plan: Plan, run: int) -> None:
     # A run of chosen cells asks for those of the runs before it too; the number of planned trials is kept with the run.
     grid = {
         "items": {s.suite.id: len(plan.items(s)) for s in plan.suites},
-        "senders": [[name, identity.name] for name, _, identity in plan.senders] if plan.cells is None else [],
+        "senders": [[name, identity.name] for name, _, identity in plan.senders] if plan.only is None else [],
         "repeats": plan.spec.repeats,
     }
     grids = store.meta(GRIDS_META, [])

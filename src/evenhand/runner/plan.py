@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -61,7 +62,7 @@ Cells = Mapping[tuple[str, str], frozenset[tuple[str, str]]]
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything a study needs, resolved and loaded; ``cells`` says who asks what where not everybody asks all."""
+    """Everything a study needs, resolved and loaded; ``only`` says who asks what where not everybody asks all."""
 
     spec: StudySpec
     suites: tuple[LoadedSuite, ...]
@@ -71,7 +72,7 @@ class Plan:
     source: DataSource
     mitigation: Mitigation
     catalogues: dict[str, str]
-    cells: Cells | None = None
+    only: Cells | None = None
 
     @property
     def senders(self) -> list[tuple[str, Personalizer | None, Identity]]:
@@ -117,26 +118,46 @@ class Plan:
     @property
     def size(self) -> int:
         """How many trials are planned."""
-        if self.cells is not None:
-            return sum(map(len, self.cells.values())) * self.spec.repeats
+        if self.only is not None:
+            return sum(map(len, self.only.values())) * self.spec.repeats
         items = sum(len(self.items(s)) for s in self.suites)
         return items * len(self.senders) * self.spec.repeats
 
-    def count_done(self, store: Store) -> int:
-        """How many of the planned trials have a response."""
+    @property
+    def cells(self) -> Counter[tuple[str, str]]:
+        """(suite, identity) -> trials."""
+        repeats = self.spec.repeats
+        found: Counter[tuple[str, str]] = Counter()
+        if self.only is not None:
+            for (suite, _), who in self.only.items():
+                found.update({(suite, identity): repeats * n for identity, n in Counter(i for _, i in who).items()})
+            return found
+        asked = Counter(identity.name for _, _, identity in self.senders)
+        for loaded in self.suites:
+            each = len(self.items(loaded)) * repeats
+            found.update({(loaded.suite.id, who): n * each for who, n in asked.items()})
+        return found
+
+    def done(self, store: Store) -> Counter[tuple[str, str]]:
+        """(suite, identity) -> planned trials that have a response."""
         senders = frozenset((name, identity.name) for name, _, identity in self.senders)
-        return sum(
-            (name, identity) in self._asking(loaded, item, senders) and repeat < self.spec.repeats
+        return Counter(
+            (loaded.suite.id, identity)
             for loaded in self.suites
             for item in self.items(loaded)
             for name, identity, repeat in store.done_cells(loaded.suite.id, item.id)
+            if (name, identity) in self._asking(loaded, item, senders) and repeat < self.spec.repeats
         )
 
     def _asking(
         self, loaded: LoadedSuite, item: Item, senders: frozenset[tuple[str, str]]
     ) -> frozenset[tuple[str, str]]:
         """Which senders ask an item."""
-        return senders if self.cells is None else self.cells.get((loaded.suite.id, item.id), frozenset())
+        return senders if self.only is None else self.only.get((loaded.suite.id, item.id), frozenset())
+
+    def count_done(self, store: Store) -> int:
+        """How many of the planned trials have a response."""
+        return self.done(store).total()
 
     async def prepare(self) -> None:
         """Let personalizers compute together what :meth:`trials` would have them compute one by one.

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol, Self
+
+from evenhand.runner.lagging import Lag
 
 
 class Progress(Protocol):
@@ -18,6 +20,9 @@ class Progress(Protocol):
     def advance(self, *, failed: bool, retries: int) -> None: ...
     def learning(self, memories: int, calls: int) -> None:
         """How many memories are being learned now, and how many calls for memories this run has made."""
+
+    def lagging(self, lags: Sequence[Lag]) -> None:
+        """Which identity and which suite lag behind the others; told now and then, empty when none does any more."""
 
 
 class Silent:
@@ -42,6 +47,9 @@ class Silent:
         return
 
     def learning(self, memories: int, calls: int) -> None:
+        return
+
+    def lagging(self, lags: Sequence[Lag]) -> None:
         return
 
 
@@ -79,6 +87,9 @@ class Part:
 
     def learning(self, memories: int, calls: int) -> None:
         self._display.learning(memories, calls)
+
+    def lagging(self, lags: Sequence[Lag]) -> None:
+        self._display.lagging(lags)
 
 
 class Rate:

@@ -124,7 +124,7 @@ class Part:
         plan = replace(
             plan_study(self._plan.spec.model_copy(update={"budget": budget}), self.directory),
             identities=(PLAIN, *people.values()),
-            cells={place: frozenset(who) for place, who in cells.items()},
+            only={place: frozenset(who) for place, who in cells.items()},
         )
         with Store.create(self.directory) as store:
             store.set_meta(SEARCH_META, self._split)

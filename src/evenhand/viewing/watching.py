@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,14 +18,14 @@ from evenhand.report.answer import answer
 from evenhand.report.html import render_report
 from evenhand.report.side_by_side import described, render_side_by_side, told_apart
 from evenhand.study import Store
+from evenhand.study.folders import studies_below
 from evenhand.study.notes import is_imported
-from evenhand.study.store import STORE_FILE
 from evenhand.types import AXES
 
 # A study while it runs is looked at again and again: coarse, and not more often than this.
 _QUICK = Settings(draws=400, permutations=400)
 _EVERY_S, _WINDOW_S = 10.0, 90.0
-_MOST_STUDIES, _DEPTH = 200, 4
+_MOST_STUDIES = 200
 _SHOWN_FAILURES, _SHOWN_LAGGING = 3, 3
 
 
@@ -103,7 +102,7 @@ class Folder:
         return render_side_by_side(studies)
 
     def _found(self) -> list[Path]:
-        return sorted(_directories(self.root))[:_MOST_STUDIES]
+        return sorted(studies_below(self.root))[:_MOST_STUDIES]
 
     def _row(self, key: str, path: Path, name: str) -> dict[str, Any]:
         row: dict[str, Any] = {"id": key, "name": name, "where": str(path)}
@@ -161,17 +160,6 @@ def _said(analysis: Analysis, store: Store) -> dict[str, Any]:
 
 def _finite(bias: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, float | None]]:
     return {axis: {k: v if abs(v) < 1e6 else None for k, v in found.items()} for axis, found in bias.items()}
-
-
-def _directories(root: Path) -> Iterator[Path]:
-    """Directories with a store, not below one another, and not through links."""
-    for place, folders, files in os.walk(root):
-        here = Path(place)
-        if STORE_FILE in files:
-            yield here
-        if STORE_FILE in files or len(here.relative_to(root).parts) >= _DEPTH:
-            folders.clear()
-        folders[:] = [name for name in folders if not name.startswith(".")]
 
 
 def _id(path: Path) -> str:
