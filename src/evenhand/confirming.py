@@ -27,6 +27,7 @@ from evenhand.study.spec import BudgetSpec
 from evenhand.study.store import STORE_FILE
 from evenhand.tables import measured
 from evenhand.visible import file_names
+from evenhand.whole import write_whole
 
 SETTINGS_FILE = "choice.json"
 NONE = "none"
@@ -364,8 +365,7 @@ class _Choosing:
     def _keep(self, content: Mapping[str, object]) -> None:
         file = self._out / SETTINGS_FILE
         try:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_bytes(orjson.dumps(content, option=orjson.OPT_INDENT_2))
+            write_whole(file, orjson.dumps(content, option=orjson.OPT_INDENT_2))
         except OSError as error:
             raise StoreError(f"Cannot write {file}: {error.strerror}.", "Choose another --out.") from None
 

@@ -8,6 +8,7 @@ from evenhand.errors import EvenhandError
 from evenhand.study.reading import Reader
 from evenhand.study.spec import SPEC_FILE, StudySpec
 from evenhand.suites import make_suites
+from evenhand.whole import write_whole
 
 
 def held_spec(store: Reader) -> StudySpec:
@@ -37,7 +38,7 @@ def held_spec(store: Reader) -> StudySpec:
 
 def write_study_file(store: Reader) -> None:
     """Write ``study.toml``: what the study holds."""
-    (store.directory / SPEC_FILE).write_text(held_spec(store).to_toml(), encoding="utf-8")
+    write_whole(store.directory / SPEC_FILE, held_spec(store).to_toml())
 
 
 def _limits(specs: Iterable[StudySpec]) -> dict[str, int | None]:
