@@ -1,17 +1,27 @@
-"""Everything a server can do to a client, for tests."""
+"""Everything a server can do to a client, for tests; and every job killed at every step.
+
+``python -m tests.chaos`` kills each job before each of its steps, once; ``--every 10`` before every tenth.
+"""
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import json
 import random
 import socket
 import struct
+import sys
+import tempfile
+from pathlib import Path
 from typing import Any
 
 from aiohttp import web
 
-from tests.server import Fault, Handler, completion, default_answer
+from tests.commands import Commands
+from tests.jobs import JOBS, answer
+from tests.kills import faults_of, undisturbed
+from tests.server import Fault, Handler, Server, completion, default_answer
 
 # What a model may write that breaks readers: NUL, right-to-left marks, a flood of accents, what HTML takes for a tag.
 ODD = "\x00\x1b[31m\u202e\u2066\ufeff\U0001f468\u200d\U0001f469 Z\u0351\u0352\u0353 \u2028</script><b>'\"\\ "
@@ -100,3 +110,33 @@ def chaos(seed: int, share: float = 0.3) -> Fault:
         return FAULTS[kinds[number % len(kinds)]]()
 
     return fault
+
+
+def main() -> int:
+    """Sweep over the steps of jobs; the number of kills that a job did not survive, 1 at most."""
+    parser = argparse.ArgumentParser(prog="python -m tests.chaos", description="Kill jobs at their steps.")
+    parser.add_argument("--job", choices=JOBS, action="append", help="one of them; all by default")
+    parser.add_argument("--every", type=int, default=1, help="kill before every so many-th step")
+    parser.add_argument("--first", type=int, default=1, help="the first step to kill before")
+    given = parser.parse_args()
+    commands, wrong = Commands(), 0
+    root = Path(tempfile.mkdtemp(prefix="evenhand-chaos-"))
+    with Server(answer, delay_s=0.02) as server:
+        for name in given.job or JOBS:
+            calm = undisturbed(commands.run, server, JOBS[name], root / name)
+            kills = range(given.first, len(calm.steps) + 1, given.every)
+            bad = 0
+            for step in kills:
+                faults = faults_of(commands.run, server, JOBS[name], calm, root / name / str(step), [step])
+                bad += bool(faults)
+                for fault in faults:
+                    print(f"{name}, killed before step {step} ({calm.steps[step - 1]}): {fault}", flush=True)
+            print(f"{name}: {len(kills)} kills at {len(calm.steps)} steps, {bad} not survived", flush=True)
+            wrong += bad
+    commands.close()
+    print(f"kept in {root}" if wrong else "all survived")
+    return min(wrong, 1)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -17,6 +17,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from tests import trouble
+
 _SECONDS = 240
 # What an interpreter, or what it imports, reads once: a command with another value of these begins from nothing.
 _READ_AT_START = {"PYTHONPATH", "SSL_CERT_FILE"}
@@ -31,11 +33,14 @@ class Commands:
             cwd=Path(__file__).parents[1], text=True,
         )  # fmt: skip
 
-    def run(self, *arguments: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, *arguments: str, env: dict[str, str] | None = None, kill_after_s: float | None = None
+    ) -> subprocess.CompletedProcess[str]:
         """Run ``evenhand ARGUMENTS`` in the caller's folder.
 
         Args:
             env: variables on top of the caller's.
+            kill_after_s: when it is killed with -9; None for never.
 
         Raises:
             subprocess.TimeoutExpired: it took longer than four minutes.
@@ -51,6 +56,7 @@ class Commands:
                 "env": everything,
                 "cwd": str(Path.cwd()),
                 "folder": folder,
+                "kill_after_s": kill_after_s,
             }
             print(json.dumps(asked), file=self._server.stdin, flush=True)
             code = json.loads(self._server.stdout.readline())
@@ -73,21 +79,21 @@ def _serve() -> dict[str, Any] | None:
         child = os.fork()
         if child == 0:
             return asked
-        print(json.dumps(_ended(child)), flush=True)
+        print(json.dumps(_ended(child, asked["kill_after_s"])), flush=True)
     return None
 
 
-def _ended(child: int) -> int | None:
+def _ended(child: int, kill_after_s: float | None) -> int | None:
     """The exit code of a process, minus the signal that ended it; None when it had to be killed."""
-    end = time.monotonic() + _SECONDS
+    end = time.monotonic() + (_SECONDS if kill_after_s is None else kill_after_s)
     while time.monotonic() < end:
         done, status = os.waitpid(child, os.WNOHANG)
         if done:
             return os.waitstatus_to_exitcode(status)
         time.sleep(0.005)
     os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-    return None
+    _, status = os.waitpid(child, 0)
+    return None if kill_after_s is None else os.waitstatus_to_exitcode(status)
 
 
 def _become(asked: dict[str, Any]) -> None:
@@ -130,4 +136,5 @@ if __name__ == "__main__":
     wanted = _serve()
     if wanted is not None:
         _become(wanted)
+        trouble.arm()
         main()

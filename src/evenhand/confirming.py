@@ -22,9 +22,9 @@ from evenhand.runner.plan import Plan
 from evenhand.runner.progress import Part, Progress, Silent
 from evenhand.runner.spending import price
 from evenhand.study import Store, StudySpec
+from evenhand.study.begun import begun_below
 from evenhand.study.held import held_spec
 from evenhand.study.spec import BudgetSpec
-from evenhand.study.store import STORE_FILE
 from evenhand.tables import measured
 from evenhand.visible import file_names
 from evenhand.whole import write_whole
@@ -150,7 +150,7 @@ def confirmed_in(out: Path) -> Fresh | None:
     """
     held = _read(out / SETTINGS_FILE)
     found: dict[str, Path] = {}
-    for directory in sorted(file.parent for file in out.glob(f"test/*/{STORE_FILE}")):
+    for directory in begun_below(out, "test/*"):
         with Store.open(directory) as store:
             found[held_spec(store).mitigation] = directory
     none = found.pop("", None)
@@ -323,7 +323,7 @@ class _Choosing:
             part.note(f"{ran.failed} calls failed; they are missing, and asked again when you run the same command")
 
     def _studies(self) -> list[Path]:
-        return sorted(file.parent for file in self._out.glob(f"*/*/{STORE_FILE}"))
+        return begun_below(self._out, "*/*")
 
     def _answered(self) -> int:
         found = 0
