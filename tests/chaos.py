@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gzip
 import json
 import random
 import socket
 import struct
 import sys
 import tempfile
+from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +74,7 @@ async def _flood(request: web.Request) -> web.StreamResponse:
     return response
 
 
+_BOMB = gzip.compress(b" " * (64 << 20), 1)
 _HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 500\r\n\r\n"
 FAULTS: dict[str, Any] = {
     "429 with Retry-After": lambda: _status(429, **{"Retry-After": "0.05"}),
@@ -90,6 +94,23 @@ FAULTS: dict[str, Any] = {
     "empty": lambda: web.Response(text=""),
     "a page": lambda: web.Response(text="<html>Bad gateway</html>", content_type="text/html"),
     "huge": lambda: _flood,
+    "packed": lambda: web.Response(
+        body=_BOMB, headers={"Content-Encoding": "gzip", "Content-Type": "application/json"}
+    ),
+    "not packed": lambda: web.Response(
+        body=b'{"choices": []}', headers={"Content-Encoding": "gzip", "Content-Type": "application/json"}
+    ),
+    "429 with nonsense": lambda: _status(429, **{"Retry-After": "soon, -5; nan"}),
+    "429 from the past": lambda: _status(429, **{"Retry-After": "-5"}),
+    "429 with nan": lambda: _status(429, **{"Retry-After": "nan"}),
+    "a picture": lambda: web.Response(body=b"\x89PNG\r\n\x1a\n", content_type="image/png"),
+    "an error as an answer": lambda: web.json_response({"error": {"message": "overloaded"}}),
+}
+# What one run may not overcome: it stops, where nothing has answered yet, or leaves the call to the next run.
+FOR_THE_NEXT_RUN: dict[str, Any] = {
+    "no content": lambda: web.Response(status=204),
+    "redirected": lambda: web.Response(status=307, headers={"Location": "http://localhost:9/v1/chat/completions"}),
+    "redirected to itself": lambda: web.Response(status=302, headers={"Location": "/v1/chat/completions"}),
 }
 
 
@@ -99,15 +120,18 @@ def half_a_character(payload: dict[str, Any]) -> web.Response:
     return web.Response(text=body, content_type="application/json")
 
 
-def chaos(seed: int, share: float = 0.3) -> Fault:
-    """A fault on ``share`` of the calls, of every kind in turn, and now and then half a character."""
+def chaos(seed: int, share: float = 0.3, faults: Mapping[str, Any] = FAULTS, met: Counter[str] | None = None) -> Fault:
+    """A fault on ``share`` of the calls, of every kind in turn; ``met`` counts them by kind."""
     draw = random.Random(seed)
-    kinds = list(FAULTS)
+    kinds = list(faults)
 
     def fault(number: int, payload: dict[str, Any]) -> Any:
         if draw.random() >= share:
             return None
-        return FAULTS[kinds[number % len(kinds)]]()
+        kind = kinds[number % len(kinds)]
+        if met is not None:
+            met[kind] += 1
+        return faults[kind]()
 
     return fault
 

@@ -67,19 +67,32 @@ def faults_of(cli: Cli, server: Server, job: Job, calm: Undisturbed, folder: Pat
         killed += done.returncode == KILLED
         if done.returncode not in (0, KILLED):
             found.append(f"the try that was to die at step {step} ended with {done.returncode}: {done.stderr}")
+    found += ended_wrong(cli, server, job, calm, folder, before, killed * job.at_risk)
+    if not found:
+        shutil.rmtree(folder)
+    return found
+
+
+def ended_wrong(
+    cli: Cli, server: Server, job: Job, calm: Undisturbed, folder: Path, before: int, at_risk: int
+) -> list[str]:
+    """Bring a job to its end, and say what is wrong then.
+
+    Args:
+        cli, server, job, calm, folder: as for :func:`faults_of`.
+        before: how many calls the server had answered when the job was begun.
+        at_risk: how many answers may have been lost.
+    """
     done = cli(*job.command(server, folder))
-    calls = sum(server.answered.values()) - before
     if done.returncode or "Traceback" in done.stderr:
-        return [*found, f"the last try ended with {done.returncode}: {done.stderr}"]
-    found += differences(calm.held, contents(folder))
-    if not calm.calls <= calls <= calm.calls + killed * job.at_risk:
-        found.append(f"{calls} calls were answered, {calm.calls} without {killed} kills")
+        return [f"the last try ended with {done.returncode}: {done.stderr}"]
+    found, calls = differences(calm.held, contents(folder)), sum(server.answered.values()) - before
+    if not calm.calls <= calls <= calm.calls + at_risk:
+        found.append(f"{calls} calls were answered, {calm.calls} undisturbed, and {at_risk} at most lost")
     for store in sorted(folder.rglob("study.sqlite")):
         examined = cli("doctor", str(store.parent))
         if examined.returncode:
             found.append(f"{store.parent}: {examined.stdout}{examined.stderr}")
-    if not found:
-        shutil.rmtree(folder)
     return found
 
 

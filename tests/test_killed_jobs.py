@@ -87,7 +87,7 @@ def test_a_job_that_pays_twice_is_seen(
         return done
 
     (found,) = faults_of(forgetful, asked, job, whole, tmp_path / "job", [len(whole.steps)])  # type: ignore[arg-type]
-    assert f"{2 * whole.calls} calls were answered, {whole.calls} without" in found
+    assert f"{2 * whole.calls} calls were answered, {whole.calls} undisturbed" in found
 
 
 def labels(study: Path) -> tuple[list[tuple[str, float]], list[tuple[str, float]]]:

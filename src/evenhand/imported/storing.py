@@ -19,6 +19,7 @@ from evenhand.judges import JUDGES
 from evenhand.judges.given import GIVEN, Given
 from evenhand.models.imported import IMPORTED
 from evenhand.study import Store, StudySpec
+from evenhand.study.connection import fold_log
 from evenhand.study.notes import COVARIATES, IMPORT_META, UNPAIRED
 from evenhand.study.reading import FIXED_META
 from evenhand.study.rows import Cell, encode_request, judgement_row, trial_row
@@ -89,6 +90,7 @@ def write_study(
         shutil.rmtree(made, ignore_errors=True)
         with Store.create(made) as store:
             _fill(store, answers, judges, about)
+        fold_log(made / STORE_FILE)
         directory.mkdir(exist_ok=True)
         for suffix in ("-wal", "-shm"):
             # Of a run that was killed before it had asked anything: SQLite would take it for this study's.
