@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import shutil
 import sqlite3
 import subprocess
 from collections.abc import Callable, Mapping
@@ -54,11 +55,13 @@ class Job:
         prepare: makes what it needs in a folder.
         command: its arguments, in a folder.
         at_risk: how many calls a kill may cost.
+        decides: whether it decides by what was answered, so that a call that fails for good changes what it asks next.
     """
 
     prepare: Callable[[Cli, Server, Path], None]
     command: Callable[[Server, Path], list[str]]
     at_risk: int = CONCURRENCY
+    decides: bool = False
 
 
 def contents(folder: Path) -> dict[str, Any]:
@@ -74,6 +77,7 @@ def contents(folder: Path) -> dict[str, Any]:
     return {**found, "files": sorted(name for name in left if not _PASSING.search(name))}
 
 
+_PAGE = 4096
 _PASSING = re.compile(r"\.lock$|-wal$|-shm$|(^|/)runs/")
 _CELL = "suite, item, personalizer, identity, repeat"
 _HELD = {
@@ -143,6 +147,30 @@ def _large_study(cli: Cli, server: Server, folder: Path) -> None:
     _ask(cli, server, folder / "study", "--limit", "24", "--repeats", "2")
 
 
+def _damaged(cli: Cli, server: Server, folder: Path) -> None:
+    """A page of it is spoilt, and the last label stands in its log alone."""
+    _large_study(cli, server, folder)
+    file, kept = folder / "study" / "study.sqlite", folder / "kept"
+    with closing(sqlite3.connect(file)) as store:
+        store.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        store.execute("PRAGMA wal_autocheckpoint = 0")
+        said = "INSERT INTO annotations (trial, annotator, resolves, label, score, at) VALUES (1, 'anna', 0, 'x', 1, 0)"
+        store.execute(said)
+        store.commit()
+        shutil.copytree(folder / "study", kept)
+    shutil.rmtree(folder / "study")
+    kept.rename(folder / "study")
+    (folder / "study" / "study.sqlite-shm").unlink()
+    content = bytearray(file.read_bytes())
+    at = content.index(b"You are a helpful assistant", len(content) // 2) // _PAGE * _PAGE
+    content[at : at + _PAGE] = b"\xff" * _PAGE
+    file.write_bytes(content)
+
+
+def _repair(server: Server, folder: Path) -> list[str]:
+    return ["doctor", str(folder / "study"), "--repair"]
+
+
 def _mitigate(server: Server, folder: Path) -> list[str]:
     return ["mitigate", str(folder / "study"), "--mitigation", "self-check", "--out", str(folder / "mitigated")]
 
@@ -167,6 +195,27 @@ JOBS: Mapping[str, Job] = {
     "judge again": Job(_large_study, _judge_again, OF_JUDGES),
     "import": Job(_table, _import, OF_JUDGES),
     "mitigate": Job(_study, _mitigate, 2 * CONCURRENCY),
-    "mitigate, several": Job(_study, _choose),
-    "evolve": Job(_study, _evolve),
+    "mitigate, several": Job(_study, _choose, decides=True),
+    "evolve": Job(_study, _evolve, decides=True),
+    "doctor": Job(_damaged, _repair, 0),
 }
+
+
+# What tuning imports before anything else happens.
+FOR_TUNING = ("torch", "transformers", "trl", "peft", "datasets")
+
+
+def tune(model: Path) -> Job:
+    """Tuning a model in a folder, long enough for three checkpoints, and its check."""
+
+    def prepare(cli: Cli, server: Server, folder: Path) -> None:
+        _ask(cli, server, folder / "study", "--split", "tune")
+
+    def command(server: Server, folder: Path) -> list[str]:
+        sizes = ("--max-steps", "21", "--batch-size", "2", "--rank", "2", "--limit", "4", "--check-items", "0")
+        return [
+            "tune", "--model", f"hf:{model}", "--study", str(folder / "study"), "--out", str(folder / "adapters"),
+            *sizes, "--dtype", "float32",
+        ]  # fmt: skip
+
+    return Job(prepare, command)

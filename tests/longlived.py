@@ -100,7 +100,7 @@ class Proxy:
         body = json.dumps({"model": "fake", "messages": [{"role": "user", "content": text}]}).encode()
         asked = urllib.request.Request(f"{self.address}/chat/completions", body, {"Content-Type": "application/json"})
         try:
-            with urllib.request.urlopen(asked, timeout=60) as reply:
+            with urllib.request.urlopen(asked, timeout=600) as reply:
                 reply.read()
                 return int(reply.status)
         except HTTPError as error:

@@ -37,7 +37,9 @@ _ALL = {**FAULTS, **FOR_THE_NEXT_RUN}
 # What befalls a try, and how often of each other.
 _TROUBLES = {"killed at a step": 4, "killed after a time": 3, "clock jumps": 2, "file too large": 2, "disk full": 2}
 _TRIES = 4
-_STALL_S = 1.0
+# Waiting for a server that fails takes time; so does a machine that does other things.
+_MOST_S = 1800
+_STALL_S, _BETWEEN_LOOKS_S = 1.0, 2.0
 _MAY_GROW_KIB = 16 << 10
 _MOUNTED = subprocess.run(["unshare", "-rm", "true"], capture_output=True, check=False).returncode == 0
 
@@ -93,7 +95,7 @@ class Lane:
 
     def live(self, until: float, rounds: int | None) -> None:
         """Go through rounds until a time, or so many."""
-        commands = Commands()
+        commands = Commands(most_s=_MOST_S)
         try:
             with Watched(answer, delay_s=0.002) as server:
                 done = 0
@@ -117,8 +119,8 @@ class Lane:
         shutil.copytree(calm.base, folder)
         server.forget()
         stalls, losses = server.stalls, 0
-        faults = chaos(draw.randrange(1 << 30), draw.choice([0.02, 0.1, 0.25]), _ALL, met)
-        server.fault = faults
+        share, kinds = (0.05, FAULTS) if job.decides else (draw.choice([0.02, 0.1, 0.25]), _ALL)
+        server.fault = chaos(draw.randrange(1 << 30), share, kinds, met)
         befell: list[str] = []
         line = job.command(server, folder)
         for _ in range(draw.randint(1, _TRIES)):
@@ -177,7 +179,7 @@ def _on_a_small_disk(line: list[str], folder: Path, room_kib: int) -> subprocess
     command = [sys.executable, "-m", "evenhand.cli.main", *line]
     done = subprocess.run(
         ["unshare", "-rm", "sh", "-c", script, str(folder), str(size), *command],
-        capture_output=True, text=True, timeout=600, check=False,
+        capture_output=True, text=True, timeout=_MOST_S, check=False,
     )  # fmt: skip
     shutil.rmtree(folder)
     Path(f"{folder}.was").rename(folder)
@@ -210,6 +212,7 @@ def _long_lives(root: Path, until: float, rounds: int | None, seed: int, tally: 
                     tally.gauges[name].look(process.pid)
                 server.forget()
                 done += 1
+                time.sleep(_BETWEEN_LOOKS_S)
         except Exception as error:
             tally.violated(f"a long-lived process failed at look {done}: {type(error).__name__}: {error}")
             raise

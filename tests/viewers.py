@@ -12,6 +12,9 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.error import URLError
 
+# A report takes seconds; on a busy machine, minutes.
+_PATIENCE_S = 600
+
 
 class View:
     """``evenhand view`` over a folder with one study, until it is left or killed.
@@ -50,7 +53,7 @@ class View:
         Raises:
             OSError: the process is gone.
         """
-        with urllib.request.urlopen(f"{self.address}{path}", timeout=60) as reply:
+        with urllib.request.urlopen(f"{self.address}{path}", timeout=_PATIENCE_S) as reply:
             return str(reply.read().decode())
 
     def studies(self) -> list[dict[str, Any]]:
@@ -73,7 +76,7 @@ class View:
         asked = urllib.request.Request(
             f"{self.address}label/{study}/label", body, {"Content-Type": "application/json", "Origin": origin}
         )
-        with urllib.request.urlopen(asked, timeout=60) as reply:
+        with urllib.request.urlopen(asked, timeout=_PATIENCE_S) as reply:
             reply.read()
 
 
