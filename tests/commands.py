@@ -7,6 +7,7 @@ imports end, and ends as any interpreter does; nothing that a command changes re
 from __future__ import annotations
 
 import gc
+import importlib
 import json
 import os
 import signal
@@ -17,33 +18,46 @@ import time
 from pathlib import Path
 from typing import Any
 
+from tests import trouble
+
 _SECONDS = 240
 # What an interpreter, or what it imports, reads once: a command with another value of these begins from nothing.
 _READ_AT_START = {"PYTHONPATH", "SSL_CERT_FILE"}
 
 
 class Commands:
-    """Runs commands of ``evenhand`` one after the other. Close it."""
+    """Runs commands of ``evenhand`` one after the other. Close it.
 
-    def __init__(self) -> None:
+    Args:
+        modules: what else is imported before any of them begins.
+        most_s: how long one may take.
+    """
+
+    def __init__(self, *modules: str, most_s: float = _SECONDS) -> None:
+        self._most_s = most_s
         self._server = subprocess.Popen(
-            [sys.executable, "-m", "tests.commands"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            [sys.executable, "-m", "tests.commands", *modules], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
             cwd=Path(__file__).parents[1], text=True,
         )  # fmt: skip
 
-    def run(self, *arguments: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, *arguments: str, env: dict[str, str] | None = None, kill_after_s: float | None = None
+    ) -> subprocess.CompletedProcess[str]:
         """Run ``evenhand ARGUMENTS`` in the caller's folder.
 
         Args:
             env: variables on top of the caller's.
+            kill_after_s: when it is killed with -9; None for never.
 
         Raises:
-            subprocess.TimeoutExpired: it took longer than four minutes.
+            subprocess.TimeoutExpired: it took too long.
         """
         everything = {**os.environ, **(env or {})}
         if env and _READ_AT_START & env.keys():
             line = [sys.executable, "-m", "evenhand.cli.main", *arguments]
-            return subprocess.run(line, capture_output=True, text=True, timeout=_SECONDS, env=everything, check=False)
+            return subprocess.run(
+                line, capture_output=True, text=True, timeout=self._most_s, env=everything, check=False
+            )
         assert self._server.stdin is not None and self._server.stdout is not None
         with tempfile.TemporaryDirectory() as folder:
             asked = {
@@ -51,14 +65,17 @@ class Commands:
                 "env": everything,
                 "cwd": str(Path.cwd()),
                 "folder": folder,
+                "seconds": self._most_s if kill_after_s is None else kill_after_s,
             }
             print(json.dumps(asked), file=self._server.stdin, flush=True)
             code = json.loads(self._server.stdout.readline())
-            if code is None:
-                raise subprocess.TimeoutExpired(["evenhand", *arguments], _SECONDS)
+            if code is None and kill_after_s is None:
+                raise subprocess.TimeoutExpired(["evenhand", *arguments], self._most_s)
             # As text pipes do it: in the locale's encoding, every line end as one.
             out, err = ((Path(folder) / name).read_text() for name in ("stdout", "stderr"))
-        return subprocess.CompletedProcess(["evenhand", *arguments], code, out, err)
+        return subprocess.CompletedProcess(
+            ["evenhand", *arguments], -signal.SIGKILL if code is None else code, out, err
+        )
 
     def close(self) -> None:
         assert self._server.stdin is not None
@@ -73,13 +90,13 @@ def _serve() -> dict[str, Any] | None:
         child = os.fork()
         if child == 0:
             return asked
-        print(json.dumps(_ended(child)), flush=True)
+        print(json.dumps(_ended(child, asked["seconds"])), flush=True)
     return None
 
 
-def _ended(child: int) -> int | None:
-    """The exit code of a process, minus the signal that ended it; None when it had to be killed."""
-    end = time.monotonic() + _SECONDS
+def _ended(child: int, seconds: float) -> int | None:
+    """The exit code of a process, minus the signal that ended it; None when it was killed for its time."""
+    end = time.monotonic() + seconds
     while time.monotonic() < end:
         done, status = os.waitpid(child, os.WNOHANG)
         if done:
@@ -103,7 +120,7 @@ def _become(asked: dict[str, Any]) -> None:
     sys.argv = ["evenhand", *asked["arguments"]]
 
 
-def _import_what_all_need() -> None:
+def _import_what_all_need(*others: str) -> None:
     import numpy  # noqa: F401
     import polars  # noqa: F401
     import scipy.optimize
@@ -120,14 +137,17 @@ def _import_what_all_need() -> None:
 
     for registry in (SUITES, JUDGES, MODELS, PERSONALIZERS, MITIGATIONS):
         registry.names()
+    for module in others:
+        importlib.import_module(module)
     gc.freeze()
 
 
 if __name__ == "__main__":
     from evenhand.cli.main import main
 
-    _import_what_all_need()
+    _import_what_all_need(*sys.argv[1:])
     wanted = _serve()
     if wanted is not None:
         _become(wanted)
+        trouble.arm()
         main()

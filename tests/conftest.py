@@ -41,8 +41,10 @@ def commands() -> Iterator[Commands]:
 def cli(commands: Commands) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Runs the real command in a process of its own."""
 
-    def run(*arguments: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-        return commands.run(*arguments, env={"COLUMNS": "500", **(env or {})})
+    def run(
+        *arguments: str, env: dict[str, str] | None = None, kill_after_s: float | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        return commands.run(*arguments, env={"COLUMNS": "500", **(env or {})}, kill_after_s=kill_after_s)
 
     return run
 

@@ -46,6 +46,7 @@ from evenhand.tables import compare_stores
 from evenhand.tones import make_tones
 from evenhand.using import edits_learned as edits_learned
 from evenhand.using import facts_used as facts_used
+from evenhand.whole import write_whole
 from evenhand.wording import open_answers
 
 REPORT_FILE = "report.html"
@@ -369,7 +370,7 @@ def write_side_by_side(
 
 def _written(page: str, target: Path) -> Path:
     try:
-        target.write_text(page, encoding="utf-8")
+        write_whole(target, page)
     except OSError as error:
         raise StoreError(f"Cannot write {target}: {error.strerror}.", "Choose another place with --out.") from None
     return target

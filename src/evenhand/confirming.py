@@ -22,11 +22,12 @@ from evenhand.runner.plan import Plan
 from evenhand.runner.progress import Part, Progress, Silent
 from evenhand.runner.spending import price
 from evenhand.study import Store, StudySpec
+from evenhand.study.begun import begun_below
 from evenhand.study.held import held_spec
 from evenhand.study.spec import BudgetSpec
-from evenhand.study.store import STORE_FILE
 from evenhand.tables import measured
 from evenhand.visible import file_names
+from evenhand.whole import write_whole
 
 SETTINGS_FILE = "choice.json"
 NONE = "none"
@@ -149,7 +150,7 @@ def confirmed_in(out: Path) -> Fresh | None:
     """
     held = _read(out / SETTINGS_FILE)
     found: dict[str, Path] = {}
-    for directory in sorted(file.parent for file in out.glob(f"test/*/{STORE_FILE}")):
+    for directory in begun_below(out, "test/*"):
         with Store.open(directory) as store:
             found[held_spec(store).mitigation] = directory
     none = found.pop("", None)
@@ -322,7 +323,7 @@ class _Choosing:
             part.note(f"{ran.failed} calls failed; they are missing, and asked again when you run the same command")
 
     def _studies(self) -> list[Path]:
-        return sorted(file.parent for file in self._out.glob(f"*/*/{STORE_FILE}"))
+        return begun_below(self._out, "*/*")
 
     def _answered(self) -> int:
         found = 0
@@ -364,8 +365,7 @@ class _Choosing:
     def _keep(self, content: Mapping[str, object]) -> None:
         file = self._out / SETTINGS_FILE
         try:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_bytes(orjson.dumps(content, option=orjson.OPT_INDENT_2))
+            write_whole(file, orjson.dumps(content, option=orjson.OPT_INDENT_2))
         except OSError as error:
             raise StoreError(f"Cannot write {file}: {error.strerror}.", "Choose another --out.") from None
 

@@ -182,15 +182,15 @@ def _tell(outcomes: Sequence[Outcome]) -> None:
 def _write(out: Path, outcomes: Sequence[Outcome], candidates: Mapping[str, Candidate], reason: str) -> None:
     from evenhand.report import frontier
     from evenhand.report.frontier_page import frontier_page
+    from evenhand.whole import write_whole
 
-    out.mkdir(parents=True, exist_ok=True)
     files = {
         "frontier.md": frontier.frontier_markdown(outcomes, candidates),
         "frontier.svg": frontier.frontier_svg(outcomes, candidates),
         "frontier.html": frontier_page(outcomes, candidates, reason),
     }
     for name, content in files.items():
-        (out / name).write_text(content, encoding="utf-8")
+        write_whole(out / name, content)
     say(f"Table, plot and page: {', '.join(str(out / name) for name in files)}", err=True)
 
 

@@ -18,8 +18,8 @@ from evenhand.runner.growth import plan_study
 from evenhand.runner.plan import Plan
 from evenhand.runner.progress import Part, Progress
 from evenhand.study import Store, StudySpec
+from evenhand.study.begun import begun_below
 from evenhand.study.splits import Split, identity_halves
-from evenhand.study.store import STORE_FILE
 from evenhand.tables import tables_of
 
 NONE = "none"
@@ -90,8 +90,8 @@ class Arena:
     def answered(self) -> int:
         """Answers that are there, of all defenses."""
         found = 0
-        for file in self._directory.glob(f"*/{STORE_FILE}"):
-            with Store.open(file.parent) as store:
+        for directory in begun_below(self._directory, "*"):
+            with Store.open(directory) as store:
                 found += store.count_trials()
         return found
 

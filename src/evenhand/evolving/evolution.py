@@ -42,6 +42,7 @@ from evenhand.study import Store, StudySpec
 from evenhand.study.held import held_spec
 from evenhand.study.splits import Split
 from evenhand.types import Decoding, Response
+from evenhand.whole import write_whole
 
 SETTINGS_FILE = "evolution.json"
 DEFENSE_FILE = "defense.toml"
@@ -201,9 +202,8 @@ class _Search:
         file = self._out / SETTINGS_FILE
         encoded = orjson.dumps(_settings(self._study, self._spec), option=orjson.OPT_INDENT_2)
         try:
-            self._out.mkdir(parents=True, exist_ok=True)
             if not self._answered() or not file.exists():
-                file.write_bytes(encoded)
+                write_whole(file, encoded)
             held = orjson.loads(file.read_bytes())
         except OSError as error:
             raise StoreError(f"Cannot write {file}: {error.strerror}.", "Choose another --out.") from None

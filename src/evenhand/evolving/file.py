@@ -15,6 +15,7 @@ from evenhand.evolving.arena import Entry
 from evenhand.evolving.spec import EvolutionSpec
 from evenhand.study import StudySpec
 from evenhand.study.splits import Split
+from evenhand.whole import write_whole
 
 
 def write_defense(
@@ -54,7 +55,7 @@ def write_defense(
         },
     }
     try:
-        file.write_text(tomli_w.dumps(content), encoding="utf-8")
+        write_whole(file, tomli_w.dumps(content))
     except OSError as error:
         raise StoreError(f"Cannot write {file}: {error.strerror}.", "Choose another --out.") from None
 

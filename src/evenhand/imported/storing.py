@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
-import tempfile
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -19,6 +19,7 @@ from evenhand.judges import JUDGES
 from evenhand.judges.given import GIVEN, Given
 from evenhand.models.imported import IMPORTED
 from evenhand.study import Store, StudySpec
+from evenhand.study.connection import fold_log
 from evenhand.study.notes import COVARIATES, IMPORT_META, UNPAIRED
 from evenhand.study.reading import FIXED_META
 from evenhand.study.rows import Cell, encode_request, judgement_row, trial_row
@@ -81,18 +82,23 @@ def write_study(
         DataError: two rows stand for the same answer, or a question is on two axes.
         StoreError: the directory cannot be written.
     """
+    # Always the same place, so that what a killed import left goes with the next one.
+    beside = directory.parent / f".{directory.name}.half"
+    made = beside / "study"
+    lock = Store.lock(beside)
     try:
-        directory.parent.mkdir(parents=True, exist_ok=True)
-        beside = Path(tempfile.mkdtemp(dir=directory.parent, prefix=f".{directory.name}-"))
-    except OSError as error:
-        raise StoreError(f"Cannot write to {directory}: {error.strerror}.", "Choose another --out.") from None
-    try:
-        with Store.create(beside) as store:
+        shutil.rmtree(made, ignore_errors=True)
+        with Store.create(made) as store:
             _fill(store, answers, judges, about)
+        fold_log(made / STORE_FILE)
         directory.mkdir(exist_ok=True)
-        (beside / STORE_FILE).replace(directory / STORE_FILE)
+        for suffix in ("-wal", "-shm"):
+            # Of a run that was killed before it had asked anything: SQLite would take it for this study's.
+            Path(f"{directory / STORE_FILE}{suffix}").unlink(missing_ok=True)
+        (made / STORE_FILE).replace(directory / STORE_FILE)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
+        os.close(lock)
 
 
 def _fill(store: Store, answers: Sequence[Answer], judges: Mapping[str, str], about: Mapping[str, Any]) -> None:

@@ -19,6 +19,7 @@ from evenhand.interventions import BlockChange, Intervention
 from evenhand.policies.film import Film
 from evenhand.rewards import Choices
 from evenhand.rewards.reader import batched, reading_layers, torch_for, user_vectors
+from evenhand.whole import write_whole
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -100,10 +101,8 @@ class Policy:
         folder.mkdir(parents=True, exist_ok=True)
         save_file(self.network.state_dict(), folder / WEIGHTS_FILE, metadata={"evenhand": "np-policy"})
         data = {"shape": asdict(self.shape), **record}
-        # Last and at once: where it is, the policy is whole.
-        scratch = folder / f"{POLICY_FILE}.tmp"
-        scratch.write_bytes(orjson.dumps(data, option=orjson.OPT_INDENT_2))
-        scratch.replace(folder / POLICY_FILE)
+        # Last: where it is, the policy is whole.
+        write_whole(folder / POLICY_FILE, orjson.dumps(data, option=orjson.OPT_INDENT_2))
 
     @classmethod
     def load(cls, folder: Path) -> Policy:

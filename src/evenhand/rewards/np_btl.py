@@ -28,6 +28,7 @@ from evenhand.rewards.reader import (
     two_layers,
     user_vectors,
 )
+from evenhand.whole import whole
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -93,7 +94,8 @@ class NeuralReward:
         from safetensors.torch import save_file
 
         metadata = {"evenhand": "np-btl", "shape": json.dumps(asdict(self.shape))}
-        save_file(self._network.state_dict(), path, metadata=metadata)
+        with whole(path) as half:
+            save_file(self._network.state_dict(), half, metadata=metadata)
 
     @classmethod
     def load(cls, path: Path) -> NeuralReward:

@@ -18,6 +18,7 @@ from evenhand.study.held import write_study_file
 from evenhand.study.notes import LIMITS, is_imported
 from evenhand.study.reading import CATALOGUES_META, FIXED_META, GRIDS_META, READERS_META, WAYS_META
 from evenhand.study.splits import trained_items, tuned_folder
+from evenhand.whole import write_whole
 
 RUNS_DIRECTORY = "runs"
 PINNED_META = "hub_revisions"
@@ -62,8 +63,7 @@ def record(store: Store, plan: Plan, run: int) -> None:
     store.set_meta(WAYS_META, {**store.ways(), **_ways(plan)})
     hold_words(store, plan)
     file = store.directory / RUNS_DIRECTORY / f"{run:04d}.toml"
-    file.parent.mkdir(exist_ok=True)
-    file.write_text(plan.spec.to_toml(), encoding="utf-8")
+    write_whole(file, plan.spec.to_toml())
     write_study_file(store)
 
 

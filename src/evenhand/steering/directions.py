@@ -15,6 +15,7 @@ from evenhand.extras import importing
 from evenhand.interventions import Array, BlockChange, Intervention, Where
 from evenhand.steering.reference import layers_text
 from evenhand.steering.subspace import Layer, shared_subspace
+from evenhand.whole import whole, write_whole
 
 # What says of the folder what it is, and which items it learned from; adapters have a file of the same name.
 RECORD_FILE = "evenhand.json"
@@ -142,13 +143,11 @@ class Directions:
             raise SpecError(f"{folder} holds something else, such as an adapter.", "Choose another --out.")
         with importing("local", "Steering"):
             from safetensors.numpy import save_file
-        folder.mkdir(parents=True, exist_ok=True)
         record = {"kind": KIND, "version": 1, **{k: v for k, v in asdict(self).items() if k not in _TENSORS}}
-        save_file({name: np.ascontiguousarray(getattr(self, name)) for name in _TENSORS}, folder / TENSORS_FILE)
-        # Last, and at once: where it is, the rest is.
-        half = folder / f"{RECORD_FILE}.half"
-        half.write_bytes(orjson.dumps(record, option=orjson.OPT_INDENT_2))
-        half.replace(folder / RECORD_FILE)
+        with whole(folder / TENSORS_FILE) as half:
+            save_file({name: np.ascontiguousarray(getattr(self, name)) for name in _TENSORS}, half)
+        # Last: where it is, the rest is.
+        write_whole(folder / RECORD_FILE, orjson.dumps(record, option=orjson.OPT_INDENT_2))
 
     @classmethod
     def read(cls, folder: Path) -> Directions:

@@ -130,6 +130,25 @@ def make_tables(connection: sqlite3.Connection, path: Path) -> None:
         raise StoreError(f"{path} is damaged or not a study.", f"See 'evenhand doctor {path.parent}'.") from None
 
 
+def fold_log(path: Path) -> None:
+    """Bring what stands in a file's log into the file, which then is whole by itself and can be moved.
+
+    SQLite does so when a file is closed, and says nothing where there is no room for it.
+
+    Raises:
+        StoreError: the file cannot be written.
+    """
+    connection = connect(path)
+    try:
+        busy, *_ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        if busy:
+            raise StoreError(f"{path} is being read by somebody.", "Run the same command again.")
+    except sqlite3.OperationalError as error:
+        raise StoreError(f"{path} cannot be written: {error}.", "Free some space or check rights.") from None
+    finally:
+        connection.close()
+
+
 def is_unfinished(connection: sqlite3.Connection) -> bool:
     """Whether a kill came while the tables were being made: no version, and nothing in any table.
 

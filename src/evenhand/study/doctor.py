@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -93,6 +94,13 @@ def repair(directory: Path) -> Diagnosis:
     Raises:
         StoreError: there is no store, a run is writing to it, or nothing can be read from it.
     """
+    path = directory / STORE_FILE
+    if half := _half_aside(path):
+        lock = Store.lock(directory)
+        try:
+            _put_back(path, half)
+        finally:
+            os.close(lock)
     found = examine(directory)
     if not found.problems:
         return found
@@ -109,18 +117,50 @@ def repair(directory: Path) -> Diagnosis:
 def _repaired(directory: Path, found: Diagnosis) -> Diagnosis:
     path = directory / STORE_FILE
     fresh = path.with_suffix(".repaired")
-    fresh.unlink(missing_ok=True)
+    for suffix in ("", "-journal"):  # of a repair that was killed
+        Path(f"{fresh}{suffix}").unlink(missing_ok=True)
     known = _salvage_all(path, fresh)
     damaged = next(p for n in range(1, 1000) if not (p := path.with_suffix(f".damaged-{n}")).exists())
-    for suffix in ("-wal", "-shm"):
-        leftover = Path(f"{path}{suffix}")
-        if leftover.exists():
-            leftover.rename(f"{damaged}{suffix}")
-    path.rename(damaged)
+    _set_aside(path, damaged)
     fresh.replace(path)
     healthy = examine(directory)
     lost = None if known is None or healthy.trials is None else max(known - healthy.trials, 0)
     return replace(healthy, problems=found.problems, repaired=True, lost=lost, kept_as=str(damaged))
+
+
+def _set_aside(path: Path, damaged: Path) -> None:
+    """Give a store a second name, and take its log from the first one, under which the repaired store comes at once.
+
+    Its own name always leads to a store: a run that found none would ask everything again.
+    """
+    _link(path, damaged)
+    if (log := _log(path)).exists():
+        _link(log, _log(damaged))
+    for suffix in ("-wal", "-shm"):
+        Path(f"{path}{suffix}").unlink(missing_ok=True)
+
+
+def _half_aside(path: Path) -> Path | None:
+    """The second name of a store whose repair was killed before the repaired one had taken its place."""
+    return next((p for p in path.parent.glob(f"{path.stem}.damaged-*") if path.exists() and p.samefile(path)), None)
+
+
+def _put_back(path: Path, damaged: Path) -> None:
+    """Undo what a killed repair had begun."""
+    if _log(damaged).exists():
+        _log(damaged).replace(_log(path))
+    damaged.unlink()
+
+
+def _log(path: Path) -> Path:
+    return Path(f"{path}-wal")
+
+
+def _link(path: Path, other: Path) -> None:
+    try:
+        os.link(path, other)
+    except OSError:  # some file systems have no second names
+        shutil.copyfile(path, other)
 
 
 def _salvage_all(source: Path, target: Path) -> int | None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from evenhand.errors import EvenhandError
+from evenhand.errors import EvenhandError, StoreError
 from evenhand.study.reading import Reader
 from evenhand.study.spec import SPEC_FILE, StudySpec
 from evenhand.suites import make_suites
+from evenhand.whole import write_whole
 
 
 def held_spec(store: Reader) -> StudySpec:
@@ -15,8 +16,13 @@ def held_spec(store: Reader) -> StudySpec:
 
     Raises:
         SpecError: a run was made by a version whose settings this one does not know.
+        StoreError: it was stopped before its first run was noted.
     """
     specs = [StudySpec.parse(run["spec"], str(store.directory)) for run in store.runs()]
+    if not specs:
+        raise StoreError(
+            f"{store.directory} was stopped before anything was asked.", "Run the command that made it again."
+        )
     last = specs[-1]
     limits = _limits(specs)
     asked = list(limits.values())
@@ -37,7 +43,7 @@ def held_spec(store: Reader) -> StudySpec:
 
 def write_study_file(store: Reader) -> None:
     """Write ``study.toml``: what the study holds."""
-    (store.directory / SPEC_FILE).write_text(held_spec(store).to_toml(), encoding="utf-8")
+    write_whole(store.directory / SPEC_FILE, held_spec(store).to_toml())
 
 
 def _limits(specs: Iterable[StudySpec]) -> dict[str, int | None]:

@@ -30,6 +30,7 @@ from evenhand.tuning.choosing import Asked, Chooser, choosers, parts, preferred,
 from evenhand.tuning.policy_standing import PolicyStanding, policy_standings
 from evenhand.tuning.spec import PolicySpec
 from evenhand.types import Person
+from evenhand.whole import whole
 
 CHECKPOINT_FILE = "checkpoint.safetensors"
 _MOST_TOLD = max(CONTEXTS)
@@ -172,9 +173,8 @@ class _Checkpoint:
         for number, state in optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{number}.{name}": value for name, value in state.items()}
         metadata = {"digest": self.digest, "curve": orjson.dumps(list(curve)).decode()}
-        scratch = self.path.with_suffix(".tmp")
-        save_file(tensors, scratch, metadata=metadata)
-        scratch.replace(self.path)
+        with whole(self.path) as half:
+            save_file(tensors, half, metadata=metadata)
 
     def restore(self, policy: Policy, optimizer: Any) -> list[float]:
         """The losses so far; none where there is nothing to go on with."""

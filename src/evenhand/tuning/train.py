@@ -25,11 +25,13 @@ from evenhand.tuning.pairs import Pair, Preference, encode_pairs
 from evenhand.tuning.rowwise import WEIGHT, rowwise_trainer
 from evenhand.tuning.spec import TuningSpec
 from evenhand.types import Decoding, Request, Response
+from evenhand.whole import write_whole
 
 _ANSWER_TOKENS = 64
 _TELL_EVERY_S = 10.0
 # Adapters are small, and a step may take a minute.
 _SAVE_STEPS = 10
+_CHECKPOINTS = "checkpoints"
 _CURVES = ("loss", "kl", "rewards/margins", "rewards/accuracies", "rewards/chosen", "rewards/rejected")
 
 
@@ -92,7 +94,7 @@ def tune(
         return Tuned(adapter, data["pairs"], data["steps"], data["curve"], new=False, collapse=found)
     require("tune", "Tuning")
     adapter.mkdir(parents=True, exist_ok=True)
-    (adapter / "pairs.jsonl").write_bytes(encoded)
+    write_whole(adapter / "pairs.jsonl", encoded)
     curve: list[dict[str, float]] = []
     learned = steps = 0
     previous: Path | None = None
@@ -103,7 +105,9 @@ def tune(
             chosen = pairs if iteration == 1 else _replayed(spec, pairs, previous, tell)
             tell(f"iteration {iteration} of {spec.iterations}: {len(chosen)} pairs")
             logged, count = _train(spec, chosen, folder, previous, tell)
-            state.write_bytes(orjson.dumps({"curve": logged, "steps": count, "pairs": len(chosen)}))
+            write_whole(state, orjson.dumps({"curve": logged, "steps": count, "pairs": len(chosen)}))
+        # Not before the state is kept: a kill in between would leave neither.
+        shutil.rmtree(folder / _CHECKPOINTS, ignore_errors=True)
         data = orjson.loads(state.read_bytes())
         curve += [{"iteration": float(iteration), **entry} for entry in data["curve"]]
         learned, steps = learned + data["pairs"], steps + data["steps"]
@@ -141,7 +145,7 @@ def _checked(
 def _record(file: Path, record: dict[str, Any], found: Collapse | None) -> None:
     """Write an adapter's record, with what its check found."""
     kept = record if found is None else {**record, CHECK: asdict(found)}
-    file.write_bytes(orjson.dumps(kept, option=orjson.OPT_INDENT_2))
+    write_whole(file, orjson.dumps(kept, option=orjson.OPT_INDENT_2))
 
 
 def _replayed(spec: TuningSpec, pairs: Sequence[Pair], adapter: Path | None, tell: Callable[[str], None]) -> list[Pair]:
@@ -191,11 +195,8 @@ def _train(
     # Its own printing goes to standard output, which belongs to the result.
     trainer.remove_callback(transformers.PrinterCallback)
     trainer.add_callback(_teller(transformers.TrainerCallback, tell))
-    checkpoints = folder / "checkpoints"
-    unfinished = checkpoints.exists() and any(checkpoints.glob("checkpoint-*"))
-    trainer.train(resume_from_checkpoint=True if unfinished else None)
+    trainer.train(resume_from_checkpoint=_last_whole(folder / _CHECKPOINTS))
     trainer.model.save_pretrained(str(folder), selected_adapters=["default"])
-    shutil.rmtree(checkpoints, ignore_errors=True)
     logged = [
         {
             "step": float(entry["step"]),
@@ -205,6 +206,20 @@ def _train(
         if "loss" in entry
     ]
     return logged, int(trainer.state.global_step)
+
+
+def _last_whole(checkpoints: Path) -> str | None:
+    """The newest checkpoint that was saved to its end; what a kill left of others goes."""
+    found: dict[int, Path] = {}
+    for folder in checkpoints.glob("checkpoint-*"):
+        try:
+            # The trainer writes it last, behind weights and optimiser.
+            orjson.loads((folder / "trainer_state.json").read_bytes())
+        except (OSError, orjson.JSONDecodeError):
+            shutil.rmtree(folder)
+        else:
+            found[int(folder.name.rpartition("-")[2])] = folder
+    return str(found[max(found)]) if found else None
 
 
 def _pairwise(
@@ -263,7 +278,7 @@ def _arguments(spec: TuningSpec, rows: int, folder: Path) -> dict[str, Any]:
 
     on_cpu = not torch.cuda.is_available()
     return {
-        "output_dir": str(folder / "checkpoints"), "learning_rate": spec.learning_rate,
+        "output_dir": str(folder / _CHECKPOINTS), "learning_rate": spec.learning_rate,
         "num_train_epochs": spec.epochs, "max_steps": spec.max_steps, "per_device_train_batch_size": spec.batch_size,
         "gradient_accumulation_steps": spec.accumulate, "warmup_steps": _warmup(spec, rows),
         "logging_steps": 1, "save_steps": _SAVE_STEPS, "save_total_limit": 1, "seed": spec.seed, "report_to": [],
