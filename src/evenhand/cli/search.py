@@ -61,6 +61,7 @@ def search(
     from evenhand.report.search_page import search_page
     from evenhand.searching import Search, SearchSpec
     from evenhand.specs import validated
+    from evenhand.whole import write_whole
 
     given: dict[str, Any] = {
         "calls": calls, "direction": direction and direction.value, "stated": stated, "facts": facts or None,
@@ -75,7 +76,7 @@ def search(
     say(planned.announcement(), err=True)
     found = planned.run()
     page = out / "search.html"
-    page.write_text(search_page(found, base.model), encoding="utf-8")
+    write_whole(page, search_page(found, base.model))
     if format == Format.json:
         emit(found, format, str)
     else:

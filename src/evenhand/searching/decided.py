@@ -11,6 +11,7 @@ import orjson
 from evenhand.analysis.factorial import Conjunction
 from evenhand.errors import SpecError, StoreError
 from evenhand.searching.asking import Asked
+from evenhand.whole import write_whole
 
 SEARCH_FILE = "search.json"
 
@@ -72,10 +73,7 @@ class Decided:
     def _keep(self, step: str, rows: list[list[int]]) -> None:
         self._rows[step] = rows
         try:
-            self._file.parent.mkdir(parents=True, exist_ok=True)
-            beside = self._file.with_suffix(".new")
-            beside.write_bytes(orjson.dumps({"settings": self._settings, "decided": self._rows}))
-            beside.replace(self._file)
+            write_whole(self._file, orjson.dumps({"settings": self._settings, "decided": self._rows}))
         except OSError as error:
             raise StoreError(f"Cannot write {self._file}: {error.strerror}.", "Choose another --out.") from None
 

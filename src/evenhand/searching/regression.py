@@ -19,6 +19,7 @@ from evenhand.study import StudySpec
 from evenhand.study.spec import SPEC_FILE
 from evenhand.suites import make_suites
 from evenhand.visible import file_names
+from evenhand.whole import write_whole
 
 FOLDER = "regression"
 _USERS = "users.toml"
@@ -72,10 +73,9 @@ def write_regression(
     )
     folder = directory / FOLDER
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         for name, content in contents.items():
-            (folder / name).write_text(tomli_w.dumps(content), encoding="utf-8")
-        (folder / SPEC_FILE).write_text(kept.to_toml(), encoding="utf-8")
+            write_whole(folder / name, tomli_w.dumps(content))
+        write_whole(folder / SPEC_FILE, kept.to_toml())
     except OSError as error:
         raise StoreError(f"Cannot write to {folder}: {error.strerror}.", "Choose another --out.") from None
     return folder / SPEC_FILE
