@@ -9,8 +9,9 @@ not asked yet is not filled: it is missing for all identities together.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from scipy.optimize import lsq_linear
@@ -20,7 +21,8 @@ from evenhand.analysis.breakdown import gap, lowest
 from evenhand.analysis.marginals import suite_marginals
 from evenhand.analysis.resampling import noise_draws
 from evenhand.analysis.scores import Floats, SuiteScores, tabulate
-from evenhand.types import AXES, JOINT, ScoreRow
+from evenhand.scored import Marks, ScoreRows
+from evenhand.types import AXES, JOINT
 
 # Up to so many identities with something missing, every vertex is tried.
 _ALL_VERTICES = 12
@@ -84,9 +86,9 @@ class _Axis:
 
 
 def find_bounds(
-    rows: Sequence[ScoreRow],
+    rows: Iterable[Sequence[Any]],
     identities: Sequence[str],
-    is_missing: Callable[[ScoreRow], bool],
+    is_missing: Callable[[ScoreRows], Marks],
     observed: Mapping[str, PBEstimate | None],
     *,
     draws: int = 2000,
@@ -98,15 +100,19 @@ def find_bounds(
     Args:
         rows: one per trial that was asked.
         identities: all identities and baselines in the order wanted.
-        is_missing: whether a row's score is missing and could be anything.
+        is_missing: which rows' scores are missing and could be anything.
         observed: what the answers that are there give, which the bounds hold too.
         draws, seed: of the bootstrap.
         level: confidence of the intervals.
     """
-    kept = [row for row in rows if row.score is not None or is_missing(row)]
-    filled = sum(row.score is None and not row.is_baseline for row in kept)
-    low, high = (_common(tabulate([_fill(row, end) for row in kept], identities)) for end in (0.0, 1.0))
-    if not filled or not low:
+    rows = ScoreRows.of(rows)
+    lost = is_missing(rows)
+    filled = int((lost & ~rows.is_baseline).sum())
+    if not filled:
+        return None
+    asked, lost = rows.where(rows.is_scored | lost), lost[rows.is_scored | lost]
+    low, high = (_common(tabulate(asked.scored(np.where(lost, end, asked.score)), identities)) for end in (0.0, 1.0))
+    if not low:
         return None
     by_axis = {axis: [n for n, t in enumerate(low) if t.axis == axis] for axis in AXES}
     try:
@@ -239,10 +245,6 @@ def _common(tables: list[SuiteScores]) -> list[SuiteScores]:
     if len(common) < 2:
         return []
     return [t.select_identities([k for k, name in enumerate(t.identities) if name in common]) for t in tables]
-
-
-def _fill(row: ScoreRow, score: float) -> ScoreRow:
-    return row if row.score is not None else row._replace(score=score)
 
 
 def _hull(ranges: Sequence[Range]) -> Range:

@@ -86,8 +86,8 @@ def comparison_notes(store: Reader) -> list[str]:
     for suite, versions in store.judge_versions().items():
         if any(version.startswith(PAIRS) for version in versions):
             rows = store.scores({suite: judges[suite]})
-            floor = Counter(row.label for row in rows if row.identity in baselines)
-            notes += [f"{suite}: {note}" for note in order_notes(Counter(row.label for row in rows), floor)]
+            floor = rows.where(rows.column("identity").is_in(baselines)).counts("label")
+            notes += [f"{suite}: {note}" for note in order_notes(rows.counts("label"), floor)]
     return notes
 
 
