@@ -176,7 +176,7 @@ def _who_deviates(fits: Sequence[Marginals], noise: Sequence[Floats]) -> tuple[F
     count = fits[0].mean.size
     usual = np.ones(count, dtype=bool)
     while True:
-        found = linear_contrasts(np.eye(count) - usual / usual.sum(), fits, noise)
+        found = deviations(fits, noise, reference=usual / usual.sum()).contrasts()
         flagged = [n for n in np.flatnonzero(usual) if found[n].q_value < _FLAGGED]
         if not flagged:
             break
@@ -268,10 +268,8 @@ def _interaction(
         return float("nan")
 
     def statistic(labels: NDArray[np.intp]) -> float:
-        sums = np.zeros((groups, pattern.shape[1]))
-        np.add.at(sums, labels, pattern)
-        counts = np.bincount(labels, weights=sizes, minlength=groups)
-        return float((sums**2 / np.maximum(counts, 1)[:, None]).sum())
+        member = np.eye(groups)[:, labels]
+        return float(((member @ pattern) ** 2 / np.maximum(member @ sizes, 1)[:, None]).sum())
 
     shuffled = np.array([statistic(rng.permutation(own)) for _ in range(permutations)])
     return float(permutation_p_values(shuffled, statistic(own)))

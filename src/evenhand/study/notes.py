@@ -61,8 +61,10 @@ def memory_notes(store: Reader) -> list[str]:
 def language_notes(store: Reader) -> list[str]:
     """Which answers the study's judges cannot read, a sentence or three per suite that has some."""
     notes = []
-    asked, versions = store.count_by("suite"), store.judge_versions()
-    for (suite, judge), found in store.count_unscored().items():
+    unscored = store.count_unscored()
+    # Looking through all judgements takes a while where there are millions.
+    asked, versions = (store.count_by("suite"), store.judge_versions()) if unscored else ({}, {})
+    for (suite, judge), found in unscored.items():
         languages: Counter[str] = Counter()
         people: Counter[str] = Counter()
         for (identity, label), n in found.items():
