@@ -222,7 +222,7 @@ def row_pulls(table: Floats, change: Floats) -> Floats:
     effect = scatter @ (np.diag(change.sum(axis=1)) - weight @ shared.T)
     level = shared.mean(axis=1) - (weight / per_item).mean(axis=1) @ effect
     # As means are rounded: the last digits must not make up a pull where there is none.
-    return np.round(level + effect, 10) + 0.0
+    return np.asarray(np.round(level + effect, 10) + 0.0)
 
 
 def _scatter(weight: Floats, per_item: Floats) -> Floats:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -350,8 +350,13 @@ class Reader(ConversationReader):
 
     def table(self, name: str) -> tuple[list[str], list[tuple[Any, ...]]]:
         """Columns and rows of one of :data:`evenhand.study.schema.TABLES`."""
+        columns, pages = self.pages(name)
+        return columns, [row for page in pages for row in page]
+
+    def pages(self, name: str, size: int = 50_000) -> tuple[list[str], Iterator[list[tuple[Any, ...]]]]:
+        """The same, so many rows at a time: millions of answers do not fit in memory."""
         cursor = self._db.execute(TABLES[name])
-        return [c[0] for c in cursor.description], cursor.fetchall()
+        return [c[0] for c in cursor.description], iter(lambda: cursor.fetchmany(size), [])
 
     def totals(self) -> dict[str, float]:
         """Sums over all responses, replaced ones, those that memories took, and the rounds of trials that are not over:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from evenhand.loops import rare_collections
 from evenhand.personalizers.realised import way_of
 from evenhand.scored import Columns, ScoreRows, Texts
 
@@ -32,11 +33,12 @@ def read_scores(
         ways: personalizer with several ways to tell an identity -> the ways.
     """
     columns = Columns(_STORED)
-    for suite, judge in [(None, None)] if judges is None else judges.items():
-        cursor = connection.execute(_QUERY, {"judge": judge, "suite": suite})
-        while page := cursor.fetchmany(_PAGE):
-            *texts, repeat, score, human = zip(*page, strict=True)
-            columns.add(len(page), dict(zip(_STORED, texts, strict=True)), repeat, score, human)
+    with rare_collections():
+        for suite, judge in [(None, None)] if judges is None else judges.items():
+            cursor = connection.execute(_QUERY, {"judge": judge, "suite": suite})
+            while page := cursor.fetchmany(_PAGE):
+                *texts, repeat, score, human = zip(*page, strict=True)
+                columns.add(len(page), dict(zip(_STORED, texts, strict=True)), repeat, score, human)
     return _completed(connection, columns, ways)
 
 
