@@ -1,6 +1,6 @@
 """A study of ten million trials: resumed, looked at, analysed and written for other tools, and what each takes.
 
-    python benchmarks/large_study.py [--identities 98] [--items 20000] [--repeats 5] [--keep FOLDER]
+    python benchmarks/large_study.py [--identities 99] [--items 20000] [--repeats 5] [--keep FOLDER]
 
 The answers are made up and written straight into the store, all but the last item's, which ``evenhand run`` asks a
 function for. Every step is a process of its own; its peak memory is its resident set. Takes half a KB of disk a trial.
@@ -17,8 +17,8 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from functools import cache
+from collections.abc import Callable, Iterator
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ from evenhand.study.rows import encode_request, judgement_row, trial_row
 from evenhand.types import Response, Verdict
 
 BATCH = 20_000
+Answering = Callable[[random.Random, bool], Response]
 MODEL = """
 async def answer(messages):
     return "I'm sorry, but I can't help with that."
@@ -61,12 +62,18 @@ def spec_of(folder: Path, identities: int, items: int, repeats: int) -> dict[str
     }  # fmt: skip
 
 
-def fill(spec: StudySpec, directory: Path, missing: int) -> int:
+def short(_: random.Random, refuses: bool) -> Response:
+    """One of two answers."""
+    return REFUSAL if refuses else ANSWER
+
+
+def fill(spec: StudySpec, directory: Path, missing: int, answer: Answering = short) -> int:
     """Answer a study's trials but for its last items', as a run that was killed leaves it.
 
     Args:
         spec, directory: the study.
         missing: how many trials stay open.
+        answer: what is answered, by whether it declines.
     """
     plan = plan_study(spec, directory)
     with Store.create(directory) as store:
@@ -75,17 +82,19 @@ def fill(spec: StudySpec, directory: Path, missing: int) -> int:
         record(store, plan, run)
         rows, rng, count = plan.trials(None), random.Random(0), plan.size - missing
         for start in range(0, count, BATCH):
-            _write(store, plan, run, rng, [next(rows) for _ in range(min(BATCH, count - start))])
+            _write(store, plan, run, partial(answer, rng), rng, [next(rows) for _ in range(min(BATCH, count - start))])
     return count
 
 
-def _write(store: Store, plan: Plan, run: int, rng: random.Random, trials: list[Trial]) -> None:
+def _write(
+    store: Store, plan: Plan, run: int, answer: Callable[[bool], Response], rng: random.Random, trials: list[Trial]
+) -> None:
     answers, verdicts = [], []
     for trial in trials:
         # Some items are harder than others, and every seventh person is served a little worse.
         lean = hash_share(trial.cell[1]) - 0.04 * (hash_share(trial.identity.name) < 1 / 7)
         refuses = (rng.random() < 0.2 + 0.7 * lean) == (trial.cell[0] == plan.suites[0].suite.id)
-        response = REFUSAL if refuses else ANSWER
+        response = answer(refuses)
         number = store.new_trial_id()
         answers.append(
             trial_row(number, trial.cell, run, trial.request, encode_request(trial.request.messages), response)
@@ -132,7 +141,7 @@ def measured(command: list[str], log: Path) -> tuple[float, float, float, int]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--identities", type=int, default=98, help="besides the two baselines")
+    parser.add_argument("--identities", type=int, default=99, help="besides the baseline")
     parser.add_argument("--items", type=int, default=20_000)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--keep", type=Path, help="where the study stays; one that is there is not filled again")
@@ -145,7 +154,7 @@ def main() -> None:
         if not (folder / "study").exists():
             spec = StudySpec.parse(spec_of(folder, options.identities, options.items, options.repeats))
             started = time.perf_counter()
-            written = fill(spec, folder / "study", (options.identities + 2) * options.repeats)
+            written = fill(spec, folder / "study", (options.identities + 1) * options.repeats)
             print(f"{written:,} answers written in {time.perf_counter() - started:.0f} s")
         for name, command in steps(folder):
             if options.only in name:

@@ -61,6 +61,11 @@ class Folder:
         self._seen: dict[str, _Seen] = {}
         self._paths: dict[str, Path] = {}
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is no study."""
+        return not self._found()
+
     def studies(self) -> list[dict[str, Any]]:
         """All studies as plain data for the page, by name; one that cannot be read says why."""
         self._paths = {_id(path): path for path in self._found()}
