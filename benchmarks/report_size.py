@@ -1,8 +1,9 @@
-"""Size and load time of the report of a large study: 31 identities x 2,000 items, every transcript in the page.
+"""Size and load time of the report of a large study, and of the page of ``evenhand view`` over it.
 
-    python benchmarks/report_size.py [--items 2000]
+    python benchmarks/report_size.py [--identities 31] [--items 2000]
 
-Needs playwright and a Chromium on the PATH. The answers are made up: most differ, a tenth are refusals.
+Needs playwright and a Chromium on the PATH. The answers are made up, about a hundred words each, and written straight
+into the store: most differ.
 """
 
 from __future__ import annotations
@@ -10,15 +11,17 @@ from __future__ import annotations
 import argparse
 import random
 import shutil
+import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
 
-from playwright.sync_api import sync_playwright
+from large_study import REFUSAL, fill, measured, spec_of
+from playwright.sync_api import Page, sync_playwright
 
-import evenhand
-from evenhand.models import Model
-from evenhand.types import Request, Response
+from evenhand.study import StudySpec
+from evenhand.types import Response
 
 WORDS = [
     "the",
@@ -39,49 +42,70 @@ WORDS = [
     "be",
     "this",
 ]
+CLI = [sys.executable, "-m", "evenhand.cli.main"]
+WAIT_MS = 600_000
 
 
-class Talker(Model):
-    """Answers with about a hundred random words."""
-
-    id, concurrency = "talker", 64
-
-    async def respond(self, request: Request) -> Response:
-        rng = random.Random(request.seed)
-        refuses = "I'm sorry, but I can't help with that. " if rng.random() < 0.1 else ""
-        return Response(refuses + " ".join(rng.choices(WORDS, k=100)))
+def talk(rng: random.Random, refuses: bool) -> Response:
+    """About a hundred random words."""
+    return Response((f"{REFUSAL.text} " if refuses else "") + " ".join(rng.choices(WORDS, k=100)))
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--identities", type=int, default=31)
     parser.add_argument("--items", type=int, default=2000)
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        data = Path(folder) / "do_not_answer_en.csv"
-        rows = [f"{n},area {n % 5},harm {n % 12},What about thing number {n}?" for n in range(options.items)]
-        data.write_text("id,risk_area,types_of_harm,question\n" + "\n".join(rows) + "\n", encoding="utf-8")
-        spec = {"model": "talker", "suites": ["do-not-answer"], "identities": ["paper"], "data_dir": folder}
-        started = time.perf_counter()
-        done = evenhand.run(spec, Path(folder) / "study", model=Talker())
-        ran = time.perf_counter()
-        report = evenhand.write_report(Path(folder) / "study")
-        written = time.perf_counter()
-        print(f"{done.answered:,} responses in {ran - started:.1f} s; report in {written - ran:.1f} s, ", end="")
-        print(f"{report.stat().st_size / 1e6:.1f} MB")
+    with tempfile.TemporaryDirectory() as made:
+        folder = Path(made)
+        spec = StudySpec.parse(spec_of(folder, options.identities, options.items, 1))
+        count = fill(spec, folder / "study", 0, talk)
+        seconds, cpu, peak, code = measured([*CLI, "report", str(folder / "study")], folder / "log.txt")
+        assert code == 0, (folder / "log.txt").read_text()
+        report = folder / "study" / "report.html"
+        print(
+            f"{count:,} responses; report in {seconds:.1f} s ({cpu:.1f} s of the processor), {peak:,.0f} MiB, ", end=""
+        )
+        print(f"{report.stat().st_size / 1e6:.1f} MB", flush=True)
         with sync_playwright() as playwright:
             path = shutil.which("chromium") or shutil.which("google-chrome")
-            page = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"]).new_page()
-            started = time.perf_counter()
-            page.goto(report.as_uri())
-            page.locator("body[data-charts=drawn]").wait_for(timeout=120_000)
-            drawn = time.perf_counter()
-            page.locator("body[data-transcripts=ready]").wait_for(timeout=120_000)
-            ready = time.perf_counter()
-            page.locator("#t-identity").select_option(label="a woman")
-            page.locator("#t-count", has_text=f"{options.items:,} responses").wait_for()
-            filtered = time.perf_counter()
-        print(f"charts after {drawn - started:.1f} s, transcripts after {ready - started:.1f} s, ", end="")
-        print(f"a filter takes {filtered - ready:.2f} s")
+            browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+            look_at_report(browser.new_page(), report.as_uri())
+            look_at_view(browser.new_page(), folder)
+
+
+def look_at_report(page: Page, address: str) -> None:
+    started = time.perf_counter()
+    page.goto(address, timeout=WAIT_MS)
+    page.locator("body[data-charts=drawn]").wait_for(timeout=WAIT_MS)
+    drawn = time.perf_counter()
+    page.locator("body[data-transcripts=ready]").wait_for(timeout=WAIT_MS)
+    ready = time.perf_counter()
+    page.evaluate("document.querySelectorAll('details').forEach(part => { part.open = true })")
+    said = page.locator("#t-count").inner_text()
+    page.locator("#t-identity").select_option(label="person number 7")
+    page.wait_for_function("before => document.querySelector('#t-count').textContent !== before", arg=said)
+    print(f"charts after {drawn - started:.1f} s, transcripts after {ready - started:.1f} s, ", end="")
+    print(f"a filter takes {time.perf_counter() - ready:.2f} s; it says: {said}", flush=True)
+
+
+def look_at_view(page: Page, folder: Path) -> None:
+    command = [*CLI, "view", str(folder), "--no-browser"]
+    started = time.perf_counter()
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as server:
+        assert server.stdout is not None
+        address = next(word for line in server.stdout for word in line.split() if word.startswith("http://"))
+        served = time.perf_counter()
+        page.goto(address)
+        page.locator("body[data-looked]").wait_for(timeout=WAIT_MS)
+        looked = time.perf_counter()
+        page.locator(".card .report").first.evaluate("link => link.removeAttribute('target')")
+        page.locator(".card .report").first.click(timeout=WAIT_MS, no_wait_after=True)
+        page.locator("body[data-transcripts=ready]").wait_for(timeout=WAIT_MS)
+        print(f"view: served after {served - started:.1f} s, the study's card {looked - served:.1f} s later, ", end="")
+        memory = Path(f"/proc/{server.pid}/status").read_text().split("VmHWM:")[1].split()[0]
+        print(f"its report {time.perf_counter() - looked:.1f} s after that; {int(memory) / 1024:,.0f} MiB")
+        server.terminate()
 
 
 if __name__ == "__main__":

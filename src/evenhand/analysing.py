@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from evenhand.judging import admission_notes, judge_worths
 from evenhand.leaking import EVERYBODY, leaks
 from evenhand.mitigations.cues import POLICY, needed, read_policy
 from evenhand.personalizers import learner_of
+from evenhand.scored import ScoreRows
 from evenhand.study import Store
 from evenhand.study.notes import is_unpaired, looked_note, stopping_note, study_notes
 from evenhand.study.reading import ADAPTIVE_META, SEARCH_META, TEMPLATE_META
@@ -39,7 +41,7 @@ def analyze_store(store: Store, settings: Settings | None = None, policy: Path |
     legitimate: set[tuple[str, str]] = set()
     if policy is not None:
         legitimate = _legitimate_items(store, POLICY if policy == "shipped" else Path(policy))
-        kept = [row for row in rows if (row.suite, row.item) not in legitimate]
+        kept = _without(rows, legitimate)
         rows, left_out = kept, len(rows) - len(kept)
         failures = [row for row in failures if (row.suite, row.item) not in legitimate]
     found = summarize(
@@ -58,10 +60,7 @@ def analyze_store(store: Store, settings: Settings | None = None, policy: Path |
     )
     template, given_away = store.meta(TEMPLATE_META), leaks(store, rows, settings)
     names = [row["name"] for row in store.identities()]
-    further = {
-        key: [row for row in scored if (row.suite, row.item) not in legitimate]
-        for key, scored in further_rows(store).items()
-    }
+    further = {key: _without(scored, legitimate) for key, scored in further_rows(store).items()}
     everybodys = [leak for leak in given_away if leak.identity == EVERYBODY]
     return replace(
         found,
@@ -118,6 +117,11 @@ def _over_all_looks(store: Store, settings: Settings) -> tuple[Settings, list[st
         settings = replace(settings, level=1 - 2 * error, certainty=certainty)
         notes.append(looked_note(settings.level))
     return settings, notes
+
+
+def _without(rows: ScoreRows, items: Collection[tuple[str, str]]) -> ScoreRows:
+    """Rows but for those of some items (suite, item)."""
+    return rows.where(~rows.is_of(items)) if items else rows
 
 
 def _legitimate_items(store: Store, policy: Path) -> set[tuple[str, str]]:

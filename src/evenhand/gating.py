@@ -174,13 +174,13 @@ def looked_error(store: Store) -> float | None:
 
     None where looks ended nothing: there were none that could, or the only one was at the whole of what was planned.
     """
-    rows, information = store.looks(), float(store.count_scored())
+    rows = store.looks()
     deciding = [row for row in rows if max(row["pass_error"], row["fail_error"]) > 0]
     if not deciding:
         return None
     if rows[0]["follows"]:
         return float(max(deciding[-1]["pass_error"], deciding[-1]["fail_error"]))
-    looks = _history(deciding, information)
+    looks = _history(deciding, float(store.count_scored()))
     planned = deciding[0]["fail_planned"]
     if len(looks) == 1 and looks[0] >= planned * (1 - SAME):
         return None

@@ -11,6 +11,7 @@ from evenhand.analysis import Settings
 from evenhand.analysis.conditions import NOTHING
 from evenhand.analysis.showing import Showing, Shown, showings
 from evenhand.judges.private import GIVEN_AWAY, KeepsPrivate
+from evenhand.scored import ScoreRows
 from evenhand.study import Store
 from evenhand.types import ScoreRow
 
@@ -23,7 +24,7 @@ _UNTOLD = (NOTHING, "placebo")
 _NOBODY = ("plain", "bare")
 
 
-def leaks(store: Store, rows: Sequence[ScoreRow], settings: Settings) -> tuple[Showing, ...]:
+def leaks(store: Store, rows: ScoreRows, settings: Settings) -> tuple[Showing, ...]:
     """Per personalizer and identity, how often answers give a sensitive fact away, beside how often they do untold.
 
     The control is the same identity through the personalizer ``none``, else ``placebo``, else a baseline that is
@@ -32,8 +33,7 @@ def leaks(store: Store, rows: Sequence[ScoreRow], settings: Settings) -> tuple[S
     suites = {s["suite"] for s in store.suites() if s["judge"] == KeepsPrivate.name}
     found: list[Shown] = []
     for suite in sorted(suites):
-        own = [row for row in rows if row.suite == suite and row.score is not None]
-        found += _of_suite(suite, own)
+        found += _of_suite(suite, rows.where(rows.is_scored & rows.column("suite").is_in([suite])))
     return showings(found, draws=settings.draws, seed=settings.seed)
 
 

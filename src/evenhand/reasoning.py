@@ -29,6 +29,7 @@ _TAG = re.compile(
     r"|(?:<\|start\|>assistant)?<\|channel\|>final<\|message\|>|<unused95>)",
     re.IGNORECASE,
 )
+_FIRST = "<&[◁"
 # What stands around answers in vocabularies that mark them as well.
 _WRAPPER = re.compile(
     r"<\|(?:begin_of_solution|end_of_solution|start_response|end_response|return)\|>"
@@ -107,6 +108,9 @@ def _closes(tag: re.Match[str]) -> bool:
 
 
 def _tags(text: str) -> list[re.Match[str]]:
+    # Every tag begins with one of these, and most answers have none of them.
+    if not any(first in text for first in _FIRST):
+        return []
     # Other vocabularies end a turn with <|end|>; only in this one it ends thoughts.
     channels = "<|channel|>" in text
     tags = [

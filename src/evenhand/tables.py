@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -23,6 +23,7 @@ from evenhand.judges.base import further_name
 from evenhand.judges.tally import tallies_in
 from evenhand.judges.validation import closest_figures, is_check
 from evenhand.personalizers import PersonPersonalizer, make_personalizer
+from evenhand.scored import ScoreRows
 from evenhand.study import Store
 from evenhand.study.notes import ADJUSTMENTS, COVARIATES, is_unpaired
 from evenhand.suites.base import by_logprobs, like_of
@@ -44,22 +45,25 @@ def measured(store: Store, items: Mapping[str, Sequence[str]] | None = None) -> 
     names = [row["name"] for row in store.identities()]
     rows = store.scores()
     if items is not None:
-        wanted = {suite: set(those) for suite, those in items.items()}
-        rows = [row for row in rows if row.item in wanted.get(row.suite, ())]
+        rows = rows.where(rows.is_of({(suite, item) for suite, those in items.items() for item in those}))
     tells = any(isinstance(make_personalizer(name), PersonPersonalizer) for name in telling(store.personalizers()))
     return Measured(tabulate(rows, names), tabulate(_refusals(rows), names), tells)
 
 
-def _refusals(rows: Iterable[ScoreRow]) -> list[ScoreRow]:
+def _refusals(rows: ScoreRows) -> ScoreRows:
     """Who declined, as scores, of suites of utility that are answered in words."""
-    written = (row for row in rows if row.axis == "utility" and not by_logprobs(row.suite))
-    return [row if row.score is None else row._replace(score=float(row.label.startswith("refusal"))) for row in written]
+    scored = [suite for suite in rows.column("suite").names if by_logprobs(suite)]
+    written = rows.where(rows.column("axis").is_in(["utility"]) & ~rows.column("suite").is_in(scored))
+    label = written.column("label")
+    declined = label.is_in([name for name in label.names if name.startswith("refusal")])
+    return written.scored(np.where(written.is_scored, declined.astype(float), np.nan))
 
 
 def refusals(store: Store) -> tuple[int, int]:
     """(refusals, answers) of people on suites of utility that are answered in words."""
-    said = [row.score for row in _refusals(store.scores()) if row.score is not None and not row.is_baseline]
-    return int(sum(said)), len(said)
+    rows = _refusals(store.scores())
+    said = rows.score[rows.is_scored & ~rows.is_baseline]
+    return int(said.sum()), len(said)
 
 
 def pools_of(store: Store) -> dict[str, Pool]:
@@ -90,7 +94,7 @@ def families_of(store: Store) -> dict[str, tuple[tuple[str, ...], ...]]:
     return {suite: judge.families for suite, judge in judges.items() if judge and judge.families}
 
 
-def unpaired_of(store: Store, rows: Iterable[ScoreRow], level: float) -> tuple[Unpaired, ...]:
+def unpaired_of(store: Store, rows: ScoreRows, level: float) -> tuple[Unpaired, ...]:
     """How far apart identities are in a study of unpaired answers, per suite; empty for all other studies.
 
     Args:
@@ -100,11 +104,8 @@ def unpaired_of(store: Store, rows: Iterable[ScoreRow], level: float) -> tuple[U
     """
     if not is_unpaired(store):
         return ()
-    by_suite: dict[str, list[ScoreRow]] = {}
-    for row in rows:
-        if row.score is not None and not row.is_baseline:
-            by_suite.setdefault(row.suite, []).append(row)
-    found = (unpaired(_answers(suite, scored, store.items(suite)), level=level) for suite, scored in by_suite.items())
+    people = rows.where(rows.is_scored & ~rows.is_baseline).by("suite")
+    found = (unpaired(_answers(suite, [*own], store.items(suite)), level=level) for suite, own in people.items())
     return tuple(one for one in found if one is not None)
 
 
@@ -121,7 +122,7 @@ def _answers(suite: str, rows: Sequence[ScoreRow], items: Mapping[str, Item]) ->
     )
 
 
-def further_rows(store: Store) -> dict[tuple[str, str], list[ScoreRow]]:
+def further_rows(store: Store) -> dict[tuple[str, str], ScoreRows]:
     """(suite, name of a score) -> rows, of suites whose judges give several; the judge's own score is the first."""
     found = {}
     for row in store.suites():
@@ -132,7 +133,7 @@ def further_rows(store: Store) -> dict[tuple[str, str], list[ScoreRow]]:
     return found
 
 
-def pooled_of(store: Store, rows: Iterable[ScoreRow]) -> tuple[Pooled, ...]:
+def pooled_of(store: Store, rows: ScoreRows) -> tuple[Pooled, ...]:
     """Precision, recall and F1 over all answers, of the suites whose judges count things within answers.
 
     Args:
@@ -141,7 +142,7 @@ def pooled_of(store: Store, rows: Iterable[ScoreRow]) -> tuple[Pooled, ...]:
     """
     judges = {row["suite"]: JUDGES.find(row["judge"]) for row in store.suites()}
     suites = [suite for suite, judge in judges.items() if judge and judge.tallies]
-    asked = {(row.suite, row.item) for row in rows} if suites else set()
+    asked = rows.counts("suite", "item").keys() if suites else set()
     counted = []
     for suite in suites:
         for item, personalizer, identity, reason in store.reasons(suite):

@@ -9,21 +9,25 @@ not asked yet is not filled: it is missing for all identities together.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
-from scipy.optimize import lsq_linear
+from scipy.optimize import lsq_linear, minimize
 
 from evenhand.analysis.bias import BiasEstimator, PBEstimate
 from evenhand.analysis.breakdown import gap, lowest
-from evenhand.analysis.marginals import suite_marginals
+from evenhand.analysis.marginals import comparable_blocks, marginals, row_pulls, suite_marginals
 from evenhand.analysis.resampling import noise_draws
 from evenhand.analysis.scores import Floats, SuiteScores, tabulate
-from evenhand.types import AXES, JOINT, ScoreRow
+from evenhand.scored import Marks, ScoreRows
+from evenhand.types import AXES, JOINT
 
 # Up to so many identities with something missing, every vertex is tried.
 _ALL_VERTICES = 12
+# Up to so many, the smallest variance is found exactly; beyond that by descent, to the last digits.
+_ACTIVE_SETS = 100
 
 Range = tuple[float, float]
 
@@ -84,9 +88,9 @@ class _Axis:
 
 
 def find_bounds(
-    rows: Sequence[ScoreRow],
+    rows: Iterable[Sequence[Any]],
     identities: Sequence[str],
-    is_missing: Callable[[ScoreRow], bool],
+    is_missing: Callable[[ScoreRows], Marks],
     observed: Mapping[str, PBEstimate | None],
     *,
     draws: int = 2000,
@@ -98,15 +102,19 @@ def find_bounds(
     Args:
         rows: one per trial that was asked.
         identities: all identities and baselines in the order wanted.
-        is_missing: whether a row's score is missing and could be anything.
+        is_missing: which rows' scores are missing and could be anything.
         observed: what the answers that are there give, which the bounds hold too.
         draws, seed: of the bootstrap.
         level: confidence of the intervals.
     """
-    kept = [row for row in rows if row.score is not None or is_missing(row)]
-    filled = sum(row.score is None and not row.is_baseline for row in kept)
-    low, high = (_common(tabulate([_fill(row, end) for row in kept], identities)) for end in (0.0, 1.0))
-    if not filled or not low:
+    rows = ScoreRows.of(rows)
+    lost = is_missing(rows)
+    filled = int((lost & ~rows.is_baseline).sum())
+    if not filled:
+        return None
+    asked, lost = rows.where(rows.is_scored | lost), lost[rows.is_scored | lost]
+    low, high = (_common(tabulate(asked.scored(np.where(lost, end, asked.score)), identities)) for end in (0.0, 1.0))
+    if not low:
         return None
     by_axis = {axis: [n for n, t in enumerate(low) if t.axis == axis] for axis in AXES}
     try:
@@ -142,9 +150,19 @@ def least_spread(base: Floats, pull: Floats) -> Floats:
     """
     x = np.full(base.size, 0.5)
     free = np.flatnonzero(np.abs(pull).max(axis=0) > 0)
-    if free.size:
-        centre = np.eye(base.size) - 1 / base.size
-        x[free] = lsq_linear(centre @ pull[:, free], -centre @ base, (0, 1), method="bvls").x.clip(0, 1)
+    if not free.size:
+        return x
+    slope, offset = pull[:, free] - pull[:, free].mean(axis=0), base - base.mean()
+    if free.size <= _ACTIVE_SETS:
+        x[free] = lsq_linear(slope, -offset, (0, 1), method="bvls").x.clip(0, 1)
+        return x
+
+    def squared(at: Floats) -> tuple[float, Floats]:
+        rest = slope @ at + offset
+        return float(rest @ rest), 2 * slope.T @ rest
+
+    steps = {"maxiter": 10_000, "maxfun": 100_000, "ftol": 1e-15, "gtol": 1e-12}
+    x[free] = minimize(squared, x[free], jac=True, bounds=[(0, 1)] * free.size, method="L-BFGS-B", options=steps).x
     return x
 
 
@@ -160,19 +178,35 @@ def most_spread(base: Floats, pull: Floats) -> Floats:
     else:
         order = np.argsort(-(base + pull.sum(axis=1) / 2)[free], kind="stable")
         tried = np.array([np.isin(np.arange(free.size), order[:k]) for k in range(free.size + 1)], dtype=float)
-        tried = np.array([_climb(start, base, pull[:, free]) for start in tried])
+        tried = _climbed(tried, base, pull[:, free])
     x = np.full(base.size, 0.5)
     x[free] = tried[int(np.argmax(_spread(tried, base, pull[:, free])))]
     return x
 
 
-def _climb(x: Floats, base: Floats, pull: Floats) -> Floats:
-    while True:
-        flipped = np.abs(x - np.eye(x.size))
-        spreads = _spread(flipped, base, pull)
-        if spreads.max() <= float(_spread(x[None], base, pull)[0]) * (1 + 1e-12):
-            return x
-        x = flipped[int(spreads.argmax())]
+def _climbed(starts: Floats, base: Floats, pull: Floats) -> Floats:
+    """From each start the vertex at which no single flip makes the variance larger, shape as ``starts``.
+
+    What a flip does follows from the gradient, which each flip moves by one column.
+    """
+    slope = pull - pull.mean(axis=0)
+    square = slope.T @ slope / base.size
+    xs = starts.copy()
+    gradients = xs @ square + (base - base.mean()) @ slope / base.size
+    spreads = _spread(xs, base, pull)
+    climbing = np.arange(len(xs))
+    while climbing.size:
+        x, gradient = xs[climbing], gradients[climbing]
+        gains = 2 * (1 - 2 * x) * gradient + np.diagonal(square)
+        best = gains.argmax(axis=1)
+        gain = gains[np.arange(len(best)), best]
+        better = gain > 1e-12 * spreads[climbing]
+        climbing, best, gain = climbing[better], best[better], gain[better]
+        step = 1 - 2 * xs[climbing, best]
+        xs[climbing, best] += step
+        gradients[climbing] += step[:, None] * square[best]
+        spreads[climbing] += gain
+    return xs
 
 
 def _spread(xs: Floats, base: Floats, pull: Floats) -> Floats:
@@ -185,28 +219,21 @@ def _axis(low: list[SuiteScores], high: list[SuiteScores]) -> _Axis:
     Raises:
         ValueError: identities without a common item.
     """
-    count = len(low[0].identities)
-
-    def means(x: Floats) -> Floats:
-        fits = [suite_marginals(_between(a, b, x)) for a, b in zip(low, high, strict=True)]
-        return np.asarray(np.mean([fit.mean for fit in fits], axis=0))
-
-    base, pull = means(np.zeros(count)), np.zeros((count, count))
-    for u in range(count):
-        if any((a.y[u] != b.y[u])[np.isfinite(a.y[u])].any() for a, b in zip(low, high, strict=True)):
-            pull[:, u] = means(np.eye(count)[u]) - base
-    return _Axis(low, high, base, pull)
+    blocks = [(comparable_blocks(a), comparable_blocks(b).values) for a, b in zip(low, high, strict=True)]
+    base = np.mean([marginals(*bottom).mean for bottom, _ in blocks], axis=0)
+    pulls = [row_pulls(bottom.values, top - bottom.values) for bottom, top in blocks]
+    return _Axis(low, high, base, np.asarray(np.mean(pulls, axis=0)))
 
 
 def _axis_bounds(axis: _Axis, draws: int, seed: int, level: float) -> AxisBounds:
     names, count = axis.low[0].identities, axis.base.size
     bottom, top = np.zeros(count), np.ones(count)
     means = [axis.base + axis.pull @ x for x in (bottom, top)]
-    widest = max(
-        (axis.pull[u] - axis.pull[v] > 0 for u, v in itertools.permutations(range(count), 2)),
-        key=lambda up: float(np.ptp(axis.base + axis.pull @ up)),
-    )
-    gaps = [_gap(axis, x, draws, seed, level) for x in (least_spread(axis.base, axis.pull), widest.astype(float))]
+    # How far each one can lie above each other: what helps the one more than the other is filled with 100.
+    apart = np.array([b + (p - axis.pull).clip(min=0).sum(axis=1) for b, p in zip(axis.base, axis.pull, strict=True)])
+    first, last = divmod(int((apart - axis.base - np.diag(np.full(count, np.inf))).argmax()), count)
+    widest = (axis.pull[first] > axis.pull[last]).astype(float)
+    gaps = [_gap(axis, x, draws, seed, level) for x in (least_spread(axis.base, axis.pull), widest)]
     lows = [_lowest(axis, x, draws, seed, level) for x in (bottom, top)]
     return AxisBounds(
         {name: (float(means[0][n]), float(means[1][n])) for n, name in enumerate(names)},
@@ -239,10 +266,6 @@ def _common(tables: list[SuiteScores]) -> list[SuiteScores]:
     if len(common) < 2:
         return []
     return [t.select_identities([k for k, name in enumerate(t.identities) if name in common]) for t in tables]
-
-
-def _fill(row: ScoreRow, score: float) -> ScoreRow:
-    return row if row.score is not None else row._replace(score=score)
 
 
 def _hull(ranges: Sequence[Range]) -> Range:

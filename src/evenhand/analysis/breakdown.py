@@ -14,6 +14,8 @@ from evenhand.analysis.marginals import Marginals, cluster_codes, marginals, sui
 from evenhand.analysis.resampling import noise_draws, permutation_p_values
 from evenhand.analysis.scores import Floats, SuiteScores, mean_ignoring_nan
 
+# Shuffles that are made at one time.
+_PAGE = 32
 # Adjusted p below which an identity is taken to deviate.
 _FLAGGED = 0.05
 
@@ -176,7 +178,7 @@ def _who_deviates(fits: Sequence[Marginals], noise: Sequence[Floats]) -> tuple[F
     count = fits[0].mean.size
     usual = np.ones(count, dtype=bool)
     while True:
-        found = linear_contrasts(np.eye(count) - usual / usual.sum(), fits, noise)
+        found = deviations(fits, noise, reference=usual / usual.sum()).contrasts()
         flagged = [n for n in np.flatnonzero(usual) if found[n].q_value < _FLAGGED]
         if not flagged:
             break
@@ -267,11 +269,20 @@ def _interaction(
     if np.unique(own).size < 2 or permutations == 0:
         return float("nan")
 
-    def statistic(labels: NDArray[np.intp]) -> float:
-        sums = np.zeros((groups, pattern.shape[1]))
-        np.add.at(sums, labels, pattern)
-        counts = np.bincount(labels, weights=sizes, minlength=groups)
-        return float((sums**2 / np.maximum(counts, 1)[:, None]).sum())
+    def statistics(labels: NDArray[np.intp]) -> Floats:
+        """Of several assignments of the units to groups, shape (assignments,)."""
+        member = np.moveaxis(np.eye(groups)[labels], 2, 1).reshape(-1, labels.shape[1])
+        spread = ((member @ pattern) ** 2).sum(axis=1) / np.maximum(member @ sizes, 1)
+        return np.asarray(spread.reshape(-1, groups).sum(axis=1))
 
-    shuffled = np.array([statistic(rng.permutation(own)) for _ in range(permutations)])
-    return float(permutation_p_values(shuffled, statistic(own)))
+    shuffled = [statistics(_shuffles(own, count, rng)) for count in _pages(permutations)]
+    return float(permutation_p_values(np.concatenate(shuffled), float(statistics(own[None])[0])))
+
+
+def _shuffles(labels: NDArray[np.intp], count: int, rng: np.random.Generator) -> NDArray[np.intp]:
+    return np.array([rng.permutation(labels) for _ in range(count)])
+
+
+def _pages(count: int) -> list[int]:
+    """So many draws, in parts that are multiplied together: few enough for memory."""
+    return [min(_PAGE, count - start) for start in range(0, count, _PAGE)]

@@ -8,14 +8,16 @@ and test that follows carries it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy import stats
 
 from evenhand.analysis.judge_error import Codes, Floats, JudgeError, Responses, judge_error
-from evenhand.types import ScoreRow
+from evenhand.analysis.scores import places_of
+from evenhand.scored import ScoreRows
 
 MIN_LABELS = 20
 
@@ -65,7 +67,7 @@ class Correction:
     allowance: float
 
 
-def correct(rows: Sequence[ScoreRow]) -> tuple[list[ScoreRow], list[Correction]]:
+def correct(rows: Iterable[Sequence[Any]]) -> tuple[ScoreRows, list[Correction]]:
     """Scores freed from the judge's error, for suites with at least ``MIN_LABELS`` labels.
 
     Args:
@@ -75,32 +77,28 @@ def correct(rows: Sequence[ScoreRow]) -> tuple[list[ScoreRow], list[Correction]]
         The rows with new scores (which may lie outside [0, 1] one by one; their means per identity estimate people's),
         and what was done. Responses that the judge could not score stay missing.
     """
-    changed, found = list(rows), []
-    for number, suite in enumerate(dict.fromkeys(row.suite for row in rows)):
-        places = [k for k, row in enumerate(rows) if row.suite == suite and row.score is not None]
-        members = [rows[k] for k in places]
-        if sum(row.human is not None for row in members) < MIN_LABELS:
+    rows, found = ScoreRows.of(rows), []
+    changed, suites = rows.score.copy(), rows.column("suite")
+    for number, suite in enumerate(suites.present()):
+        places = np.flatnonzero(suites.is_in([suite]) & rows.is_scored)
+        if np.isfinite(rows.human[places]).sum() < MIN_LABELS:
             continue
-        names = list(dict.fromkeys(row.identity for row in members))
+        members = rows.where(places)
+        names = members.column("identity").present()
         responses = _responses(members, names)
         error = judge_error(responses)
         scores = error.corrected(responses) + _noise(error, responses, np.random.default_rng(number))
-        for place, score in zip(places, scores.tolist(), strict=True):
-            changed[place] = changed[place]._replace(score=score)
-        baselines = {row.identity for row in members if row.is_baseline}
+        changed[places] = scores
+        baselines = set(members.where(members.is_baseline).column("identity").present())
         found.append(_done(suite, names, baselines, responses, error, scores))
-    return changed, found
+    return (rows.scored(changed), found) if found else (rows, found)
 
 
-def _responses(rows: Sequence[ScoreRow], names: Sequence[str]) -> Responses:
-    number = {name: n for n, name in enumerate(names)}
-    clusters = np.unique([row.cluster or row.item for row in rows], return_inverse=True)[1]
-    return Responses(
-        np.array([number[row.identity] for row in rows]),
-        clusters,
-        np.array([row.score for row in rows], float),
-        np.array([np.nan if row.human is None else row.human for row in rows]),
-    )
+def _responses(rows: ScoreRows, names: Sequence[str]) -> Responses:
+    unit = rows.unit
+    order = np.argsort(np.argsort(np.asarray(unit.names)))
+    clusters = np.unique(order[unit.codes], return_inverse=True)[1]
+    return Responses(places_of(rows.column("identity"), names), clusters, rows.score, rows.human)
 
 
 def _noise(error: JudgeError, responses: Responses, rng: np.random.Generator) -> Floats:

@@ -12,11 +12,12 @@ from scipy.stats import t as student
 
 from evenhand.analysis.marginals import Marginals, cluster_codes, summed_by
 from evenhand.analysis.minimum import rate_bound
-from evenhand.analysis.resampling import permutation_p_values
+from evenhand.analysis.resampling import flipped_sums, permutation_p_values
 from evenhand.analysis.scores import Floats, SuiteScores
 from evenhand.analysis.simultaneous import (
     Errors,
     contrast_errors,
+    deviation_errors,
     floored,
     max_t,
     p_values,
@@ -129,10 +130,28 @@ def from_mean(fits: Sequence[Marginals], noise: Sequence[Floats], level: float =
     return deviations(fits, noise, level).contrasts()
 
 
-def deviations(fits: Sequence[Marginals], noise: Sequence[Floats], level: float = 0.95) -> Differences:
-    """What :func:`from_mean` judges."""
+def deviations(
+    fits: Sequence[Marginals], noise: Sequence[Floats], level: float = 0.95, *, reference: Floats | None = None
+) -> Differences:
+    """What :func:`from_mean` judges.
+
+    Args:
+        fits, noise, level: as there.
+        reference: weights of the identities in the mean that each is set against, shape (identities,), which add up to
+            1; all alike otherwise.
+    """
     identities = fits[0].mean.size
-    return _linear(np.eye(identities) - 1 / identities, fits, noise, level)
+    share = np.full(identities, 1 / identities) if reference is None else reference
+    others = np.where(np.arange(identities) == share.argmax(), np.sort(share)[-2:].min(), share.max())
+    centred, error = np.mean([fit.centred for fit in fits], axis=0), np.mean(noise, axis=0)
+    return _differences(
+        centred - share @ centred,
+        together([deviation_errors(fit, share) for fit in fits]),
+        error - (error @ share)[:, None],
+        np.maximum(1 - share, others),
+        fits,
+        level,
+    )
 
 
 def linear_contrasts(
@@ -148,17 +167,23 @@ def linear_contrasts(
 
 
 def _linear(weights: Floats, fits: Sequence[Marginals], noise: Sequence[Floats], level: float) -> Differences:
-    size = np.abs(weights).max(axis=1)
-    inward = sum(fit.scale * _inward(float(fit.mean.mean()), fit.evidence, level) for fit in fits) / len(fits) ** 2
-    return Differences(
+    return _differences(
         np.mean([weights @ fit.centred for fit in fits], axis=0),
         together([contrast_errors(fit, weights) for fit in fits]),
         np.mean(noise, axis=0) @ weights.T,
-        size * inward,
-        size * _TOP * max(f.scale for f in fits) * rate_bound(sum(f.evidence for f in fits), (1 - level) / 2),
-        np.zeros(len(weights)),
+        np.abs(weights).max(axis=1),
+        fits,
         level,
     )
+
+
+def _differences(
+    values: Floats, errors: Errors, noise: Floats, size: Floats, fits: Sequence[Marginals], level: float
+) -> Differences:
+    """Contrasts of identity means, from what is known of each and the largest of its weights."""
+    inward = sum(fit.scale * _inward(float(fit.mean.mean()), fit.evidence, level) for fit in fits) / len(fits) ** 2
+    unseen = _TOP * max(f.scale for f in fits) * rate_bound(sum(f.evidence for f in fits), (1 - level) / 2)
+    return Differences(values, errors, noise, size * inward, size * unseen, np.zeros(len(values)), level)
 
 
 def from_baseline(
@@ -191,9 +216,9 @@ def from_baseline(
         # Identities are compared with one and the same baseline, so that their variances share its part.
         freedom = max(int(clusters.min()) - 1, 1)
         errors.append(floored(own, np.full(own.shape, own.mean()), freedom, freedom))
-        signs = rng.choice(np.array([-1.0, 1.0]), size=(draws, spread.shape[0]))
-        noise.append(signs @ spread / count)
-        flipped.append(scale * (signs @ summed_by(code, filled)) / count)
+        errors_drawn, means_drawn = flipped_sums([spread, summed_by(code, filled)], draws, rng)
+        noise.append(errors_drawn / count)
+        flipped.append(scale * means_drawn / count)
         inward.append(scale * _inward(float(np.nanmean(table.y)), evidence, level))
         items.append(evidence)
     value, identities = np.mean(values, axis=0), values[0].size

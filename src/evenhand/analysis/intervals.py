@@ -22,7 +22,7 @@ from evenhand.analysis.marginals import Marginals
 from evenhand.analysis.minimum import bias_room, rate_bound
 from evenhand.analysis.omnibus import NoBiasTest
 from evenhand.analysis.scores import Floats
-from evenhand.analysis.simultaneous import Errors, contrast_errors, together
+from evenhand.analysis.simultaneous import Errors, deviation_errors, together
 
 Interval = tuple[float, float]
 _TOP = 100.0
@@ -182,8 +182,8 @@ class Length:
 def no_bias_test(axes: Sequence[Sequence[Sample]]) -> NoBiasTest:
     """The test of "no personalization bias", from the noise that :func:`pb_interval` is made of."""
     identities = axes[0][0].fit.mean.size
-    deviation = np.eye(identities) - 1 / identities
-    errors = [together([contrast_errors(s.fit, deviation) for s in axis]) for axis in axes]
+    share = np.full(identities, 1 / identities)
+    errors = [together([deviation_errors(s.fit, share) for s in axis]) for axis in axes]
     return NoBiasTest(
         np.concatenate([np.mean([s.fit.centred for s in axis], axis=0) for axis in axes]),
         np.hstack([np.mean([s.noise for s in axis], axis=0) for axis in axes])

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy import stats
 
 from evenhand.analysis.scores import Floats
+from evenhand.scored import ScoreRows
 from evenhand.types import ScoreRow
 
 # Labels that exclude each other, and together are what can come of an answer to one kind of question.
@@ -42,7 +44,7 @@ class LabelRate:
 
 
 def label_rates(
-    rows: Iterable[ScoreRow], families: Mapping[str, Sequence[Family]], *, level: float = 0.95
+    rows: Iterable[Sequence[Any]], families: Mapping[str, Sequence[Family]], *, level: float = 0.95
 ) -> tuple[LabelRate, ...]:
     """Rates per suite, personalizer and identity, and of all identities together.
 
@@ -54,7 +56,8 @@ def label_rates(
         families: suite -> its families of labels; other suites are left out.
         level: confidence of the intervals.
     """
-    kept = [row for row in rows if row.suite in families and row.score is not None]
+    rows = ScoreRows.of(rows)
+    kept = [*rows.where(rows.is_scored & rows.column("suite").is_in(families))]
     kinds = _kinds(kept, families)
     answers: defaultdict[tuple[str, str, str, int], list[ScoreRow]] = defaultdict(list)
     for row in kept:

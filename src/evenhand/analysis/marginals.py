@@ -7,12 +7,14 @@ would be if every identity had met the same items, so that a missing hard item d
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 
 from evenhand.analysis.scores import Floats, SuiteScores
 
@@ -184,13 +186,7 @@ def marginals(table: Floats, clusters: Sequence[str] = (), ways: Sequence[str] =
     weight = there.astype(float)
     per_item = weight.sum(axis=0)
     item_mean = filled.sum(axis=0) / per_item
-    normal = np.diag(weight.sum(axis=1)) - (weight / per_item) @ weight.T
-    # The common level is not identified by differences; the pseudo-inverse takes effects that sum to zero.
-    eigenvalues, vectors = np.linalg.eigh(normal)
-    alive = eigenvalues > 1e-9 * max(eigenvalues[-1], 1.0)
-    if rows > 1 and alive.sum() < rows - 1:
-        raise ValueError("some identities share no scored item with the others")
-    scatter = (vectors[:, alive] / eigenvalues[alive]) @ vectors[:, alive].T
+    scatter = (np.eye(rows) - 1 / rows) / items if there.all() else _scatter(weight, per_item)
     within = np.where(there, table - item_mean, 0.0)
     effect = scatter @ within.sum(axis=1)
     item_level = item_mean - (weight * effect[:, None]).sum(axis=0) / per_item
@@ -206,6 +202,42 @@ def marginals(table: Floats, clusters: Sequence[str] = (), ways: Sequence[str] =
         items=items,
         told=_told(np.column_stack([pull, level_pull]), clusters, ways, usable),
     )
+
+
+def row_pulls(table: Floats, change: Floats) -> Floats:
+    """By how much each row's adjusted mean moves where one row's cells change, shape (U, U), columns the changed rows.
+
+    Args:
+        table: as for :func:`marginals`, which is linear in what is there.
+        change: what is added to each cell, of that shape; 0 where it stays.
+    """
+    usable = np.isfinite(table).sum(axis=0) >= min(2, table.shape[0])
+    table, change = table[:, usable], np.where(np.isfinite(table), change, 0.0)[:, usable]
+    there = np.isfinite(table)
+    weight = there.astype(float)
+    per_item = weight.sum(axis=0)
+    rows, items = table.shape
+    scatter = (np.eye(rows) - 1 / rows) / items if there.all() else _scatter(weight, per_item)
+    shared = change / per_item
+    effect = scatter @ (np.diag(change.sum(axis=1)) - weight @ shared.T)
+    level = shared.mean(axis=1) - (weight / per_item).mean(axis=1) @ effect
+    # As means are rounded: the last digits must not make up a pull where there is none.
+    return np.asarray(np.round(level + effect, 10) + 0.0)
+
+
+def _scatter(weight: Floats, per_item: Floats) -> Floats:
+    """The map from summed within-item residuals to row effects.
+
+    Raises:
+        ValueError: rows that no chain of common items connects.
+    """
+    normal = np.diag(weight.sum(axis=1)) - (weight / per_item) @ weight.T
+    # The common level is not identified by differences; the pseudo-inverse takes effects that sum to zero.
+    eigenvalues, vectors = np.linalg.eigh(normal)
+    alive = eigenvalues > 1e-9 * max(eigenvalues[-1], 1.0)
+    if len(normal) > 1 and alive.sum() < len(normal) - 1:
+        raise ValueError("some identities share no scored item with the others")
+    return np.asarray((vectors[:, alive] / eigenvalues[alive]) @ vectors[:, alive].T)
 
 
 def joined(fits: Sequence[Marginals]) -> list[Marginals]:
@@ -277,9 +309,11 @@ def cluster_codes(clusters: Sequence[str]) -> NDArray[np.intp]:
 
 def summed_by(code: NDArray[np.intp], values: Floats) -> Floats:
     """Sums of the rows that have the same number, shape (numbers, ...); rows in the order of the numbers."""
-    summed = np.zeros((int(code.max()) + 1 if code.size else 0, *values.shape[1:]))
-    np.add.at(summed, code, values)
-    return summed
+    shape = (int(code.max()) + 1 if code.size else 0, len(code))
+    member = csr_array((np.ones(len(code)), (code, np.arange(len(code)))), shape=shape)
+    return np.asarray(member @ values.reshape(len(code), math.prod(values.shape[1:]))).reshape(
+        shape[0], *values.shape[1:]
+    )
 
 
 def _by_cluster(pull: Floats, clusters: Sequence[str], usable: NDArray[np.bool_]) -> Floats:

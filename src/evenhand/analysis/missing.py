@@ -7,8 +7,9 @@ the very bias which is looked for: a filter that turns a minor's questions away 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -16,7 +17,8 @@ from evenhand.analysis.bounds import Bounds
 from evenhand.analysis.marginals import marginals
 from evenhand.analysis.resampling import permutation_p_values, permuted_means
 from evenhand.analysis.scores import Floats, tabulate
-from evenhand.types import BASELINE_CATEGORY, ScoreRow
+from evenhand.scored import Marks, ScoreRows
+from evenhand.types import BASELINE_CATEGORY
 
 FAILED = "failed"
 FILTERED = "filtered"
@@ -132,13 +134,13 @@ def unanswered_sentence(suite: str, unanswered: int, responses: int) -> str:
     )
 
 
-def is_missing(row: ScoreRow) -> bool:
-    """Whether a trial was asked, could have been scored, and was not."""
-    return row.score is None and row.label not in BY_DESIGN
+def is_missing(rows: ScoreRows) -> Marks:
+    """Which trials were asked, could have been scored, and were not."""
+    return ~rows.is_scored & ~rows.column("label").is_in(BY_DESIGN)
 
 
 def find_missing(
-    rows: Sequence[ScoreRow], identities: Sequence[str], *, permutations: int = 2000, seed: int = 0
+    rows: Iterable[Sequence[Any]], identities: Sequence[str], *, permutations: int = 2000, seed: int = 0
 ) -> tuple[SuiteMissing, ...]:
     """Count what is missing per suite and identity, and test whether it differs.
 
@@ -148,10 +150,8 @@ def find_missing(
         identities: all identities and baselines in the order wanted.
         permutations, seed: of the tests.
     """
-    by_suite: dict[str, list[ScoreRow]] = {}
-    for row in rows:
-        if row.label not in BY_DESIGN:
-            by_suite.setdefault(row.suite, []).append(row)
+    rows = ScoreRows.of(rows)
+    by_suite = rows.where(~rows.column("label").is_in(BY_DESIGN)).by("suite")
     rng = np.random.default_rng(seed)
     found = [_suite(members, identities, permutations, rng) for members in by_suite.values()]
     tests = [d for suite in found for d in suite.differences]
@@ -203,40 +203,40 @@ def share_difference(
     return Difference(name, p_value, p_value, more)
 
 
-def _suite(
-    rows: Sequence[ScoreRow], identities: Sequence[str], permutations: int, rng: np.random.Generator
-) -> SuiteMissing:
-    classes = Counter(c for row in rows if (c := _class(row)))
+def _suite(rows: ScoreRows, identities: Sequence[str], permutations: int, rng: np.random.Generator) -> SuiteMissing:
+    label, missing = rows.column("label"), is_missing(rows)
+    # What has a class: all that is missing, and what a filter declined.
+    classed = missing | label.is_in([FILTERED])
+    classes = rows.where(classed).counts("label")
     tests = []
     # A class that is all that is missing would be tested twice.
     alone = len(classes.keys() - {FILTERED}) == 1
     for name in (MISSING, *(c for c in classes if c == FILTERED or not alone)):
-        if name == MISSING and not any(is_missing(row) for row in rows):
+        if name == MISSING and not missing.any():
             continue
-        marked = [row._replace(score=float(_counts_as(row, name))) for row in rows]
-        table = tabulate(marked, identities)[0]
+        counted = missing if name == MISSING else classed & label.is_in([name])
+        table = tabulate(rows.scored(counted.astype(float)), identities)[0]
         tests.append(share_difference(table.y / 100, table.identities, name, permutations, rng, table.clusters))
-    answered = [row for row in rows if row.label != FAILED]
+    answered = ~label.is_in([FAILED])
     return SuiteMissing(
         rows[0].suite,
         rows[0].axis,
-        tuple(_shares(rows, identities)),
+        tuple(_shares(rows, missing, classed, identities)),
         tuple(tests),
-        sum(row.label in UNANSWERED for row in answered),
-        len(answered),
+        int((answered & label.is_in(UNANSWERED)).sum()),
+        int(answered.sum()),
     )
 
 
-def _shares(rows: Sequence[ScoreRow], identities: Sequence[str]) -> list[Share]:
-    asked = Counter((row.identity, row.category) for row in rows)
-    missing = Counter(row.identity for row in rows if is_missing(row))
+def _shares(rows: ScoreRows, missing: Marks, classed: Marks, identities: Sequence[str]) -> list[Share]:
+    asked, lost = rows.counts("identity", "category"), rows.where(missing).counts("identity")
     counts: dict[str, Counter[str]] = {}
     errors: dict[str, Counter[str]] = {}
-    for row in rows:
-        if name := _class(row):
-            counts.setdefault(row.identity, Counter())[name] += 1
-        if row.label == FAILED:
-            errors.setdefault(row.identity, Counter())[row.finish_reason] += 1
+    for (identity, name), n in rows.where(classed).counts("identity", "label").items():
+        counts.setdefault(identity, Counter())[name] = n
+    failed = rows.where(rows.column("label").is_in([FAILED]))
+    for (identity, error), n in failed.counts("identity", "finish_reason").items():
+        errors.setdefault(identity, Counter())[error] = n
     order = {name: n for n, name in enumerate(identities)}
     ranked = sorted(asked, key=lambda who: (who[1] == BASELINE_CATEGORY, order.get(who[0], len(order))))
     return [
@@ -244,17 +244,9 @@ def _shares(rows: Sequence[ScoreRow], identities: Sequence[str]) -> list[Share]:
             name,
             category,
             asked[name, category],
-            missing[name],
+            lost.get(name, 0),
             dict(counts.get(name, Counter()).most_common()),
             errors[name].most_common(1)[0][0] if name in errors else "",
         )
         for name, category in ranked
     ]
-
-
-def _class(row: ScoreRow) -> str:
-    return row.label if is_missing(row) or row.label == FILTERED else ""
-
-
-def _counts_as(row: ScoreRow, name: str) -> bool:
-    return is_missing(row) if name == MISSING else _class(row) == name

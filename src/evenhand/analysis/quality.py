@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
 
 from evenhand.analysis.agreement import Agreement, DifferentialError, agreement, differential_error, side
-from evenhand.types import ScoreRow
+from evenhand.scored import ScoreRows
 
 
 @dataclass(frozen=True)
@@ -24,24 +27,21 @@ class JudgeQuality:
     differential: DifferentialError
 
 
-def judge_quality(rows: Sequence[ScoreRow], *, permutations: int = 2000, seed: int = 0) -> list[JudgeQuality]:
+def judge_quality(rows: Iterable[Sequence[Any]], *, permutations: int = 2000, seed: int = 0) -> list[JudgeQuality]:
     """The judges' quality on every suite that has labels.
 
     Args:
         rows: one per response.
         permutations, seed: of the test of differential error.
     """
-    found = []
-    for suite in dict.fromkeys(row.suite for row in rows):
-        labelled = [
-            (r.identity, r.human, r.score)
-            for r in rows
-            if r.suite == suite and r.human is not None and r.score is not None
-        ]
-        if len(labelled) < 2:
+    rows, found = ScoreRows.of(rows), []
+    by_suite = rows.where(rows.is_scored & np.isfinite(rows.human)).by("suite")
+    for suite in rows.column("suite").present():
+        labelled = by_suite.get(suite)
+        if labelled is None or len(labelled) < 2:
             continue
-        names = [name for name, _, _ in labelled]
-        people, judge = [human for _, human, _ in labelled], [score for _, _, score in labelled]
+        names = [row.identity for row in labelled]
+        people, judge = labelled.human.tolist(), labelled.score.tolist()
         found.append(
             JudgeQuality(
                 suite,

@@ -1,16 +1,27 @@
-"""Resampling: noise draws from a wild bootstrap over items, and permutations of identity labels within items."""
+"""Resampling: noise draws from a wild bootstrap over items, and permutations of identity labels within items.
+
+Draws are made block by block, so that memory does not grow with their number times the size of the table.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from evenhand.analysis.marginals import Marginals, WayErrors, cluster_codes, summed_by
 from evenhand.analysis.scores import Floats
+from evenhand.analysis.turning import turned_sums, turned_sums_observed
 
-# Cells per block of permuted tables: bounds memory to some tens of megabytes.
+F = TypeVar("F", bound=np.floating)
+
+# Cells per block of permuted tables, and signs per block of flips: bounds memory to some tens of megabytes.
 _BLOCK_CELLS = 2_000_000
+_BLOCK_SIGNS = 8_000_000
+# Cells times draws beyond which a shuffle of its own for each draw would take minutes.
+_SHUFFLED_MOST = 500_000_000
 
 
 def noise_draws(fit: Marginals, draws: int, rng: np.random.Generator, *, level: bool = False) -> Floats:
@@ -25,18 +36,34 @@ def noise_draws(fit: Marginals, draws: int, rng: np.random.Generator, *, level: 
     if fit.told is not None:
         return _told_draws(fit.told, draws, rng, level=level)
     count = fit.clusters
-    weights = rng.choice(np.array([-1, 1], dtype=np.float32), size=(draws, count))
     pull = fit.influence + fit.level_influence[:, None] if level else fit.influence
     spread = (pull - pull.mean(axis=0)).astype(np.float32)
     scale = np.sqrt(count / (count - 1)) if count > 1 else np.nan
-    return np.asarray(weights @ spread, dtype=float) * scale / count
+    return flipped_sums([spread], draws, rng)[0].astype(float) * scale / count
 
 
 def _told_draws(told: WayErrors, draws: int, rng: np.random.Generator, *, level: bool) -> Floats:
     """The same where ways of telling were drawn: the sign of everything that was told in one way is flipped."""
     parts = np.concatenate([told.parts, told.others])
     pull = parts[:, :-1] + parts[:, -1:] if level else parts[:, :-1]
-    return np.asarray(rng.choice(np.array([-1.0, 1.0]), size=(draws, len(parts))) @ pull)
+    return flipped_sums([pull], draws, rng)[0]
+
+
+def flipped_sums(pulls: Sequence[NDArray[F]], draws: int, rng: np.random.Generator) -> list[NDArray[F]]:
+    """Sums over rows with a random sign each, the same signs for all tables; shape (draws, columns) each.
+
+    Args:
+        pulls: tables with the same number of rows.
+        draws: how many.
+        rng: of the signs.
+    """
+    rows = len(pulls[0])
+    sums = [np.empty((draws, pull.shape[1]), dtype=pull.dtype) for pull in pulls]
+    for start, stop in _blocks(draws, rows, _BLOCK_SIGNS):
+        signs = rng.choice(np.array([-1, 1], dtype=pulls[0].dtype), size=(stop - start, rows))
+        for total, pull in zip(sums, pulls, strict=True):
+            np.matmul(signs, pull, out=total[start:stop])
+    return sums
 
 
 def permuted_means(
@@ -56,12 +83,13 @@ def permuted_means(
     if len(set(clusters)) < len(clusters) and table.size:
         centred, there, weight = _joined(centred, there, np.asarray(clusters)[differs].tolist())
     complete = there.all(axis=1) & (weight == weight[:, :1]).all(axis=1)
+    whole, holed = (centred * weight)[complete], (centred[~complete], there[~complete], weight[~complete])
+    if table.size * draws > _SHUFFLED_MOST:
+        return (turned_sums(whole, draws, rng) + turned_sums_observed(*holed, draws, rng)) @ fit.scatter
     sums = np.zeros((draws, fit.mean.size))
-    for start, stop in _blocks(draws, table.size):
-        sums[start:stop] += _shuffle_complete((centred * weight)[complete], stop - start, rng)
-        sums[start:stop] += _shuffle_observed(
-            centred[~complete], there[~complete], weight[~complete], stop - start, rng
-        )
+    for start, stop in _blocks(draws, table.size, _BLOCK_CELLS):
+        sums[start:stop] += _shuffle_complete(whole, stop - start, rng)
+        sums[start:stop] += _shuffle_observed(*holed, stop - start, rng)
     return sums @ fit.scatter
 
 
@@ -74,8 +102,9 @@ def _joined(rows: Floats, there: np.ndarray, clusters: Sequence[str]) -> tuple[F
     return np.where(seen, means, np.nan), seen, counts
 
 
-def _blocks(draws: int, cells: int) -> Iterator[tuple[int, int]]:
-    step = max(1, _BLOCK_CELLS // max(cells, 1))
+def _blocks(draws: int, size: int, most: int) -> Iterator[tuple[int, int]]:
+    """Ranges of draws, each of which takes so many numbers at most, of ``size`` for one draw."""
+    step = max(1, most // max(size, 1))
     for start in range(0, draws, step):
         yield start, min(draws, start + step)
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from evenhand.types import BASELINE_CATEGORY, PERSON_BASELINE, Axis, ScoreRow
+from evenhand.scored import ScoreRows, Texts
+from evenhand.types import BASELINE_CATEGORY, PERSON_BASELINE, Axis
 
 Floats = NDArray[np.float64]
 
@@ -111,11 +113,6 @@ class SuiteScores:
         return replace(self, identities=tuple(self.identities[k] for k in rows), cells=self.cells[:, list(rows)])
 
 
-def score_rows(rows: Iterable[Sequence[Any]]) -> list[ScoreRow]:
-    """Rows with names for their fields; plain tuples may leave out the last ones."""
-    return [row if isinstance(row, ScoreRow) else ScoreRow(*row) for row in rows]
-
-
 def tabulate(rows: Iterable[Sequence[Any]], identities: Sequence[str]) -> list[SuiteScores]:
     """Arrange rows of scores by suite.
 
@@ -123,70 +120,84 @@ def tabulate(rows: Iterable[Sequence[Any]], identities: Sequence[str]) -> list[S
         rows: one per response, fields of :class:`evenhand.types.ScoreRow`.
         identities: all identities and baselines in the order wanted; those without any row are left out.
     """
-    by_suite: dict[str, list[ScoreRow]] = {}
-    for row in score_rows(rows):
-        by_suite.setdefault(row.suite, []).append(row)
     order = {name: n for n, name in enumerate(identities)}
-    return [_suite_scores(suite, members, order) for suite, members in by_suite.items()]
+    return [_suite_scores(suite, members, order) for suite, members in ScoreRows.of(rows).by("suite").items()]
 
 
-def _suite_scores(suite: str, rows: list[ScoreRow], order: dict[str, int]) -> SuiteScores:
-    category = {row.identity: row.category for row in rows}
+def _suite_scores(suite: str, rows: ScoreRows, order: Mapping[str, int]) -> SuiteScores:
+    category: dict[str, str] = dict(rows.counts("identity", "category").keys())
     present = sorted(category, key=lambda name: order.get(name, len(order)))
     people = [n for n in present if category[n] != BASELINE_CATEGORY]
     baselines = [n for n in present if category[n] == BASELINE_CATEGORY]
-    group_of = {row.item: row.group for row in rows}
-    cluster_of = {row.item: row.cluster or row.item for row in rows}
-    wording_of = {row.item: row.wording for row in rows}
-    items = sorted(group_of)
-    item_code, person_code, baseline_code = _codes(items), _codes(people), _codes(baselines)
-    senders = sorted({row.personalizer for row in rows if row.identity in person_code})
-    through = {(row.identity, row.personalizer) for row in rows if row.identity in baseline_code}
-    sender_code = _codes(senders)
-    repeats = 1 + max(row.repeat for row in rows)
-    cells = np.full((max(len(senders), 1), len(people), len(items), repeats), np.nan)
-    ways = _codes(sorted({personalizer for _, personalizer in through}))
-    base = np.full((len(baselines), max(len(ways), 1), len(items), repeats), np.nan)
-    for row in rows:
-        score = np.nan if row.score is None else 100.0 * row.score
-        if row.identity in person_code:
-            place = (sender_code[row.personalizer], person_code[row.identity], item_code[row.item], row.repeat)
-            cells[place] = score
-        else:
-            base[baseline_code[row.identity], ways[row.personalizer], item_code[row.item], row.repeat] = score
+    items = sorted(rows.column("item").present())
+    of_item = {field: _last(rows, items, field) for field in ("group", "cluster", "wording")}
+    is_person = rows.column("identity").is_in(people)
+    asked, against = rows.where(is_person), rows.where(~is_person)
+    senders = sorted(asked.column("personalizer").present())
+    through = set(against.counts("identity", "personalizer"))
+    repeats = 1 + int(rows.repeat.max())
+    cells = _placed(asked, (senders or [""], people, items), ("personalizer", "identity", "item"), repeats)
+    ways = sorted({personalizer for _, personalizer in through})
+    base = _placed(against, (baselines, ways or [""], items), ("identity", "personalizer", "item"), repeats)
     return SuiteScores(
         suite,
-        rows[0].axis,
+        cast("Axis", rows.column("axis").names[rows.column("axis").codes[0]]),
         tuple(people),
         tuple(baselines),
         tuple(items),
-        tuple(group_of[i] for i in items),
+        of_item["group"],
         tuple(senders),
         cells,
         mean_ignoring_nan(base, axis=(1, 3)),
-        tuple(cluster_of[i] for i in items),
+        tuple(cluster or item for cluster, item in zip(of_item["cluster"], items, strict=True)),
         tuple(_places(name, senders, through) for name in baselines),
-        tuple(wording_of[i] for i in items) if any(wording_of.values()) else (),
+        of_item["wording"] if any(of_item["wording"]) else (),
         _ways(rows, senders, items),
     )
 
 
-def _ways(rows: Sequence[ScoreRow], senders: Sequence[str], items: Sequence[str]) -> tuple[tuple[str, ...], ...]:
-    told = {(row.personalizer, row.item): row.way for row in rows if row.way}
+def _last(rows: ScoreRows, items: Sequence[str], field: str) -> tuple[str, ...]:
+    """What the last row of each item has in a column."""
+    codes = np.zeros(len(items), dtype=np.int64)
+    codes[places_of(rows.column("item"), items)] = rows.column(field).codes
+    return tuple(rows.column(field).names[code] for code in codes.tolist())
+
+
+def places_of(column: Texts, names: Sequence[str]) -> NDArray[np.int64]:
+    """Each row's place among some names, which its text is one of."""
+    place = {name: n for n, name in enumerate(names)}
+    of_names = np.array([place.get(name, -1) for name in column.names], dtype=np.int64)
+    return np.asarray(of_names[column.codes])
+
+
+def _placed(rows: ScoreRows, names: Sequence[Sequence[str]], fields: Sequence[str], repeats: int) -> Floats:
+    """Scores in points by the texts of some columns, and by repeat last; NaN where there is no row."""
+    table = np.full((*map(len, names), repeats), np.nan)
+    flat = np.zeros(len(rows), dtype=np.int64)
+    for field, known in zip(fields, names, strict=True):
+        flat = flat * len(known) + places_of(rows.column(field), known)
+    table.reshape(-1)[flat * repeats + rows.repeat] = 100.0 * rows.score
+    return table
+
+
+def _ways(rows: ScoreRows, senders: Sequence[str], items: Sequence[str]) -> tuple[tuple[str, ...], ...]:
+    if not any(rows.column("way").names):
+        return ()
+    told = {(sender, item): way for sender, item, way in rows.counts("personalizer", "item", "way") if way}
     return tuple(tuple(told.get((sender, item), "") for item in items) for sender in senders) if told else ()
 
 
-def _places(baseline: str, senders: Sequence[str], through: set[tuple[str, str]]) -> tuple[int, ...]:
+def _places(name: str, senders: Sequence[str], through: set[tuple[str, str]]) -> tuple[int, ...]:
     """The places of the identities' personalizers that a baseline was asked through, too."""
-    return tuple(n for n, sender in enumerate(senders) if baseline == PERSON_BASELINE and (baseline, sender) in through)
+    return tuple(n for n, sender in enumerate(senders) if name == PERSON_BASELINE and (name, sender) in through)
 
 
 def mean_ignoring_nan(values: Floats, axis: int | tuple[int, ...]) -> Floats:
     """The mean over an axis of what is not NaN; NaN where nothing is left."""
+    dropped = {n % values.ndim for n in ((axis,) if isinstance(axis, int) else axis)}
+    kept = tuple(size for n, size in enumerate(values.shape) if n not in dropped)
+    if math.prod(kept) == values.size:
+        return values.reshape(kept)  # one of each: nothing to copy
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
         return np.asarray(np.nanmean(values, axis=axis))
-
-
-def _codes(names: Sequence[str]) -> dict[str, int]:
-    return {name: n for n, name in enumerate(names)}

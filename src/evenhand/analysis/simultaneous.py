@@ -45,12 +45,29 @@ def contrast_errors(fit: Marginals, weights: Floats) -> Errors:
         Arrays of shape (contrasts,); variances are NaN with fewer than two items.
     """
     covariance = fit.covariance
-    own = np.einsum("cu,uv,cv->c", weights, covariance, weights).clip(min=0)
-    identities, freedom = fit.mean.size, fit.freedom
     centred = weights - weights.mean(axis=1, keepdims=True)
+    return _errors(fit, covariance, ((weights @ covariance) * weights).sum(axis=1), (centred**2).sum(axis=1))
+
+
+def deviation_errors(fit: Marginals, reference: Floats) -> Errors:
+    """The same of each identity against a weighted mean of them, without a table of weights.
+
+    Args:
+        fit: the suite.
+        reference: the weights of the mean, shape (identities,); they add up to 1.
+    """
+    covariance = fit.covariance
+    with_mean = covariance @ reference
+    own = np.diagonal(covariance) - 2 * with_mean + reference @ with_mean
+    return _errors(fit, covariance, own, 1 - 2 * reference + reference @ reference)
+
+
+def _errors(fit: Marginals, covariance: Floats, own: Floats, squared: Floats) -> Errors:
+    """From each contrast's own variance, and the sum of its squared weights."""
+    freedom = fit.freedom
     # Independent identities with one variance: what shuffled labels would give.
-    pooled = np.trace(covariance) / max(identities - 1, 1) * (centred**2).sum(axis=1)
-    return floored(own, pooled, freedom, freedom * dimensions(covariance))
+    pooled = np.trace(covariance) / max(fit.mean.size - 1, 1) * squared
+    return floored(own.clip(min=0), pooled, freedom, freedom * dimensions(covariance))
 
 
 def floored(own: Floats, pooled: Floats, freedom: float, pooled_freedom: float) -> Errors:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.optimize import brentq
+from scipy.special import ndtr
 from scipy.stats import norm, truncnorm
 from scipy.stats import t as student
 
@@ -109,7 +110,7 @@ def robust_quantile(bias: float, alpha: float) -> float:
     def beyond(reach: float) -> float:
         # The worst B is 0 or one size: the chance is convex, then concave in its square.
         size = np.linspace(math.sqrt(bias), max(math.sqrt(bias), reach + 5), 200)
-        at_zero, at_size = 2 * norm.sf(reach), norm.sf(reach - size) + norm.sf(reach + size)
+        at_zero, at_size = 2 * ndtr(-reach), ndtr(size - reach) + ndtr(-reach - size)
         return float((at_zero + bias / size**2 * (at_size - at_zero)).max()) - alpha
 
     # Chebyshev's inequality bounds it from above.

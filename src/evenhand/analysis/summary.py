@@ -32,7 +32,7 @@ from evenhand.analysis.plain import plain
 from evenhand.analysis.pooled import Pooled
 from evenhand.analysis.quality import JudgeQuality, judge_quality
 from evenhand.analysis.resampling import noise_draws
-from evenhand.analysis.scores import SuiteScores, score_rows, tabulate
+from evenhand.analysis.scores import SuiteScores, tabulate
 from evenhand.analysis.sensitivity import JudgeFigures, Sensitivity, sensitivity
 from evenhand.analysis.showing import Showing
 from evenhand.analysis.tradeoff import TradeOff, trade_off
@@ -42,7 +42,8 @@ from evenhand.analysis.ways import WaysResult, by_way
 from evenhand.analysis.whom import IdentityResult, identity_results
 from evenhand.analysis.wins import WinRate
 from evenhand.analysis.wordings import WordingGap, wording_gaps
-from evenhand.types import AXES, JOINT, ScoreRow
+from evenhand.scored import ScoreRows
+from evenhand.types import AXES, JOINT
 
 
 @dataclass(frozen=True)
@@ -205,10 +206,9 @@ def summarize(
         remarks: what a reader must know of how the study was asked; the first of the notes.
         paired: whether identities were asked the same; nothing is compared otherwise.
     """
-    settings, rows, failures = settings or Settings(), score_rows(rows), score_rows(failures)
-    quality = judge_quality(rows, permutations=settings.permutations, seed=settings.seed)
-    as_judged = rows
-    rows, corrections = correct(rows) if settings.correct else (rows, [])
+    settings, as_judged = settings or Settings(), ScoreRows.of(rows)
+    quality = judge_quality(as_judged, permutations=settings.permutations, seed=settings.seed)
+    rows, corrections = correct(as_judged) if settings.correct else (as_judged, [])
     corrected = {c.suite for c in corrections}
     everything = tabulate(rows, [name for name, _ in identities])
     tables, notes = comparable(everything) if paired else ([], [])
@@ -222,15 +222,16 @@ def summarize(
     # What a sample of labels adds to the noise does not shrink with the pool.
     scales = noise_scales(settings.estimand, [t for t in tables if t.suite not in corrected], pools or {})
     estimator = _estimator(tables, scales, settings, corrections, as_judged) if tables else None
-    scored = Counter(row.identity for row in rows if row.score is not None)
-    reasons = Counter(f"judge: {row.label}" for row in rows if row.score is None)
+    scored = rows.where(rows.is_scored).counts("identity")
+    unscored = rows.where(~rows.is_scored).counts("label")
+    reasons = Counter({f"judge: {label}": n for label, n in unscored.items()})
     if left_out:
         reasons["left out: the policy calls differences on these items legitimate"] = left_out
         notes.append(f"{left_out} responses are left out, to items on which the policy calls differences legitimate.")
     if (open_ := planned - failed - len(rows) - left_out) > 0:
         reasons["not answered yet"] = open_
     done = sum(scored.values())
-    if truncated := sum(row.label == "truncated" for row in rows):
+    if truncated := int(rows.column("label").is_in(["truncated"]).sum()):
         notes.append(
             f"{truncated} responses were cut by max_tokens before they gave an answer and count as useless; "
             "raise --max-tokens."
@@ -238,7 +239,7 @@ def summarize(
     pb: dict[str, PBEstimate | None] = {axis: estimator.axis(axis) if estimator else None for axis in AXES}
     pb["joint"] = estimator.joint() if estimator else None
     means = [(t.suite, t.axis, float(estimator.fit(t.suite).mean.mean())) for t in tables] if estimator else []
-    missing = _missing([*rows, *failures], [name for name, _ in identities], pb, settings)
+    missing = _missing(rows + ScoreRows.of(failures), [name for name, _ in identities], pb, settings)
     before, behind = missing_notes(missing, pb)
     silent = silences(rows)
     before = [*(silence_note(found, pb[found.axis]) for found in silent), *before]
@@ -285,12 +286,12 @@ def _estimator(
     scales: Mapping[str, float],
     settings: Settings,
     corrections: Sequence[Correction],
-    as_judged: Sequence[ScoreRow],
+    as_judged: ScoreRows,
 ) -> BiasEstimator:
     """Corrected scores carry noise on every item; what tells identities apart is counted on the judge's."""
     corrected = {c.suite for c in corrections}
-    names = set(tables[0].identities)
-    seen = tabulate([row for row in as_judged if row.suite in corrected and row.identity in names], [])
+    judged = as_judged.column("suite").is_in(corrected) & as_judged.column("identity").is_in(tables[0].identities)
+    seen = tabulate(as_judged.where(judged), []) if corrected else []
     return BiasEstimator(
         tables,
         draws=settings.draws,
@@ -310,9 +311,7 @@ def _certainty(estimator: BiasEstimator, settings: Settings) -> dict[str, Certai
     return {name: curve for name, curve in curves.items() if curve is not None}
 
 
-def _missing(
-    rows: Sequence[ScoreRow], names: Sequence[str], pb: Mapping[str, PBEstimate | None], settings: Settings
-) -> Missing:
+def _missing(rows: ScoreRows, names: Sequence[str], pb: Mapping[str, PBEstimate | None], settings: Settings) -> Missing:
     return Missing(
         find_missing(rows, names, permutations=settings.permutations, seed=settings.seed),
         find_bounds(rows, names, is_missing, pb, draws=settings.draws, seed=settings.seed, level=settings.level),
@@ -368,11 +367,9 @@ def _trade_off(
     )
 
 
-def _suite_result(
-    table: SuiteScores, estimator: BiasEstimator, rows: Sequence[ScoreRow], settings: Settings
-) -> SuiteResult:
-    labels = Counter(row.label for row in rows if row.suite == table.suite)
-    pairs = Counter((row.identity, row.label) for row in rows if row.suite == table.suite)
+def _suite_result(table: SuiteScores, estimator: BiasEstimator, rows: ScoreRows, settings: Settings) -> SuiteResult:
+    own = rows.where(rows.column("suite").is_in([table.suite]))
+    labels, pairs = Counter(own.counts("label")), Counter(own.counts("identity", "label"))
     people = [*table.identities, *table.baselines]
     ordered = dict(labels.most_common())
     fit = estimator.fit(table.suite)

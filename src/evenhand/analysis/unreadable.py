@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from evenhand.analysis.bias import PBEstimate
 from evenhand.analysis.missing import UNANSWERED
-from evenhand.types import ScoreRow
+from evenhand.scored import ScoreRows
 
 # Labels of judges that found nothing to score.
 UNREADABLE = UNANSWERED | {"no-answer"}
@@ -31,13 +32,13 @@ class Silence:
     labels: Mapping[str, int]
 
 
-def silences(rows: Sequence[ScoreRow]) -> list[Silence]:
+def silences(rows: Iterable[Sequence[Any]]) -> list[Silence]:
     """The axes on which no answer could be read, in the order in which they come."""
     found = []
-    for axis in dict.fromkeys(row.axis for row in rows):
-        scored = [row for row in rows if row.axis == axis and row.score is not None]
-        labels = Counter(row.label for row in scored if row.label in UNREADABLE)
-        if scored and not any(row.score for row in scored) and labels.total() >= _NEARLY_ALL * len(scored):
+    for axis, asked in ScoreRows.of(rows).by("axis").items():
+        scored = asked.where(asked.is_scored)
+        labels = Counter({label: n for label, n in scored.counts("label").items() if label in UNREADABLE})
+        if len(scored) and not scored.score.any() and labels.total() >= _NEARLY_ALL * len(scored):
             found.append(Silence(axis, len(scored), dict(labels.most_common())))
     return found
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from evenhand.analysis.deviations import Contrast, from_baseline
 from evenhand.analysis.label_rates import EVERYBODY, proportion
 from evenhand.analysis.scores import SuiteScores
+from evenhand.scored import ScoreRows
 from evenhand.types import PRESSED, Axis, ScoreRow
 
 _TOP = 100.0
@@ -46,7 +48,12 @@ class WinRate:
 
 
 def win_rates(
-    rows: Iterable[ScoreRow], personalizers: Sequence[str], *, draws: int = 2000, seed: int = 0, level: float = 0.95
+    rows: Iterable[Sequence[Any]],
+    personalizers: Sequence[str],
+    *,
+    draws: int = 2000,
+    seed: int = 0,
+    level: float = 0.95,
 ) -> tuple[WinRate, ...]:
     """Win rates of a study; those through other personalizers are set against the first one that states an identity.
 
@@ -57,7 +64,7 @@ def win_rates(
         level: confidence of the intervals.
     """
     place = {name: n for n, name in enumerate(personalizers)}
-    found = _held(sorted(rows, key=lambda row: place.get(row.personalizer, -1)))
+    found = _held(sorted(_pressed(rows), key=lambda row: place.get(row.personalizer, -1)))
     asked = {personalizer for (_, _, personalizer, identity) in found if identity == EVERYBODY}
     first = next((name for name in personalizers if name in asked), "")
 
@@ -69,7 +76,12 @@ def win_rates(
 
 
 def win_changes(
-    before: Iterable[ScoreRow], after: Iterable[ScoreRow], *, draws: int = 2000, seed: int = 0, level: float = 0.95
+    before: Iterable[Sequence[Any]],
+    after: Iterable[Sequence[Any]],
+    *,
+    draws: int = 2000,
+    seed: int = 0,
+    level: float = 0.95,
 ) -> tuple[WinRate, ...]:
     """Win rates of a study, each against the same one of the study before it, such as of the model without an adapter.
 
@@ -77,16 +89,22 @@ def win_changes(
         before, after: scored answers of the two studies.
         draws, seed, level: as for :func:`win_rates`.
     """
-    earlier = _held(before)
-    found = {whose: held for whose, held in _held(after).items() if whose in earlier}
+    earlier = _held(_pressed(before))
+    found = {whose: held for whose, held in _held(_pressed(after)).items() if whose in earlier}
     return _rates(found, earlier.get, "before", draws, seed, level)
 
 
+def _pressed(rows: Iterable[Sequence[Any]]) -> ScoreRows:
+    """Scored answers to questions in which the user pushes."""
+    rows = ScoreRows.of(rows)
+    return rows.where(rows.is_scored & rows.column("wording").is_in([PRESSED]))
+
+
 def _held(rows: Iterable[ScoreRow]) -> dict[_Whose, _Held]:
-    """Whose answers -> how each pressed question was answered."""
+    """Whose answers -> how each of some pressed questions was answered."""
     scores: defaultdict[_Whose, defaultdict[tuple[str, str], list[float]]] = defaultdict(lambda: defaultdict(list))
     for row in rows:
-        if row.wording == PRESSED and row.score is not None:
+        if row.score is not None:
             cell = row.cluster or row.item, row.identity
             scores[row.suite, row.axis, row.personalizer, row.identity][cell].append(row.score)
             if not row.is_baseline:

@@ -114,6 +114,7 @@ class ActionClassifier(Judge):
 
     name = "action-classifier"
     summary = "safety by a small trained classifier of the six actions: 1 unless the response follows (English)"
+    remembers = True
 
     def __init__(self, model: ActionModel | None = None) -> None:
         self._model = model or shipped_model()

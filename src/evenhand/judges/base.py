@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import ClassVar, Literal
 
 from evenhand.errors import ModelError, SpecError
@@ -37,6 +38,8 @@ FURTHER = "#"
 # Rounds of a conversation that a simulated user answered: what the assistant said, and what the user replied.
 Rounds = Sequence[tuple[str, str]]
 
+# Verdicts that a judge holds at most; then it begins anew.
+_REMEMBERED = 4096
 _GOOD_THERE = {
     "safety": "where declining is good",
     "utility": "where a useful answer is good",
@@ -88,6 +91,8 @@ class Judge(ABC):
         for_axis: for all others, the axis of the suites that their scores mean something on; None for all.
         rounds: answers in a trial at most; more than one for a simulated user, who replies to those that do not satisfy
             (:meth:`reply`).
+        remembers: whether its verdict follows from the question and the response alone, so that the same answer to the
+            same question, which models that decline give to one identity after another, is judged once.
         further: names of what it scores besides (``Verdict.further``): kept beside the score, analysed by itself.
         score_name: what its score is called beside these.
     """
@@ -110,6 +115,7 @@ class Judge(ABC):
     tallies: ClassVar[bool] = False
     for_axis: Axis | None = None
     rounds: ClassVar[int] = 1
+    remembers: ClassVar[bool] = False
     further: ClassVar[tuple[str, ...]] = ()
     score_name: ClassVar[str] = "score"
 
@@ -185,10 +191,23 @@ class Judge(ABC):
         Raises:
             CallError: a model behind the judge did not answer. The response stays unjudged, to be judged later.
         """
+        key = (item.question, response.text, response.finish_reason, response.filtered, bool(response.reasoning))
+        remembers = self.remembers and response.choice_logprobs is None
+        if remembers and (known := self._verdicts.get(key)):
+            return known
         try:
-            return await Limited(self._read_and_decide(item, response), SECONDS)
+            verdict = await Limited(self._read_and_decide(item, response), SECONDS)
         except OverTimeError:
             return INTERRUPTED
+        if remembers:
+            if len(self._verdicts) >= _REMEMBERED:
+                self._verdicts.clear()
+            self._verdicts[key] = verdict
+        return verdict
+
+    @cached_property
+    def _verdicts(self) -> dict[tuple[str, str, str, str, bool], Verdict]:
+        return {}
 
     async def _read_and_decide(self, item: Item, response: Response) -> Verdict:
         text = without_long_gaps(response.text)
@@ -287,7 +306,7 @@ class Judge(ABC):
 
     def forget(self) -> None:
         """Drop remembered verdicts, so that the next one is made anew."""
-        return
+        self._verdicts.clear()
 
     async def aclose(self) -> None:
         """Release what the judge holds."""

@@ -112,6 +112,7 @@ class _Classifier(RefusalJudge):
     """
 
     may_take = "PHRASES.txt"
+    remembers = True
 
     def __init__(self, phrases: str = "", *, model: RefusalModel | None = None) -> None:
         self._model = model or shipped_model()

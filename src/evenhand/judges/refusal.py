@@ -51,6 +51,7 @@ class RefusalJudge(Judge):
 
 class _Rules(RefusalJudge):
     version = "2"
+    remembers = True
 
     def declines(self, item: Item, text: str) -> tuple[bool, str]:
         phrase = find_refusal(text)

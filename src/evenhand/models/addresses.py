@@ -8,6 +8,7 @@ import re
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 from urllib.request import getproxies, proxy_bypass
 
@@ -65,6 +66,7 @@ def checked_address(address: str, option: str, example: str, *, variables: bool 
     return address
 
 
+@lru_cache(maxsize=64)
 def below(root: URL, path: str) -> URL:
     """The address of something below the root of an API, whose query stays."""
     return root.with_path(f"{root.path.rstrip('/')}/{path}").with_query(root.query)

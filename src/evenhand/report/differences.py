@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import orjson
 
 from evenhand.analysis import Analysis
 from evenhand.report.transcripts import excerpt
+from evenhand.scored import ScoreRows
 from evenhand.study import Store
 from evenhand.suites.base import is_withheld
 from evenhand.types import Item
@@ -61,23 +63,13 @@ def most_different(store: Store, analysis: Analysis) -> list[Example]:
 
 
 def _picks(store: Store, baselines: Sequence[str]) -> list[tuple[str, str, str, str]]:
-    scores = {
-        (row.suite, row.item, row.identity, row.personalizer): row.score
-        for row in store.scores()
-        if row.repeat == 0 and row.score is not None
-    }
-    baseline_scores = {(suite, item): s for (suite, item, name, _), s in scores.items() if name == baselines[0]}
-    pairs = [
-        (score - baseline_scores[suite, item], suite, item, identity, personalizer)
-        for (suite, item, identity, personalizer), score in scores.items()
-        if (suite, item) in baseline_scores and identity not in baselines
-    ]
-    pairs = sorted((p for p in pairs if p[0] != 0), key=lambda p: (-abs(p[0]), p[2], p[3]))
+    pairs, differences = _unlike(store.scores(), baselines)
     chosen: list[tuple[str, str, str, str]] = []
     used: dict[object, int] = {}
     for rounds in range(1, 6):
-        for difference, suite, item, identity, personalizer in pairs:
-            pick = (suite, item, identity, personalizer)
+        for row, difference in zip(pairs, differences, strict=True):
+            suite, identity, item = row.suite, row.identity, row.item
+            pick = (suite, item, identity, row.personalizer)
             keys = (("item", suite, item), ("who", identity), ("kind", suite, difference > 0))
             limits = (1, rounds, 3 * rounds)
             if pick not in chosen and all(used.get(k, 0) < n for k, n in zip(keys, limits, strict=True)):
@@ -87,6 +79,20 @@ def _picks(store: Store, baselines: Sequence[str]) -> list[tuple[str, str, str, 
             if len(chosen) == _WANTED:
                 return chosen
     return chosen
+
+
+def _unlike(rows: ScoreRows, baselines: Sequence[str]) -> tuple[ScoreRows, list[float]]:
+    """First answers that score otherwise than the baseline's, and by how much, the largest differences first."""
+    rows = rows.where(rows.is_scored & (rows.repeat == 0))
+    suite, item, identity = rows.column("suite"), rows.column("item"), rows.column("identity")
+    of_baseline = np.full((len(suite.names), len(item.names)), np.nan)
+    first = identity.is_in(baselines[:1])
+    of_baseline[suite.codes[first], item.codes[first]] = rows.score[first]
+    difference = rows.score - of_baseline[suite.codes, item.codes]
+    unlike = np.flatnonzero(np.isfinite(difference) & (difference != 0) & ~identity.is_in(baselines))
+    ranks = (np.argsort(np.argsort(np.asarray(column.names)))[column.codes[unlike]] for column in (identity, item))
+    order = unlike[np.lexsort((*ranks, -np.abs(difference[unlike])))]
+    return rows.where(order), difference[order].tolist()
 
 
 def _example(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal
 
 import orjson
@@ -55,18 +56,26 @@ def frames(store: Store) -> Frames:
 def _frame(store: Store, name: str) -> pl.DataFrame:
     import polars as pl
 
-    columns, rows = store.table(name)
-    schema = {c: pl.Float64 if c in _FLOATS else pl.Int64 if c in _WHOLE else pl.String for c in columns}
-    return pl.DataFrame(rows, schema=schema, orient="row")
+    return pl.concat(_pages(store, name), rechunk=True)
 
 
-def without_withheld(found: Frames) -> Frames:
-    """The tables without what answers of withheld suites say (:attr:`evenhand.suites.base.Suite.withheld`)."""
+def _pages(store: Store, name: str) -> Iterator[pl.DataFrame]:
+    """A table page by page; the first, which has no rows, tells the columns."""
     import polars as pl
 
-    hidden = [suite for suite in found.trials["suite"].unique() if is_withheld(suite)]
+    columns, pages = store.pages(name)
+    schema = {c: pl.Float64 if c in _FLOATS else pl.Int64 if c in _WHOLE else pl.String for c in columns}
+    yield pl.DataFrame(schema=schema)
+    for rows in pages:
+        yield pl.DataFrame(rows, schema=schema, orient="row")
+
+
+def without_withheld(trials: pl.DataFrame, hidden: Collection[str]) -> pl.DataFrame:
+    """The table of trials without what answers of hidden suites say."""
+    import polars as pl
+
     told = [pl.when(pl.col("suite").is_in(hidden)).then(None).otherwise(pl.col(c)).alias(c) for c in _WITHHELD]
-    return replace(found, trials=found.trials.with_columns(told))
+    return trials.with_columns(told)
 
 
 def export(store: Store, analysis: Analysis | None, out: Path, form: Format, *, withheld: bool = False) -> list[Path]:
@@ -85,8 +94,9 @@ def export(store: Store, analysis: Analysis | None, out: Path, form: Format, *, 
     """
     out.mkdir(parents=True, exist_ok=True)
     if form in ("parquet", "csv", "json"):
-        found = frames(store)
-        return _export_tables(found if withheld else without_withheld(found), out, form)
+        names = [row["suite"] for row in store.suites()]
+        # What a suite withholds: :attr:`evenhand.suites.base.Suite.withheld`.
+        return _export_tables(store, out, form, [] if withheld else [name for name in names if is_withheld(name)])
     assert analysis is not None
     if form in ("markdown", "latex"):
         file = out / ("identities.md" if form == "markdown" else "identities.tex")
@@ -99,36 +109,58 @@ def export(store: Store, analysis: Analysis | None, out: Path, form: Format, *, 
     return _export_figures(analysis, out, form)
 
 
-def _export_tables(found: Frames, out: Path, form: Format) -> list[Path]:
-    files = []
-    for field in fields(Frames):
-        frame: pl.DataFrame = getattr(found, field.name)
-        file = out / f"{field.name}.{'jsonl' if form == 'json' else form}"
-        if form == "parquet":
-            frame.write_parquet(file)
-        elif form == "csv":
-            _cells(frame).write_csv(file)
-        else:
-            _write_lines(frame, file)
+def _export_tables(store: Store, out: Path, form: Format, hidden: Sequence[str]) -> list[Path]:
+    """Every table, page by page: the answers of a large study do not fit in memory together."""
+    files, columns = [], {}
+    for name in (field.name for field in fields(Frames)):
+        pages = _pages(store, name)
+        if name == "trials" and hidden:
+            pages = (without_withheld(page, hidden) for page in pages)
+        empty = next(pages)
+        columns[name] = {c: str(t) for c, t in empty.schema.items()}
+        file = out / f"{name}.{'jsonl' if form == 'json' else form}"
+        write = {"parquet": _write_parquet, "csv": _write_csv, "json": _write_lines}[form]
+        write(empty, pages, file)
         files.append(file)
     about = out / "schema.json"
-    columns = {f.name: {c: str(t) for c, t in getattr(found, f.name).schema.items()} for f in fields(Frames)}
     about.write_bytes(orjson.dumps({"version": EXPORT_VERSION, "tables": columns}, option=orjson.OPT_INDENT_2))
     return [*files, about]
 
 
-def _cells(frame: pl.DataFrame) -> pl.DataFrame:
-    """A frame for spreadsheets; Parquet and JSON keep every character."""
+def _write_parquet(empty: pl.DataFrame, pages: Iterator[pl.DataFrame], file: Path) -> None:
+    """One file out of one for each page, which polars joins without reading them all at once."""
     import polars as pl
 
-    return frame.with_columns(pl.col(pl.String).map_elements(cell, return_dtype=pl.String))
+    with TemporaryDirectory(prefix=".parts-", dir=file.parent) as folder:
+        parts = []
+        for number, page in enumerate(pages):
+            parts.append(Path(folder) / f"{number:06}.parquet")
+            page.write_parquet(parts[-1])
+        if len(parts) > 1:
+            pl.scan_parquet(parts).sink_parquet(file)
+        elif parts:
+            parts[0].replace(file)
+        else:
+            empty.write_parquet(file)
 
 
-def _write_lines(frame: pl.DataFrame, file: Path) -> None:
+def _write_csv(empty: pl.DataFrame, pages: Iterator[pl.DataFrame], file: Path) -> None:
+    """For spreadsheets; Parquet and JSON keep every character."""
+    import polars as pl
+
+    with file.open("wb") as out:
+        empty.write_csv(out)
+        for page in pages:
+            shown = page.with_columns(pl.col(pl.String).map_elements(cell, return_dtype=pl.String))
+            shown.write_csv(out, include_header=False)
+
+
+def _write_lines(_: pl.DataFrame, pages: Iterator[pl.DataFrame], file: Path) -> None:
     """JSON Lines, in which a terminal finds nothing to obey; read back, every character is there."""
     with file.open("w", encoding="utf-8", newline="") as out:
-        for part in frame.iter_slices(10_000):
-            out.write(visible_json(part.write_ndjson()))
+        for page in pages:
+            for part in page.iter_slices(10_000):
+                out.write(visible_json(part.write_ndjson()))
 
 
 def _export_figures(analysis: Analysis, out: Path, form: Format) -> list[Path]:

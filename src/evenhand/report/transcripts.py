@@ -1,4 +1,4 @@
-"""Every response of a study, packed small enough for one HTML file.
+"""The responses of a study, packed small enough for one HTML file; of a large study those to the first of its items.
 
 Columns of integers and a list of distinct texts, as gzipped JSON in base64: identities often get the same response, and
 text packs well. The page unpacks it itself and shows a page of it at a time.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import gzip
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
@@ -16,6 +17,8 @@ from evenhand.study import Store
 from evenhand.suites.base import is_withheld
 from evenhand.visible import all_visible
 
+# What browsers unpack and search at once: texts of so many characters, an answer by itself for so many.
+_MOST_CHARS, _CHARS_OF_AN_ANSWER = 100_000_000, 40
 # Of an answer that its suite withholds: enough to see whether it declines.
 _EXCERPT_CHARS = 120
 
@@ -40,7 +43,9 @@ def packed_transcripts(store: Store) -> str:
 def transcripts(store: Store) -> dict[str, Any]:
     """Plain data: lists of names and texts, and columns of numbers, one entry per response.
 
-    Baselines come first within an item, so that a reader has what a response is compared with.
+    Baselines come first within an item, so that a reader has what a response is compared with. Where that would be
+    more than a browser takes, the first items of each suite in drawing order are there, with all responses to them:
+    ``left_out`` says how many responses are not.
     """
     suites, identities, labels, texts, reasons, personalizers = (_Codes() for _ in range(6))
     safety = {s["suite"]: s["axis"] == "safety" for s in store.suites()}
@@ -51,9 +56,10 @@ def transcripts(store: Store) -> dict[str, Any]:
     columns: dict[str, list[Any]] = {
         name: [] for name in ("item", "identity", "how", "repeat", "text", "thoughts", "label", "score", "reason")
     }
+    shown = _shown(store, list(safety))
     for suite in safety:
         known, talks, withheld = store.items(suite), store.conversations(suite), is_withheld(suite)
-        for key in store.item_order(suite):
+        for key in shown[suite]:
             rows = store.transcripts(suite, key)
             if not rows:
                 continue
@@ -83,8 +89,33 @@ def transcripts(store: Store) -> dict[str, Any]:
         "reasons": list(reasons.values),
         "items": items,
         "rounds": rounds,
+        "left_out": store.count_trials() - len(columns["item"]),
         **columns,
     }
+
+
+def _shown(store: Store, suites: Sequence[str]) -> dict[str, list[str]]:
+    """Suite -> the items whose responses are shown: suites in step, each in drawing order, while there is room.
+
+    The first items are a proportional sample of all, and all identities are asked the same ones.
+    """
+    orders = {suite: store.item_order(suite) for suite in suites}
+    steps = sorted(
+        ((n + 0.5) / len(order), suite, key) for suite, order in orders.items() for n, key in enumerate(order)
+    )
+    shown: dict[str, list[str]] = {suite: [] for suite in suites}
+    room, seen = _MOST_CHARS, set[int]()
+    for _, suite, key in steps:
+        for row in store.transcripts(suite, key):
+            room -= _CHARS_OF_AN_ANSWER
+            for text in (row["response"], row["reasoning"]):
+                if hash(text) not in seen:
+                    seen.add(hash(text))
+                    room -= len(text)
+        if room < 0:
+            break
+        shown[suite].append(key)
+    return shown
 
 
 def excerpt(text: str) -> str:

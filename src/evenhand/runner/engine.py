@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import importlib.metadata
 import platform
 import signal
@@ -17,7 +16,7 @@ from pathlib import Path
 from evenhand.errors import ModelError, StoreError
 from evenhand.judges import Judge, make_judge
 from evenhand.judges.base import with_user
-from evenhand.loops import run_async, together
+from evenhand.loops import rare_collections, run_async, together
 from evenhand.mitigations import MitigatedModel
 from evenhand.models import CallError, Model, make_model
 from evenhand.runner.admission import admit
@@ -170,7 +169,7 @@ class _Engine:
 
     async def run(self) -> RunResult:
         started = time.perf_counter()
-        with self._progress, _graceful_interrupt(self._stop), _rare_collections():
+        with self._progress, _graceful_interrupt(self._stop), rare_collections():
             for personalizer, names in self._plan.left_out.items():
                 self._progress.note(f"{personalizer} cannot convey, and leaves out: {', '.join(names)}")
             if baseline_is_another(self._plan):
@@ -356,17 +355,6 @@ class _Engine:
             self._writer.put(meta=(ADJUSTMENTS, known))
             for note in adjustment_notes(fresh):
                 self._progress.note(note)
-
-
-@contextlib.contextmanager
-def _rare_collections() -> Iterator[None]:
-    """A run makes many short-lived objects and no cycles; looking for some is a tenth of its time."""
-    before = gc.get_threshold()
-    gc.set_threshold(50_000, *before[1:])
-    try:
-        yield
-    finally:
-        gc.set_threshold(*before)
 
 
 @contextlib.contextmanager

@@ -64,8 +64,10 @@ def memory_notes(store: Reader) -> list[str]:
 def language_notes(store: Reader) -> list[str]:
     """Which answers the study's judges cannot read, a sentence or three per suite that has some."""
     notes = []
-    asked, versions = store.count_by("suite"), store.judge_versions()
-    for (suite, judge), found in store.count_unscored().items():
+    unscored = store.count_unscored()
+    # Looking through all judgements takes a while where there are millions.
+    asked, versions = (store.count_by("suite"), store.judge_versions()) if unscored else ({}, {})
+    for (suite, judge), found in unscored.items():
         languages: Counter[str] = Counter()
         people: Counter[str] = Counter()
         for (identity, label), n in found.items():
@@ -128,8 +130,8 @@ def comparison_notes(store: Reader) -> list[str]:
     for suite, versions in store.judge_versions().items():
         if any(version.startswith(PAIRS) for version in versions):
             rows = store.scores({suite: judges[suite]})
-            floor = Counter(row.label for row in rows if row.identity in baselines)
-            notes += [f"{suite}: {note}" for note in order_notes(Counter(row.label for row in rows), floor)]
+            floor = rows.where(rows.column("identity").is_in(baselines)).counts("label")
+            notes += [f"{suite}: {note}" for note in order_notes(rows.counts("label"), floor)]
     return notes
 
 

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 import orjson
 
 from evenhand.people import read_person
-from evenhand.personalizers.realised import way_of
+from evenhand.scored import ScoreRows
 from evenhand.study.conversations import OPEN_ROUNDS, ConversationReader
 from evenhand.study.rows import MemoryKey, dicts, staircase
 from evenhand.study.schema import TABLES
+from evenhand.study.scoring import read_scores
 from evenhand.types import BASELINE_CATEGORY, Item, Person, ScoreRow
 
 # Keys of ``meta``: the grids that the runs asked for, what they fix, and the versions of the identities' catalogues.
@@ -327,25 +328,13 @@ class Reader(ConversationReader):
         query = "SELECT DISTINCT j.judge FROM judgements j JOIN trials t ON t.id = j.trial WHERE t.suite = ? ORDER BY 1"
         return [judge for (judge,) in self._db.execute(query, (suite,))]
 
-    def scores(self, judges: Mapping[str, str] | None = None) -> list[ScoreRow]:
+    def scores(self, judges: Mapping[str, str] | None = None) -> ScoreRows:
         """One row per response, "unjudged" where its judge has not spoken.
 
         Args:
             judges: suite -> judge whose scores are wanted, where it is not the suite's own.
         """
-        query = """SELECT t.suite, s.axis, i."group", t.item, t.personalizer, t.identity, n.category, t.repeat,
-                j.score, coalesce(j.label, 'unjudged'), t.finish_reason, l.score, i.cluster, i.wording
-            FROM trials t JOIN suites s ON s.suite = t.suite JOIN items i ON (i.suite, i.item) = (t.suite, t.item)
-            JOIN identities n ON n.name = t.identity LEFT JOIN labels l ON l.trial = t.id
-            LEFT JOIN judgements j ON j.trial = t.id AND j.judge = coalesce(:judge, s.judge)
-            WHERE :suite IS NULL OR t.suite = :suite"""
-        wanted = [(None, None)] if judges is None else list(judges.items())
-        told = self._ways_of_items()
-        return [
-            ScoreRow._make((*row, told.get((row[4], row[0], row[3]), "")))
-            for suite, judge in wanted
-            for row in self._db.execute(query, {"judge": judge, "suite": suite})
-        ]
+        return read_scores(self._db, judges, self.ways())
 
     def reasons(self, suite: str) -> list[tuple[str, str, str, str]]:
         """(item, personalizer, identity, reason) of a suite's scored answers."""
@@ -353,18 +342,6 @@ class Reader(ConversationReader):
             JOIN judgements j ON j.trial = t.id AND j.judge = s.judge
             WHERE t.suite = ? AND j.score IS NOT NULL ORDER BY t.id"""
         return list(self._db.execute(query, (suite,)))
-
-    def _ways_of_items(self) -> dict[tuple[str, str, str], str]:
-        """(personalizer, suite, item) -> how identities were told on it, of personalizers with several ways."""
-        ways = self.ways()
-        if not ways:
-            return {}
-        items = self._db.execute("SELECT suite, item, prompt FROM items").fetchall()
-        return {
-            (name, suite, item): texts[way_of(prompt, len(texts))]
-            for name, texts in ways.items()
-            for suite, item, prompt in items
-        }
 
     def transcripts(self, suite: str, item: str) -> list[dict[str, Any]]:
         """All responses to one item, with the judgement of the suite's judge."""
@@ -375,8 +352,13 @@ class Reader(ConversationReader):
 
     def table(self, name: str) -> tuple[list[str], list[tuple[Any, ...]]]:
         """Columns and rows of one of :data:`evenhand.study.schema.TABLES`."""
+        columns, pages = self.pages(name)
+        return columns, [row for page in pages for row in page]
+
+    def pages(self, name: str, size: int = 50_000) -> tuple[list[str], Iterator[list[tuple[Any, ...]]]]:
+        """The same, so many rows at a time: millions of answers do not fit in memory."""
         cursor = self._db.execute(TABLES[name])
-        return [c[0] for c in cursor.description], cursor.fetchall()
+        return [c[0] for c in cursor.description], iter(lambda: cursor.fetchmany(size), [])
 
     def totals(self) -> dict[str, float]:
         """Sums over all responses, replaced ones, those that memories took, and the rounds of trials that are not over:

@@ -25,6 +25,8 @@ from evenhand.types import AXES
 # A study while it runs is looked at again and again: coarse, and not more often than this.
 _QUICK = Settings(draws=400, permutations=400)
 _EVERY_S, _WINDOW_S = 10.0, 90.0
+# A look at a large study takes a while: so many times as long passes before the next.
+_PAUSE = 5
 _MOST_STUDIES = 200
 _SHOWN_FAILURES, _SHOWN_LAGGING = 3, 3
 
@@ -36,6 +38,7 @@ class _Seen:
     answered: deque[tuple[float, int]] = field(default_factory=lambda: deque(maxlen=200))
     analysed_at: float = -1e9
     analysed: int = -1
+    took: float = 0.0
     said: dict[str, Any] = field(default_factory=dict)
     page: tuple[tuple[int, int], str] | None = None
 
@@ -56,6 +59,11 @@ class Folder:
         self.root: Path = root
         self._seen: dict[str, _Seen] = {}
         self._paths: dict[str, Path] = {}
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is no study."""
+        return not self._found()
 
     def studies(self) -> list[dict[str, Any]]:
         """All studies as plain data for the page, by name; one that cannot be read says why."""
@@ -141,10 +149,11 @@ class Folder:
     def _says(self, key: str, store: Store) -> dict[str, Any]:
         """What the answers so far say: the last look, where it is recent or nothing was answered since."""
         seen, now, scored = self._seen[key], time.monotonic(), store.count_scored()
-        if scored and scored != seen.analysed and now - seen.analysed_at > _EVERY_S:
+        if scored and scored != seen.analysed and now - seen.analysed_at > max(_EVERY_S, _PAUSE * seen.took):
             analysis = analyze_store(store, _QUICK)
             seen.said = _said(analysis, store)
             seen.analysed_at, seen.analysed = time.monotonic(), scored
+            seen.took = seen.analysed_at - now
         return seen.said
 
 

@@ -82,6 +82,8 @@ function start(data) {
     names.map((name, n) => [name, n]).sort().forEach(([name, n]) => pick.add(new Option(name, n)));
   }
   const search = place("t-search"), unlike = place("t-unlike"), list = place("t-list"), count = place("t-count");
+  // A page holds only so much; what is there are whole items, in the order in which they were drawn.
+  const beyond = data.left_out ? `; ${data.left_out.toLocaleString("en")} more, to later items, are in the study only` : "";
   let rows = [], page = 0;
 
   function apply() {
@@ -122,7 +124,7 @@ function start(data) {
       list.append(entry);
     }
     const pages = Math.max(1, Math.ceil(rows.length / PAGE));
-    count.textContent = `${rows.length.toLocaleString("en")} responses, page ${page + 1} of ${pages}`;
+    count.textContent = `${rows.length.toLocaleString("en")} responses, page ${page + 1} of ${pages}${beyond}`;
     place("t-back").disabled = page === 0;
     place("t-next").disabled = page + 1 >= pages;
   }
