@@ -92,6 +92,8 @@ class SearchResult:
         direction: that was looked for.
         stopped: whether it ended before its end.
         cost: so far; None without prices.
+        of: what was searched in: "calls", or of a study's answers "scores", "judge-errors" or "judge-agreement".
+        remarks: what must be said of it, the weightiest first.
     """
 
     users: int
@@ -106,6 +108,8 @@ class SearchResult:
     direction: str = "worse"
     stopped: bool = False
     cost: float | None = None
+    of: str = "calls"
+    remarks: tuple[str, ...] = ()
 
     @property
     def confirmed(self) -> list[Found]:
