@@ -1,5 +1,7 @@
-"""How often a search in answers confirms what is not there, and finds what is: ``python benchmarks/search_tables.py 400``
-prints the table of docs."""
+"""How often a search in answers confirms what is not there, and finds what is.
+
+``python benchmarks/search_tables.py 400`` prints the table of docs.
+"""
 
 from __future__ import annotations
 

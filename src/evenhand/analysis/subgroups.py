@@ -60,10 +60,10 @@ def worth_confirming(fit: Factorial, count: int, direction: Direction, smallest:
     ranked: list[tuple[float, Conjunction]] = []
     for factors in fit.effects:
         mean, sd = fit.differences(factors)
-        sure = _towards(mean, direction) - sd
+        sure = towards(mean, direction) - sd
         for flat in np.argsort(-sure, axis=None, kind="stable")[: 20 * count]:
             place = np.unravel_index(flat, sure.shape)
-            if _towards(mean, direction)[place] >= smallest:
+            if towards(mean, direction)[place] >= smallest:
                 ranked.append((float(sure[place]), _conjunction(factors, place)))
     ranked.sort(key=lambda pair: (-pair[0], len(pair[1].levels), pair[1]))
     chosen: list[Conjunction] = []
@@ -85,11 +85,12 @@ def _adds_nothing(
     if not other.within(candidate) or other.factors not in fit.effects:
         return False
     mean, sd = (np.array(one) for one in zip(fit.difference(candidate), fit.difference(other), strict=True))
-    beyond = float(_towards(mean, direction) @ [1, -1])
+    beyond = float(towards(mean, direction) @ [1, -1])
     return beyond < max(least, math.sqrt(max(float(sd @ (sd * [1, -1])), 0.0)))
 
 
-def _towards(difference: Floats, direction: Direction) -> Floats:
+def towards(difference: Floats, direction: Direction) -> Floats:
+    """How far a difference goes where one looks: positive for what is looked for."""
     return {"worse": -difference, "better": difference, "both": np.abs(difference)}[direction]
 
 
@@ -194,7 +195,7 @@ def conclude(
     found = []
     for (conjunction, contrast), one, all_ in zip(contrasts, p, adjusted, strict=True):
         mean, interval = contrast.difference, contrast.interval(level)
-        right = _towards(np.array(mean), direction) > 0
+        right = towards(np.array(mean), direction) > 0
         found.append(
             Finding(conjunction, mean, interval, one, float(all_), contrast.items, bool(all_ <= alpha and right))
         )

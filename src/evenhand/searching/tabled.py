@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,6 +22,7 @@ from evenhand.errors import SpecError
 from evenhand.searching.asking import FEWEST_ITEMS
 from evenhand.searching.attributes import Covariates, attributes
 from evenhand.searching.found import Condition, Found, SearchResult
+from evenhand.searching.quoting import Quotes, example_of, words_of
 from evenhand.searching.spec import SearchSpec
 from evenhand.searching.table import Side, Table, shares_questions, table_of
 from evenhand.searching.universe import phrase
@@ -74,7 +76,8 @@ def search_in(study: Store | Path | str, spec: SearchSpec | None = None, *, of: 
         told = {s["suite"]: study.items(s["suite"]) for s in study.suites()}
         covariates = [told[row.suite][row.item].extra.get(COVARIATES, {}) for row in rows]
     identities = [row for row in study.identities() if row["category"] != BASELINE_CATEGORY]
-    return search_rows(rows, identities, covariates, spec, of=of, unpaired=unpaired, name=str(study.directory))
+    name = str(study.directory)
+    return search_rows(rows, identities, covariates, spec, of=of, unpaired=unpaired, name=name, quotes=Quotes(study))
 
 
 def search_rows(
@@ -86,6 +89,7 @@ def search_rows(
     of: Of = "scores",
     unpaired: bool = False,
     name: str = "the study",
+    quotes: Quotes | None = None,
 ) -> SearchResult:
     """The same for a study's rows.
 
@@ -96,6 +100,7 @@ def search_rows(
         spec, of: as for :func:`search_in`.
         unpaired: whether different people asked their own questions.
         name: what the study is called in messages.
+        quotes: the texts behind the rows; where there are none, none are shown.
 
     Raises:
         SpecError: there is too little to explore and to confirm on.
@@ -119,19 +124,20 @@ def search_rows(
     fit = fit_effects(table.observed(), table.space)
     sides, rare = _tested(table, fit, spec)
     findings = conclude([(who, side.contrast) for who, side in sides], spec.direction, seed=spec.seed)
-    found = tuple(
-        Found(
-            phrase(table.space, who),
-            fit.difference(who),
-            finding,
-            side.mean,
-            side.other_mean,
-            side.missing,
-            _conditions(table, who, side) if finding.confirmed else (),
-            tuple((table.space.levels[-1][g], d, n) for g, d, n in sorted(side.groups, key=lambda row: -row[2])),
-        )
-        for (who, side), finding in zip(sides, findings, strict=True)
-    )
+    found = []
+    for (who, side), finding in zip(sides, findings, strict=True):
+        by_group = tuple((table.space.levels[-1][g], d, n) for g, d, n in sorted(side.groups, key=lambda row: -row[2]))
+        one = Found(
+            phrase(table.space, who), fit.difference(who), finding, side.mean, side.other_mean, side.missing,
+            groups=by_group,
+        )  # fmt: skip
+        if finding.confirmed:
+            one = replace(one, conditions=_conditions(table, who, side))
+            if table.paired and quotes:
+                # Where everybody asks questions of their own, words tell those and not who is answered.
+                words = words_of(rows, table, who, quotes)
+                one = replace(one, words=words, example=example_of(rows, outcomes, table, who, quotes, spec.direction))
+        found.append(one)
     missing = Counter(row.label for row, outcome in zip(rows, outcomes, strict=True) if not math.isfinite(outcome))
     users = np.unique(table.codes[:, : len(table.space.factors) - table.space.of_items], axis=0)
     return SearchResult(
@@ -141,7 +147,7 @@ def search_rows(
         calls={"explore": 0, "confirm": 0, "explain": 0},
         items={"explore": table.units_of(fresh=False), "confirm": table.units_of(fresh=True)},
         missing=dict(missing),
-        found=found,
+        found=tuple(found),
         uneven=_uneven(table, fit, users),
         noise=fit.noise,
         direction=spec.direction,
@@ -225,13 +231,17 @@ def _uneven(table: Table, fit: Factorial, users: Codes) -> tuple[tuple[str, floa
 
 
 def _basis(table: Table, of: Of, asked: int, unpaired: bool) -> list[str]:
+    answers, without = int(table.answers.sum()), int(table.missing.sum())
     said = [
-        f"{int(table.answers.sum()):,} answers that were there; no model was called. They are of "
+        f"{answers:,} answers that were there, {without:,} of them without a score; no model was called. They are of "
         f"{table.units_of(fresh=False):,} {_independent(unpaired)} to explore and of {table.units_of(fresh=True):,} "
         "others to confirm."
     ]
     if of != "scores":
-        said.append(f"{int(table.answers.sum()):,} of {asked:,} answers are labelled by people; {_MEANING[of]}")
+        said.append(
+            f"People labelled {answers:,} of {asked:,} answers, which stand for all where they were drawn at random; "
+            + _MEANING[of]
+        )
     if unpaired:
         said.append(
             "Different people asked different questions. They are compared within groups of questions, and made alike "
@@ -240,8 +250,7 @@ def _basis(table: Table, of: Of, asked: int, unpaired: bool) -> list[str]:
         )
     elif not table.paired:
         said.append(
-            "Few questions have labels for several users: users are compared over all labelled questions of a suite, "
-            "which is right where the labelled answers were drawn at random."
+            "Few questions have labels for several users: users are compared over all labelled questions of a suite."
         )
     return said
 
