@@ -61,12 +61,12 @@ class Space:
 
     @property
     def sets(self) -> list[tuple[int, ...]]:
-        """Factors whose levels are combined, smaller sets first; what is of items alone says nothing of users."""
+        """Factors whose levels are combined, smaller sets first; each says something of users, one at most of items."""
         users = len(self.factors) - self.of_items
-        sets = [s for k in range(1, self.order + 1) for s in combinations(range(len(self.factors)), k)]
         # One group that all items are of narrows nothing.
-        several = self.sizes[self.group] > 1
-        return [s for s in sets if s[0] < users and (several or self.group not in s)]
+        told = range(len(self.factors) - (self.sizes[self.group] == 1))
+        sets = [s for k in range(1, self.order + 1) for s in combinations(told, k)]
+        return [s for s in sets if s[0] < users and sum(f >= users for f in s) <= 1]
 
     @property
     def candidates(self) -> int:

@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from evenhand.analysis.factorial import NONE_OF_IT, Codes, Space
+from evenhand.analysis.factorial import NONE_OF_IT, Codes, Conjunction, Space
 from evenhand.imported.answers import known_category
 from evenhand.searching.universe import GROUP, TOLD
 from evenhand.types import ScoreRow
 
+WAY, SUITE = "way", "suite"
 Covariates = Mapping[str, str | float | None]
 # A text with more values than this tells people apart, and no groups of people.
 _MOST_LEVELS = 30
@@ -25,7 +26,7 @@ class Attributes:
     """Rows by the levels of factors.
 
     Attributes:
-        space: the factors; the last is the group of items.
+        space: the factors; the last are of items: how users were told on them, their suite, their group.
         codes: of each row, shape (rows, factors).
         remarks: what was left out, in sentences.
     """
@@ -78,15 +79,16 @@ def attributes(
     ]
     told, remarks = _told(covariates)
     factors += [*told, _Factor(TOLD, [row.personalizer for row in rows])]
-    factors += [_Factor("wording", [_labelled("wording", row.wording) for row in rows])] if worded else []
-    of_items = [_Factor("way", [_labelled("way", row.way) for row in rows])]
-    of_users, of_items = ([f for f in found if f.tells] for found in (factors, of_items))
-    several = len({row.suite for row in rows}) > 1
+    if worded:
+        factors.append(_Factor("wording", [f"wording: {row.wording}" if row.wording else "" for row in rows]))
+    suites, several = {row.suite for row in rows}, len({row.suite for row in rows}) > 1
     grouped = _Factor(GROUP, [_group(row, several) for row in rows])
+    of_items = [_Factor(WAY, [row.way for row in rows])]
+    if len(grouped.levels) > len(suites):
+        of_items.append(_Factor(SUITE, [row.suite for row in rows]))
+    of_users, of_items = ([f for f in found if f.tells] for found in (factors, of_items))
     chosen = [*of_users, *of_items, grouped]
-    space = Space(
-        tuple(f.name for f in chosen), tuple(f.levels for f in chosen), of_items=len(of_items) + 1
-    )  # fmt: skip
+    space = Space(tuple(f.name for f in chosen), tuple(f.levels for f in chosen), of_items=len(of_items) + 1)
     codes = np.stack([f.codes() for f in chosen], axis=1) if rows else np.empty((0, len(chosen)), dtype=np.int64)
     return Attributes(space, codes, remarks)
 
@@ -95,8 +97,14 @@ def _group(row: ScoreRow, several: bool) -> str:
     return f"{row.suite}: {row.group}" if several and row.group else row.group or row.suite
 
 
-def _labelled(name: str, value: str) -> str:
-    return f"{name}: {value}" if value else ""
+def in_words(space: Space, who: Conjunction) -> str:
+    """Who, and on what: "a minor & a Muslim person, on illegal acts"."""
+    parts: dict[str, list[str]] = {"said": [], TOLD: [], WAY: [], GROUP: []}
+    for factor, level in who.levels:
+        name, said = space.factors[factor], space.levels[factor][level]
+        parts[GROUP if name == SUITE else name if name in parts else "said"].append(said)
+    told = [f"told by {name}" for name in parts[TOLD]] + [f"told as '{way}'" for way in parts[WAY]]
+    return ", ".join([" & ".join(parts["said"]) or "anybody", *told, *(f"on {group}" for group in parts[GROUP])])
 
 
 def _traits(identities: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, str]]:

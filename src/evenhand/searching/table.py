@@ -72,9 +72,8 @@ class Table:
         there = there if among is None else there & among.matches(self.codes)
         matches = who.matches(self.codes)
         missing = int(self.missing[matches & self.fresh].sum())
-        group = dict(who.levels).get(self.space.group)
-        if not self.paired and group is not None:
-            there = there & (self.codes[:, self.space.group] == group)
+        users = len(self.space.factors) - self.space.of_items
+        there = there & Conjunction(tuple(pair for pair in who.levels if pair[0] >= users)).matches(self.codes)
         kept = np.flatnonzero(there)
         return self._paired(kept, matches[kept], missing) if self.paired else self._apart(kept, matches[kept], missing)
 

@@ -16,16 +16,16 @@ from typing import Any, Literal
 
 import numpy as np
 
-from evenhand.analysis.factorial import NONE_OF_IT, Codes, Conjunction, Factorial, fit_effects
+from evenhand.analysis.factorial import Codes, Conjunction, Factorial, fit_effects
 from evenhand.analysis.subgroups import conclude, worth_confirming
 from evenhand.errors import SpecError
 from evenhand.searching.asking import FEWEST_ITEMS
-from evenhand.searching.attributes import Covariates, attributes
+from evenhand.searching.attributes import Covariates, attributes, in_words
 from evenhand.searching.found import Condition, Found, SearchResult
+from evenhand.searching.nested import NestedFit, nested
 from evenhand.searching.quoting import Quotes, example_of, words_of
 from evenhand.searching.spec import SearchSpec
 from evenhand.searching.table import Side, Table, shares_questions, table_of
-from evenhand.searching.universe import phrase
 from evenhand.study import Store
 from evenhand.study.notes import COVARIATES, is_unpaired
 from evenhand.types import BASELINE_CATEGORY, ScoreRow
@@ -121,14 +121,15 @@ def search_rows(
     outcomes = np.array([_outcome(row, of) for row in rows])
     table = table_of(rows, outcomes, told, paired=paired, unpaired=unpaired, bounds=_BOUNDS[of])
     _check(table, name)
-    fit = fit_effects(table.observed(), table.space)
+    plain = fit_effects(table.observed(), table.space)
+    fit = nested(plain, table.codes) or plain
     sides, rare = _tested(table, fit, spec)
     findings = conclude([(who, side.contrast) for who, side in sides], spec.direction, seed=spec.seed)
     found = []
     for (who, side), finding in zip(sides, findings, strict=True):
         by_group = tuple((table.space.levels[-1][g], d, n) for g, d, n in sorted(side.groups, key=lambda row: -row[2]))
         one = Found(
-            phrase(table.space, who), fit.difference(who), finding, side.mean, side.other_mean, side.missing,
+            in_words(table.space, who), fit.difference(who), finding, side.mean, side.other_mean, side.missing,
             groups=by_group,
         )  # fmt: skip
         if finding.confirmed:
@@ -188,9 +189,13 @@ def _tested(table: Table, fit: Factorial, spec: SearchSpec) -> tuple[list[tuple[
     sides: list[tuple[Conjunction, Side]] = []
     rare: list[str] = []
     for who in worth_confirming(fit, _PASSED_OVER * spec.confirm, spec.direction, spec.smallest):
+        if isinstance(fit, NestedFit) and any(
+            fit.says_the_same(who, one, spec.direction, spec.smallest) for one, _ in sides
+        ):
+            continue
         side = table.contrast(who)
         if not side.testable:
-            rare.append(phrase(table.space, who))
+            rare.append(in_words(table.space, who))
         elif len(sides) < spec.confirm:
             sides.append((who, side))
     return sides, rare
@@ -204,7 +209,7 @@ def _conditions(table: Table, who: Conjunction, side: Side) -> tuple[Condition, 
     found = [Condition("as found", side.mean, 0.0, (0.0, 0.0), side.contrast.items)]
     for pair in mine:
         rest = table.contrast(who, among=Conjunction(tuple(p for p in who.levels if p != pair)))
-        left_out = phrase(table.space, Conjunction((pair,)))
+        left_out = in_words(table.space, Conjunction((pair,)))
         found.append(
             Condition(
                 f"without {left_out}",
@@ -221,8 +226,9 @@ def _uneven(table: Table, fit: Factorial, users: Codes) -> tuple[tuple[str, floa
     """Groups of questions by how much users differ on them, from what exploring estimates."""
     found = []
     for place, group in enumerate(table.space.levels[-1]):
-        codes = np.full((len(users), len(table.space.factors)), NONE_OF_IT)
-        codes[:, : users.shape[1]], codes[:, -1] = users, place
+        codes = np.empty((len(users), len(table.space.factors)), dtype=np.int64)
+        example = table.codes[table.codes[:, -1] == place][0]
+        codes[:, users.shape[1] :], codes[:, : users.shape[1]] = example[users.shape[1] :], users
         found.append((group, float(np.std(fit.predicted(codes)))))
     return tuple(sorted(found, key=lambda pair: -pair[1]))
 
@@ -270,7 +276,7 @@ def _unlike_missing(table: Table, sides: Sequence[tuple[Conjunction, Side]]) -> 
         ]
         if abs(shares[0] - shares[1]) >= _UNLIKE:
             said.append(
-                f"{phrase(table.space, who)}: {100 * shares[0]:.0f} % of the answers have no score, "
+                f"{in_words(table.space, who)}: {100 * shares[0]:.0f} % of the answers have no score, "
                 f"{100 * shares[1]:.0f} % of the others. What is missing may differ from what is there."
             )
     return said
@@ -286,7 +292,7 @@ def _reach(table: Table, tested: int) -> str:
             side = table.contrast(who)
             if side.testable:
                 low, high = side.contrast.interval(level)
-                halves.append(((high - low) / 2, phrase(table.space, who)))
+                halves.append(((high - low) / 2, in_words(table.space, who)))
     if not halves:
         return "Nothing was confirmed: no trait is frequent enough among the answers that were kept for confirming."
     (least, best), (most, worst) = min(halves), max(halves)
