@@ -15,19 +15,13 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from scipy.stats import t as student
 
 from evenhand.analysis.factorial import Codes
+from evenhand.analysis.redrawing import Mask, p_value
 from evenhand.analysis.scores import Floats
 from evenhand.analysis.subgroups import FEWEST_TO_TEST
-
-_DRAWS = 1999
-# Numbers that are held at once while labels are drawn.
-_AT_ONCE = 2_000_000
-
-Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -102,19 +96,10 @@ class WithinGroups:
     def p_value(self, seed: int) -> float:
         if not self.testable:
             return math.nan
-        rng = np.random.default_rng(seed)
-        seen = float(self._studentized(self.matches[:, None])[0])
-        blocks = self._blocks()
-        at_once = max(1, _AT_ONCE // len(self.outcomes))
-        reached, left = 0, _DRAWS
-        while left:
-            count = min(left, at_once)
-            drawn = np.repeat(self.matches[:, None], count, axis=1)
-            for block in blocks:
-                drawn[block] = rng.permuted(drawn[block], axis=0)
-            reached += int((np.abs(self._studentized(drawn)) >= abs(seen) - 1e-9).sum())
-            left -= count
-        return (reached + 1) / (_DRAWS + 1)
+        first = np.full(len(self.matches), np.iinfo(np.int64).max)
+        # Units that ask of the same group first are drawn among.
+        np.minimum.at(first, self.units, self.groups)
+        return p_value(self.matches, first, self._studentized, len(self.outcomes), seed)
 
     def interval(self, level: float) -> tuple[float, float]:
         if not self.testable:
@@ -148,12 +133,6 @@ class WithinGroups:
             if match.any() and not match.all():
                 here[members] = True
         return here
-
-    def _blocks(self) -> list[Codes]:
-        """Units that ask of the same group first, more than one of them."""
-        first = np.full(len(self.matches), np.iinfo(np.int64).max)
-        np.minimum.at(first, self.units, self.groups)
-        return [members for g in np.unique(first) if len(members := np.flatnonzero(first == g)) > 1]
 
     def _studentized(self, matches: Mask) -> Floats:
         one, other = self._sides(matches)

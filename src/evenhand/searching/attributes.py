@@ -13,7 +13,7 @@ from evenhand.imported.answers import known_category
 from evenhand.searching.universe import GROUP, TOLD
 from evenhand.types import ScoreRow
 
-WAY, SUITE = "way", "suite"
+WORDING, WAY, SUITE = "wording", "way", "suite"
 Covariates = Mapping[str, str | float | None]
 # A text with more values than this tells people apart, and no groups of people.
 _MOST_LEVELS = 30
@@ -80,7 +80,7 @@ def attributes(
     told, remarks = _told(covariates)
     factors += [*told, _Factor(TOLD, [row.personalizer for row in rows])]
     if worded:
-        factors.append(_Factor("wording", [f"wording: {row.wording}" if row.wording else "" for row in rows]))
+        factors.append(_Factor(WORDING, [f"wording: {row.wording}" if row.wording else "" for row in rows]))
     suites, several = {row.suite for row in rows}, len({row.suite for row in rows}) > 1
     grouped = _Factor(GROUP, [_group(row, several) for row in rows])
     of_items = [_Factor(WAY, [row.way for row in rows])]

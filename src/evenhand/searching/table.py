@@ -9,10 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from evenhand.analysis.factorial import Codes, Conjunction, Observed, Space
+from evenhand.analysis.redrawing import Mask
 from evenhand.analysis.scores import Floats
-from evenhand.analysis.subgroups import FEWEST_TO_TEST, OnSameItems
-from evenhand.analysis.within_groups import Mask, WithinGroups, within_groups
-from evenhand.searching.attributes import Attributes
+from evenhand.analysis.shared_items import SharedItems, shared_items
+from evenhand.analysis.within_groups import WithinGroups, within_groups
+from evenhand.searching.attributes import WORDING, Attributes
 from evenhand.study.splits import split_of
 from evenhand.types import ScoreRow
 
@@ -78,24 +79,31 @@ class Table:
         return self._paired(kept, matches[kept], missing) if self.paired else self._apart(kept, matches[kept], missing)
 
     def _paired(self, kept: Codes, matches: Mask, missing: int) -> Side:
-        places, place = np.unique(self.places[kept], return_inverse=True)
-        means = []
-        for own in (matches, ~matches):
-            count = np.bincount(place[own], minlength=len(places))
-            total = np.bincount(place[own], self.outcomes[kept][own], minlength=len(places))
-            means.append(np.divide(total, count, out=np.full(len(places), np.nan), where=count > 0))
-        both = np.flatnonzero(np.isfinite(means[0] - means[1]))
-        of_place = np.zeros((2, len(places)), dtype=np.int64)
-        of_place[:, place] = self.units[kept], self.codes[kept, self.space.group]
-        units, unit = np.unique(of_place[0, both], return_inverse=True)
-        by_unit = [_mean_by(unit, mean[both], len(units)) for mean in means]
+        contrast = shared_items(
+            self.outcomes[kept],
+            matches,
+            self.places[kept],
+            self.units[kept],
+            self._seats(kept, matches),
+            self.bounds[1] - self.bounds[0],
+        )
+        one, other = contrast.by_item
+        _, first = np.unique(self.places[kept], return_index=True)
         groups: dict[int, list[float]] = {}
-        for group, one, other in zip(of_place[1, both], means[0][both], means[1][both], strict=True):
-            groups.setdefault(int(group), []).append(float(one - other))
-        mean, other = (float(side.mean()) if len(units) else math.nan for side in by_unit)
-        contrast = OnSameItems(by_unit[0] - by_unit[1], self.bounds[1] - self.bounds[0])
-        by_group = tuple((g, float(np.mean(found)), len(found)) for g, found in groups.items())
-        return Side(contrast, mean, other, missing, by_group)
+        for group, apart in zip(self.codes[kept[first], self.space.group], one - other, strict=True):
+            if np.isfinite(apart):
+                groups.setdefault(int(group), []).append(float(apart))
+        return Side(contrast, missing, tuple((g, float(np.mean(found)), len(found)) for g, found in groups.items()))
+
+    def _seats(self, kept: Codes, matches: Mask) -> Codes:
+        """Who got each entry, in its unit: a user, whatever the wording, unless wordings are what is looked at."""
+        users = self.codes[kept][:, : len(self.space.factors) - self.space.of_items]
+        if WORDING in self.space.factors:
+            without = np.delete(users, self.space.factors.index(WORDING), axis=1)
+            seats = _same_rows(np.column_stack([self.units[kept], without]))
+            if len(np.unique(np.column_stack([seats, matches]), axis=0)) == len(np.unique(seats)):
+                return seats
+        return _same_rows(np.column_stack([self.units[kept], users]))
 
     def _apart(self, kept: Codes, matches: Mask, missing: int) -> Side:
         _, strata = np.unique(self.strata[kept], return_inverse=True)
@@ -103,7 +111,7 @@ class Table:
         groups = within_groups(
             self.outcomes[kept], matches, self.codes[kept, self.space.group], self.units[kept], self.bounds
         ).by_group()
-        return Side(contrast, contrast.mean, contrast.other_mean, missing, tuple(groups))
+        return Side(contrast, missing, tuple(groups))
 
 
 @dataclass(frozen=True)
@@ -112,26 +120,18 @@ class Side:
 
     Attributes:
         contrast: to test.
-        mean, other_mean: outcomes, in points.
         missing: answers of those who match that have no outcome.
         groups: group of questions -> difference and how much it rests on.
     """
 
-    contrast: OnSameItems | WithinGroups
-    mean: float
-    other_mean: float
+    contrast: SharedItems | WithinGroups
     missing: int
     groups: tuple[tuple[int, float, int], ...]
 
-    @property
-    def testable(self) -> bool:
-        if isinstance(self.contrast, WithinGroups):
-            return self.contrast.testable
-        return self.contrast.items >= FEWEST_TO_TEST
 
-
-def _mean_by(place: Codes, values: Floats, count: int) -> Floats:
-    return np.bincount(place, values, minlength=count) / np.maximum(np.bincount(place, minlength=count), 1)
+def _same_rows(rows: Codes) -> Codes:
+    """A number for each row, the same for the same ones."""
+    return np.unique(rows, axis=0, return_inverse=True)[1].ravel()
 
 
 def table_of(

@@ -128,10 +128,8 @@ def search_rows(
     found = []
     for (who, side), finding in zip(sides, findings, strict=True):
         by_group = tuple((table.space.levels[-1][g], d, n) for g, d, n in sorted(side.groups, key=lambda row: -row[2]))
-        one = Found(
-            in_words(table.space, who), fit.difference(who), finding, side.mean, side.other_mean, side.missing,
-            groups=by_group,
-        )  # fmt: skip
+        means = (side.contrast.mean, side.contrast.other_mean)
+        one = Found(in_words(table.space, who), fit.difference(who), finding, *means, side.missing, groups=by_group)
         if finding.confirmed:
             one = replace(one, conditions=_conditions(table, who, side))
             if table.paired and quotes:
@@ -194,7 +192,7 @@ def _tested(table: Table, fit: Factorial, spec: SearchSpec) -> tuple[list[tuple[
         ):
             continue
         side = table.contrast(who)
-        if not side.testable:
+        if not side.contrast.testable:
             rare.append(in_words(table.space, who))
         elif len(sides) < spec.confirm:
             sides.append((who, side))
@@ -206,14 +204,14 @@ def _conditions(table: Table, who: Conjunction, side: Side) -> tuple[Condition, 
     mine = [pair for pair in who.levels if pair[0] < len(table.space.factors) - table.space.of_items]
     if len(mine) < 2:
         return ()
-    found = [Condition("as found", side.mean, 0.0, (0.0, 0.0), side.contrast.items)]
+    found = [Condition("as found", side.contrast.mean, 0.0, (0.0, 0.0), side.contrast.items)]
     for pair in mine:
         rest = table.contrast(who, among=Conjunction(tuple(p for p in who.levels if p != pair)))
         left_out = in_words(table.space, Conjunction((pair,)))
         found.append(
             Condition(
                 f"without {left_out}",
-                rest.other_mean,
+                rest.contrast.other_mean,
                 rest.contrast.difference,
                 rest.contrast.interval(_LEVEL),
                 rest.contrast.items,
@@ -290,7 +288,7 @@ def _reach(table: Table, tested: int) -> str:
         for place in range(table.space.sizes[factor]):
             who = Conjunction(((factor, place),))
             side = table.contrast(who)
-            if side.testable:
+            if side.contrast.testable:
                 low, high = side.contrast.interval(level)
                 halves.append(((high - low) / 2, in_words(table.space, who)))
     if not halves:
