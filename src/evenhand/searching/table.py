@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -79,12 +79,16 @@ class Table:
         return self._paired(kept, matches[kept], missing) if self.paired else self._apart(kept, matches[kept], missing)
 
     def _paired(self, kept: Codes, matches: Mask, missing: int) -> Side:
+        seats, worded = (found[kept] for found in self._seats)
+        sitting, matching = (np.bincount(seats, weights=weights) for weights in (None, matches))
+        # Where wordings are looked at, a user matches in one and not in another.
+        mixed = bool(((matching > 0) & (matching < sitting)).any())
         contrast = shared_items(
             self.outcomes[kept],
             matches,
             self.places[kept],
             self.units[kept],
-            self._seats(kept, matches),
+            worded if mixed else seats,
             self.bounds[1] - self.bounds[0],
         )
         one, other = contrast.by_item
@@ -95,15 +99,14 @@ class Table:
                 groups.setdefault(int(group), []).append(float(apart))
         return Side(contrast, missing, tuple((g, float(np.mean(found)), len(found)) for g, found in groups.items()))
 
-    def _seats(self, kept: Codes, matches: Mask) -> Codes:
-        """Who got each entry, in its unit: a user, whatever the wording, unless wordings are what is looked at."""
-        users = self.codes[kept][:, : len(self.space.factors) - self.space.of_items]
-        if WORDING in self.space.factors:
-            without = np.delete(users, self.space.factors.index(WORDING), axis=1)
-            seats = _same_rows(np.column_stack([self.units[kept], without]))
-            if len(np.unique(np.column_stack([seats, matches]), axis=0)) == len(np.unique(seats)):
-                return seats
-        return _same_rows(np.column_stack([self.units[kept], users]))
+    @cached_property
+    def _seats(self) -> tuple[Codes, Codes]:
+        """Who got each entry, in its unit: a user, whatever the wording; and a user with the wording."""
+        users = np.column_stack([self.units, self.codes[:, : len(self.space.factors) - self.space.of_items]])
+        seats = _same_rows(users)
+        if WORDING not in self.space.factors:
+            return seats, seats
+        return _same_rows(np.delete(users, 1 + self.space.factors.index(WORDING), axis=1)), seats
 
     def _apart(self, kept: Codes, matches: Mask, missing: int) -> Side:
         _, strata = np.unique(self.strata[kept], return_inverse=True)
@@ -163,16 +166,20 @@ def table_of(
     members = list(entries.values())
     first = np.array([found[0] for found in members])
     codes = told.codes[first]
-    seen = [outcomes[found][np.isfinite(outcomes[found])] for found in members]
+    entry = np.repeat(np.arange(len(members)), [len(found) for found in members])
+    scores = outcomes[[n for found in members for n in found]]
+    there = np.isfinite(scores)
+    answers, scored = (np.bincount(e, minlength=len(members)) for e in (entry, entry[there]))
+    total = np.bincount(entry[there], scores[there], minlength=len(members))
     return Table(
         space=told.space,
         codes=codes,
         places=np.array(place_of)[first],
         units=np.array(unit_of)[first],
         strata=codes[:, told.space.group] if unpaired else np.array(stratum_of)[first],
-        outcomes=np.array([float(found.mean()) if len(found) else math.nan for found in seen]),
-        answers=np.array([len(found) for found in members]),
-        missing=np.array([len(found) - len(there) for found, there in zip(members, seen, strict=True)]),
+        outcomes=np.divide(total, scored, out=np.full(len(members), np.nan), where=scored > 0),
+        answers=answers,
+        missing=answers - scored,
         fresh=np.array([units[n] in fresh_units for n in first]),
         paired=paired,
         bounds=bounds,
