@@ -36,7 +36,7 @@ LAYERS: list[set[str]] = [
     {"remembered", "planning"},
     {"audit"},
     {"report", "mitigate", "adaptive", "tuning", "integrations", "gating", "labelling", "imported"},
-    {"analysing", "evolving", "strengths", "confirming"},
+    {"analysing", "evolving", "strengths", "confirming", "searching"},
     {"deciding", "deploy", "exporting", "viewing"},
     {"api"},
     {"cli", "pytest_plugin"},

@@ -16,13 +16,13 @@ from scipy.stats import binom
 import evenhand
 from benchmarks.search_tables import Made, labelled, paired, unpaired
 from evenhand.analysis.factorial import Conjunction
+from evenhand.analysis.found import SearchResult
 from evenhand.analysis.shared_items import SharedItems, shared_items
 from evenhand.analysis.subgroups import conclude
 from evenhand.analysis.within_groups import WithinGroups, within_groups
 from evenhand.errors import SpecError
 from evenhand.searching import SearchSpec
 from evenhand.searching.attributes import attributes, in_words
-from evenhand.searching.found import SearchResult
 from evenhand.searching.table import Table, shares_questions, table_of
 from evenhand.searching.tabled import Of, search_in, search_rows
 from evenhand.types import ScoreRow
@@ -311,9 +311,7 @@ def test_labels_for_few_questions_twice_are_compared_over_questions() -> None:
 
 def test_too_little_is_refused_in_a_line() -> None:
     rng = np.random.default_rng(0)
-    with pytest.raises(
-        SpecError, match=r"Not enough data: of what is independent in it, \d+ can be explored"
-    ) as raised:
+    with pytest.raises(SpecError, match=r"Not enough data: it has scored answers of \d+ questions") as raised:
         search(paired(18, 0.0, rng))
     assert "\n" not in str(raised.value.args[0])
     with pytest.raises(SpecError, match="Not enough data: people labelled 40 answers to users of it"):

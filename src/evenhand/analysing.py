@@ -12,6 +12,7 @@ from evenhand.analysis.further import further_scores
 from evenhand.analysis.label_rates import label_rates
 from evenhand.analysis.wins import win_rates
 from evenhand.collapsing import adapter_collapse
+from evenhand.errors import SpecError
 from evenhand.gating import looked_certainties, looked_error
 from evenhand.judging import admission_notes, judge_worths
 from evenhand.leaking import EVERYBODY, leaks
@@ -19,12 +20,17 @@ from evenhand.mitigations.cues import POLICY, needed, read_policy
 from evenhand.personalizers import learner_of
 from evenhand.study import Store
 from evenhand.study.notes import is_unpaired, looked_note, stopping_note, study_notes
-from evenhand.study.reading import ADAPTIVE_META, TEMPLATE_META
+from evenhand.study.reading import ADAPTIVE_META, SEARCH_META, TEMPLATE_META
 from evenhand.tables import families_of, further_rows, judges_of, pooled_of, pools_of, unpaired_of
 
 
 def analyze_store(store: Store, settings: Settings | None = None, policy: Path | str | None = None) -> Analysis:
     """Analyse an open study; see :func:`evenhand.api.analyze`."""
+    if store.meta(SEARCH_META):
+        raise SpecError(
+            f"{store.directory} holds the answers of a search, in which not every identity was asked everything.",
+            "Give evenhand search the same --out: it says what they show.",
+        )
     settings = settings or Settings()
     stopped: list[str] = []
     if settings.level == Settings().level:

@@ -1,11 +1,11 @@
 """How scores depend on what users are described by: main effects, pairs and triples, drawn towards zero together.
 
-A user is a level of each factor (an identity of a category, a fact, a way of telling), or none of it; an item's group is
-one more factor. A score is the item's level, plus one effect for every combination of up to three levels that it has,
-plus noise. Nearly all of these effects are zero or small, so those of one order share a prior, a mixture of normal
-distributions around zero whose weights are estimated from all of them (adaptive shrinkage, Stephens 2017), and are found
-by coordinate ascent (Kim, Wang, Carbonetto and Stephens 2022). The combinations of the same factors do not overlap, so
-that all of them are updated at once and exactly.
+A user is a level of each factor (an identity of a category, a fact, a way of telling), or none of it; an item's group
+is one more factor. A score is the item's level, plus one effect for every combination of up to three levels that it
+has, plus noise. Nearly all of these effects are zero or small, so those of one order share a prior, a mixture of normal
+distributions around zero whose weights are estimated from all of them (adaptive shrinkage, Stephens 2017), and are
+found by coordinate ascent (Kim, Wang, Carbonetto and Stephens 2022). The combinations of the same factors do not
+overlap, so that all of them are updated at once and exactly.
 """
 
 from __future__ import annotations
@@ -274,7 +274,7 @@ def _update(block: _Block, left: Floats, noise: float, prior: Floats) -> float:
     part = left[rows] + block.values()
     seen = block.counts > 0
     sums = np.bincount(block.index, part, minlength=len(block.counts))
-    block.means = np.divide(sums, block.counts, out=np.zeros_like(sums), where=seen)
+    block.means = np.divide(sums, block.counts, out=np.zeros(len(sums)), where=seen)
     before = block.effects
     block.weights, posterior, variances = _posterior(block.means, noise / np.maximum(block.counts, 1), prior)
     block.weights[~seen] = prior

@@ -203,7 +203,7 @@ def conclude(
 
 
 def sign_test(differences: Floats, *, seed: int = 0) -> float:
-    """p of no difference, two-sided: signs of items' differences are drawn at random, and the studentized mean compared.
+    """p of no difference, two-sided: the signs of items' differences are drawn at random, and their sums compared.
 
     Exact where a difference is as likely up as down. NaN with fewer than six items.
     """

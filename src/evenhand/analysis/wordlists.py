@@ -1,4 +1,4 @@
-"""Words that one set of texts uses more than another: log odds with a Dirichlet prior (Monroe, Colaresi and Quinn 2008)."""
+"""Words that one set of texts uses more than another: log odds with a Dirichlet prior (Monroe and others 2008)."""
 
 from __future__ import annotations
 

@@ -25,6 +25,7 @@ from evenhand.cli import (
     policy,
     reward,
     run,
+    search,
     show,
     steer,
     tune,
@@ -54,6 +55,7 @@ listing.register(app)
 demo.register(app)
 mitigate.register(app)
 evolve.register(app)
+search.register(app)
 check.register(app)
 disinformation.register(app)
 export.register(app)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from evenhand.steering import Directions
+    from evenhand.steering.subspace import Layer
     from evenhand.strengths import Answers, Choice
 
 app: typer.Typer = typer.Typer(no_args_is_help=True, help="Take the identity out of a local model's activations.")
@@ -82,17 +84,24 @@ def choose(
 
 
 def profile_table(found: Directions) -> Table:
-    """What each block tells of the user."""
+    """What each block tells of the user, and how many directions it takes."""
+    asked = sum(map(len, found.items.values()))
+    title = f"{len(found.identities)} identities, {asked} items, {found.model}"
+    return layers_table(found.profile, title, [len(found.basis(layer.block)) for layer in found.profile])
+
+
+def layers_table(profile: Sequence[Layer], title: str, directions: Sequence[int] = ()) -> Table:
+    """What each block tells of the user, with the number of directions where it is known."""
     from rich.table import Table
 
-    table = Table("block", "told apart", "by chance", "p", "size of the difference", "directions")
-    for layer in found.profile:
+    table = Table("block", "told apart", "by chance", "p", "size of the difference", title=title)
+    if directions:
+        table.add_column("directions")
+    for n, layer in enumerate(profile):
         table.add_row(
             str(layer.block), f"{100 * layer.accuracy:.1f} %", f"{100 * layer.chance:.1f} %", f"{layer.p:.2f}",
-            f"{100 * layer.size:.2f} %", str(len(found.basis(layer.block))),
+            f"{100 * layer.size:.2f} %", *map(str, directions[n : n + 1]),
         )  # fmt: skip
-    asked = sum(map(len, found.items.values()))
-    table.title = f"{len(found.identities)} identities, {asked} items, {found.model}"
     table.caption = (
         "Told apart: of activations on items the probe has not seen, how many it gives to the right identity. "
         "Size: of the identities' mean differences from the baseline, as a share of the baseline's length."

@@ -60,7 +60,7 @@ Cells = Mapping[tuple[str, str], frozenset[tuple[str, str]]]
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything a study needs, resolved and loaded; where not everybody asks everything, ``cells`` says who asks what."""
+    """Everything a study needs, resolved and loaded; ``cells`` says who asks what where not everybody asks all."""
 
     spec: StudySpec
     suites: tuple[LoadedSuite, ...]

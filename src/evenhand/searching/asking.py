@@ -10,20 +10,23 @@ from pathlib import Path
 import numpy as np
 
 from evenhand.analysis.factorial import Observed
+from evenhand.analysis.scores import Floats
 from evenhand.errors import SpecError
 from evenhand.identities import PLAIN
 from evenhand.models import Model
+from evenhand.personalizers import baseline_messages
 from evenhand.runner.engine import RunResult, run_plan
 from evenhand.runner.growth import plan_study
 from evenhand.runner.plan import NO_PERSONALIZER
 from evenhand.runner.progress import Progress
 from evenhand.searching.universe import Universe, User
 from evenhand.study import Store, StudySpec
+from evenhand.study.reading import SEARCH_META
+from evenhand.study.spec import BudgetSpec
 from evenhand.study.splits import Split
+from evenhand.tuning.directions import Asked as Read
 from evenhand.types import Identity, Item
 
-# Marks the studies of a search: their cells are chosen, so that no analysis of grids may be made of them.
-PART_META = "search_part"
 # Nobody: the baseline without an identity.
 NOBODY: User = ()
 FEWEST_ITEMS = 12
@@ -91,7 +94,7 @@ class Part:
         return [s.suite.id for s in self._plan.suites]
 
     def ask(
-        self, asked: Sequence[Asked], universe: Universe, model: Model, progress: Progress, spec: StudySpec
+        self, asked: Sequence[Asked], universe: Universe, model: Model, progress: Progress, budget: BudgetSpec
     ) -> RunResult:
         """Ask what has no answer yet.
 
@@ -100,7 +103,7 @@ class Part:
             universe: of the users.
             model: loaded.
             progress: told of every answer.
-            spec: with the budget that is left.
+            budget: what may be spent on it.
 
         Raises:
             EvenhandError: anything a user can fix; what was answered is kept.
@@ -113,16 +116,15 @@ class Part:
             cells.setdefault(self.places[one.item], set()).add((name, identity.name))
         people.pop(PLAIN.name, None)
         plan = replace(
-            plan_study(self._plan.spec.model_copy(update={"budget": spec.budget}), self.directory),
+            plan_study(self._plan.spec.model_copy(update={"budget": budget}), self.directory),
             identities=(PLAIN, *people.values()),
             cells={place: frozenset(who) for place, who in cells.items()},
         )
-        ran = run_plan(plan, self.directory, model, progress)
         with Store.create(self.directory) as store:
-            store.set_meta(PART_META, self._split)
-        return ran
+            store.set_meta(SEARCH_META, self._split)
+        return run_plan(plan, self.directory, model, progress)
 
-    def scores(self, asked: Sequence[Asked], universe: Universe) -> np.ndarray:
+    def scores(self, asked: Sequence[Asked], universe: Universe) -> Floats:
         """The scores of what was asked, in points, in its order; NaN where one is missing."""
         with Store.open(self.directory) as store:
             found: dict[tuple[str, str, str, str], list[float]] = {}
@@ -140,7 +142,7 @@ class Part:
     def observed(self, asked: Sequence[Asked], universe: Universe) -> Observed:
         """The same as what effects are estimated from; missing ones are left out."""
         scores = self.scores(asked, universe)
-        there = np.flatnonzero(~np.isnan(scores))
+        there = [int(n) for n in np.flatnonzero(~np.isnan(scores))]
         groups = {name: n for n, name in enumerate(universe.groups)}
         chosen = [asked[n] for n in there]
         codes = universe.codes([a.user for a in chosen], [groups[self.group_names[a.item]] for a in chosen])
@@ -156,6 +158,13 @@ class Part:
         senders = [sender(universe, one.user) for one in asked]
         keys = [(*self.places[a.item], name, i.name) for a, (name, i) in zip(asked, senders, strict=True)]
         return [found.get(key, "") for key in keys]
+
+    def read_by(self, users: Sequence[User], place: int, universe: Universe) -> Read:
+        """One item as these users would ask it."""
+        suite, item = self._items[place]
+        told = [universe.messages(u, item.prompt) if u else baseline_messages(PLAIN, item.prompt) for u in users]
+        personalizer = universe.sender(users[-1])[0]
+        return Read(suite, item.id, personalizer, tuple(told))
 
     def answered(self) -> int:
         """How many answers there are."""

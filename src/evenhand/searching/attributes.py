@@ -12,6 +12,7 @@ from evenhand.analysis.factorial import NONE_OF_IT, Codes, Conjunction, Space
 from evenhand.imported.answers import known_category
 from evenhand.searching.universe import GROUP, TOLD
 from evenhand.types import ScoreRow
+from evenhand.visible import printable
 
 WORDING, WAY, SUITE = "wording", "way", "suite"
 Covariates = Mapping[str, str | float | None]
@@ -101,10 +102,11 @@ def in_words(space: Space, who: Conjunction) -> str:
     """Who, and on what: "a minor & a Muslim person, on illegal acts"."""
     parts: dict[str, list[str]] = {"said": [], TOLD: [], WAY: [], GROUP: []}
     for factor, level in who.levels:
-        name, said = space.factors[factor], space.levels[factor][level]
-        parts[GROUP if name == SUITE else name if name in parts else "said"].append(said)
+        name, label = space.factors[factor], space.levels[factor][level]
+        parts[GROUP if name == SUITE else name if name in parts else "said"].append(label)
     told = [f"told by {name}" for name in parts[TOLD]] + [f"told as '{way}'" for way in parts[WAY]]
-    return ", ".join([" & ".join(parts["said"]) or "anybody", *told, *(f"on {group}" for group in parts[GROUP])])
+    said = [" & ".join(parts["said"]) or "anybody", *told, *(f"on {group}" for group in parts[GROUP])]
+    return printable(", ".join(said))
 
 
 def _traits(identities: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, str]]:

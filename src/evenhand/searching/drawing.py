@@ -8,9 +8,7 @@ import numpy as np
 
 from evenhand.analysis.factorial import Conjunction
 from evenhand.searching.asking import NOBODY, Asked
-from evenhand.searching.universe import Universe
-
-ANYBODY = Conjunction(())
+from evenhand.searching.universe import ANYBODY, Universe
 
 
 def items_for(universe: Universe, groups: Sequence[str], who: Conjunction) -> np.ndarray:
@@ -42,20 +40,19 @@ def explored(
         rng: of the draws.
         before: cells that were asked already; they are not asked again.
     """
-    taken, found = set(before), []
+    taken = set(before)
+    found: list[Asked] = []
     for target in targets or [ANYBODY]:
-        wanted = calls // max(len(targets), 1)
+        wanted = len(found) + calls // max(len(targets), 1)
         pool = items_for(universe, groups, target)
-        beside = [ANYBODY] if universe.space.group in target.factors else []
-        order = np.tile(rng.permutation(pool), 1 + wanted // max(len(pool), 1))
-        count = 0
-        for item in order:
-            for who in (target, *beside):
-                one = Asked(universe.draw(rng, who), int(item))
-                if one not in taken and count < wanted:
-                    taken.add(one)
-                    found.append(one)
-                    count += 1
+        asking = [target, ANYBODY] if universe.space.group in target.factors else [target]
+        for item in np.tile(rng.permutation(pool), 1 + calls // max(len(pool), 1)):
+            cells = [Asked(universe.draw(rng, who), int(item)) for who in asking]
+            fresh = [one for one in cells if one not in taken]
+            found += fresh
+            taken |= set(fresh)
+            if len(found) >= wanted:
+                break
     return found
 
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
+from evenhand.analysis.found import Condition, Example
 from evenhand.analysis.scores import Floats
 from evenhand.analysis.subgroups import Direction, paired_interval
 from evenhand.analysis.wordlists import telling_words
 from evenhand.searching.asking import Asked, Part
-from evenhand.searching.found import Condition, Example
 from evenhand.searching.universe import Universe
 from evenhand.suites.base import is_withheld
 
@@ -38,11 +39,21 @@ class Contrast:
     missing: int
 
 
-def contrasts(part: Part, pairs: Pairs, universe: Universe) -> Contrast:
+class Scored(Protocol):
+    """Items whose answers are compared."""
+
+    group_names: list[str]
+
+    @property
+    def clusters(self) -> list[str]: ...
+    def scores(self, asked: Sequence[Asked], universe: Universe) -> Floats: ...
+
+
+def contrasts(part: Scored, pairs: Pairs, universe: Universe) -> Contrast:
     """What pairs of answers differ by."""
     one = part.scores([first for first, _ in pairs], universe)
     other = part.scores([second for _, second in pairs], universe)
-    there = np.flatnonzero(~np.isnan(one - other))
+    there = [int(n) for n in np.flatnonzero(~np.isnan(one - other))]
     clusters, groups = part.clusters, part.group_names
     by_cluster: dict[str, list[float]] = {}
     group_of: dict[str, str] = {}

@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from evenhand.analysis.factorial import Conjunction
+from evenhand.analysis.found import Example
 from evenhand.analysis.scores import Floats
 from evenhand.analysis.subgroups import Direction, towards
 from evenhand.analysis.wordlists import telling_words
-from evenhand.searching.found import Example
 from evenhand.searching.table import Table
 from evenhand.study import Store
 from evenhand.suites.base import is_withheld

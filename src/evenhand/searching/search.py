@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import orjson
 
-from evenhand.analysis.factorial import Conjunction, Factorial, Observed, fit_effects
-from evenhand.analysis.subgroups import ROUNDS, confirm, promising, worth_confirming
-from evenhand.errors import SpecError, StoreError
+from evenhand.analysis.factorial import Conjunction, Factorial
+from evenhand.analysis.found import Condition, Found, SearchResult
+from evenhand.analysis.subgroups import FEWEST_TO_TEST
 from evenhand.identities import select
 from evenhand.mitigate import allowance, spent
 from evenhand.models import Model, make_model
@@ -21,23 +22,21 @@ from evenhand.runner.engine import resolved
 from evenhand.runner.progress import Part as Shown
 from evenhand.runner.progress import Progress, Silent
 from evenhand.runner.spending import price
-from evenhand.searching.asking import Asked, Part
-from evenhand.searching.drawing import explaining, explored, items_for, matched
-from evenhand.searching.explaining import by_group, conditions, contrasts, example, words_of
-from evenhand.searching.found import Found, SearchResult
+from evenhand.searching.asking import NOBODY, Asked, Part
+from evenhand.searching.decided import Decided
+from evenhand.searching.drawing import explaining, items_for
+from evenhand.searching.explaining import by_group, conditions, example, words_of
+from evenhand.searching.regression import write_regression
 from evenhand.searching.spec import SearchSpec
+from evenhand.searching.steps import CONFIRM, EXPLORE, Steps
 from evenhand.searching.universe import Universe, make_universe
+from evenhand.steering.subspace import Layer
 from evenhand.study import StudySpec
 from evenhand.study.spec import BudgetSpec
+from evenhand.tuning.directions import Tell, read_profile
 
-SEARCH_FILE = "search.json"
-# Shares of the calls.
-_EXPLORE, _CONFIRM = 0.6, 0.3
-# An item is asked by so many pairs at most when a finding is confirmed.
-_PAIRS_OF_AN_ITEM = 8
-_FEWEST_OF_TARGET = 8
-# Of standard errors: two-sided 5 % over the findings, and a power of 90 %.
-_ENOUGH = 3.7
+# Whom a confirmed user is told from, and on how many items at most, to see where in a model that happens.
+_OTHERS_TO_TELL_APART, _ITEMS_TO_READ = 3, 40
 
 
 class _StoppedError(Exception):
@@ -67,155 +66,161 @@ def find_worst(
     Raises:
         EvenhandError: anything a user can fix; what was answered is kept.
     """
-    return _Search(study, spec, out, model, progress or Silent()).run()
+    return Search(study, spec, out, model=model, progress=progress).run()
 
 
-class _Search:
-    def __init__(self, study: StudySpec, spec: SearchSpec, out: Path, model: Model | None, display: Progress) -> None:
-        self._spec, self._out, self._display = spec, out, display
+@dataclass(frozen=True)
+class Scope:
+    """What would be searched.
+
+    Attributes:
+        users, groups, candidates, items: as in :class:`SearchResult`.
+        calls: at most.
+        answered: of them so far.
+    """
+
+    users: int
+    groups: int
+    candidates: int
+    items: dict[str, int]
+    calls: int
+    answered: int
+
+
+class Search:
+    """A search, before and while it runs; see :func:`find_worst`."""
+
+    def __init__(
+        self,
+        study: StudySpec,
+        spec: SearchSpec,
+        out: Path,
+        *,
+        model: Model | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        self._spec, self._out, self._display = spec, out, progress or Silent()
         self._limits = study.budget
         self._prices = BudgetSpec(price_in=study.budget.price_in, price_out=study.budget.price_out)
         self._model = model or make_model(study.model, study.options.options())
-        base = resolved(study.model_copy(update={"repeats": 1}), self._model)
-        self._base = base
-        self._explore, self._test, self._choose = (
-            Part(split, base, out / name)
-            for split, name in (("tune", "explore"), ("test", "confirm"), ("choose", "explain"))
-        )
+        self._base = resolved(study.model_copy(update={"repeats": 1}), self._model)
+        self._explore = Part("tune", self._base, out / "explore")
+        self._test = Part("test", self._base, out / "confirm")
+        self._choose = Part("choose", self._base, out / "explain")
+        self._parts = {"explore": self._explore, "confirm": self._test, "explain": self._choose}
         self._universe: Universe = make_universe(
-            select(base.identities),
+            select(self._base.identities),
             select_people(spec.facts),
-            [make_personalizer(p) for p in base.personalizers],
+            [make_personalizer(p) for p in self._base.personalizers],
             list(dict.fromkeys(self._explore.group_names)),
             spec.stated,
         )
-        self._parts = {"explore": self._explore, "confirm": self._test, "explain": self._choose}
+        self._decided = Decided(
+            out,
+            {
+                "study": {**self._base.fixed(), "split": "", "suites": self._base.suites},
+                "search": spec.model_dump(mode="json"),
+                "levels": self._universe.space.levels,
+                "items": {name: part.places for name, part in self._parts.items()},
+            },
+        )
+        self._steps = Steps(self._universe, self._explore, self._test, spec, self._decided, self._ask)
         self._first = True
-        self._settings = {
-            "study": {**base.fixed(), "split": "", "suites": list(base.suites)},
-            "spec": spec.model_dump(mode="json"),
-            "levels": [list(levels) for levels in self._universe.space.levels],
-            "items": {name: [list(place) for place in part.places] for name, part in self._parts.items()},
-        }
+
+    def scope(self) -> Scope:
+        """What would be searched, and by how much."""
+        return Scope(
+            users=self._universe.size,
+            groups=len(self._universe.groups),
+            candidates=self._universe.space.candidates,
+            items={name: len(part.places) for name, part in self._parts.items()},
+            calls=self._spec.calls,
+            answered=sum(part.answered() for part in self._parts.values()),
+        )
+
+    def announcement(self) -> str:
+        """The same in one line."""
+        found = self.scope()
+        return (
+            f"{found.users:,} users times {found.groups} groups of items: {found.candidates:,} combinations that could "
+            f"be found, by at most {found.calls:,} calls ({found.answered:,} of them are made)."
+        )
 
     def run(self) -> SearchResult:
-        held = self._held()
+        """Search, or go on.
+
+        Raises:
+            EvenhandError: anything a user can fix; what was answered is kept.
+        """
         with self._display:
-            self._display.begin(self._spec.calls, 0)
+            self._display.begin(self._spec.calls, self.scope().answered)
             try:
-                fit = self._explored(held)
-                return self._confirmed(held, fit)
+                return self._searched()
             except _StoppedError:
                 return self._result(stopped=True)
 
-    # Exploring
+    def write_regression(self, found: SearchResult) -> Path:
+        """Write what was confirmed as a suite and a study of its own; its file.
 
-    def _explored(self, held: dict[str, list[list[int]]]) -> Factorial:
-        """Rounds over ever fewer combinations; what a round asks is decided once."""
-        asked: list[Asked] = []
-        total = int(self._spec.calls * _EXPLORE)
-        for number, (share, most) in enumerate(ROUNDS):
-            name = f"round {number + 1}"
-            calls = int(total * share)
-            if name not in held:
-                targets: Sequence[Conjunction] = ()
-                if most:
-                    fit = fit_effects(self._observed(asked), self._universe.space)
-                    count = max(1, min(most, calls // _FEWEST_OF_TARGET))
-                    targets = self._askable(promising(fit, 2 * count, self._spec.direction))[:count]
-                rng = np.random.default_rng([self._spec.seed, number])
-                cells = explored(self._universe, self._explore.group_names, targets, calls, rng, set(asked))
-                self._hold(held, name, cells)
-            asked += _cells(held[name])
-            self._ask("explore", asked, f"exploring, {name} of {len(ROUNDS)}")
-        return fit_effects(self._observed(asked), self._universe.space)
+        Raises:
+            SpecError: nothing was confirmed.
+            StoreError: it cannot be written.
+        """
+        confirmed = [one.finding.conjunction for one in found.confirmed]
+        return write_regression(self._base, self._test, self._universe, confirmed, self._out)
 
-    def _askable(self, targets: Sequence[Conjunction]) -> list[Conjunction]:
-        """Those that a user can have."""
-        categories = len(self._universe.identities)
-        return [t for t in targets if sum(f < categories for f in t.factors) <= self._spec.stated]
+    def layers(self, found: SearchResult, tell: Tell) -> dict[str, tuple[Layer, ...]]:
+        """Where in a local model each confirmed user is told from others: what a probe reads behind each block.
 
-    def _observed(self, asked: Sequence[Asked]) -> Observed:
-        observed = self._explore.observed(asked, self._universe)
-        if not len(observed.scores):
-            raise SpecError(
-                "None of the answers could be scored, so there is nothing to search in.",
-                f"Look at them: evenhand doctor {self._explore.directory}.",
-            )
-        return observed
+        Questions are read, and nothing is answered.
 
-    # Confirming and explaining
+        Raises:
+            SpecError: the model's activations cannot be reached.
+        """
+        profiles = {}
+        for one in found.confirmed:
+            who, rng = one.finding.conjunction, np.random.default_rng([self._spec.seed, 400])
+            alone = self._universe.alone(who)
+            others = {self._universe.other(rng, alone, who) for _ in range(_OTHERS_TO_TELL_APART)}
+            places = items_for(self._universe, self._explore.group_names, who)[:_ITEMS_TO_READ]
+            asked = [
+                self._explore.read_by([NOBODY, alone, *sorted(others)], int(place), self._universe) for place in places
+            ]
+            profiles[one.who] = read_profile(self._base, asked, seed=self._spec.seed, tell=tell)
+        return profiles
 
-    def _confirmed(self, held: dict[str, list[list[int]]], fit: Factorial) -> SearchResult:
-        if "chosen" not in held:
-            found = self._askable(
-                worth_confirming(fit, 4 * self._spec.confirm, self._spec.direction, self._spec.smallest)
-            )
-            able = [c for c in found if len(self._items(self._test, c)) >= 6][: self._spec.confirm]
-            self._hold_rows(held, "chosen", [[n for pair in c.levels for n in pair] for c in able])
-        chosen = [Conjunction(tuple(zip(row[::2], row[1::2], strict=True))) for row in held["chosen"]]
-        pairs = [self._pairs(held, n, who, fit, len(chosen)) for n, who in enumerate(chosen)]
-        everything = [one for members in pairs for pair in members for one in pair]
-        if everything:
-            self._ask("confirm", everything, "confirming")
-        seen = [contrasts(self._test, members, self._universe) for members in pairs]
-        findings = confirm(
-            [(who, one.differences) for who, one in zip(chosen, seen, strict=True)],
-            self._spec.direction,
-            seed=self._spec.seed,
-        )
-        explained = self._explained(held, [f.conjunction for f in findings if f.confirmed])
-        found_ones = tuple(
+    def _searched(self) -> SearchResult:
+        fit = self._steps.explored()
+        seen = self._steps.confirmed(fit)
+        explained = self._explained([one.finding.conjunction for one in seen if one.finding.confirmed])
+        found = tuple(
             Found(
-                self._universe.phrase(finding.conjunction),
-                fit.difference(finding.conjunction),
-                finding,
-                one.mean,
-                one.other_mean,
-                one.missing,
-                explained.get(finding.conjunction, ()),
-                by_group(one),
-                words_of(self._test, members, self._universe),
-                example(self._test, members, self._universe, self._spec.direction) if finding.confirmed else None,
+                self._universe.phrase(one.finding.conjunction),
+                fit.difference(one.finding.conjunction),
+                one.finding,
+                one.contrast.mean,
+                one.contrast.other_mean,
+                one.contrast.missing,
+                explained.get(one.finding.conjunction, ()),
+                by_group(one.contrast),
+                words_of(self._test, one.pairs, self._universe),
+                example(self._test, one.pairs, self._universe, self._spec.direction) if one.finding.confirmed else None,
             )
-            for finding, one, members in zip(findings, seen, pairs, strict=True)
+            for one in seen
         )
-        return self._result(found=found_ones, fit=fit)
+        return self._result(found=found, fit=fit)
 
-    def _pairs(
-        self, held: dict[str, list[list[int]]], number: int, who: Conjunction, fit: Factorial, chosen: int
-    ) -> list[tuple[Asked, Asked]]:
-        """As many pairs as the difference that is expected needs, within the budget and the items there are."""
-        name = f"confirm {number + 1}"
-        if name not in held:
-            allowed = int(self._spec.calls * _CONFIRM) // (2 * chosen)
-            expected = max(abs(fit.difference(who)[0]), self._spec.smallest)
-            needed = math.ceil((_ENOUGH * math.sqrt(2) * fit.noise / expected) ** 2)
-            most = _PAIRS_OF_AN_ITEM * len(self._items(self._test, who))
-            rng = np.random.default_rng([self._spec.seed, 100 + number])
-            count = min(allowed, needed, most)
-            drawn = matched(self._universe, self._test.group_names, who, count, rng)
-            self._hold(held, name, [one for pair in drawn for one in pair])
-        cells = _cells(held[name])
-        return list(zip(cells[::2], cells[1::2], strict=True))
-
-    def _explained(self, held: dict[str, list[list[int]]], confirmed: Sequence[Conjunction]) -> dict:  # type: ignore[type-arg]
-        allowed = int(self._spec.calls * (1 - _EXPLORE - _CONFIRM)) // max(len(confirmed), 1)
+    def _explained(self, confirmed: Sequence[Conjunction]) -> dict[Conjunction, tuple[Condition, ...]]:
+        allowed = int(self._spec.calls * (1 - EXPLORE - CONFIRM)) // max(len(confirmed), 1)
         arms: dict[Conjunction, dict[str, list[Asked]]] = {}
         for who in confirmed:
-            count = max(6, allowed // (3 + len(who.levels)))
+            count = max(FEWEST_TO_TEST, allowed // (3 + len(who.levels)))
             rng = np.random.default_rng([self._spec.seed, 200, *(n for pair in who.levels for n in pair)])
-            # Drawn anew by the same numbers each time: nothing of it depends on an answer.
+            # Drawn alike each time: nothing of it depends on an answer.
             arms[who] = explaining(self._universe, self._choose.group_names, who, count, rng)
-        everything = [one for members in arms.values() for cells in members.values() for one in cells]
-        if everything:
+        if everything := [one for members in arms.values() for cells in members.values() for one in cells]:
             self._ask("explain", everything, "explaining")
         return {who: conditions(self._choose, members, self._universe) for who, members in arms.items()}
-
-    def _items(self, part: Part, who: Conjunction) -> np.ndarray:
-        return items_for(self._universe, part.group_names, who)
-
-    # What is asked, and what was decided
 
     def _ask(self, name: str, asked: Sequence[Asked], title: str) -> None:
         others = spent(part.directory for other, part in self._parts.items() if other != name)
@@ -224,8 +229,7 @@ class _Search:
             raise _StoppedError
         shown = Shown(self._display, title, first=self._first)
         self._first = False
-        spec = self._base.model_copy(update={"budget": limits})
-        ran = self._parts[name].ask(asked, self._universe, self._model, shown, spec)
+        ran = self._parts[name].ask(asked, self._universe, self._model, shown, limits)
         if ran.interrupted or ran.out_of_budget:
             raise _StoppedError
         if ran.failed:
@@ -234,18 +238,20 @@ class _Search:
     def _result(
         self, *, found: tuple[Found, ...] = (), fit: Factorial | None = None, stopped: bool = False
     ) -> SearchResult:
-        missing = sum((part.missing() for part in self._parts.values()), start=self._explore.missing().__class__())
-        held = self._read()
-        calls = {
-            "explore": sum(len(cells) for name, cells in held.items() if name.startswith("round")),
-            "confirm": sum(len(cells) for name, cells in held.items() if name.startswith("confirm")),
-        }
+        missing: Counter[str] = Counter()
+        for part in self._parts.values():
+            missing += part.missing()
+        scope = self.scope()
         return SearchResult(
-            users=self._universe.size,
-            groups=len(self._universe.groups),
-            candidates=self._universe.space.candidates,
-            calls={**calls, "explain": self._choose.answered()},
-            items={name: len(part.places) for name, part in self._parts.items()},
+            users=scope.users,
+            groups=scope.groups,
+            candidates=scope.candidates,
+            calls={
+                "explore": self._decided.count("explore"),
+                "confirm": self._decided.count("confirm"),
+                "explain": self._choose.answered(),
+            },
+            items=scope.items,
             missing=dict(missing),
             found=found,
             uneven=_uneven(fit, self._universe, self._spec.seed) if fit else (),
@@ -254,55 +260,6 @@ class _Search:
             stopped=stopped,
             cost=price(self._prices, *spent(part.directory for part in self._parts.values())),
         )
-
-    def _held(self) -> dict[str, list[list[int]]]:
-        """What was decided before.
-
-        Raises:
-            SpecError: under other settings.
-            StoreError: the directory cannot be written, or its file is damaged.
-        """
-        kept = self._kept()
-        if kept and kept.get("settings") != orjson.loads(orjson.dumps(self._settings)):
-            raise SpecError(
-                f"The search in {self._out} was begun with other settings.",
-                "Use the same ones, or choose another --out.",
-            )
-        self._write(kept.get("held", {}))
-        return dict(kept.get("held", {}))
-
-    def _read(self) -> dict[str, list[list[int]]]:
-        return dict(self._kept().get("held", {}))
-
-    def _kept(self) -> dict:  # type: ignore[type-arg]
-        file = self._out / SEARCH_FILE
-        try:
-            return dict(orjson.loads(file.read_bytes()))
-        except FileNotFoundError:
-            return {}
-        except (OSError, ValueError, TypeError):
-            raise StoreError(f"{file} is damaged: it says what was asked.", "Choose another --out.") from None
-
-    def _hold(self, held: dict[str, list[list[int]]], name: str, cells: Sequence[Asked]) -> None:
-        self._hold_rows(held, name, [[*one.user, one.item] for one in cells])
-
-    def _hold_rows(self, held: dict[str, list[list[int]]], name: str, rows: list[list[int]]) -> None:
-        held[name] = rows
-        self._write(held)
-
-    def _write(self, held: dict[str, list[list[int]]]) -> None:
-        file = self._out / SEARCH_FILE
-        try:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            beside = file.with_suffix(".new")
-            beside.write_bytes(orjson.dumps({"settings": self._settings, "held": held}))
-            beside.replace(file)
-        except OSError as error:
-            raise StoreError(f"Cannot write {file}: {error.strerror}.", "Choose another --out.") from None
-
-
-def _cells(rows: Sequence[Sequence[int]]) -> list[Asked]:
-    return [Asked(tuple(row[:-1]), row[-1]) for row in rows]
 
 
 def _uneven(fit: Factorial, universe: Universe, seed: int) -> tuple[tuple[str, float], ...]:

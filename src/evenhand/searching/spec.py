@@ -26,7 +26,7 @@ class SearchSpec(BaseModel):
 
     calls: int = Field(4000, ge=200)
     direction: Direction = "worse"
-    stated: int = Field(3, ge=1, le=4)
+    stated: int = Field(3, ge=1, le=7)
     facts: tuple[str, ...] = ()
     confirm: int = Field(3, ge=1, le=5)
     smallest: float = Field(2.0, gt=0, le=100)

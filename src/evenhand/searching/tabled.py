@@ -17,17 +17,18 @@ from typing import Any, Literal
 import numpy as np
 
 from evenhand.analysis.factorial import Codes, Conjunction, Factorial, fit_effects
+from evenhand.analysis.found import Condition, Found, SearchResult
 from evenhand.analysis.subgroups import conclude, worth_confirming
 from evenhand.errors import SpecError
 from evenhand.searching.asking import FEWEST_ITEMS
 from evenhand.searching.attributes import Covariates, attributes, in_words
-from evenhand.searching.found import Condition, Found, SearchResult
 from evenhand.searching.nested import NestedFit, nested
 from evenhand.searching.quoting import Quotes, example_of, words_of
 from evenhand.searching.spec import SearchSpec
 from evenhand.searching.table import Side, Table, shares_questions, table_of
 from evenhand.study import Store
 from evenhand.study.notes import COVARIATES, is_unpaired
+from evenhand.study.reading import SEARCH_META
 from evenhand.types import BASELINE_CATEGORY, ScoreRow
 
 Of = Literal["scores", "judge-errors", "judge-agreement"]
@@ -66,10 +67,15 @@ def search_in(study: Store | Path | str, spec: SearchSpec | None = None, *, of: 
     if not isinstance(study, Store):
         with Store.open(Path(study)) as store:
             return search_in(store, spec, of=of)
+    if study.meta(SEARCH_META):
+        raise SpecError(
+            f"{study.directory} holds the answers of a search, whose users were chosen by what others were answered.",
+            "Give evenhand search the same --out: it says what they show.",
+        )
     spec = spec or SearchSpec()
     if of == "judge-errors" and "direction" not in spec.model_fields_set:
         spec = spec.model_copy(update={"direction": "both"})
-    rows = [row for row in (*study.scores(), *study.failed_cells()) if not row.is_baseline]
+    rows = sorted((row for row in (*study.scores(), *study.failed_cells()) if not row.is_baseline), key=_cell)
     covariates: list[Covariates] = []
     unpaired = is_unpaired(study)
     if unpaired:
@@ -120,7 +126,7 @@ def search_rows(
     told = attributes(rows, identities, covariates, worded=worded)
     outcomes = np.array([_outcome(row, of) for row in rows])
     table = table_of(rows, outcomes, told, paired=paired, unpaired=unpaired, bounds=_BOUNDS[of])
-    _check(table, name)
+    _check(table, name, unpaired)
     plain = fit_effects(table.observed(), table.space)
     fit = nested(plain, table.codes) or plain
     sides, rare = _tested(table, fit, spec)
@@ -161,6 +167,10 @@ def search_rows(
     )
 
 
+def _cell(row: ScoreRow) -> tuple[Any, ...]:
+    return (row.suite, *row.cell)
+
+
 def _outcome(row: ScoreRow, of: Of) -> float:
     if row.score is None:
         return math.nan
@@ -170,14 +180,14 @@ def _outcome(row: ScoreRow, of: Of) -> float:
     return apart if of == "judge-errors" else 100.0 - abs(apart)
 
 
-def _check(table: Table, name: str) -> None:
+def _check(table: Table, name: str, unpaired: bool) -> None:
     if len(table.space.factors) == table.space.of_items:
         raise SpecError(f"All answers of {name} are to the same user.", "A search needs users that differ.")
     explored, kept = table.units_of(fresh=False), table.units_of(fresh=True)
     if min(explored, kept) < FEWEST_ITEMS:
         raise SpecError(
-            f"Not enough data: of what is independent in {name}, {explored} can be explored and {kept} are kept for "
-            f"confirming; a search needs {FEWEST_ITEMS} of each.",
+            f"Not enough data: {name} has scored answers of {explored} {_independent(unpaired)} to explore and of "
+            f"{kept} to confirm, and a search needs {FEWEST_ITEMS} of each.",
             "Search in more answers.",
         )
 

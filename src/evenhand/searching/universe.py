@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import combinations
 
 import numpy as np
@@ -13,7 +14,7 @@ from evenhand.analysis.factorial import NONE_OF_IT, Codes, Conjunction, Space
 from evenhand.errors import SpecError
 from evenhand.identities.intersections import intersect
 from evenhand.personalizers import Personalizer
-from evenhand.types import Identity, Person
+from evenhand.types import Identity, Message, Person
 
 FACT, TOLD, GROUP = "fact", "told", "on"
 # How many identities a user states: rather many, since each call then says something of each of them.
@@ -22,6 +23,7 @@ _SHARE_WITH_FACT = 0.5
 _TRIES = 1000
 
 User = tuple[int, ...]
+ANYBODY = Conjunction(())
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ class Universe:
     groups: tuple[str, ...]
     stated: int
 
-    @property
+    @cached_property
     def space(self) -> Space:
         """The factors: categories, then facts, then ways of telling, then the items' group."""
         factors = {category: tuple(i.name for i in members) for category, members in self.identities.items()}
@@ -65,6 +67,10 @@ class Universe:
         """Who a user is: the personalizer's name, and what is said."""
         return self._personalizer(user).name, self.identity(user)
 
+    def messages(self, user: User, prompt: str) -> tuple[Message, ...]:
+        """What a user asks."""
+        return self._personalizer(user).messages(self.identity(user), prompt)
+
     def identity(self, user: User) -> Identity:
         """What is said of a user."""
         members = list(self.identities.values())
@@ -76,7 +82,7 @@ class Universe:
     def _personalizer(self, user: User) -> Personalizer:
         return self.personalizers[user[-1]] if len(self.personalizers) > 1 else self.personalizers[0]
 
-    def draw(self, rng: np.random.Generator, wanted: Conjunction = Conjunction(())) -> User:
+    def draw(self, rng: np.random.Generator, wanted: Conjunction = ANYBODY) -> User:
         """A user at random, who has the wanted levels (the items' group left aside).
 
         Raises:

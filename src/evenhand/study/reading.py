@@ -18,6 +18,8 @@ from evenhand.types import BASELINE_CATEGORY, Item, Person, ScoreRow
 
 # Keys of ``meta``: the grids that the runs asked for, what they fix, and the versions of the identities' catalogues.
 GRIDS_META = "grids"
+# Of a search: who asks what was chosen cell by cell, so that nothing that is said of grids holds.
+SEARCH_META = "search_part"
 FIXED_META = "fixed"
 CATALOGUES_META = "catalogues"
 # Personalizer -> with which weights of its encoder it reads records.

@@ -78,14 +78,6 @@ def fit_directions(
             f"Directions need at least {_FEWEST_ITEMS}: run it with a higher --limit.",
         )
     model, states, sample = run_async(_read(spec, asked, tell))
-    contrasts = states[:, 1:] - states[:, :1]
-    centre = states[:, 0].mean(axis=0)
-    sizes = np.sqrt((contrasts.mean(axis=0) ** 2).sum(axis=2).mean(axis=0)) / np.linalg.norm(centre, axis=1)
-    profile = []
-    for block in range(states.shape[2]):
-        tell("probing blocks", block, states.shape[2])
-        accuracy, chance, p = probed(states[:, 1:, block].astype(float), seed)
-        profile.append(Layer(block, accuracy, chance, p, float(sizes[block])))
     return Directions(
         model=model.id,
         revision=model.revision,
@@ -93,12 +85,47 @@ def fit_directions(
         baseline=baseline,
         items=items,
         energy=energy,
-        contrasts=contrasts.mean(axis=0),
-        centre=centre,
+        contrasts=_contrasts(states),
+        centre=states[:, 0].mean(axis=0),
         sample=sample,
-        profile=tuple(profile),
+        profile=_profile(states, seed, tell),
         personalizers=tuple(dict.fromkeys(a.personalizer for a in asked)),
     )
+
+
+def read_profile(
+    spec: StudySpec, asked: Sequence[Asked], *, seed: int = 0, tell: Tell = lambda what, done, of: None
+) -> tuple[Layer, ...]:
+    """How well each block tells apart who asks.
+
+    Args:
+        spec: names the model.
+        asked: questions, each by the baseline and by the same users.
+        seed, tell: as for :func:`fit_directions`.
+
+    Raises:
+        SpecError: a model whose activations cannot be reached.
+    """
+    _, states, _ = run_async(_read(spec, asked, tell))
+    return _profile(states, seed, tell)
+
+
+def _profile(states: Array, seed: int, tell: Tell) -> tuple[Layer, ...]:
+    """Of states (N, 1 + U, L, d), the baseline's first, what a probe reads per block and how large the contrast is."""
+    sizes = np.sqrt((_contrasts(states) ** 2).sum(axis=2).mean(axis=0)) / np.linalg.norm(
+        states[:, 0].mean(axis=0), axis=1
+    )
+    profile = []
+    for block in range(states.shape[2]):
+        tell("probing blocks", block, states.shape[2])
+        accuracy, chance, p = probed(states[:, 1:, block].astype(float), seed)
+        profile.append(Layer(block, accuracy, chance, p, float(sizes[block])))
+    return tuple(profile)
+
+
+def _contrasts(states: Array) -> Array:
+    """Mean difference of each identity from the baseline, (U, L, d)."""
+    return np.asarray((states[:, 1:] - states[:, :1]).mean(axis=0), dtype=states.dtype)
 
 
 def local_model(spec: StudySpec) -> HFModel:

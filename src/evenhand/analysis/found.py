@@ -1,4 +1,4 @@
-"""What a search comes to."""
+"""What a search for the worst-served users comes to."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Found:
         expected: difference that exploring saw, drawn towards zero, and its standard deviation; in points.
         finding: what fresh items say.
         mean, other_mean: scores of matching users and of others on them, in points.
-        missing: pairs of which an answer has no score.
+        missing: pairs of which an answer has no score; of answers that were there, those of matching users without one.
         conditions: which part of the description does it; empty where it is not confirmed.
         groups: group of items -> difference on it and items, in points.
         words: what those users' answers say more often, and less often.
@@ -79,7 +79,7 @@ class SearchResult:
     """A search.
 
     Attributes:
-        users: how many could have asked.
+        users: how many could have asked; of answers that were there, how many kinds did.
         groups: of items.
         candidates: combinations of levels that could have been found.
         calls: per part ("explore", "confirm", "explain") how many were planned.
