@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +22,7 @@ from evenhand.analysis.shared_items import SharedItems, shared_items
 from evenhand.analysis.subgroups import conclude
 from evenhand.analysis.within_groups import WithinGroups, within_groups
 from evenhand.errors import SpecError
+from evenhand.report.search_tables import table_sentences, tested_table
 from evenhand.searching import SearchSpec
 from evenhand.searching.attributes import attributes, in_words
 from evenhand.searching.table import Table, shares_questions, table_of
@@ -337,9 +339,23 @@ def test_whose_answers_are_missing_more_often_is_said() -> None:
 
 def test_nothing_confirmed_says_what_could_have_been() -> None:
     found = search(paired(90, 0.0, np.random.default_rng(12)))
-    (said,) = (one for one in found.remarks if "Nothing was confirmed" in one)
+    (said,) = (one for one in found.remarks if "nothing was confirmed" in one)
     assert "no proof" in said and "points" in said
     assert not any("no bias" in one.lower() for one in found.remarks)
+
+
+def test_what_was_found_is_said_in_words() -> None:
+    found = search(unpaired(900, 70.0, np.random.default_rng(2)))
+    first, *others = table_sentences(found)
+    assert re.match(
+        r"A minor & faith: a Muslim person, on law: \d+\.\d points less \(\d+\.\d to \d+\.\d\) than the others", first
+    )
+    assert any("no personalization bias" in said for said in others)
+    assert tested_table(found).row_count == len(found.found)
+    harsh = search(labelled(600, 75.0, np.random.default_rng(3)), of="judge-errors")
+    assert "points lower, beside what people say," in table_sentences(harsh)[0]
+    nothing = " ".join(table_sentences(search(paired(90, 0.0, np.random.default_rng(12)))))
+    assert "no proof" in nothing and "no bias" not in nothing.lower()
 
 
 # What users are described by

@@ -93,6 +93,7 @@ class SearchResult:
         stopped: whether it ended before its end.
         cost: so far; None without prices.
         of: what was searched in: "calls", or of a study's answers "scores", "judge-errors" or "judge-agreement".
+        paired: whether those who match were set against others on the same items.
         remarks: what must be said of it, the weightiest first.
     """
 
@@ -109,6 +110,7 @@ class SearchResult:
     stopped: bool = False
     cost: float | None = None
     of: str = "calls"
+    paired: bool = True
     remarks: tuple[str, ...] = ()
 
     @property

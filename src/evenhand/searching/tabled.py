@@ -157,6 +157,7 @@ def search_rows(
         noise=fit.noise,
         direction=spec.direction,
         of=of,
+        paired=table.paired,
         remarks=(
             *_basis(table, of, asked, unpaired),
             *told.remarks,
@@ -302,10 +303,10 @@ def _reach(table: Table, tested: int) -> str:
                 low, high = side.contrast.interval(level)
                 halves.append(((high - low) / 2, in_words(table.space, who)))
     if not halves:
-        return "Nothing was confirmed: no trait is frequent enough among the answers that were kept for confirming."
+        return "That nothing was confirmed is no proof that there is nothing: no trait is frequent enough among the answers that were kept for confirming."
     (least, best), (most, worst) = min(halves), max(halves)
     return (
-        "Nothing was confirmed, which is no proof that there is nothing: to be confirmed more often than not, a "
+        "That nothing was confirmed is no proof that there is nothing: to be confirmed more often than not, a "
         f"difference of a single trait would have had to be about {least:.1f} points ({best}) to {most:.1f} points "
         f"({worst}), and one of several traits at once more."
     )
