@@ -83,8 +83,8 @@ def _answered(mean: float, rng: np.random.Generator) -> float:
 KINDS = {"paired": paired, "unpaired": unpaired, "labelled": labelled}
 # kind, how large, how many points worse, mean
 DESIGNS = [
-    ("paired", 60, 0, 75), ("paired", 240, 0, 75), ("paired", 240, 0, 97), ("paired", 240, 30, 75),
-    ("unpaired", 300, 0, 75), ("unpaired", 1500, 0, 75), ("unpaired", 1500, 0, 97), ("unpaired", 1500, 40, 75),
+    ("paired", 60, 0, 75), ("paired", 240, 0, 97), ("paired", 240, 30, 75),
+    ("unpaired", 300, 0, 75), ("unpaired", 900, 0, 97), ("unpaired", 900, 40, 75),
     ("labelled", 120, 0, 75), ("labelled", 600, 0, 75), ("labelled", 600, 60, 75),
 ]  # fmt: skip
 

@@ -22,7 +22,7 @@ from evenhand.analysis.shared_items import SharedItems, shared_items
 from evenhand.analysis.subgroups import conclude
 from evenhand.analysis.within_groups import WithinGroups, within_groups
 from evenhand.errors import SpecError
-from evenhand.report.search_tables import table_sentences, tested_table
+from evenhand.report.search_tables import table_sentences, fresh_table
 from evenhand.searching import SearchSpec
 from evenhand.searching.attributes import attributes, in_words
 from evenhand.searching.table import Table, shares_questions, table_of
@@ -127,7 +127,7 @@ def test_many_answers_of_the_same_people_are_no_more_evidence() -> None:
     scores, matches = rng.uniform(0, 100, 40), np.arange(40) < 15
     once = within_groups(scores, matches, np.zeros(40, int), np.arange(40))
     often = within_groups(*(np.repeat(x, 30) for x in (scores, matches, np.zeros(40, int), np.arange(40))))  # type: ignore[arg-type]
-    assert once.p_value(1) == often.p_value(1)
+    assert once.p_value(1) == pytest.approx(often.p_value(1))
     assert once.interval(0.9) == pytest.approx(often.interval(0.9))
 
 
@@ -201,15 +201,27 @@ def test_one_of_many_who_never_fails_is_no_proof_where_everybody_rarely_does() -
     # Only one failure in nine would be nearer to nothing; random signs would say 2 / 2**9.
     assert found.p_value(0) == pytest.approx(1 - 9 / 12 * (11 / 12) ** 8, abs=0.12)
     failing = shared_items(np.where(who == 1, 0.0, 100.0), who == 1, items, items, np.arange(108))
-    assert failing.p_value(0) < 0.001 and failing.interval(0.95)[1] < -20
+    assert failing.p_value(0) < 0.005 and failing.interval(0.95)[1] < -20
 
 
 def test_users_are_drawn_for_all_items_of_a_cluster_at_once() -> None:
-    """One cluster with many items on which one user fails always is one piece of evidence, as likely as 1 in 4."""
-    units, items = np.repeat(np.arange(6), 40), np.repeat(np.arange(60), 4)
-    seats = 4 * units + np.tile(np.arange(4), 60)
-    scores = np.where((units == 0) & (seats == 0), 0.0, 100.0)
-    assert shared_items(scores, seats % 4 == 0, items, units, seats).p_value(0) == pytest.approx(0.25, abs=0.08)
+    """In each of eight clusters one user of two fails on all ten items: it is one and the same in 1 of 2**7 draws."""
+    units, items = np.repeat(np.arange(8), 20), np.repeat(np.arange(80), 2)
+    seats = 2 * units + np.tile(np.arange(2), 80)
+    found = shared_items(np.where(seats % 2 == 0, 0.0, 100.0), seats % 2 == 0, items, units, seats)
+    assert found.items == 8 and found.difference == -100
+    assert found.p_value(0) == pytest.approx(2**-7, abs=0.006)
+
+
+def test_few_answers_of_each_human_against_many_err_no_more_often() -> None:
+    rng, p = np.random.default_rng(7), []
+    for _ in range(100):
+        who = rng.random(100) < 0.15
+        units = np.repeat(np.arange(100), np.where(who, 1, 8))
+        chance = np.clip(80 + rng.normal(0, 10, 100)[units], 0, 100)
+        scores = 100.0 * (100 * rng.random(len(units)) < chance)
+        p.append(within_groups(scores, who[units], np.zeros(len(units), int), units).p_value(1))
+    assert np.sum(np.array(p) <= 0.05) <= binom.ppf(0.999, 100, 0.05)
 
 
 def test_exploring_never_sees_what_confirms() -> None:
@@ -351,7 +363,7 @@ def test_what_was_found_is_said_in_words() -> None:
         r"A minor & faith: a Muslim person, on law: \d+\.\d points less \(\d+\.\d to \d+\.\d\) than the others", first
     )
     assert any("no personalization bias" in said for said in others)
-    assert tested_table(found).row_count == len(found.found)
+    assert fresh_table(found).row_count == len(found.found)
     harsh = search(labelled(600, 75.0, np.random.default_rng(3)), of="judge-errors")
     assert "points lower, beside what people say," in table_sentences(harsh)[0]
     nothing = " ".join(table_sentences(search(paired(90, 0.0, np.random.default_rng(12)))))

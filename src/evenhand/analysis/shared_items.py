@@ -14,6 +14,7 @@ from functools import cached_property
 
 import numpy as np
 from scipy.sparse import csr_array
+from scipy.stats import t as student
 
 from evenhand.analysis.factorial import Codes
 from evenhand.analysis.redrawing import Mask, p_value
@@ -78,7 +79,7 @@ class SharedItems:
         return self.items >= FEWEST_TO_TEST
 
     def p_value(self, seed: int) -> float:
-        return self._moving()._p_value(self.items, seed) if self.testable else math.nan
+        return max(self._redrawn(seed), self._excluded()) if self.testable else math.nan
 
     def interval(self, level: float) -> tuple[float, float]:
         return paired_interval(self.differences, level, self.most)
@@ -114,29 +115,37 @@ class SharedItems:
             self.most,
         )
 
-    def _p_value(self, items: int, seed: int) -> float:
-        if not len(self.outcomes):
+    def _excluded(self) -> float:
+        """p at which the interval leaves out 0: what it does not exclude is not shown either."""
+        moving = self.differences[self.differences != 0]
+        return 2 * float(student.sf(abs(float(self._studentized(moving[:, None])[0])), self.items - 1))
+
+    def _redrawn(self, seed: int) -> float:
+        """p over who matches, drawn anew among the users of each unit."""
+        moving = self._moving()
+        if not len(moving.outcomes):
             return 1.0
-        rows = np.arange(len(self.outcomes))
-        to_items = csr_array((np.ones(len(rows)), (self.answered, rows)), shape=(len(self.units), len(rows)))
-        place = np.arange(len(self.units))
-        to_units = csr_array(
-            (np.ones(len(place)), (self.units, place)), shape=(int(self.units.max()) + 1, len(place))
-        )  # fmt: skip
-        asked, total = np.asarray(to_items.sum(axis=1))[:, None], (to_items @ self.outcomes)[:, None]
+        outcomes, seats, rows = moving.outcomes[:, None], moving.seats, np.arange(len(moving.outcomes))
+        items, units = len(moving.units), int(moving.units.max()) + 1
+        to_items = csr_array((np.ones(len(rows)), (moving.answered, rows)), shape=(items, len(rows)))
+        to_units = csr_array((np.ones(items), (moving.units, np.arange(items))), shape=(units, items))
+        asked, total = np.asarray(to_items.sum(axis=1))[:, None], to_items @ outcomes
 
         def studentized(matches: Mask) -> Floats:
-            own = matches[self.seats].astype(float)
-            count, sums = to_items @ own, to_items @ (own * self.outcomes[:, None])
+            own = matches[seats].astype(float)
+            count, sums = to_items @ own, to_items @ (own * outcomes)
             both = (count > 0) & (count < asked)
             apart = np.where(both, sums / np.maximum(count, 1) - (total - sums) / np.maximum(asked - count, 1), 0.0)
-            by_unit = (to_units @ apart) / np.maximum(to_units @ both.astype(float), 1)
-            # As in the interval, one item more in each direction.
-            mean = by_unit.sum(axis=0) / (items + 2)
-            squares = (by_unit**2).sum(axis=0) + 2 * self.most**2
-            return np.asarray(mean / np.sqrt((squares / (items + 2) - mean**2) / (items + 2)))
+            return self._studentized((to_units @ apart) / np.maximum(to_units @ both.astype(float), 1))
 
-        return p_value(self.matches, self.units_of_seats, studentized, len(self.outcomes), seed)
+        return p_value(moving.matches, moving.units_of_seats, studentized, len(outcomes), seed)
+
+    def _studentized(self, by_unit: Floats) -> Floats:
+        """Of the differences of units, shape (moving units, ways); as in the interval, with one in each direction."""
+        count = self.items + 2
+        mean = by_unit.sum(axis=0) / count
+        squares = (by_unit**2).sum(axis=0) + 2 * self.most**2
+        return np.asarray(mean / np.sqrt((squares / count - mean**2) / count))
 
 
 def shared_items(

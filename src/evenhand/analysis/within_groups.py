@@ -6,7 +6,7 @@ conversation) counts once in a group, however many answers it has. The test draw
 same group, and compares the studentized difference (Janssen 1997; DiCiccio and Romano 2017): exact where nothing but
 the label tells units apart, and right in large tables where their spread differs too. The interval adds one answer at
 either end of the scale to both sides (Agresti and Caffo 2000), so that ten right answers of ten are no proof of a
-hundred.
+hundred. The larger p of the two counts.
 """
 
 from __future__ import annotations
@@ -99,20 +99,27 @@ class WithinGroups:
         first = np.full(len(self.matches), np.iinfo(np.int64).max)
         # Units that ask of the same group first are drawn among.
         np.minimum.at(first, self.units, self.groups)
-        return p_value(self.matches, first, self._studentized, len(self.outcomes), seed)
+        drawn = p_value(self.matches, first, self._studentized, len(self.outcomes), seed)
+        middle, error, degrees = self._welch()
+        # Where few answers of each human stand against many, labels are not all that tells units apart.
+        return max(drawn, 2 * float(student.sf(abs(middle) / error, degrees)))
 
     def interval(self, level: float) -> tuple[float, float]:
         if not self.testable:
             return (math.nan, math.nan)
+        middle, error, degrees = self._welch()
+        half, most = float(student.ppf((1 + level) / 2, degrees)) * error, self.bounds[1] - self.bounds[0]
+        return (max(middle - half, -most), min(middle + half, most))
+
+    def _welch(self) -> tuple[float, float, float]:
+        """Difference, its error and their degrees of freedom (Welch), with a unit more at both ends of the scale."""
         sides = self._sides(self.matches[:, None])
         (one, v1), (other, v0) = (side.eased(*self.bounds) for side in sides)
-        variance = float(v1[0] + v0[0])
-        # Welch, from the units that each mean is worth.
+        variances = [float(v1[0]), float(v0[0])]
+        # From the units that each mean is worth.
         freedom = [max(float(side.worth[0]) - 1, 1.0) for side in sides]
-        degrees = variance**2 / (float(v1[0]) ** 2 / freedom[0] + float(v0[0]) ** 2 / freedom[1])
-        half = float(student.ppf((1 + level) / 2, degrees)) * math.sqrt(variance)
-        middle, most = float(one[0] - other[0]), self.bounds[1] - self.bounds[0]
-        return (max(middle - half, -most), min(middle + half, most))
+        degrees = sum(variances) ** 2 / sum(v**2 / f for v, f in zip(variances, freedom, strict=True))
+        return float(one[0] - other[0]), math.sqrt(sum(variances)), degrees
 
     def by_group(self) -> list[tuple[int, float, int]]:
         """Group -> difference in it and units, of groups that have both."""

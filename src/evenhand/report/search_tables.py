@@ -33,7 +33,7 @@ def missing_sentences(found: SearchResult) -> list[str]:
     return [f"{count:,} answers have no score and are left out ({why})."] if count else []
 
 
-def tested_table(found: SearchResult) -> Table:
+def fresh_table(found: SearchResult) -> Table:
     """Everything that was tested."""
     table = Table(
         "who", "exploring", "fresh answers", "means", "rests on", "p (Holm)", "",

@@ -303,7 +303,10 @@ def _reach(table: Table, tested: int) -> str:
                 low, high = side.contrast.interval(level)
                 halves.append(((high - low) / 2, in_words(table.space, who)))
     if not halves:
-        return "That nothing was confirmed is no proof that there is nothing: no trait is frequent enough among the answers that were kept for confirming."
+        return (
+            "That nothing was confirmed is no proof that there is nothing: no trait is frequent enough among the "
+            "answers that were kept for confirming."
+        )
     (least, best), (most, worst) = min(halves), max(halves)
     return (
         "That nothing was confirmed is no proof that there is nothing: to be confirmed more often than not, a "
