@@ -22,7 +22,7 @@ from evenhand.analysis.shared_items import SharedItems, shared_items
 from evenhand.analysis.subgroups import conclude
 from evenhand.analysis.within_groups import WithinGroups, within_groups
 from evenhand.errors import SpecError
-from evenhand.report.search_tables import table_sentences, fresh_table
+from evenhand.report.search_tables import fresh_table, table_sentences
 from evenhand.searching import SearchSpec
 from evenhand.searching.attributes import attributes, in_words
 from evenhand.searching.table import Table, shares_questions, table_of
