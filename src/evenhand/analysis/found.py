@@ -94,7 +94,7 @@ class SearchResult:
         cost: so far; None without prices.
         of: what was searched in: "calls", or of a study's answers "scores", "judge-errors" or "judge-agreement".
         paired: whether those who match were set against others on the same items.
-        remarks: what must be said of it, the weightiest first.
+        remarks: what must be said of it, the weightiest first: where not ``paired``, that.
     """
 
     users: int

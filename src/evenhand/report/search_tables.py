@@ -17,13 +17,17 @@ _CALLED = {
 
 
 def table_sentences(found: SearchResult) -> list[str]:
-    """The outcome as a person would say it: what was found first, then all that must be known of it."""
+    """The outcome as a person would say it: what was found, then all that must be known of it.
+
+    Where those who match and the others were not asked the same, that comes before any number.
+    """
     told = [_sentence(one, found) for one in found.confirmed]
     tested = len(found.found)
     said = f"{found.candidates:,} combinations that occur, {tested} stood out and {'was' if tested == 1 else 'were'}"
     if not told:
         told.append(f"Nothing was confirmed: of {said} tested on fresh answers." if tested else _nobody(found))
-    return [*told, *missing_sentences(found), *found.remarks]
+    before = 0 if found.paired else 1
+    return [*found.remarks[:before], *told, *missing_sentences(found), *found.remarks[before:]]
 
 
 def missing_sentences(found: SearchResult) -> list[str]:
@@ -68,7 +72,7 @@ def _sentence(one: Found, found: SearchResult) -> str:
 
 
 def _rests_on(found: SearchResult) -> str:
-    return "questions" if found.paired else "people, conversations or questions"
+    return "questions" if found.paired else "people or conversations" if found.of == "scores" else "people or questions"
 
 
 def _with_sign(p_value: str) -> str:

@@ -258,14 +258,15 @@ def _basis(table: Table, of: Of, asked: int, unpaired: bool) -> list[str]:
             + _MEANING[of]
         )
     if unpaired:
-        said.append(
+        said.insert(
+            0,
             "Different people asked different questions. They are compared within groups of questions, and made alike "
             "in nothing else: a difference may come from what they asked and how, not from who they are. It is no "
-            "personalization bias; ask all the same questions to measure that."
+            "personalization bias; ask all the same questions to measure that.",
         )
     elif not table.paired:
-        said.append(
-            "Few questions have labels for several users: users are compared over all labelled questions of a suite."
+        said.insert(
+            0, "Few questions have labels for several users: users are compared over all labelled questions of a suite."
         )
     return said
 
