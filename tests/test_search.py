@@ -256,6 +256,8 @@ def test_what_is_single_or_an_intersection_cannot_be_searched() -> None:
     told = [make_personalizer("system")]
     with pytest.raises(SpecError, match="several identities of each category"):
         make_universe(select(["a minor"]), [], told, ["x"], 2)
+    with pytest.raises(SpecError, match="learn each of thousands"):
+        make_universe(select(["age"]), [], [*told, make_personalizer("fermi")], ["x"], 2)
     with pytest.raises(SpecError, match="intersection already"):
         make_universe(select(["a minor & a man", "age"]), [], told, ["x"], 2)
 

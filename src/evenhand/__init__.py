@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from evenhand.errors import EvenhandError as EvenhandError
     from evenhand.imported.study import from_table as from_table
     from evenhand.runner import RunResult as RunResult
+    from evenhand.searching import find_worst as find_worst
     from evenhand.study import StudySpec as StudySpec
 
 __version__ = "0.1.0"
@@ -30,6 +31,7 @@ _HOMES = {
     "StudySpec": "evenhand.study",
     "analyze": "evenhand.api",
     "check": "evenhand.api",
+    "find_worst": "evenhand.searching",
     "from_table": "evenhand.imported.study",
     "compare_studies": "evenhand.api",
     "load": "evenhand.api",
@@ -46,6 +48,7 @@ __all__ = [
     "analyze",
     "check",
     "compare_studies",
+    "find_worst",
     "from_table",
     "load",
     "run",

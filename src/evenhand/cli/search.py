@@ -58,6 +58,7 @@ def search(
     fresh items, and explain it."""
     from evenhand.cli.progress import RunDisplay
     from evenhand.evolving.evolution import study_of
+    from evenhand.report.search_page import search_page
     from evenhand.searching import Search, SearchSpec
     from evenhand.specs import validated
 
@@ -66,16 +67,20 @@ def search(
         "confirm": confirm, "smallest": smallest, "seed": seed,
     }  # fmt: skip
     spec = validated(SearchSpec, {k: v for k, v in given.items() if v is not None}, "the command line")
-    planned = Search(study_of(study), spec, out, progress=RunDisplay())
+    base = study_of(study)
+    planned = Search(base, spec, out, progress=RunDisplay())
     if dry_run:
         emit(planned.scope(), format, planned.announcement)
         return
     say(planned.announcement(), err=True)
     found = planned.run()
+    page = out / "search.html"
+    page.write_text(search_page(found, base.model), encoding="utf-8")
     if format == Format.json:
         emit(found, format, str)
     else:
         _tell(found)
+        say(page)
     if found.stopped:
         say("Stopped before its end. Run the same command to go on.", err=True)
         raise typer.Exit(130)

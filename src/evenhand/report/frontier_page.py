@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping, Sequence
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
-import evenhand
 from evenhand.analysis.choosing import Candidate
 from evenhand.analysis.frontier import Outcome
 from evenhand.report import frontier
-from evenhand.visible import visible
+from evenhand.report.small_page import embedded, small_page
 
 
 def frontier_page(outcomes: Sequence[Outcome], candidates: Mapping[str, Candidate], reason: str = "") -> str:
@@ -22,11 +18,9 @@ def frontier_page(outcomes: Sequence[Outcome], candidates: Mapping[str, Candidat
         candidates: what was chosen among.
         reason: why nothing was confirmed.
     """
-    environment = Environment(
-        loader=PackageLoader("evenhand.report"), autoescape=True, undefined=StrictUndefined, finalize=_shown
-    )
     picture = frontier.frontier_svg(outcomes, candidates) if outcomes or candidates else ""
-    return environment.get_template("frontier.html.j2").render(
+    return small_page(
+        "frontier.html.j2",
         outcomes=outcomes,
         columns=frontier.columns(outcomes),
         rows=frontier.rows(outcomes),
@@ -36,10 +30,5 @@ def frontier_page(outcomes: Sequence[Outcome], candidates: Mapping[str, Candidat
         choosing_rows=frontier.choosing_rows(candidates),
         choosing=frontier.CHOOSING,
         reason=reason,
-        picture=base64.b64encode(picture.encode()).decode(),
-        version=evenhand.__version__,
+        picture=embedded(picture),
     )
-
-
-def _shown(value: object) -> object:
-    return visible(value) if type(value) is str else value

@@ -11,6 +11,15 @@ from evenhand.analysis.found import Found, SearchResult
 from evenhand.report import words
 
 _MUCH_MISSING = 0.05
+FINDINGS = ("who", "exploring", "fresh items", "scores of both", "items", "p (Holm)", "")
+FINDINGS_CAPTION = (
+    "Points less or more than others of whom the same kinds of things are said. Exploring: drawn towards zero, and too "
+    "large all the same for the best of many. Fresh items: intervals hold for all rows at once."
+)
+CONDITIONS = ("what is said", "mean score", "'as found' beside it", "items")
+CONDITIONS_CAPTION = (
+    "Nothing but this is said of the user, on third items. 'Another instead': other levels of the same kinds."
+)
 
 
 def search_sentences(found: SearchResult) -> list[str]:
@@ -44,7 +53,7 @@ def finding_sentence(one: Found, found: SearchResult) -> str:
         f"{_capital(one.who)}: {words.points(abs(one.finding.difference))} points {more} ({words.points(low)} to "
         f"{words.points(high)}) than others of whom the same kinds of things are said. Found among "
         f"{found.candidates:,} combinations, confirmed on {one.finding.items:,} fresh items "
-        f"({words.p_value(one.finding.adjusted)} after Holm)."
+        f"(p after Holm: {words.p_value(one.finding.adjusted)})."
     )
 
 
@@ -65,38 +74,47 @@ def nothing_sentence(found: SearchResult) -> str:
 
 def findings_table(found: SearchResult) -> Table:
     """Everything that was to be confirmed."""
-    table = Table(
-        "who", "exploring", "fresh items", "pairs' scores", "items", "p (Holm)", "",
-        title="Whom exploring pointed at, and what fresh items say",
-        caption="Points less or more than others of whom the same kinds of things are said. Exploring: drawn towards "
-        "zero, and too large all the same for the best of many. Fresh items: intervals hold for all rows at once.",
-    )  # fmt: skip
-    for one in found.found:
-        finding = one.finding
-        table.add_row(
+    title = "Whom exploring pointed at, and what fresh items say"
+    table = Table(*FINDINGS, title=title, caption=FINDINGS_CAPTION)
+    for row in findings_rows(found):
+        table.add_row(*row)
+    return table
+
+
+def findings_rows(found: SearchResult) -> list[tuple[str, ...]]:
+    """The same, as texts under ``FINDINGS``."""
+    return [
+        (
             one.who,
             words.signed(one.expected[0]),
-            _with_interval(finding.difference, finding.interval),
+            _with_interval(one.finding.difference, one.finding.interval),
             f"{words.points(one.mean)} / {words.points(one.other_mean)}",
-            f"{finding.items}" + (f" ({one.missing} pairs missing)" if one.missing else ""),
-            words.p_value(finding.adjusted),
-            "confirmed" if finding.confirmed else "not shown",
+            f"{one.finding.items}" + (f" ({one.missing} pairs missing)" if one.missing else ""),
+            words.p_value(one.finding.adjusted),
+            "confirmed" if one.finding.confirmed else "not shown",
         )
-    return table
+        for one in found.found
+    ]
 
 
 def conditions_table(one: Found) -> Table:
     """Which part of a description does it."""
+    title = f"Which part does it: {one.who}"
     table = Table(
-        "what is said", "mean score", "'as found' beside it", "items", title=f"Which part does it: {one.who}",
-        caption="Nothing but this is said of the user, on third items. 'Another instead': other levels of the same "
-        "kinds.",
-    )  # fmt: skip
-    for condition in one.conditions:
-        itself = condition.name == one.conditions[0].name
-        beside = "" if itself else _with_interval(condition.difference, condition.interval)
-        table.add_row(condition.name, words.points(condition.mean), beside, str(condition.items))
+        "what is said", "mean score", "'as found' beside it", "items", title=title, caption=CONDITIONS_CAPTION
+    )
+    for row in conditions_rows(one):
+        table.add_row(*row)
     return table
+
+
+def conditions_rows(one: Found) -> list[tuple[str, ...]]:
+    """The same, as texts."""
+    rows: list[tuple[str, ...]] = []
+    for n, condition in enumerate(one.conditions):
+        beside = _with_interval(condition.difference, condition.interval) if n else ""
+        rows.append((condition.name, words.points(condition.mean), beside, str(condition.items)))
+    return rows
 
 
 def details(one: Found) -> list[str]:
@@ -123,9 +141,11 @@ def scope_sentence(found: SearchResult) -> str:
     """How much was searched, and by how much."""
     calls = ", ".join(f"{count:,} to {part}" for part, count in found.calls.items() if count)
     items = ", ".join(f"{count:,} to {part}" for part, count in found.items.items())
+    cost = "" if found.cost is None else f" Cost so far: {found.cost:.4f}."
     return (
         f"{found.users:,} users times {found.groups} groups of items ({found.cells:,} cells, {found.candidates:,} "
-        f"combinations to be found) by {sum(found.calls.values()):,} calls: {calls}. Items: {items}, none in two parts."
+        f"combinations to be found) by {sum(found.calls.values()):,} calls: {calls}. Items: {items}, "
+        f"none in two parts.{cost}"
     )
 
 

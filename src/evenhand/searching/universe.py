@@ -13,7 +13,7 @@ import numpy as np
 from evenhand.analysis.factorial import NONE_OF_IT, Codes, Conjunction, Space
 from evenhand.errors import SpecError
 from evenhand.identities.intersections import intersect
-from evenhand.personalizers import Personalizer
+from evenhand.personalizers import Personalizer, PersonPersonalizer
 from evenhand.types import Identity, Message, Person
 
 FACT, TOLD, GROUP = "fact", "told", "on"
@@ -167,8 +167,15 @@ def make_universe(
     """The users that can be made of identities and of the facts of people.
 
     Raises:
-        SpecError: too few identities to compare, or one that is an intersection already.
+        SpecError: too few identities to compare, one that is an intersection already, or a personalizer that would have
+            to learn each user first.
     """
+    learners = [p.name for p in personalizers if isinstance(p, PersonPersonalizer) and p.learns]
+    if learners:
+        raise SpecError(
+            f"'{learners[0]}' would have to learn each of thousands of users first.",
+            "Search by one that tells what it is given, such as system.",
+        )
     by_category: dict[str, list[Identity]] = {}
     for identity in identities:
         if identity.parts:
