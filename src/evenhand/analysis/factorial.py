@@ -41,11 +41,13 @@ class Space:
         factors: names; the last one is the group of items, which is no part of a user.
         levels: per factor its levels.
         order: most levels that are combined.
+        of_items: how many of the factors, the last ones, say something of items and not of users.
     """
 
     factors: tuple[str, ...]
     levels: tuple[tuple[str, ...], ...]
     order: int = 3
+    of_items: int = 1
 
     @property
     def group(self) -> int:
@@ -59,10 +61,12 @@ class Space:
 
     @property
     def sets(self) -> list[tuple[int, ...]]:
-        """Factors whose levels are combined, smaller sets first; the group alone says nothing of users."""
-        return [
-            s for k in range(1, self.order + 1) for s in combinations(range(len(self.factors)), k) if s != (self.group,)
-        ]
+        """Factors whose levels are combined, smaller sets first; each says something of users, one at most of items."""
+        users = len(self.factors) - self.of_items
+        # One group that all items are of narrows nothing.
+        told = range(len(self.factors) - (self.sizes[self.group] == 1))
+        sets = [s for k in range(1, self.order + 1) for s in combinations(told, k)]
+        return [s for s in sets if s[0] < users and sum(f >= users for f in s) <= 1]
 
     @property
     def candidates(self) -> int:

@@ -55,7 +55,7 @@ class Found:
         expected: difference that exploring saw, drawn towards zero, and its standard deviation; in points.
         finding: what fresh items say.
         mean, other_mean: scores of matching users and of others on them, in points.
-        missing: pairs of which an answer has no score.
+        missing: pairs of which an answer has no score; of answers that were there, those of matching users without one.
         conditions: which part of the description does it; empty where it is not confirmed.
         groups: group of items -> difference on it and items, in points.
         words: what those users' answers say more often, and less often.
@@ -79,7 +79,7 @@ class SearchResult:
     """A search.
 
     Attributes:
-        users: how many could have asked.
+        users: how many could have asked; of answers that were there, how many kinds did.
         groups: of items.
         candidates: combinations of levels that could have been found.
         calls: per part ("explore", "confirm", "explain") how many were planned.
@@ -92,6 +92,9 @@ class SearchResult:
         direction: that was looked for.
         stopped: whether it ended before its end.
         cost: so far; None without prices.
+        of: what was searched in: "calls", or of a study's answers "scores", "judge-errors" or "judge-agreement".
+        paired: whether those who match were set against others on the same items.
+        remarks: what must be said of it, the weightiest first: where not ``paired``, that.
     """
 
     users: int
@@ -106,6 +109,9 @@ class SearchResult:
     direction: str = "worse"
     stopped: bool = False
     cost: float | None = None
+    of: str = "calls"
+    paired: bool = True
+    remarks: tuple[str, ...] = ()
 
     @property
     def confirmed(self) -> list[Found]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 from scipy.stats import t as student
@@ -60,10 +60,10 @@ def worth_confirming(fit: Factorial, count: int, direction: Direction, smallest:
     ranked: list[tuple[float, Conjunction]] = []
     for factors in fit.effects:
         mean, sd = fit.differences(factors)
-        sure = _towards(mean, direction) - sd
+        sure = towards(mean, direction) - sd
         for flat in np.argsort(-sure, axis=None, kind="stable")[: 20 * count]:
             place = np.unravel_index(flat, sure.shape)
-            if _towards(mean, direction)[place] >= smallest:
+            if towards(mean, direction)[place] >= smallest:
                 ranked.append((float(sure[place]), _conjunction(factors, place)))
     ranked.sort(key=lambda pair: (-pair[0], len(pair[1].levels), pair[1]))
     chosen: list[Conjunction] = []
@@ -85,11 +85,12 @@ def _adds_nothing(
     if not other.within(candidate) or other.factors not in fit.effects:
         return False
     mean, sd = (np.array(one) for one in zip(fit.difference(candidate), fit.difference(other), strict=True))
-    beyond = float(_towards(mean, direction) @ [1, -1])
+    beyond = float(towards(mean, direction) @ [1, -1])
     return beyond < max(least, math.sqrt(max(float(sd @ (sd * [1, -1])), 0.0)))
 
 
-def _towards(difference: Floats, direction: Direction) -> Floats:
+def towards(difference: Floats, direction: Direction) -> Floats:
+    """How far a difference goes where one looks: positive for what is looked for."""
     return {"worse": -difference, "better": difference, "both": np.abs(difference)}[direction]
 
 
@@ -124,6 +125,51 @@ class Finding:
     confirmed: bool
 
 
+class Contrast(Protocol):
+    """Those who match set against those who do not."""
+
+    @property
+    def difference(self) -> float:
+        """Of those who match from the others, in points; NaN without any."""
+
+    @property
+    def items(self) -> int:
+        """Of how many items (or whatever is independent) it is the mean."""
+
+    def p_value(self, seed: int) -> float:
+        """Of no difference, two-sided; NaN where there is too little to test."""
+
+    def interval(self, level: float) -> tuple[float, float]:
+        """Of the difference; NaN where there is too little to tell."""
+
+
+@dataclass(frozen=True)
+class OnSameItems:
+    """A contrast of answers on the same items.
+
+    Attributes:
+        differences: one for each item (or cluster of items), in points.
+        most: how large one can be, in points.
+    """
+
+    differences: Floats
+    most: float = 100.0
+
+    @property
+    def difference(self) -> float:
+        return float(self.differences.mean()) if len(self.differences) else math.nan
+
+    @property
+    def items(self) -> int:
+        return len(self.differences)
+
+    def p_value(self, seed: int) -> float:
+        return sign_test(self.differences, seed=seed)
+
+    def interval(self, level: float) -> tuple[float, float]:
+        return paired_interval(self.differences, level, self.most)
+
+
 def confirm(
     contrasts: Sequence[tuple[Conjunction, Floats]], direction: Direction, *, alpha: float = 0.05, seed: int = 0
 ) -> list[Finding]:
@@ -136,17 +182,22 @@ def confirm(
         alpha: chance that one or more are confirmed although none differs in that direction.
         seed: of the random signs.
     """
-    p = [sign_test(d, seed=seed) for _, d in contrasts]
+    return conclude([(who, OnSameItems(d)) for who, d in contrasts], direction, alpha=alpha, seed=seed)
+
+
+def conclude(
+    contrasts: Sequence[tuple[Conjunction, Contrast]], direction: Direction, *, alpha: float = 0.05, seed: int = 0
+) -> list[Finding]:
+    """The same for contrasts of any kind."""
+    p = [contrast.p_value(seed) for _, contrast in contrasts]
     adjusted = holm(np.array(p))
     level = 1 - alpha / max(len(contrasts), 1)
     found = []
-    for (conjunction, d), one, all_ in zip(contrasts, p, adjusted, strict=True):
-        mean = float(d.mean()) if len(d) else math.nan
-        right = _towards(np.array(mean), direction) > 0
+    for (conjunction, contrast), one, all_ in zip(contrasts, p, adjusted, strict=True):
+        mean, interval = contrast.difference, contrast.interval(level)
+        right = towards(np.array(mean), direction) > 0
         found.append(
-            Finding(
-                conjunction, mean, paired_interval(d, level), one, float(all_), len(d), bool(all_ <= alpha and right)
-            )
+            Finding(conjunction, mean, interval, one, float(all_), contrast.items, bool(all_ <= alpha and right))
         )
     return found
 
@@ -171,7 +222,7 @@ def sign_test(differences: Floats, *, seed: int = 0) -> float:
     return (reached + 1) / (_FLIPS + 1)
 
 
-def paired_interval(differences: Floats, level: float) -> tuple[float, float]:
+def paired_interval(differences: Floats, level: float, most: float = 100.0) -> tuple[float, float]:
     """Interval of a mean difference in points, one item more in each direction added (Bonett and Price 2012).
 
     With that, items that do not differ are no proof that none does. NaN with fewer than six items.
@@ -179,7 +230,7 @@ def paired_interval(differences: Floats, level: float) -> tuple[float, float]:
     count = len(differences)
     if count < FEWEST_TO_TEST:
         return (math.nan, math.nan)
-    padded = np.concatenate([differences, [100.0, -100.0]])
+    padded = np.concatenate([differences, [most, -most]])
     half = float(student.ppf((1 + level) / 2, count - 1)) * float(padded.std()) / math.sqrt(count + 2)
     mean = float(padded.mean())
-    return (max(mean - half, -100.0), min(mean + half, 100.0))
+    return (max(mean - half, -most), min(mean + half, most))

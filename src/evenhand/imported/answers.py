@@ -222,7 +222,7 @@ class _Row:
         if identity in (*BASELINES, *self._reading.baseline):
             return BASELINE_CATEGORY
         column = self._reading.columns.get("identity", "identity").rpartition(".")[2]
-        return self._text("category") or _known_category(identity) or column
+        return self._text("category") or known_category(identity) or column
 
     def _score(self, name: str) -> float | None:
         value = self._raw(name)
@@ -286,7 +286,7 @@ def _message(said: Mapping[str, Any]) -> Message:
 
 
 @cache
-def _known_category(identity: str) -> str:
+def known_category(identity: str) -> str:
     """The category of an identity that a catalogue has; "" for others."""
     found = (catalogue.find(identity) for catalogue in registered())
     return next((known.category for known in found if known), "")
