@@ -90,8 +90,9 @@ def translation_notes(store: Reader) -> list[str]:
         makers[words["made_by"], words["reviewed_by"], words["translated_by"]][suite] = words["name"]
     notes = []
     for (made_by, reviewed_by, items_by), suites in makers.items():
-        names = list(dict.fromkeys(suites.values()))
-        told = f"Who asks is told in {' and '.join(names)} in {', '.join(suites)}"
+        *first, last = dict.fromkeys(suites.values())
+        names = f"{', '.join(first)} and {last}" if first else last
+        told = f"Who asks is told in {names} in {', '.join(suites)}"
         maker = f"as {made_by} put it" if made_by else "and who put it so is not said"
         read = f"{reviewed_by} reviewed it" if reviewed_by else "no native speaker has reviewed it"
         items = f" The items were translated by {items_by}." if items_by else ""
