@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from evenhand.cli.output import As, Format, emit, say, show
+from evenhand.errors import SpecError
 
 if TYPE_CHECKING:
     from evenhand.searching import Search, SearchResult
@@ -20,6 +21,14 @@ class Towards(StrEnum):
     worse = "worse"
     better = "better"
     both = "both"
+
+
+class Answers(StrEnum):
+    """What is searched in where no call is made."""
+
+    scores = "scores"
+    judge_errors = "judge-errors"
+    judge_agreement = "judge-agreement"
 
 
 class Exported(StrEnum):
@@ -35,7 +44,14 @@ def search(
             metavar="STUDY", help="Model, suites, identities and personalizers: a study file, or a study's directory."
         ),
     ],
-    out: Annotated[Path, typer.Option(help="Where everything is kept; run again to go on.")],
+    out: Annotated[Path | None, typer.Option(help="Where everything is kept; run again to go on.")] = None,
+    in_answers: Annotated[
+        Answers | None,
+        typer.Option(
+            help="Make no call: search in the answers that the study holds, for their scores, or for how its judge "
+            "errs beside people's labels."
+        ),
+    ] = None,
     calls: Annotated[int | None, typer.Option(help="Model calls of all together, at most (4000).")] = None,
     direction: Annotated[Towards | None, typer.Option(help="Lower scores, higher ones, or both (worse).")] = None,
     stated: Annotated[int | None, typer.Option(help="Identities that a user states at once, at most (3).")] = None,
@@ -59,7 +75,7 @@ def search(
     from evenhand.cli.progress import RunDisplay
     from evenhand.evolving.evolution import study_of
     from evenhand.report.search_page import search_page
-    from evenhand.searching import Search, SearchSpec
+    from evenhand.searching import Search, SearchSpec, search_in
     from evenhand.specs import validated
     from evenhand.whole import write_whole
 
@@ -68,6 +84,15 @@ def search(
         "confirm": confirm, "smallest": smallest, "seed": seed,
     }  # fmt: skip
     spec = validated(SearchSpec, {k: v for k, v in given.items() if v is not None}, "the command line")
+    if in_answers:
+        in_study = search_in(study, spec, of=in_answers.value)
+        if format == Format.json:
+            emit(in_study, format, str)
+        else:
+            _tell_answers(in_study)
+        return
+    if out is None:
+        raise SpecError("A search that asks keeps what it asks.", "Add --out DIR, or --in-answers scores.")
     base = study_of(study)
     planned = Search(base, spec, out, progress=RunDisplay())
     if dry_run:
@@ -102,6 +127,21 @@ def _tell(found: SearchResult) -> None:
         show(findings_table(found))
     for one in found.confirmed:
         show(conditions_table(one))
+        for line in details(one):
+            say(line)
+
+
+def _tell_answers(found: SearchResult) -> None:
+    from evenhand.report.search import conditions_table, details
+    from evenhand.report.search_tables import fresh_table, table_sentences
+
+    for sentence in table_sentences(found):
+        say(sentence)
+    if found.found:
+        show(fresh_table(found))
+    for one in found.confirmed:
+        if one.conditions:
+            show(conditions_table(one))
         for line in details(one):
             say(line)
 

@@ -17,7 +17,7 @@ _CALLED = {
 
 
 def table_sentences(found: SearchResult) -> list[str]:
-    """The outcome as a person would say it: what was found, then all that must be known of it.
+    """The outcome as a person would say it: what is missing, what was found, then all that must be known of it.
 
     Where those who match and the others were not asked the same, that comes before any number.
     """
@@ -27,7 +27,7 @@ def table_sentences(found: SearchResult) -> list[str]:
     if not told:
         told.append(f"Nothing was confirmed: of {said} tested on fresh answers." if tested else _nobody(found))
     before = 0 if found.paired else 1
-    return [*found.remarks[:before], *told, *missing_sentences(found), *found.remarks[before:]]
+    return [*found.remarks[:before], *missing_sentences(found), *told, *found.remarks[before:]]
 
 
 def missing_sentences(found: SearchResult) -> list[str]:
