@@ -24,7 +24,7 @@ def test_one_version_everywhere() -> None:
     assert cited["version"] == evenhand.__version__
     assert cited["license"] == PROJECT["project"]["license"]
     sections = re.findall(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
-    assert sections[0] == "Unreleased"
+    assert sections[:2] == ["Unreleased", evenhand.__version__]
     for file in ("docs/howto/releases.md", "examples/github-workflow.yml"):
         assert set(re.findall(r"evenhand@v([\d.]+)", (ROOT / file).read_text())) == {evenhand.__version__}
 
