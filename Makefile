@@ -9,7 +9,7 @@ LOCKED := $(BIN)/pip install --quiet --require-hashes --no-deps -r
 LOCK := $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes --upgrade \
   --override locks/without-torch.txt --custom-compile-command "make lock"
 
-.PHONY: demo test test-vllm coverage mutation check docs lock audit install clean
+.PHONY: demo test test-vllm soak coverage mutation check docs lock audit install clean
 
 demo: $(VENV)/.local
 	$(BIN)/evenhand demo --out demo
@@ -30,6 +30,11 @@ test-vllm:
 	$(VENV)-vllm/bin/pip uninstall --quiet --yes torchvision torchaudio torchcodec
 	$(VENV)-vllm/bin/pip install --quiet -e '.[local]' hypothesis psutil pytest pytest-asyncio
 	VLLM_CPU_KVCACHE_SPACE=2 $(VENV)-vllm/bin/python -m pytest tests/test_vllm.py
+
+# Two hours, on a third of a core; HOURS=0.5 for less. What is wrong is kept, and said with its seed.
+HOURS ?= 2
+soak: $(VENV)/.dev
+	$(BIN)/python -m tests.soak --hours $(HOURS) --out soak.json
 
 # Hours; what it finds is kept in mutants/, so that a second run goes on.
 mutation: $(VENV)/.dev

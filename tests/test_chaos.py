@@ -162,6 +162,28 @@ def test_a_full_disk_loses_nothing_that_was_kept(cli: Cli, calm: Path, tmp_path:
 
 
 @needs_mounts
+def test_an_import_on_a_full_disk_is_whole_or_not_there(cli: Cli, tmp_path: Path) -> None:
+    """Where its log has room and the file has not: SQLite says nothing of that when it closes."""
+    disk, kept = tmp_path / "disk", tmp_path / "kept"
+    disk.mkdir()
+    kept.mkdir()
+    rows = [
+        {"identity": who, "item": f"q{n}", "prompt": f"Question {n}?", "response": f"{who}: {n}.", "score": n % 2}
+        for n in range(120)
+        for who in ("a minor", "an adult")
+    ]
+    (tmp_path / "answers.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    line = ["import", str(tmp_path / "answers.jsonl"), "--axis", "safety", "--suite", "own", "--out"]
+    done = on_its_own_disk(
+        [sys.executable, "-m", "evenhand.cli.main", *line, str(disk / "study")], disk, "size=320k", kept
+    )
+    assert (done.returncode, (kept / "study").exists()) == (5, False), done.stderr
+    assert "disk is full" in done.stderr
+    assert cli(*line, str(kept / "study")).returncode == 0
+    assert len(cells(kept / "study")) == 240
+
+
+@needs_mounts
 def test_a_read_only_directory_is_said_in_one_line(tmp_path: Path) -> None:
     disk, kept = tmp_path / "disk", tmp_path / "kept"
     disk.mkdir()

@@ -17,7 +17,9 @@ from evenhand.cli.main import app
 from evenhand.errors import StoreError
 from evenhand.models import Model
 from evenhand.study import Store, doctor
+from evenhand.study.begun import begun_below
 from evenhand.study.connection import connect, connect_reading
+from evenhand.study.held import held_spec
 from evenhand.study.schema import ADDED, SCHEMA, SCHEMA_VERSION
 from evenhand.study.store import opened
 from evenhand.types import Request, Response
@@ -191,3 +193,10 @@ def test_a_lock_is_given_back_where_a_store_cannot_be_opened(study: Path) -> Non
         with pytest.raises(StoreError, match="evenhand does not write"):
             Store.create(study)
     os.close(Store.lock(study))
+
+
+def test_a_store_without_a_run_has_no_spec(tmp_path: Path) -> None:
+    Store.create(tmp_path / "study").close()
+    with Store.open(tmp_path / "study") as store, pytest.raises(StoreError, match="stopped before anything was asked"):
+        held_spec(store)
+    assert begun_below(tmp_path, "*") == []

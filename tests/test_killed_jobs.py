@@ -28,6 +28,12 @@ KILLS = {
     "import": (("CREATE TABLE items", 0), (r"os.rename .*study\.sqlite", 0), ("os.rmdir", 0), ("commit", -2)),
     "mitigate": (("ALTER TABLE", 0), ("INSERT INTO runs", 0), ("INSERT INTO trials", 4)),
     "mitigate, several": ((r"cut .*choice\.json", 1), ("CREATE TABLE trials", 1), (r"cut .*choice\.json", -1)),
+    "doctor": (
+        ("CREATE TABLE trials", 0),
+        ("os.link", 1),
+        (r"os.remove .*study\.sqlite-wal", 0),
+        (r"os.rename .*\.repaired", 0),
+    ),
     "evolve": ((r"cut .*evolution\.json", 0), ("CREATE TABLE trials", 1), ("INSERT INTO runs", 2)),
 }
 

@@ -71,12 +71,18 @@ def test_a_killed_run_ends_as_one_that_was_not(
     with pytest.raises(KeyboardInterrupt):
         tune(spec, tmp_path / "killed", study=study, check_items=0)
     assert list((tmp_path / "killed").glob("*/iteration-1/checkpoints/checkpoint-2"))
+    (checkpoints,) = (tmp_path / "killed").glob("*/iteration-1/checkpoints")
+    shutil.copytree(checkpoints / "checkpoint-2", checkpoints / "checkpoint-3")  # killed while the next was saved
+    (checkpoints / "checkpoint-3" / "trainer_state.json").write_text("")
+    (checkpoints / "checkpoint-3" / "optimizer.pt").write_bytes(b"PK")
+    (checkpoints.parent / "curve.json.half").write_text('{"curve": [')
     monkeypatch.setattr(GroupWeights, "update", update)
     resumed = tune(spec, tmp_path / "killed", study=study, check_items=0)
     assert resumed.adapter.name == whole.adapter.name
     assert resumed.steps == whole.steps == 4
     for entry, other in zip(resumed.curve, whole.curve, strict=True):
         assert entry == pytest.approx(other, rel=1e-3, abs=1e-5)
+    assert not checkpoints.exists()
 
 
 def test_an_adapter_is_checked_before_it_is_done(

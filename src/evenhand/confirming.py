@@ -320,7 +320,7 @@ class _Choosing:
         if ran.interrupted or ran.out_of_budget:
             raise _StoppedError(ran.interrupted)
         if ran.failed:
-            part.note(f"{ran.failed} calls failed; they are missing, and asked again when you run the same command")
+            part.note(f"{ran.failed} calls failed; they are missing; the same command asks those that decided nothing")
 
     def _studies(self) -> list[Path]:
         return begun_below(self._out, "*/*")
