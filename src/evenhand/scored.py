@@ -160,10 +160,6 @@ class ScoreRows(Sequence[ScoreRow]):
         """The same rows with other scores, NaN where there is none."""
         return type(self)(self._texts, self.repeat, score, self.human)
 
-    def labelled(self, label: Texts) -> Self:
-        """The same rows with other labels."""
-        return type(self)({**self._texts, "label": label}, self.repeat, self.score, self.human)
-
     def by(self, field: str) -> dict[str, Self]:
         """The rows of each text of a column, in the order in which these first come."""
         column = self.column(field)
