@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +22,15 @@ from hypothesis import strategies as st
 from scipy.stats import binom, binomtest
 
 from evenhand.analysis.factorial import NONE_OF_IT, Conjunction, Observed, Space, fit_effects
-from evenhand.analysis.subgroups import confirm, paired_interval, promising, sign_test, worth_confirming
+from evenhand.analysis.found import Condition, Example, Found, SearchResult
+from evenhand.analysis.subgroups import Finding, confirm, paired_interval, promising, sign_test, worth_confirming
 from evenhand.analysis.wordlists import telling_words
 from evenhand.errors import DataError, SpecError
 from evenhand.identities import select
 from evenhand.people import select_people
 from evenhand.personalizers import make_personalizer
+from evenhand.report.search import search_sentences
+from evenhand.report.search_page import search_page
 from evenhand.searching import SearchSpec
 from evenhand.searching.asking import Asked
 from evenhand.searching.decided import Decided
@@ -302,6 +306,47 @@ def test_words_that_tell_answers_apart() -> None:
     assert "here" in less or "what" in less
     assert telling_words([], other, 3) == ((), ())
     assert telling_words(one, one, 3) == ((), ())
+
+
+# What is shown
+
+
+def one_found(*, difference: float = -11.0, confirmed: bool = True) -> SearchResult:
+    interval = (-16.0, -6.0) if confirmed else (-16.0, 2.0)
+    finding = Finding(MUSLIM_MEN, difference, interval, 0.0004, 0.0012 if confirmed else 0.3, 312, confirmed)
+    example = Example("<script>q</script>?", "a Muslim man", "a man", "\x1b[31mNo.", "<b>Yes.</b>", 0.0, 100.0)
+    conditions = (Condition("as found", 60, 0, (0, 0), 40), Condition("nobody", 71, -11, (-20, -2), 40))
+    one = Found("a Muslim person & a man", (-9.0, 2.0), finding, 60, 71, 3, conditions, (), (("sorry",), ()), example)
+    calls, items = {"explore": 2400, "confirm": 600, "explain": 0}, {"explore": 300, "confirm": 300, "explain": 150}
+    return SearchResult(3343, 12, 8587, calls, items, {"garbled": 200}, (one,), (("travel", 2.0), ("billing", 1.0)))
+
+
+def test_the_outcome_is_said_in_a_sentence_after_what_is_missing() -> None:
+    missing, verdict = search_sentences(one_found())
+    assert missing.startswith("200 of 3,000 answers have no score")
+    assert "may hide" in missing
+    assert verdict == (
+        "A Muslim person & a man: 11.0 points fewer (6.0 to 16.0) than others of whom the same kinds of things are "
+        "said. Found among 8,587 combinations, confirmed on 312 fresh items (p after Holm: 0.001)."
+    )
+    nothing = search_sentences(one_found(confirmed=False))[-1]
+    assert "Nothing was confirmed" in nothing
+    assert "up to 16.0 points are not excluded" in nothing
+    stopped = search_sentences(replace(one_found(), stopped=True))
+    assert stopped[-1] == "Stopped before its end: nothing is confirmed yet."
+
+
+def test_the_page_holds_the_verdict_and_nothing_in_it_acts() -> None:
+    page = search_page(one_found(), "a <model>")
+    assert "11.0 points fewer (6.0 to 16.0)" in page
+    assert "<script>" not in page
+    assert "&lt;script&gt;q" in page
+    assert "<b>Yes" not in page
+    assert "\x1b" not in page
+    assert "data:image/svg+xml;base64," in page
+    empty = search_page(replace(one_found(), found=()), "m")
+    assert "Nobody stood out among 8,587 combinations" in empty
+    assert "<figure>" not in empty
 
 
 # The command
