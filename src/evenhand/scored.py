@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, Self, overload
+from typing import Any, ClassVar, Self, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,7 +74,9 @@ class ScoreRows(Sequence[ScoreRow]):
         self, texts: Mapping[str, Texts], repeat: NDArray[np.integer[Any]], score: Floats, human: Floats
     ) -> None:
         self._texts = dict(texts)
-        self.repeat, self.score, self.human = repeat, score, human
+        self.repeat: NDArray[np.integer[Any]] = repeat
+        self.score: Floats = score
+        self.human: Floats = human
 
     @classmethod
     def of(cls, rows: Iterable[Sequence[Any]]) -> ScoreRows:
@@ -115,7 +117,7 @@ class ScoreRows(Sequence[ScoreRow]):
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Sequence) and list(self) == list(other)
 
-    __hash__ = None  # type: ignore[assignment]
+    __hash__: ClassVar[None] = None  # type: ignore[assignment]
 
     def column(self, field: str) -> Texts:
         return self._texts[field]

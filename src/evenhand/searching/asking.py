@@ -76,7 +76,7 @@ class Part:
                 "Search English suites.",
             )
         several = len(self._plan.suites) > 1
-        self.group_names = [self._group(suite, item, several) for suite, item in self._items]
+        self.group_names: list[str] = [self._group(suite, item, several) for suite, item in self._items]
 
     @staticmethod
     def _group(suite: str, item: Item, several: bool) -> str:
