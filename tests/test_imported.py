@@ -11,6 +11,7 @@ from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -329,3 +330,26 @@ def test_any_json_is_read_or_named(tmp_path_factory: pytest.TempPathFactory, nam
     with contextlib.suppress(EvenhandError):
         read_answers(FORMATS.get(name)().rows(path), Reading(axis="utility", identity="a man"), "s")
     shutil.rmtree(path.parent)
+
+
+def test_traffic_with_popular_questions_is_not_paired(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    popular = np.minimum(rng.geometric(0.08, 600), 60)
+    rows = [
+        {"identity": f"a {('nurse', 'retiree', 'student')[n % 3]}", "item": f"q{q}", "score": 1.0}
+        for n, q in enumerate(popular)
+    ]
+    found = evenhand.from_table(rows, tmp_path / "traffic", axis="utility")
+    assert found.design == "unpaired"
+    assert any("as in traffic" in note for note in found.notes)
+    beside = evenhand.from_table(rows, tmp_path / "beside", axis="utility", design="paired")
+    assert any("--design unpaired" in note for note in beside.notes)
+
+
+def test_a_planned_study_with_repeats_and_gaps_is_paired(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    rows = [
+        {"identity": who, "item": f"q{q}", "repeat": r, "score": 1.0}
+        for q in range(40) for who in ("a nurse", "a retiree") for r in range(3) if rng.random() < 0.9
+    ]  # fmt: skip
+    assert evenhand.from_table(rows, tmp_path / "study", axis="utility").design == "paired"

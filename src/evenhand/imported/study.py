@@ -13,7 +13,7 @@ import orjson
 from evenhand.errors import SpecError, did_you_mean
 from evenhand.imported.answers import Answer, Reading, read_answers
 from evenhand.imported.base import Row, format_of
-from evenhand.imported.pairing import is_paired, shared
+from evenhand.imported.pairing import HALF, evenly, is_paired, shared
 from evenhand.imported.storing import is_same_import, scored_by, write_study
 from evenhand.imported.table import frame_rows
 from evenhand.judges.given import GIVEN
@@ -155,7 +155,7 @@ def _make(
     progress: Progress | None,
 ) -> Imported:
     share = shared(answers)
-    chosen: Design = design or ("paired" if is_paired(share) else "unpaired")
+    chosen: Design = design or ("paired" if is_paired(answers, share) else "unpaired")
     of_suite = _judges(answers, judges)
     settings = orjson.dumps([asdict(reading), of_suite, chosen], option=orjson.OPT_SORT_KEYS, default=str)
     notes = [*_notes(answers, left_out, chosen, share)]
@@ -212,5 +212,16 @@ def _notes(answers: Sequence[Answer], left_out: int, design: Design, share: floa
         notes.append(
             f"{100 * (1 - share):.0f} % of the {people:,} answers to identities are to questions that no other "
             "identity was asked: they say nothing of differences."
+        )
+    if design == "paired" and not evenly(answers):
+        notes.append(
+            "Some questions were asked many times as often as others, as in traffic, and each question counts alike "
+            "here; --design unpaired weighs answers."
+        )
+    if design == "unpaired" and share >= HALF:
+        notes.append(
+            f"{100 * share:.0f} % of the answers are to questions that several identities asked, but some many times "
+            "as often as others, as in traffic: they are read as different people's. --design paired sets the same "
+            "questions side by side."
         )
     return notes
