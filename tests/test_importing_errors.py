@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any
@@ -113,6 +113,23 @@ def test_a_column_of_many_values_is_nobodys_identity() -> None:
         columns.see({"user": f"u{n}", "profile": "same", "group": "ab"[n % 2]})
     assert columns.guess("identity", ()) == "group"
     assert columns.guess("identity", ("group",)) == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "held", "what"),
+    [
+        ("user profile", "ab", "identity"), ("persona_id", "ab", "identity"), ("User-Type", "ab", "identity"),
+        ("vars.user", "ab", "identity"), ("model_answer", "ab", "response"), ("question_text", "ab", "prompt"),
+        ("user_rating", "12", "score"), ("is_correct", ["true", "false"], "score"), ("rating", "ab", ""),
+        ("expected_answer", "ab", ""), ("user_age", "12", ""), ("answer", "12", ""), ("profile", "1", ""),
+    ],
+)  # fmt: skip
+def test_columns_are_known_by_name_and_by_what_they_hold(name: str, held: Sequence[str], what: str) -> None:
+    columns = Columns()
+    for n in range(40):
+        columns.see({name: held[n % len(held)]})
+    wanted = ("identity", "response", "score", "prompt")
+    assert [w for w in wanted if columns.guess(w, ())] == ([what] if what else [])
 
 
 @given(st.lists(st.dictionaries(st.text(max_size=6), st.none() | st.text(max_size=4) | st.floats(), max_size=5)))

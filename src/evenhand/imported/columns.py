@@ -26,9 +26,12 @@ _TELLING: dict[str, tuple[str, ...]] = {
         "answer", "output", "completion", "reply", "generation", "generated", "prediction", "assistant", "bot",
         "content", "text", "message",
     ),
-    "score": ("rating", "grade", "stars", "points", "mark", "correct", "reward", "accuracy", "quality"),
-    "prompt": ("query", "instruction", "input", "asked", "user_message", "request_text"),
+    "score": ("score", "rating", "grade", "stars", "points", "mark", "correct", "reward", "accuracy", "quality"),
+    "prompt": ("question", "prompt", "query", "instruction", "input", "user_message"),
 }  # fmt: skip
+# "question_text" and "expected_answer" are no responses; "persona_id" and "user_type" are who somebody is.
+_OTHERS_TEXT = {"question", "prompt", "query", "input", "user", "system", "expected", "correct", "reference", "target"}
+_OF_WHOM = {"id", "name", "label", "type"}
 _SAID = {"identity": "who the user is", "response": "what was answered", "score": "how good it is",
          "prompt": "what was asked"}  # fmt: skip
 _YOURS = "YOURS"
@@ -102,11 +105,9 @@ class Columns:
 
     def guess(self, wanted: str, taken: Collection[str]) -> str:
         """The column that could be what is wanted, by its name and by what it holds; "" where none is likely."""
-        telling = _TELLING[wanted]
         ranked = []
         for name, values in self._values.items():
-            parts = [name.casefold(), *(part for part in re.split(r"[^a-z]+", name.casefold()) if part)]
-            place = min((telling.index(part) for part in parts if part in telling), default=None)
+            place = _place(wanted, name)
             # Where a format made the rows, it said itself what the groups of items are.
             is_known = name in taken or (name == "group" and "request" in self._values)
             if place is not None and not is_known and values and self._fits(wanted, values):
@@ -116,7 +117,7 @@ class Columns:
     def _fits(self, wanted: str, values: set[str]) -> bool:
         numeric = all(_number(value) is not None for value in values)
         if wanted == "identity":
-            return 2 <= len(values) <= min(_FEW, self._rows / 2)
+            return not numeric and 2 <= len(values) <= min(_FEW, self._rows / 2)
         return numeric if wanted == "score" else not numeric
 
     def is_scaled(self, name: str) -> bool:
@@ -189,6 +190,19 @@ def lacking(has: Collection[str], columns: Columns, suite: str, reading: Reading
     return DataError(
         f"{problem[:1].upper()}{problem[1:]}.", f"{columns.listed()} {' '.join(said)} Try: {columns.write(suggested)}"
     )
+
+
+def _place(wanted: str, name: str) -> int | None:
+    """How telling a column's name is, 0 for the most; None where it tells nothing."""
+    telling = _TELLING[wanted]
+    parts = re.sub(r"[^a-z]+", " ", name.casefold()).split()
+    if wanted == "response" and _OTHERS_TEXT & set(parts):
+        return None
+    if wanted == "identity" and len(parts) > 1 and parts[-1] in _OF_WHOM and "_".join(parts) not in telling:
+        parts.pop()
+    # The last word is what a column is ("user_rating" is a rating); what was asked is known by any.
+    told = ["_".join(parts), *(parts if wanted == "prompt" else parts[-1:])]
+    return min((telling.index(part) for part in told if part in telling), default=None)
 
 
 def _flat(values: Mapping[str, Any]) -> list[tuple[str, Any]]:
