@@ -82,6 +82,13 @@ def test_what_was_said_already_is_kept_in_the_suggestion(tmp_path: Path) -> None
     } == set(given_)  # fmt: skip
 
 
+def test_the_judge_is_suggested_for_the_suite_that_rows_name(tmp_path: Path) -> None:
+    path = log(tmp_path, suite=["ours"] * 48)
+    with pytest.raises(DataError) as raised:
+        import_files([str(path)], tmp_path / "s", Reading(axis="utility"))
+    assert "ours=compliance-classifier" in tried(str(raised.value))
+
+
 def test_where_nothing_tells_both_ways_are_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="neither scores nor responses") as raised:
         evenhand.from_table([{"identity": "a man", "a": "x", "b": 2}], tmp_path / "s", axis="utility")

@@ -147,7 +147,7 @@ def read_answers(
             if "axis" in file.has:
                 raise
             file.check_names()
-            raise lacking(file.has, columns, reading.suite or default_suite, reading) from None
+            raise lacking(file.has, columns, file.suite, reading) from None
         if answer is None:
             nobody += 1
         else:
@@ -156,7 +156,7 @@ def read_answers(
         raise DataError("There are no rows.")
     file.check_names()
     if not answers:
-        raise lacking(file.has, columns, reading.suite or default_suite, reading)
+        raise lacking(file.has, columns, file.suite, reading)
     return answers, nobody
 
 
@@ -169,12 +169,13 @@ class _File:
 
     def __init__(self, reading: Reading, columns: Columns) -> None:
         self.has: set[str] = set()
+        self.suite: str = ""
         self._reading, self._columns = reading, columns
-        self._named: dict[str, str] = {column: f"{name}={column}" for name, column in reading.columns.items()}
-        self._unseen: set[str] = {*self._named, *reading.covariates}
+        self._unseen: set[str] = {*reading.columns.values(), *reading.covariates}
 
     def see(self, row: Row, read: _Row) -> None:
         self._columns.see(row.values)
+        self.suite = self.suite or read.suite()
         self._unseen -= {column for column in self._unseen if at(row.values, column) is not None}
         self.has |= {name for name in _NEEDED if name not in self.has and read.says(name)}
 
@@ -185,10 +186,10 @@ class _File:
             SpecError: there is one; it says which there are.
         """
         known = self._columns.names()
-        if unseen := [column for column in self._named if column in self._unseen]:
-            near = did_you_mean(unseen[0], known)
+        if named := [(name, column) for name, column in self._reading.columns.items() if column in self._unseen]:
+            near = did_you_mean(named[0][1], known)
             raise SpecError(
-                f"No row has a value for {', '.join(self._named[column] for column in unseen)}.",
+                f"No row has a value for {', '.join(f'{name}={column}' for name, column in named)}.",
                 near if near.startswith("Did") else self._columns.listed(),
             )
         if unseen := [name for name in self._reading.covariates if name in self._unseen]:
@@ -207,7 +208,7 @@ class _Row:
         identity = self._text("identity") or self._reading.identity
         if not identity:
             return None
-        suite = self._text("suite") or self._reading.suite or self._suite
+        suite = self.suite()
         prompt, response = self._text("prompt"), self._response()
         options = tuple(read_options(self._raw("options"), self._where))
         target = self._text("target") or None
@@ -238,6 +239,9 @@ class _Row:
             request=self._request(prompt),
             covariates=tuple(self._covariate(name) for name in self._reading.covariates),
         )
+
+    def suite(self) -> str:
+        return self._text("suite") or self._reading.suite or self._suite
 
     def says(self, name: str) -> bool:
         """Whether the row has what is needed, itself or by what holds for all."""

@@ -77,7 +77,7 @@ def import_files(
         EvenhandError: anything you can fix. Nothing is written then, but where judging fails later on.
     """
     rows: list[Answer] = []
-    columns = Columns(lambda suggested: _command(sources, out, reading, form, design, judges or {}, suggested))
+    columns = Columns(lambda suggested: _command(sources, out, reading, form, design, judges or {}, options, suggested))
     left_out, forms, digest = 0, [], hashlib.blake2b(digest_size=8)
     for source in sources:
         identity, path = _source(source)
@@ -141,6 +141,7 @@ def _command(
     form: str,
     design: Design | None,
     judges: Mapping[str, str],
+    options: ModelOptions | None,
     suggested: Suggestion,
 ) -> str:
     """The command that was given, with what could be added to it."""
@@ -151,6 +152,7 @@ def _command(
         "--axis": reading.axis,
         "--scale": "" if reading.scale == (0.0, 1.0) else f"{low:g}:{high:g}",
         "--design": design or "",
+        "--judge-base-url": (options.base_url if options else None) or "",
     }
     full = suggested._replace(
         columns={**reading.columns, **suggested.columns},
@@ -212,8 +214,8 @@ def _make(
         if is_new:
             take_back(out, open_)
         raise
-    notes += _advice(answers, open_, chosen, reading)
-    return Imported(str(out), len(answers), left_out, chosen, judged, tuple(notes))
+    told = (*notes, *_advice(answers, open_, chosen, reading))
+    return Imported(str(out), len(answers), left_out, chosen, judged, told)
 
 
 def _notes(answers: Sequence[Answer], left_out: int, design: Design, share: float) -> list[str]:
