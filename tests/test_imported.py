@@ -276,7 +276,7 @@ def test_logs_of_inspect_come_back(tmp_path: Path) -> None:
 def test_what_is_no_file_of_any_format_is_said(tmp_path: Path) -> None:
     strange = tmp_path / "x.bin"
     strange.write_bytes(b"\0\1")
-    with pytest.raises(SpecError, match="--format"):
+    with pytest.raises(SpecError, match="--from"):
         format_of(strange)
     with pytest.raises(DataError, match="no file"):
         format_of(tmp_path / "none.csv")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -92,7 +93,8 @@ def import_(
     if found.judged and found.judged.failed:
         say(f"{found.judged.failed} responses are not judged yet ({found.judged.last_error}). Run it again.", err=True)
         raise typer.Exit(1)
-    say(f"Next: evenhand analyze {found.study}", err=True)
+    study = shlex.quote(found.study)
+    say(f"Next: evenhand analyze {study} or evenhand report {study}", err=True)
 
 
 def _scale(text: str) -> tuple[float, float]:

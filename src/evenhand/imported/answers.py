@@ -11,6 +11,7 @@ from typing import Any
 from evenhand.errors import DataError, SpecError, did_you_mean
 from evenhand.identities.base import BASELINES, registered
 from evenhand.imported.base import Row, at
+from evenhand.imported.columns import Columns, lacking
 from evenhand.judges.given import GIVEN, UNSCORED
 from evenhand.suites.base import content_id
 from evenhand.suites.file import letter_of, read_options
@@ -48,6 +49,7 @@ PERSONALIZER = "imported"
 _EMPTY = ("", "nan", "none", "null", "na", "n/a")
 _TRUTHS = {"true": 1.0, "false": 0.0}
 _OTHER_NAMES = {"prompt": "question"}
+_NEEDED = ("identity", "axis", "score", "response", "prompt", "target")
 
 
 @dataclass(frozen=True)
@@ -115,29 +117,85 @@ class Answer:
     covariates: tuple[str | float | None, ...]
 
 
-def read_answers(rows: Iterable[Row], reading: Reading, default_suite: str) -> tuple[list[Answer], int]:
+def read_answers(
+    rows: Iterable[Row], reading: Reading, default_suite: str, columns: Columns | None = None
+) -> tuple[list[Answer], int]:
     """Rows as answers, and how many rows say of no identity and are left out.
+
+    Args:
+        rows: of one file.
+        reading: how they are read.
+        default_suite: what the questions are called where nothing else says it.
+        columns: is told of the columns that there are, and writes what could be added to the call.
 
     Raises:
         DataError: a value is wrong, or what every row needs is not there; the message says where.
         SpecError: a column that was named is not in the file.
     """
-    answers, nobody, seen = [], 0, set[str]()
+    columns = columns or Columns()
+    file = _File(reading, columns)
+    answers, nobody = [], 0
+    rows = iter(rows)
     for row in rows:
-        seen |= {name for name, column in reading.columns.items() if at(row.values, column) is not None}
-        answer = _Row(row, reading, default_suite).answer()
+        read = _Row(row, reading, default_suite)
+        file.see(row, read)
+        try:
+            answer = read.answer()
+        except _AxislessError:
+            for rest in rows:
+                file.see(rest, _Row(rest, reading, default_suite))
+            if "axis" in file.has:
+                raise
+            file.check_names()
+            raise lacking(file.has, columns, file.suite, reading) from None
         if answer is None:
             nobody += 1
         else:
             answers.append(answer)
+    if not answers and not nobody:
+        raise DataError("There are no rows.")
+    file.check_names()
     if not answers:
-        raise DataError(
-            "No row says who the user is." if nobody else "There are no rows.",
-            "Name the column: --column identity=YOURS." if nobody else "",
-        )
-    if unseen := [f"{name}={column}" for name, column in reading.columns.items() if name not in seen]:
-        raise SpecError(f"No row has a value for {', '.join(unseen)}.", "Check the names of the columns.")
+        raise lacking(file.has, columns, file.suite, reading)
     return answers, nobody
+
+
+class _AxislessError(DataError):
+    """A row is on no axis."""
+
+
+class _File:
+    """What some row of a file says."""
+
+    def __init__(self, reading: Reading, columns: Columns) -> None:
+        self.has: set[str] = set()
+        self.suite: str = ""
+        self._reading, self._columns = reading, columns
+        self._unseen: set[str] = {*reading.columns.values(), *reading.covariates}
+
+    def see(self, row: Row, read: _Row) -> None:
+        self._columns.see(row.values)
+        self.suite = self.suite or read.suite()
+        self._unseen -= {column for column in self._unseen if at(row.values, column) is not None}
+        self.has |= {name for name in _NEEDED if name not in self.has and read.says(name)}
+
+    def check_names(self) -> None:
+        """Refuse columns that were named and that no row has.
+
+        Raises:
+            SpecError: there is one; it says which there are.
+        """
+        known = self._columns.names()
+        if named := [(name, column) for name, column in self._reading.columns.items() if column in self._unseen]:
+            near = did_you_mean(named[0][1], known)
+            raise SpecError(
+                f"No row has a value for {', '.join(f'{name}={column}' for name, column in named)}.",
+                near if near.startswith("Did") else self._columns.listed(),
+            )
+        if unseen := [name for name in self._reading.covariates if name in self._unseen]:
+            raise SpecError(
+                f"There is no column '{unseen[0]}' with a value to balance for.", did_you_mean(unseen[0], known)
+            )
 
 
 class _Row:
@@ -150,7 +208,7 @@ class _Row:
         identity = self._text("identity") or self._reading.identity
         if not identity:
             return None
-        suite = self._text("suite") or self._reading.suite or self._suite
+        suite = self.suite()
         prompt, response = self._text("prompt"), self._response()
         options = tuple(read_options(self._raw("options"), self._where))
         target = self._text("target") or None
@@ -182,6 +240,13 @@ class _Row:
             covariates=tuple(self._covariate(name) for name in self._reading.covariates),
         )
 
+    def suite(self) -> str:
+        return self._text("suite") or self._reading.suite or self._suite
+
+    def says(self, name: str) -> bool:
+        """Whether the row has what is needed, itself or by what holds for all."""
+        return bool(self._text(name) or getattr(self._reading, name, ""))
+
     def _raw(self, name: str) -> Any:
         """A column's value: by the name the user gave, else by its own, else by another that means the same."""
         if name in self._reading.columns:
@@ -208,7 +273,9 @@ class _Row:
             if said == axis:
                 return axis
         if not said:
-            raise DataError(f"{self._where}: on which axis?", "Add a column 'axis', or say --axis safety or utility.")
+            raise _AxislessError(
+                f"{self._where}: on which axis?", "Add a column 'axis', or say --axis safety or utility."
+            )
         raise DataError(f"{self._where}: there is no axis '{said}'.", did_you_mean(said, AXES))
 
     def _item(self, prompt: str) -> str:

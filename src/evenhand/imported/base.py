@@ -82,7 +82,7 @@ def format_of(path: Path, name: str = "") -> ImportFormat:
         if (found := kind()).fits(path, head):
             return found
     raise SpecError(
-        f"Nothing in {path} tells which format it is.", f"Say it with --format: {', '.join(sorted(FORMATS.members()))}."
+        f"Nothing in {path} tells which format it is.", f"Say it with --from: {', '.join(sorted(FORMATS.members()))}."
     )
 
 

@@ -23,7 +23,7 @@ from evenhand.study.connection import fold_log
 from evenhand.study.notes import COVARIATES, IMPORT_META, UNPAIRED
 from evenhand.study.reading import FIXED_META
 from evenhand.study.rows import Cell, encode_request, judgement_row, trial_row
-from evenhand.study.store import STORE_FILE
+from evenhand.study.store import LOCK_FILE, STORE_FILE
 from evenhand.suites import LoadedSuite, Suite
 from evenhand.suites.sources import DataSource
 from evenhand.types import BASELINE_CATEGORY, Axis, Decoding, Identity, Item, Request, Response, Verdict
@@ -98,6 +98,31 @@ def write_study(
         (made / STORE_FILE).replace(directory / STORE_FILE)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
+        os.close(lock)
+
+
+def take_back(directory: Path, judges: Mapping[str, str]) -> None:
+    """Remove a study that was made just now, so that another import has its place.
+
+    It stays where a judge has said anything (that may have been paid for), or where another run writes to it.
+
+    Args:
+        directory: the study's.
+        judges: suite -> judge, of those that were to judge.
+    """
+    try:
+        lock = Store.lock(directory)
+    except StoreError:
+        return
+    try:
+        with Store.open(directory) as store:
+            if any(judge in store.judges_heard(suite) for suite, judge in judges.items()):
+                return
+        for suffix in ("", "-wal", "-shm"):
+            Path(f"{directory / STORE_FILE}{suffix}").unlink(missing_ok=True)
+        if [path.name for path in directory.iterdir()] == [LOCK_FILE]:
+            shutil.rmtree(directory, ignore_errors=True)
+    finally:
         os.close(lock)
 
 

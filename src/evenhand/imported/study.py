@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+import shlex
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import orjson
 
-from evenhand.errors import SpecError, did_you_mean
+from evenhand.errors import EvenhandError
 from evenhand.imported.answers import Answer, Reading, read_answers
 from evenhand.imported.base import Row, format_of
+from evenhand.imported.columns import Columns, Suggestion, as_arguments, as_options
+from evenhand.imported.judging import judges_of
 from evenhand.imported.pairing import HALF, evenly, is_paired, shared
-from evenhand.imported.storing import is_same_import, scored_by, write_study
+from evenhand.imported.storing import is_same_import, take_back, write_study
 from evenhand.imported.table import frame_rows
 from evenhand.judges.given import GIVEN
 from evenhand.models import ModelOptions
@@ -36,7 +39,7 @@ class Imported:
         left_out: rows that say of no identity.
         design: whether identities were asked the same ("paired"), or different people their own questions.
         judged: what judging what had no score did; None where all was scored.
-        notes: what must be known of the answers.
+        notes: what must be known of the answers, and of how they were read.
     """
 
     study: str
@@ -71,21 +74,24 @@ def import_files(
         progress: told of every judgement.
 
     Raises:
-        EvenhandError: anything you can fix.
+        EvenhandError: anything you can fix. Nothing is written then, but where judging fails later on.
     """
     rows: list[Answer] = []
+    columns = Columns(lambda suggested: _command(sources, out, reading, form, design, judges or {}, options, suggested))
     left_out, forms, digest = 0, [], hashlib.blake2b(digest_size=8)
     for source in sources:
         identity, path = _source(source)
         chosen = format_of(path, form)
         forms.append(chosen.name)
         told = replace(reading, identity=identity or reading.identity)
-        answers, nobody = read_answers(chosen.rows(path), told, path.stem)
+        answers, nobody = read_answers(chosen.rows(path), told, path.stem, columns)
         rows += answers
         left_out += nobody
         digest.update(path.read_bytes())
     about = {"files": list(sources), "format": ", ".join(dict.fromkeys(forms)), "origin": ", ".join(sources)}
-    return _make(rows, left_out, out, reading, about, digest.hexdigest(), design, judges or {}, options, progress)
+    return _make(
+        rows, left_out, out, reading, columns, about, digest.hexdigest(), design, judges or {}, options, progress
+    )
 
 
 def from_table(
@@ -121,10 +127,42 @@ def from_table(
     """
     reading = Reading(dict(columns or {}), axis, suite, scale, baseline=tuple(baseline), covariates=tuple(covariates))
     rows = list(frame_rows(frame))
-    answers, left_out = read_answers(rows, reading, reading.suite or "table")
+    table = Columns(as_arguments)
+    answers, left_out = read_answers(rows, reading, reading.suite or "table", table)
     about = {"files": ["a table"], "format": "table", "origin": "a table"}
     digest = _digest(rows)
-    return _make(answers, left_out, Path(out), reading, about, digest, design, judges or {}, options, progress)
+    return _make(answers, left_out, Path(out), reading, table, about, digest, design, judges or {}, options, progress)
+
+
+def _command(
+    sources: Sequence[str],
+    out: Path,
+    reading: Reading,
+    form: str,
+    design: Design | None,
+    judges: Mapping[str, str],
+    options: ModelOptions | None,
+    suggested: Suggestion,
+) -> str:
+    """The command that was given, with what could be added to it."""
+    low, high = reading.scale
+    said = {
+        "--from": form,
+        "--suite": reading.suite,
+        "--axis": reading.axis,
+        "--scale": "" if reading.scale == (0.0, 1.0) else f"{low:g}:{high:g}",
+        "--design": design or "",
+        "--judge-base-url": (options.base_url if options else None) or "",
+    }
+    full = suggested._replace(
+        columns={**reading.columns, **suggested.columns},
+        judges={**suggested.judges, **judges},
+        scaled=suggested.scaled and not said["--scale"],
+    )
+    repeated = {"--baseline": reading.baseline, "--covariate": reading.covariates}
+    words = ["evenhand", "import", *sources, *(part for option in said.items() if option[1] for part in option)]
+    words += [part for option, values in repeated.items() for value in values for part in (option, value)]
+    return shlex.join([*words, *as_options(full), "--out", str(out)])
 
 
 def _source(source: str) -> tuple[str, Path]:
@@ -147,6 +185,7 @@ def _make(
     left_out: int,
     out: Path,
     reading: Reading,
+    columns: Columns,
     about: dict[str, Any],
     digest: str,
     design: Design | None,
@@ -156,51 +195,27 @@ def _make(
 ) -> Imported:
     share = shared(answers)
     chosen: Design = design or ("paired" if is_paired(answers, share) else "unpaired")
-    of_suite = _judges(answers, judges)
+    of_suite = judges_of(answers, judges, options, reading, columns)
     settings = orjson.dumps([asdict(reading), of_suite, chosen], option=orjson.OPT_SORT_KEYS, default=str)
-    notes = [*_notes(answers, left_out, chosen, share)]
+    notes = _notes(answers, left_out, chosen, share)
     about |= {
         "digest": digest + hashlib.blake2b(settings, digest_size=8).hexdigest(),
         "design": chosen,
         "covariates": list(reading.covariates),
         "notes": notes,
     }
-    if not is_same_import(out, about):
+    is_new = not is_same_import(out, about)
+    if is_new:
         write_study(out, answers, of_suite, about)
-    open_ = [suite for suite, judge in of_suite.items() if judge != GIVEN]
-    judged = rejudge(out, {}, options, progress=progress) if open_ else None
-    return Imported(str(out), len(answers), left_out, chosen, judged, tuple(notes))
-
-
-def _judges(answers: Sequence[Answer], wanted: Mapping[str, str]) -> dict[str, str]:
-    """Suite -> its judge: what was asked for, else who scored, else what judges answers without a score."""
-    suites = dict.fromkeys(answer.suite for answer in answers)
-    for suite in wanted:
-        if suite not in suites:
-            raise SpecError(f"There is no suite '{suite}' in what was read.", did_you_mean(suite, suites))
-    return {suite: wanted.get(suite) or _judge(suite, [a for a in answers if a.suite == suite]) for suite in suites}
-
-
-def _judge(suite: str, answers: Sequence[Answer]) -> str:
-    scored = {scored_by(answer)[0] for answer in answers if answer.score is not None}
-    if len(scored) > 1:
-        raise SpecError(
-            f"The scores of '{suite}' are by {' and '.join(sorted(scored))}.", "Give each a suite of its own."
-        )
-    if scored:
-        return scored.pop()
-    if not any(answer.response for answer in answers):
-        raise SpecError(
-            f"The suite '{suite}' has neither scores nor responses.", "Name a column: --column score=YOURS."
-        )
-    if answers[0].axis == "safety":
-        return "refusal-classifier"
-    if all(answer.target for answer in answers):
-        return "answer"
-    raise SpecError(
-        f"Nobody says how good the answers of '{suite}' are.",
-        f"Add scores, a column 'target', or a judge: --judge {suite}=llm-rubric:... ('evenhand list judges').",
-    )
+    open_ = {suite: judge for suite, judge in of_suite.items() if judge != GIVEN}
+    try:
+        judged = rejudge(out, {}, options, progress=progress) if open_ else None
+    except EvenhandError:
+        if is_new:
+            take_back(out, open_)
+        raise
+    told = (*notes, *_advice(answers, open_, chosen, reading))
+    return Imported(str(out), len(answers), left_out, chosen, judged, told)
 
 
 def _notes(answers: Sequence[Answer], left_out: int, design: Design, share: float) -> list[str]:
@@ -225,3 +240,20 @@ def _notes(answers: Sequence[Answer], left_out: int, design: Design, share: floa
             "questions side by side."
         )
     return notes
+
+
+def _advice(answers: Sequence[Answer], judged: Collection[str], design: Design, reading: Reading) -> list[str]:
+    """What to look at again, for whoever imports."""
+    safety = list(dict.fromkeys(a.suite for a in answers if a.axis == "safety" and a.suite in judged))
+    found = []
+    if safety:
+        found.append(
+            f"On safety ({', '.join(safety)}) a refusal counts as good here: "
+            "for logs of harmless questions use --axis utility."
+        )
+    if design == "paired" and reading.covariates:
+        found.append(
+            f"Read as paired: nothing is balanced for {', '.join(reading.covariates)}. "
+            "Where different people asked their own questions, say --design unpaired."
+        )
+    return found

@@ -170,9 +170,7 @@ class Judge(ABC):
             )
 
     def _instead(self, axis: Axis) -> str:
-        members = ((e.name, e.member) for e in JUDGES.entries() if e.member)
-        fitting = [name for name, member in members if member.refusal_is_good is (axis == "safety")]
-        return f"Use {' or '.join(fitting)}."
+        return f"Use {' or '.join(refusal_judges(axis))}."
 
     async def start(self) -> None:
         """Load or connect. Called once, before the first response.
@@ -354,6 +352,12 @@ def abroad_of(reference: str) -> str:
     """
     kind = JUDGES.find(reference)
     return kind.abroad if kind else ""
+
+
+def refusal_judges(axis: Axis) -> list[str]:
+    """Names of the judges that score whether a response declines, as it is good on an axis."""
+    members = ((e.name, e.member) for e in JUDGES.entries() if e.member)
+    return [name for name, member in members if member.refusal_is_good is (axis == "safety")]
 
 
 def make_judge(reference: str, options: ModelOptions | None = None) -> Judge:

@@ -34,7 +34,7 @@ from evenhand.types import Identity, Item, Person
 STORE_FILE = "study.sqlite"
 # The directories of this process's stores, for whoever must explain a failure.
 opened: set[Path] = set()
-_LOCK_FILE = ".lock"
+LOCK_FILE = ".lock"
 _ENOUGH_TO_TELL, _NEARLY_ALL = 5, 0.9
 
 
@@ -82,7 +82,7 @@ class Store(Reader):
         """
         try:
             directory.mkdir(parents=True, exist_ok=True)
-            lock = os.open(directory / _LOCK_FILE, os.O_CREAT | os.O_RDWR, 0o644)
+            lock = os.open(directory / LOCK_FILE, os.O_CREAT | os.O_RDWR, 0o644)
         except OSError as error:
             raise StoreError(f"Cannot write to {directory}: {error.strerror}.", "Choose another --out.") from None
         for wait_s in (0.05, 0.1, 0.2, None):  # somebody may be looking whether it is held, for a moment
@@ -99,7 +99,7 @@ class Store(Reader):
     def is_locked(directory: Path) -> bool:
         """Whether a run is writing to a directory now."""
         try:
-            lock = os.open(directory / _LOCK_FILE, os.O_RDONLY)
+            lock = os.open(directory / LOCK_FILE, os.O_RDONLY)
         except OSError:
             return False
         try:

@@ -129,7 +129,8 @@ class Folder:
             seen.answered.popleft()
         begun, before = seen.answered[0]
         speed = (answered - before) / (now - begun) if now > begun else 0.0
-        by_identity = store.count_by("identity")
+        # Of an import nothing runs: who has fewer answers asked less.
+        by_identity = {} if is_imported(store) else store.count_by("identity")
         most = max(by_identity.values(), default=0)
         behind = sorted((n, who) for who, n in by_identity.items() if n < most)
         outcome = runs[-1]["outcome"] if runs else None
