@@ -14,6 +14,7 @@ from rich.text import Text
 from evenhand.analysis import Analysis
 from evenhand.analysis.comparison import Comparison
 from evenhand.analysis.deviations import Contrast
+from evenhand.analysis.missing_notes import missing_notes
 from evenhand.analysis.summary import AxisResult
 from evenhand.analysis.tradeoff import TradeOff
 from evenhand.report import unpaired, worth
@@ -53,8 +54,11 @@ _IDENTITY_CAPTION = "* differs from the identity mean at q < 0.05; shrunk: drawn
 def analysis_tables(analysis: Analysis) -> RenderableType:
     """The report's sentence, PB, identities, and what is missing."""
     said = Text(answer(analysis, "").said, style="bold")
-    # What must be known to read the numbers right comes before them.
-    parts: list[RenderableType] = [said, *(Text(f"Note: {note}", style="yellow") for note in analysis.notes)]
+    # Answers that are missing for a reason come before all else; whatever it takes to read the numbers, before them.
+    missing, _ = missing_notes(analysis.missing, analysis.pb)
+    notes = {note: Text(f"Note: {note}", style="yellow") for note in analysis.notes}
+    first = [shown for note, shown in notes.items() if note in missing]
+    parts: list[RenderableType] = [*first, said, *(shown for note, shown in notes.items() if note not in missing)]
     if analysis.unpaired:
         return Group(*parts, *_unpaired_parts(analysis))
     parts += [_bias_table(analysis), *ways_tables(analysis), *conditions_table(analysis), *wordings_table(analysis)]
