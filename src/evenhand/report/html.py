@@ -34,14 +34,14 @@ from evenhand.report import (
 )
 from evenhand.report.answer import answer
 from evenhand.report.differences import most_different
-from evenhand.report.figures import settings
+from evenhand.report.figures import imported_settings, settings
 from evenhand.report.first_picture import first_caption, first_picture
 from evenhand.report.framing import framed, personalization_levels
 from evenhand.report.page import render_page
 from evenhand.report.terminal import reading
 from evenhand.report.transcripts import packed_transcripts
 from evenhand.study import Store
-from evenhand.study.notes import is_imported
+from evenhand.study.notes import IMPORT_META, is_imported
 from evenhand.study.splits import ADAPTER_FILE, tuned_folder
 from evenhand.types import AXES
 
@@ -83,7 +83,7 @@ def render_report(
     where = str(store.directory) if texts else store.directory.absolute().name
     runs, memories = store.runs(), remembered(store) if texts else []
     spec = runs[-1]["spec"] if runs else {}
-    collapse = adapter_collapse(store)
+    imported, collapse = is_imported(store), adapter_collapse(store)
     # The note of a collapse stands before all others.
     first_notes = bool(collapse and collapse.collapsed) + _is_first(analysis)
     urgent = [*unpaired.notes(analysis), *analysis.notes[:first_notes]]
@@ -93,7 +93,8 @@ def render_report(
         ("report", "transcripts") if texts else ("report",),
         filters={"short": lambda suite: labels.named(suite, short)},
         analysis=analysis,
-        first=answer(analysis, where, imported=is_imported(store)),
+        first=answer(analysis, where, imported=imported),
+        imported=imported,
         first_caption=first_caption(analysis),
         urgent=urgent,
         cautions=[note for note in analysis.notes if note not in urgent],
@@ -122,7 +123,7 @@ def render_report(
         memories=memories,
         audits=audits(memories),
         runs=runs,
-        spec=spec if texts else settings(spec),
+        spec=imported_settings(spec, store.meta(IMPORT_META)) if imported else spec if texts else settings(spec),
         risks=framed([s.groups for s in analysis.suites if s.axis == "safety"]),
         levels=personalization_levels(store),
         suites=store.suites(),
