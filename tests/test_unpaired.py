@@ -20,6 +20,7 @@ from evenhand.analysis.balance import balancing_weights, design_matrix
 from evenhand.analysis.unpaired import MIN_CLUSTERS, Answers, unpaired
 from evenhand.cli.main import app
 from evenhand.errors import SpecError
+from evenhand.planning import plan_items
 from evenhand.report.answer import answer
 from evenhand.report.unpaired import columns, how_sure, sentence
 from evenhand.types import Axis
@@ -147,6 +148,8 @@ def test_a_study_of_traffic_says_what_it_cannot_say(tmp_path: Path) -> None:
     assert "no personalization bias" in page and "no difference between identities is shown" in page
     with pytest.raises(SpecError, match="unpaired"):
         evenhand.check(tmp_path / "s", max_pb=3)
+    with pytest.raises(SpecError, match="unpaired"):
+        plan_items(tmp_path / "s")
 
 
 def test_a_difference_that_balancing_does_not_explain_is_shown(tmp_path: Path) -> None:
@@ -238,6 +241,14 @@ def test_the_next_step_is_a_command_that_runs(tmp_path: Path) -> None:
     _, *arguments = shlex.split(command.replace("same-questions", str(tmp_path / "t")))
     ran = CliRunner().invoke(app, [*arguments, "--dry-run"], env={"OPENAI_API_KEY": "none"})
     assert ran.exit_code == 0, ran.output
+
+
+def test_too_few_of_everybody_leads_to_a_study_that_compares(tmp_path: Path) -> None:
+    evenhand.from_table(traffic(2, 0.3)[:8], tmp_path / "s", design="unpaired")
+    first = answer(evenhand.analyze(tmp_path / "s"), "s", imported=True)
+    commands = [command for _, command in first.next_steps]
+    assert not first.known and not any("evenhand plan" in command for command in commands)
+    assert "evenhand run --model openai:YOUR-MODEL --suite starter-safety,starter-utility --out" in " ".join(commands)
 
 
 @pytest.mark.simulation

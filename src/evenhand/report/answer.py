@@ -169,7 +169,7 @@ def _next(analysis: Analysis, study: str, found: bool, known: bool, *, imported:
         steps.append(("Look at the answers that differ, below.", ""))
     if imported:
         # An import can be asked no more: what goes on goes on with the model itself.
-        why = "to try what lowers the bias" if found else "to see smaller differences"
+        why = "to try what lowers the bias" if found else "with more items" if analysis.suites else "all the same"
         axes = [axis for axis in AXES if analysis.pb[axis]]
         steps.append((f"Ask the model itself, {why}. {_OWN}", asking(unpaired.identities_of(analysis), axes)))
     elif found:

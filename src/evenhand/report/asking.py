@@ -18,9 +18,9 @@ def asking(identities: Iterable[str], axes: Iterable[str]) -> str:
 
     Args:
         identities: their names, as an import has them.
-        axes: which the questions are on.
+        axes: which the questions are on; safety and utility where there are none.
     """
-    suites = ",".join(dict.fromkeys(_STARTERS.get(axis, _OWN) for axis in axes))
+    suites = ",".join(dict.fromkeys(_STARTERS.get(axis, _OWN) for axis in axes)) or ",".join(_STARTERS.values())
     plain: list[str] = []
     free: list[str] = []
     for name in identities:
@@ -28,8 +28,8 @@ def asking(identities: Iterable[str], axes: Iterable[str]) -> str:
     told = [",".join(plain)] if plain else []
     # Free text keeps its commas, and so stands alone.
     told += [f"{FREE_TEXT_PREFIX}{name}" for name in free]
-    options = " ".join(f"--identities {shlex.quote(one)}" for one in told)
-    return f"evenhand run --model openai:YOUR-MODEL --suite {suites or _OWN} {options} --out same-questions"
+    options = "".join(f" --identities {shlex.quote(one)}" for one in told)
+    return f"evenhand run --model openai:YOUR-MODEL --suite {suites}{options} --out same-questions"
 
 
 def _is_known(name: str) -> bool:

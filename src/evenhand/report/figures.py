@@ -119,7 +119,7 @@ def imported_settings(spec: Mapping[str, Any], about: Mapping[str, Any]) -> dict
     """What is known of how an import came about; nothing of how a model would have been asked.
 
     Args:
-        spec: of the import.
+        spec: of the import, or its :func:`settings`.
         about: what is kept of where its answers are from.
     """
     return {name: spec[name] for name in _OF_IMPORTS if spec.get(name)} | {

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Mapping
+from typing import Any
 
 import orjson
 
@@ -123,7 +125,7 @@ def render_report(
         memories=memories,
         audits=audits(memories),
         runs=runs,
-        spec=imported_settings(spec, store.meta(IMPORT_META)) if imported else spec if texts else settings(spec),
+        spec=_shown_settings(store, spec, texts=texts),
         risks=framed([s.groups for s in analysis.suites if s.axis == "safety"]),
         levels=personalization_levels(store),
         suites=store.suites(),
@@ -137,6 +139,13 @@ def render_report(
         written=datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
         version=evenhand.__version__,
     )
+
+
+def _shown_settings(store: Store, spec: Mapping[str, Any], *, texts: bool) -> Mapping[str, Any]:
+    """How the study was asked, or imported, as far as a copy with or without texts says."""
+    told = spec if texts else settings(spec)
+    about = store.meta(IMPORT_META)
+    return imported_settings(told, about) if about else told
 
 
 def _is_first(analysis: Analysis) -> bool:
