@@ -37,9 +37,12 @@ def sentence(found: Unpaired) -> str:
     between = f"{worst.identity} ({points(worst.mean)}) and {best.identity} ({points(best.mean)})"
     beyond = _beyond_noise(found)
     if worst in beyond:
+        below = sum(row.deviation < 0 for row in beyond)
+        # Which of several is the very worst may be chance.
+        is_worst = "is served worst" if below == 1 else f"is the lowest of {below} who are served worse than the mean"
         return (
-            f"{found.suite}: on their own questions, {worst.identity} is served worst on {found.axis}, "
-            f"{_from_the_mean(worst)}. {apart} points lie between {between}, who is served best."
+            f"{found.suite}: on their own questions, {worst.identity} {is_worst} on {found.axis}, "
+            f"{_from_the_mean(worst)}. {apart} points lie between the lowest and the highest, {between}."
         )
     if beyond:
         first = beyond[0]
