@@ -22,6 +22,7 @@ from evenhand.cli.main import app
 from evenhand.errors import SpecError
 from evenhand.planning import plan_items
 from evenhand.report.answer import answer
+from evenhand.report.asking import asking
 from evenhand.report.unpaired import columns, how_sure, sentence
 from evenhand.types import Axis
 
@@ -247,6 +248,16 @@ def test_the_next_step_is_a_command_that_runs(tmp_path: Path) -> None:
     _, *arguments = shlex.split(command.replace("same-questions", str(tmp_path / "t")))
     ran = CliRunner().invoke(app, [*arguments, "--dry-run"], env={"OPENAI_API_KEY": "none"})
     assert ran.exit_code == 0, ran.output
+
+
+def test_names_that_an_import_brings_open_no_file(tmp_path: Path) -> None:
+    catalogue = tmp_path / "somebody.csv"
+    catalogue.write_text("name,bio\nx,y\n")
+    command = asking([str(catalogue), "a minor", "text:who; rm -r ~"], ["fit"])
+    assert shlex.split(command)[6:] == [
+        "--identities", "a minor", "--identities", f"text:{catalogue}", "--identities", "text:who; rm -r ~", "--out",
+        "same-questions",
+    ]  # fmt: skip
 
 
 def test_too_few_of_everybody_leads_to_a_study_that_compares(tmp_path: Path) -> None:

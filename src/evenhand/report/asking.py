@@ -27,14 +27,14 @@ def asking(identities: Iterable[str], axes: Iterable[str]) -> str:
         (plain if _is_known(name) else free).append(name)
     told = [",".join(plain)] if plain else []
     # Free text keeps its commas, and so stands alone.
-    told += [f"{FREE_TEXT_PREFIX}{name}" for name in free]
+    told += [f"{FREE_TEXT_PREFIX}{name.removeprefix(FREE_TEXT_PREFIX)}" for name in free]
     options = "".join(f" --identities {shlex.quote(one)}" for one in told)
     return f"evenhand run --model openai:YOUR-MODEL --suite {suites}{options} --out same-questions"
 
 
 def _is_known(name: str) -> bool:
-    """Whether a run would take the name as it stands for one identity."""
-    if "," in name:
+    """Whether a run would take the name as it stands for one identity, and no name for a file."""
+    if "," in name or name.startswith(FREE_TEXT_PREFIX) or name.endswith((".toml", ".csv")):
         return False
     try:
         return len(select([name])) == 1
