@@ -57,6 +57,7 @@ def test_who_is_served_unlike_is_named_with_a_count(tmp_path: Path) -> None:
     assert any("judge label" in command for _, command in first.next_steps)  # nobody knows the judge
     imported = answer(analysis, "s", imported=True)
     assert not any("mitigate" in command for _, command in imported.next_steps)
+    assert any(command.startswith("evenhand run --model ") for _, command in imported.next_steps)
 
 
 def test_no_difference_is_said_with_what_may_still_be(tmp_path: Path) -> None:
@@ -67,6 +68,11 @@ def test_no_difference_is_said_with_what_may_still_be(tmp_path: Path) -> None:
     assert pb is not None and f"of up to {pb.ci[1]:.1f} points on safety" in first.said
     limits = [command for _, command in first.next_steps if "--max-pb" in command]
     assert limits and analysis.certainty["safety"].below(float(limits[0].rpartition(" ")[2])) >= 0.95
+    # An import is no model that a gate could hold anywhere: ask the model itself.
+    imported = [command for _, command in answer(analysis, "s", imported=True).next_steps]
+    assert not any("--max-pb" in command for command in imported)
+    (run,) = [command for command in imported if command.startswith("evenhand run --model ")]
+    assert "--suite starter-safety" in run and all(who in run for who in WHO)
 
 
 def test_too_little_is_no_verdict(tmp_path: Path) -> None:

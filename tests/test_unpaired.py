@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import shlex
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +13,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import ttest_ind
+from typer.testing import CliRunner
 
 import evenhand
 from evenhand.analysis.balance import balancing_weights, design_matrix
 from evenhand.analysis.unpaired import MIN_CLUSTERS, Answers, unpaired
+from evenhand.cli.main import app
 from evenhand.errors import SpecError
+from evenhand.planning import plan_items
+from evenhand.report.answer import answer
+from evenhand.report.asking import asking
+from evenhand.report.unpaired import columns, how_sure, sentence
 from evenhand.types import Axis
 
 AXIS: Axis = "utility"
@@ -141,6 +149,8 @@ def test_a_study_of_traffic_says_what_it_cannot_say(tmp_path: Path) -> None:
     assert "no personalization bias" in page and "no difference between identities is shown" in page
     with pytest.raises(SpecError, match="unpaired"):
         evenhand.check(tmp_path / "s", max_pb=3)
+    with pytest.raises(SpecError, match="unpaired"):
+        plan_items(tmp_path / "s")
 
 
 def test_a_difference_that_balancing_does_not_explain_is_shown(tmp_path: Path) -> None:
@@ -155,6 +165,107 @@ def test_some_questions_that_many_ask_make_no_pairs(tmp_path: Path) -> None:
         row["prompt"] = "Hello!"
     assert evenhand.from_table(told, tmp_path / "s").design == "unpaired"
     assert evenhand.analyze(tmp_path / "s").trials["done"] == 400
+
+
+def test_who_is_served_worst_is_said_with_numbers_that_are_what_they_say(tmp_path: Path) -> None:
+    evenhand.from_table(traffic(2, 0.3), tmp_path / "s", covariates=["topic"])
+    analysis = evenhand.analyze(tmp_path / "s")
+    (found,) = analysis.unpaired
+    worst, best = found.identities[0], found.identities[-1]
+    low, high = worst.deviation_ci
+    first = answer(analysis, "s", imported=True)
+    assert first.found and first.said == sentence(found)
+    below = f"a minor is served worst on utility, {-worst.deviation:.1f} points below the mean of all identities"
+    assert f"{below} (95 % interval {-high:.1f} to {-low:.1f})" in first.said
+    assert (
+        f"{best.mean - worst.mean:.1f} points lie between the lowest and the highest, a minor ({worst.mean:.1f}) and"
+        in first.said
+    )
+    assert f"{found.disparity:.1f}" not in first.said
+    assert any("adjusted over 3 identities: a minor (q < 0.001)" in line for line in first.sure)
+    assert any(line.startswith("table: disparity") and f" {found.disparity:.1f} points" in line for line in first.sure)
+    shown = CliRunner().invoke(app, ["analyze", str(tmp_path / "s")], env={"COLUMNS": "400"})
+    assert shown.stdout.splitlines()[0] == first.said
+    assert first.said in evenhand.write_report(tmp_path / "s").read_text()
+
+
+def test_the_best_alone_beyond_noise_makes_nobody_the_worst() -> None:
+    """Two that are alike and one that is better: who is lowest of the two is chance."""
+    drawn = np.random.default_rng(4)
+    found = unpaired(answers({n: drawn.normal(m, 15, 60).clip(0, 100).tolist() for n, m in (("a", 50), ("b", 50))} | {
+        "best": drawn.normal(70, 6, 60).tolist()
+    }))  # fmt: skip
+    assert found is not None
+    lowest = replace(found.identities[0], q_value=0.2)
+    said = sentence(replace(found, identities=(lowest, *found.identities[1:])))
+    best = found.identities[-1]
+    assert f"best lies {best.deviation:.1f} points above the mean of all identities" in said
+    assert "Who is served worst is not known." in said and "is served worst on" not in said
+    both = [replace(row, q_value=0.01) for row in found.identities[:2]]
+    said = sentence(replace(found, identities=(*both, best)))
+    assert f"{both[0].identity} is the lowest of 2 who are served worse than the mean" in said
+    nobody = replace(found, identities=tuple(replace(i, q_value=0.2) for i in found.identities), p_value=0.01)
+    assert "nobody can be singled out" in sentence(nobody)
+    assert "no difference between identities is shown" in sentence(replace(nobody, p_value=0.2))
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_people_are_counted_where_they_are_known_else_questions(named: bool, tmp_path: Path) -> None:
+    told = traffic(5, 0.3)
+    for n, row in enumerate(told):
+        row["prompt"] = f"question {n % 90}"  # several ask the same
+        if named:
+            row["cluster"] = f"user {n // 2}"
+    evenhand.from_table(told, tmp_path / "s", design="unpaired")
+    (found,) = evenhand.analyze(tmp_path / "s").unpaired
+    assert found.counted == columns(found)[2] == ("people" if named else "questions")
+    for row in found.identities:
+        own = [one for one in told if one["identity"] == row.identity]
+        assert row.clusters == len({one["cluster" if named else "prompt"] for one in own})
+    assert any("--column cluster=" in line for line in how_sure(found)) != named
+    shown = CliRunner().invoke(app, ["analyze", str(tmp_path / "s")], env={"COLUMNS": "300"}).stdout
+    assert ("│ people" in shown or "┃ people" in shown) == named
+
+
+def test_a_report_of_traffic_counts_rightly_and_leaves_out_what_is_empty(tmp_path: Path) -> None:
+    evenhand.from_table(traffic(2, 0.3), tmp_path / "s", suite="chat")
+    page = evenhand.write_report(tmp_path / "s").read_text()
+    assert "3 identities, 1 suite, 400 scored answers" in page and "3 identities, 400 scored answers to" in page
+    assert "<td>400</td></tr>" in page.partition('id="missing"')[2].partition("</table>")[0]
+    for empty in ("0 identities", "items used", "in the pool", "Scores of everybody", "Where the variance comes from"):
+        assert empty not in page
+    for meaningless in ("model calls", "repeats =", "decoding =", "beside the baseline", "For auditors"):
+        assert meaningless not in page
+
+
+def test_the_next_step_is_a_command_that_runs(tmp_path: Path) -> None:
+    told = traffic(2, 0.3)
+    for row in told:
+        row["identity"] = {"a man": "retiree", "a woman": "from A, B"}.get(row["identity"], row["identity"])
+    evenhand.from_table(told, tmp_path / "s")
+    (_, command), *others = answer(evenhand.analyze(tmp_path / "s"), "s", imported=True).next_steps
+    assert not any("--max-pb" in other for _, other in others)
+    _, *arguments = shlex.split(command.replace("same-questions", str(tmp_path / "t")))
+    ran = CliRunner().invoke(app, [*arguments, "--dry-run"], env={"OPENAI_API_KEY": "none"})
+    assert ran.exit_code == 0, ran.output
+
+
+def test_names_that_an_import_brings_open_no_file(tmp_path: Path) -> None:
+    catalogue = tmp_path / "somebody.csv"
+    catalogue.write_text("name,bio\nx,y\n")
+    command = asking([str(catalogue), "a minor", "text:who; rm -r ~"], ["fit"])
+    assert shlex.split(command)[6:] == [
+        "--identities", "a minor", "--identities", f"text:{catalogue}", "--identities", "text:who; rm -r ~", "--out",
+        "same-questions",
+    ]  # fmt: skip
+
+
+def test_too_few_of_everybody_leads_to_a_study_that_compares(tmp_path: Path) -> None:
+    evenhand.from_table(traffic(2, 0.3)[:8], tmp_path / "s", design="unpaired")
+    first = answer(evenhand.analyze(tmp_path / "s"), "s", imported=True)
+    commands = [command for _, command in first.next_steps]
+    assert not first.known and not any("evenhand plan" in command for command in commands)
+    assert "evenhand run --model openai:YOUR-MODEL --suite starter-safety,starter-utility --out" in " ".join(commands)
 
 
 @pytest.mark.simulation

@@ -15,9 +15,11 @@ from aiohttp import ClientSession, web
 import evenhand
 from evenhand.errors import DataError
 from evenhand.models import Model
+from evenhand.report.answer import answer
 from evenhand.serving import LOOPBACK, listen
 from evenhand.study import Store
 from evenhand.types import Request, Response
+from evenhand.viewing import watching
 from evenhand.viewing.server import Viewer, serve
 from evenhand.viewing.watching import Folder
 from tests.browser import CHROMIUM, MARKS
@@ -146,6 +148,23 @@ def test_a_running_study_shows_how_far_it_is_and_what_fails(tmp_path: Path) -> N
         run.join()
     (study,) = Folder(tmp_path).studies()
     assert study["state"] == "finished" and study["answered"] == 60 and study["lagging"] == []
+
+
+@pytest.mark.parametrize("large", [False, True])
+def test_a_study_that_has_ended_says_what_its_report_says(
+    large: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = made(tmp_path, "s", worse=3)
+    monkeypatch.setattr(watching, "_LARGE", 10 if large else 1000)
+    settings = {"draws": 400, "permutations": 400} if large else {}
+    analysis = evenhand.analyze(path, settings)
+    pb = analysis.pb["safety"]
+    (study,) = Folder(tmp_path).studies()
+    assert pb is not None and study["bias"]["safety"] == {"value": pb.corrected, "low": pb.ci[0], "high": pb.ci[1]}
+    assert study["said"] == answer(analysis, str(path), imported=True).said
+    # Who labels locks the study, and changes nothing of that.
+    with Store.create(path):
+        assert Folder(tmp_path).studies()[0]["bias"] == study["bias"]
 
 
 def test_a_study_that_cannot_be_read_says_why(tmp_path: Path) -> None:

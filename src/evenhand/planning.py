@@ -12,6 +12,7 @@ from evenhand.analysis.planning import Needed, items_needed, items_to_pass
 from evenhand.analysis.reach import Reach, reach
 from evenhand.errors import SpecError
 from evenhand.study import Store
+from evenhand.study.notes import is_unpaired
 from evenhand.tables import measured, tables_of
 
 
@@ -25,10 +26,11 @@ def plan_items(path: Path | str, pb: float = 1.0, power: float = 0.8, *, to_pass
         to_pass: the limit on PB, in points, that a model without bias is to pass; instead of ``pb``.
 
     Raises:
-        SpecError: the pilot has no suite with at least two items and two identities.
+        SpecError: the pilot has no suite with at least two items and two identities, or its answers are unpaired.
     """
     needed = []
     with Store.open(Path(path)) as store:
+        _check_paired(store)
         tables = tables_of(store)
         pools = {row["suite"]: row["pool"] for row in store.suites()}
     for table in tables:
@@ -57,11 +59,20 @@ def plan_reduction(
         margin: how much of anything else may be lost, in points.
 
     Raises:
-        SpecError: the study has too few scores.
+        SpecError: the study has too few scores, or its answers are unpaired.
     """
     with Store.open(Path(path)) as store:
+        _check_paired(store)
         pilot = measured(store)
     try:
         return reach(pilot, items or {t.suite: len(t.items) for t in pilot.tables}, target=target, margin=margin)
     except ValueError as error:
         raise SpecError(f"{path} is no pilot: {error}.", "Run it on at least 20 items per suite.") from None
+
+
+def _check_paired(store: Store) -> None:
+    if is_unpaired(store):
+        raise SpecError(
+            f"The answers of {store.directory} are unpaired: they do not tell how many items a paired study needs.",
+            "Run a pilot in which all identities ask the same, of at least 20 items per suite.",
+        )

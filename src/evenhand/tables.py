@@ -119,7 +119,13 @@ def _answers(suite: str, rows: Sequence[ScoreRow], items: Mapping[str, Item]) ->
         [row.identity for row in rows],
         [row.cluster or row.item for row in rows],
         {"group": [row.group for row in rows], **{name: [values.get(name) for values in told] for name in names}},
+        "people" if any(map(_names_somebody, rows)) else "questions",
     )
+
+
+def _names_somebody(row: ScoreRow) -> bool:
+    """Whether an unpaired answer says whose it is: else an import made its question the cluster."""
+    return bool(row.cluster) and row.item != row.cluster and not row.item.startswith(f"{row.cluster} (")
 
 
 def further_rows(store: Store) -> dict[tuple[str, str], ScoreRows]:

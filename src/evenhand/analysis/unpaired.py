@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +28,7 @@ from evenhand.types import Axis
 
 # Fewer clusters say nothing of how much their mean varies.
 MIN_CLUSTERS = 5
+Counted = Literal["people", "questions"]
 # Weights that leave less than this share of the answers' worth rest on few of them.
 _THIN = 0.3
 _TOP = 100.0
@@ -77,6 +79,8 @@ class Unpaired:
         apart: identities whose answers cannot be weighed to be like everybody's; nothing is balanced then.
         thin: identities whose balanced mean rests on few answers.
         notes: what must be said first.
+        counted: what a cluster is: one of the people (or conversations) that the answers name, or a question where
+            they name nobody.
     """
 
     suite: str
@@ -91,6 +95,7 @@ class Unpaired:
     apart: tuple[str, ...]
     thin: tuple[str, ...]
     notes: tuple[str, ...]
+    counted: Counted = "people"
 
 
 @dataclass(frozen=True)
@@ -102,6 +107,7 @@ class Answers:
         scores: in points, shape (n,).
         identities, clusters: of each answer.
         covariates: name -> a value for each answer; text, a number, or None where it is not known.
+        counted: what the clusters are.
     """
 
     suite: str
@@ -110,6 +116,7 @@ class Answers:
     identities: Sequence[str]
     clusters: Sequence[str]
     covariates: Mapping[str, Sequence[str | float | None]]
+    counted: Counted = "people"
 
 
 @dataclass(frozen=True)
@@ -175,7 +182,8 @@ def unpaired(data: Answers, *, level: float = 0.95) -> Unpaired | None:
         few,
         apart,
         thin,
-        _notes(balanced_for, few, apart, thin),
+        _notes(balanced_for, few, apart, thin, data.counted),
+        data.counted,
     )
 
 
@@ -274,7 +282,7 @@ def _within(mean: float, reach: float) -> tuple[float, float]:
 
 
 def _notes(
-    balanced_for: Sequence[str], few: Sequence[str], apart: Sequence[str], thin: Sequence[str]
+    balanced_for: Sequence[str], few: Sequence[str], apart: Sequence[str], thin: Sequence[str], counted: Counted
 ) -> tuple[str, ...]:
     said = (
         "Different people asked different questions: a difference may come from what they asked and how, not from who "
@@ -290,7 +298,8 @@ def _notes(
     else:
         notes.append("Not balanced for anything: the means are raw.")
     if few:
-        notes.append(f"{_listed(few)}: fewer than {MIN_CLUSTERS} people or conversations, left out.")
+        what = "people or conversations" if counted == "people" else "different questions"
+        notes.append(f"{_listed(few)}: fewer than {MIN_CLUSTERS} {what}, left out.")
     if thin:
         notes.append(f"The balanced means of {_listed(thin)} rest on few of their answers.")
     return tuple(notes)

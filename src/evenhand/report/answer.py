@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from evenhand.analysis import Analysis, PBEstimate
 from evenhand.analysis.deviations import Contrast
 from evenhand.report import unpaired
+from evenhand.report.asking import asking
 from evenhand.report.words import interval, p_value, points
 from evenhand.types import AXES, Axis
 
@@ -17,6 +18,8 @@ _LESS = {
     "utility": ("gets {n} tasks of 100 fewer right", "gets {n} tasks of 100 more right"),
     "fit": ("suits the person in {n} answers of 100 fewer", "suits the person in {n} answers of 100 more"),
 }
+_LABEL = "Label a sample: nobody knows how right the judge is here."
+_OWN = "Your own questions go in as file:FILE.toml."
 _NAMED = 2
 _SURE, _ROUND = 0.95, 50
 
@@ -131,12 +134,12 @@ def _how_sure(run: list[tuple[Axis, PBEstimate]]) -> tuple[str, ...]:
 
 
 def _rests_on(analysis: Analysis) -> tuple[str, ...]:
-    people = sum(not r.is_baseline for r in analysis.identities)
-    items = sum(suite.items for suite in analysis.suites) or sum(
-        row.answers for found in analysis.unpaired for row in found.identities
-    )
-    trials = analysis.trials
-    lines = [f"{items:,} items, {people} identities, {trials['done']:,} scored answers"]
+    people, trials = len(unpaired.identities_of(analysis)), analysis.trials
+    items = sum(suite.items for suite in analysis.suites)
+    if analysis.unpaired:
+        lines = [f"{people} identities, {trials['done']:,} scored answers to questions of their own"]
+    else:
+        lines = [f"{items:,} items, {people} identities, {trials['done']:,} scored answers"]
     lost = trials["missing"] + trials["failed"]
     lines.append(f"{lost:,} of {trials['planned']:,} answers are missing" if lost else "no answer is missing")
     by_standing: dict[str, list[str]] = {}
@@ -155,16 +158,23 @@ def _next(analysis: Analysis, study: str, found: bool, known: bool, *, imported:
     steps: list[tuple[str, str]] = []
     lost = analysis.trials["missing"] + analysis.trials["failed"]
     if analysis.missing.is_mostly_unanswered or lost > analysis.trials["planned"] / 10:
-        steps.append(("Find out why answers are missing, and run it again.", f"evenhand status {study}"))
-    if not found and not known:
+        again = "import them again" if imported else "run it again"
+        steps.append((f"Find out why answers are missing, and {again}.", f"evenhand status {study}"))
+    # Answers that do not compare cannot say how many more it takes.
+    if not found and not known and (analysis.suites or not imported):
         steps.append(("Find out how many items it takes.", f"evenhand plan {study}"))
-    if any(judge.source in ("unknown", "planted") for judge in analysis.judges):
-        steps.append(("Label a sample: nobody knows how right the judge is here.", f"evenhand judge label {study}"))
+    if _is_judge_unknown(analysis):
+        steps.append((_LABEL, f"evenhand judge label {study}"))
     if found:
         steps.append(("Look at the answers that differ, below.", ""))
-        if not imported:
-            again = f"evenhand mitigate {study} --all --out after"
-            steps.append(("Try what lowers the bias, and confirm it on fresh items.", again))
+    if imported:
+        # An import can be asked no more: what goes on goes on with the model itself.
+        why = "to try what lowers the bias" if found else "with more items" if analysis.suites else "all the same"
+        axes = [axis for axis in AXES if analysis.pb[axis]]
+        steps.append((f"Ask the model itself, {why}. {_OWN}", asking(unpaired.identities_of(analysis), axes)))
+    elif found:
+        again = f"evenhand mitigate {study} --all --out after"
+        steps.append(("Try what lowers the bias, and confirm it on fresh items.", again))
     elif known:
         limit = _certain_limit(analysis)
         if limit:
@@ -181,13 +191,15 @@ def _certain_limit(analysis: Analysis) -> float | None:
 
 
 def _of_unpaired(analysis: Analysis, study: str) -> Answer:
-    shown = [found for found in analysis.unpaired if found.p_value <= 0.05]
-    sure = tuple(
-        f"{u.suite}: {points(u.disparity)} points apart, 95 % interval {interval(u.ci)}, p {p_value(u.p_value)}"
-        for u in analysis.unpaired
-    )
-    steps = (
-        ("Ask all identities the same questions to tell what the model does with who asks.", "evenhand run --help"),
-    )
+    shown = any(unpaired.is_shown(found) for found in analysis.unpaired)
+    sure = tuple(line for found in analysis.unpaired for line in unpaired.how_sure(found))
+    same = asking(unpaired.identities_of(analysis), [found.axis for found in analysis.unpaired])
+    steps = [(f"Ask all identities the same questions, to tell what the model does with who asks. {_OWN}", same)]
+    if _is_judge_unknown(analysis):
+        steps.append((_LABEL, f"evenhand judge label {study}"))
     said = " ".join(unpaired.sentence(found) for found in analysis.unpaired)
-    return Answer(said, bool(shown), True, sure, _rests_on(analysis), steps)
+    return Answer(said, shown, True, sure, _rests_on(analysis), tuple(steps))
+
+
+def _is_judge_unknown(analysis: Analysis) -> bool:
+    return any(judge.source in ("unknown", "planted") for judge in analysis.judges)

@@ -89,7 +89,7 @@ def card_section(study: Study, spec: Mapping[str, Any]) -> str:
         study: what is shown of it.
         spec: of its last run.
     """
-    return "\n".join([*_head(study), *_numbers(study.analysis), *_how(study, spec), "", CANNOT_SAY]) + "\n"
+    return "\n".join([*_head(study), *_numbers(study), *_how(study, spec), "", CANNOT_SAY]) + "\n"
 
 
 def _head(study: Study) -> Iterator[str]:
@@ -104,9 +104,10 @@ def _head(study: Study) -> Iterator[str]:
     yield ""
 
 
-def _numbers(analysis: Analysis) -> Iterator[str]:
+def _numbers(study: Study) -> Iterator[str]:
+    analysis = study.analysis
     if analysis.unpaired:
-        yield from (f"- {markdown(unpaired.sentence(found))}" for found in analysis.unpaired)
+        yield from (f"- {markdown(line)}." for line in study.first.sure)
         yield from (f"- {markdown(note)}" for note in unpaired.notes(analysis))
         return
     unknown = unknown_biases(analysis)

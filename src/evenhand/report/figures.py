@@ -19,6 +19,7 @@ _NAME = re.compile(r"[^\w.\- ]", re.ASCII)
 _SETTINGS = (
     "mitigation", "suites", "identities", "baselines", "personalizers", "people", "split", "limit", "repeats", "seed",
 )  # fmt: skip
+_OF_IMPORTS = ("model", "suites", "identities", "personalizers")
 _LONGEST = 500
 
 
@@ -112,6 +113,18 @@ def _names(texts: Iterable[str]) -> list[str]:
             name = f"{plain}-{number}"
         found.append(name)
     return found
+
+
+def imported_settings(spec: Mapping[str, Any], about: Mapping[str, Any]) -> dict[str, Any]:
+    """What is known of how an import came about; nothing of how a model would have been asked.
+
+    Args:
+        spec: of the import, or its :func:`settings`.
+        about: what is kept of where its answers are from.
+    """
+    return {name: spec[name] for name in _OF_IMPORTS if spec.get(name)} | {
+        name: about[name] for name in ("design", "covariates") if about.get(name)
+    }
 
 
 def settings(spec: Mapping[str, Any]) -> dict[str, str]:

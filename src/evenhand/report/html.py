@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Mapping
+from typing import Any
 
 import orjson
 
@@ -34,14 +36,14 @@ from evenhand.report import (
 )
 from evenhand.report.answer import answer
 from evenhand.report.differences import most_different
-from evenhand.report.figures import settings
+from evenhand.report.figures import imported_settings, settings
 from evenhand.report.first_picture import first_caption, first_picture
 from evenhand.report.framing import framed, personalization_levels
 from evenhand.report.page import render_page
 from evenhand.report.terminal import reading
 from evenhand.report.transcripts import packed_transcripts
 from evenhand.study import Store
-from evenhand.study.notes import is_imported
+from evenhand.study.notes import IMPORT_META, is_imported
 from evenhand.study.splits import ADAPTER_FILE, tuned_folder
 from evenhand.types import AXES
 
@@ -83,7 +85,7 @@ def render_report(
     where = str(store.directory) if texts else store.directory.absolute().name
     runs, memories = store.runs(), remembered(store) if texts else []
     spec = runs[-1]["spec"] if runs else {}
-    collapse = adapter_collapse(store)
+    imported, collapse = is_imported(store), adapter_collapse(store)
     # The note of a collapse stands before all others.
     first_notes = bool(collapse and collapse.collapsed) + _is_first(analysis)
     urgent = [*unpaired.notes(analysis), *analysis.notes[:first_notes]]
@@ -93,7 +95,8 @@ def render_report(
         ("report", "transcripts") if texts else ("report",),
         filters={"short": lambda suite: labels.named(suite, short)},
         analysis=analysis,
-        first=answer(analysis, where, imported=is_imported(store)),
+        first=answer(analysis, where, imported=imported),
+        imported=imported,
         first_caption=first_caption(analysis),
         urgent=urgent,
         cautions=[note for note in analysis.notes if note not in urgent],
@@ -122,7 +125,7 @@ def render_report(
         memories=memories,
         audits=audits(memories),
         runs=runs,
-        spec=spec if texts else settings(spec),
+        spec=_shown_settings(store, spec, texts=texts),
         risks=framed([s.groups for s in analysis.suites if s.axis == "safety"]),
         levels=personalization_levels(store),
         suites=store.suites(),
@@ -136,6 +139,13 @@ def render_report(
         written=datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
         version=evenhand.__version__,
     )
+
+
+def _shown_settings(store: Store, spec: Mapping[str, Any], *, texts: bool) -> Mapping[str, Any]:
+    """How the study was asked, or imported, as far as a copy with or without texts says."""
+    told = spec if texts else settings(spec)
+    about = store.meta(IMPORT_META)
+    return imported_settings(told, about) if about else told
 
 
 def _is_first(analysis: Analysis) -> bool:

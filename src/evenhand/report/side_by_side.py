@@ -10,6 +10,7 @@ from typing import Any
 
 import evenhand
 from evenhand.analysis import Analysis
+from evenhand.report import unpaired
 from evenhand.report.answer import Answer, answer
 from evenhand.report.charts import as_plain
 from evenhand.report.page import render_page
@@ -64,7 +65,7 @@ def described(store: Store, analysis: Analysis, name: str) -> Study:
         datetime.datetime.fromtimestamp(at, datetime.UTC).strftime("%Y-%m-%d"),
         analysis,
         answer(analysis, str(store.directory), imported=is_imported(store)),
-        frozenset(r.identity for r in analysis.identities if not r.is_baseline),
+        frozenset(unpaired.identities_of(analysis)),
         frozenset(row["suite"] for row in store.suites()),
     )
 

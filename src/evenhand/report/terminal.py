@@ -75,7 +75,8 @@ def analysis_tables(analysis: Analysis) -> RenderableType:
 def _unpaired_parts(analysis: Analysis) -> list[RenderableType]:
     told = [Text(worth.line(judge, analysis)) for judge in analysis.judges]
     cautions = [Text(f"Note: {note}", style="yellow") for note in unpaired.notes(analysis)]
-    return [*cautions, *unpaired.unpaired_tables(analysis), *told, _trial_line(analysis)]
+    lines = [Text(f"{line}.") for found in analysis.unpaired for line in unpaired.how_sure(found)]
+    return [*cautions, *unpaired.unpaired_tables(analysis), *lines, *told, _trial_line(analysis)]
 
 
 def reading(analysis: Analysis) -> list[str]:

@@ -24,6 +24,8 @@ from evenhand.types import AXES
 
 # A study while it runs is looked at again and again: coarse, and not more often than this.
 _QUICK = Settings(draws=400, permutations=400)
+# Up to so many answers a study that has ended is looked at as its report is, so that both give the same numbers.
+_LARGE = 100_000
 _EVERY_S, _WINDOW_S = 10.0, 90.0
 # A look at a large study takes a while: so many times as long passes before the next.
 _PAUSE = 5
@@ -37,7 +39,7 @@ class _Seen:
 
     answered: deque[tuple[float, int]] = field(default_factory=lambda: deque(maxlen=200))
     analysed_at: float = -1e9
-    analysed: int = -1
+    analysed: tuple[int, int, bool] = (-1, -1, False)
     took: float = 0.0
     said: dict[str, Any] = field(default_factory=dict)
     page: tuple[tuple[int, int], str] | None = None
@@ -106,7 +108,8 @@ class Folder:
         studies = []
         for path, name in zip(paths, told_apart(paths), strict=True):
             with Store.open(path) as store:
-                studies.append(described(store, analyze_store(store, _QUICK), name))
+                settings = _settings(store, running=Store.is_locked(path))
+                studies.append(described(store, analyze_store(store, settings), name))
         return render_side_by_side(studies)
 
     def _found(self) -> list[Path]:
@@ -117,7 +120,7 @@ class Folder:
         try:
             running = Store.is_locked(path)
             with Store.open(path) as store:
-                return row | self._progress(key, store, running) | self._says(key, store)
+                return row | self._progress(key, store, running) | self._says(key, store, running)
         except EvenhandError as error:
             return row | {"error": str(error)}
 
@@ -147,15 +150,26 @@ class Folder:
             "failures": [[why, n] for why, n in list(store.failure_reasons().items())[:_SHOWN_FAILURES]],
         }
 
-    def _says(self, key: str, store: Store) -> dict[str, Any]:
-        """What the answers so far say: the last look, where it is recent or nothing was answered since."""
+    def _says(self, key: str, store: Store, running: bool) -> dict[str, Any]:
+        """What the answers so far say: the last look, where it is recent or nothing changed since."""
         seen, now, scored = self._seen[key], time.monotonic(), store.count_scored()
-        if scored and scored != seen.analysed and now - seen.analysed_at > max(_EVERY_S, _PAUSE * seen.took):
-            analysis = analyze_store(store, _QUICK)
+        settings = _settings(store, running=running)
+        stamp = (scored, len(store.annotations()), settings == _QUICK)
+        ended = stamp[2] != seen.analysed[2]
+        due = ended or now - seen.analysed_at > max(_EVERY_S, _PAUSE * seen.took)
+        if scored and stamp != seen.analysed and due:
+            analysis = analyze_store(store, settings)
             seen.said = _said(analysis, store)
-            seen.analysed_at, seen.analysed = time.monotonic(), scored
+            seen.analysed_at, seen.analysed = time.monotonic(), stamp
             seen.took = seen.analysed_at - now
         return seen.said
+
+
+def _settings(store: Store, *, running: bool) -> Settings:
+    """How a study is looked at: as its report is, unless it runs or is large."""
+    # Who labels locks a study, too, and changes no answer of it.
+    going_on = running and store.count_trials() < store.planned()
+    return _QUICK if going_on or store.count_scored() > _LARGE else Settings()
 
 
 def _said(analysis: Analysis, store: Store) -> dict[str, Any]:
