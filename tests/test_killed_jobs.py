@@ -29,7 +29,7 @@ KILLS = {
     "mitigate": (("ALTER TABLE", 0), ("INSERT INTO runs", 0), ("INSERT INTO trials", 4)),
     "mitigate, several": ((r"cut .*choice\.json", 1), ("CREATE TABLE trials", 1), (r"cut .*choice\.json", -1)),
     "doctor": (
-        ("CREATE TABLE trials", 0),
+        ("INSERT OR IGNORE INTO runs", 0),
         ("os.link", 1),
         (r"os.remove .*study\.sqlite-wal", 0),
         (r"os.rename .*\.repaired", 0),

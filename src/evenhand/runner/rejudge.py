@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,8 @@ from evenhand.study.rows import decode_request, judgement_rows, response_of
 from evenhand.types import Item, Verdict
 
 _PAGE = 500
+# Responses that are judged, or whose judgement is on its way to disk: so many calls a kill may cost.
+_AT_ONCE = 128
 
 
 @dataclass(frozen=True)
@@ -74,14 +77,19 @@ async def judge_pending(
     Judgements are committed as they come: a model behind a judge is paid for too.
     """
     rounds: list[_One] = []
-    watch = JudgeWatch()
+    watch, places = JudgeWatch(), asyncio.Semaphore(_AT_ONCE)
     for suite, name in by_suite.items():
         judge, items, after = judges[name], store.items(suite), 0
         talks = store.conversations(suite) if judge.rounds > 1 else {}
         beside = _beside(store, suite, judge)
         while page := store.unjudged(suite, judge.name, judge.edition, after=after, count=_PAGE):
             rounds += await together(
-                _judge_one(writer, watch, judge, items[row["item"]], row, talks.get(_cell(row), ()), progress, beside)
+                _in_turn(
+                    places,
+                    _judge_one(
+                        writer, watch, judge, items[row["item"]], row, talks.get(_cell(row), ()), progress, beside
+                    ),
+                )
                 for row in page
             )
             after = page[-1]["id"]
@@ -100,6 +108,12 @@ async def judge_pending(
         last_unreadable=unread[-1] if unread else "",
         waiting=len(rounds) - judged - len(errors),
     )
+
+
+async def _in_turn(places: asyncio.Semaphore, judging: Awaitable[_One]) -> _One:
+    """Judge when there is a place, which is held until the judgement is committed."""
+    async with places:
+        return await judging
 
 
 def _cell(row: Mapping[str, Any]) -> tuple[str, str, str, int]:

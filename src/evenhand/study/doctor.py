@@ -147,8 +147,9 @@ def _half_aside(path: Path) -> Path | None:
 
 def _put_back(path: Path, damaged: Path) -> None:
     """Undo what a killed repair had begun."""
-    if _log(damaged).exists():
-        _log(damaged).replace(_log(path))
+    if (log := _log(damaged)).exists():
+        log.replace(_log(path))
+        log.unlink(missing_ok=True)  # where both names lead to one file, replacing does nothing
     damaged.unlink()
 
 
