@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -228,3 +229,39 @@ def test_thoughts_are_folded_and_cannot_run(page: Any) -> None:
     assert "Thinking of" in thoughts.inner_text()
     assert page.title() != "owned"
     assert page.problems == []
+
+
+# Roles that a screen reader reads by their names.
+NAMED = {
+    "button",
+    "link",
+    "checkbox",
+    "combobox",
+    "textbox",
+    "searchbox",
+    "image",
+    "graphics-document",
+    "navigation",
+    "table",
+}
+
+
+def test_a_screen_reader_finds_its_way(page: Any) -> None:
+    """What assistive technology is told (Chromium's accessibility tree), with everything unfolded."""
+    page.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
+    tree = page.context.new_cdp_session(page).send("Accessibility.getFullAXTree")["nodes"]
+    told = [
+        (node["role"]["value"], node.get("name", {}).get("value", "").strip())
+        for node in tree
+        if not node["ignored"] and "role" in node
+    ]
+    roles = [role for role, _ in told]
+    assert roles.count("main") == 1
+    assert {"navigation", "heading", "table"} <= set(roles)
+    nameless = sorted({role for role, name in told if role in NAMED and not name})
+    assert nameless == []
+    levels = page.evaluate("[...document.querySelectorAll('h1, h2, h3, h4')].map(h => +h.tagName[1])")
+    assert levels[0] == 1 and levels.count(1) == 1
+    assert all(after - before <= 1 for before, after in pairwise(levels))
+    assert page.evaluate("document.documentElement.lang") == "en"
+    assert page.title()

@@ -99,3 +99,10 @@ if (filters.suite) {
   document.getElementById("more-examples").addEventListener("click", () => { most += 2 * STEP; filter(); });
   filter();
 }
+
+// Who reads with the ears hears of a table by its name: that of the part it stands in, where it has no caption.
+for (const table of document.querySelectorAll("table")) {
+  const part = table.closest("details, section");
+  const title = part && part.querySelector("summary, h2, h3");
+  if (!table.caption && !table.hasAttribute("aria-label") && title) table.setAttribute("aria-label", title.textContent.trim());
+}
