@@ -271,3 +271,18 @@ def test_columns_of_evenhand_are_not_said_to_be_missing_where_they_are_there(tmp
     with pytest.raises(DataError, match=r"^No row says who the user is\. ") as raised:
         evenhand.from_table([told, told | {"who": "b"}, told, told], tmp_path / "s")
     assert "columns={'identity': 'who'}" in str(raised.value)
+
+
+def test_what_was_asked_and_which_human_asked_are_suggested_too(cli: Cli, tmp_path: Path) -> None:
+    lines = ["customer,plan,message,reply"]
+    lines += [f"c{n % 60},{('free', 'team')[n % 2]},How do I do {n}?,Like this." for n in range(120)]
+    file = tmp_path / "support.csv"
+    file.write_text("\n".join(lines) + "\n")
+    said = cli("import", str(file)).stderr
+    for part in ("identity=plan", "response=reply", "prompt=message", "cluster=customer", "--out support"):
+        assert part in said
+    made = tmp_path / "made"
+    line = ("--column", "identity=plan", "--column", "response=reply", "--axis", "safety", "--out", str(made))
+    done = cli("import", str(file), *line)
+    assert done.returncode == 0, done.stderr
+    assert "What was asked is not known" in done.stderr

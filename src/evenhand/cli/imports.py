@@ -27,7 +27,9 @@ def import_(
         list[str],
         typer.Argument(metavar="FILE...", help="Files, or IDENTITY=FILE where a file does not say who asked."),
     ],
-    out: Annotated[Path, typer.Option(help="The study's directory.")],
+    out: Annotated[
+        Path | None, typer.Option(help="The study's directory; named as the first file is otherwise.")
+    ] = None,
     form: Annotated[
         str, typer.Option("--from", help="The files' format; found out otherwise.", autocompletion=completion.formats)
     ] = "",
@@ -35,7 +37,10 @@ def import_(
     suite: Annotated[str, typer.Option(help="What the questions are called; the file's name otherwise.")] = "",
     column: Annotated[
         list[str] | None,
-        typer.Option(help="Which column is what: identity=user.gender, score=rating, response=output; repeat."),
+        typer.Option(
+            help="Which column is what: identity=user.gender, prompt=question, response=output, score=rating, "
+            "cluster=user_id; repeat."
+        ),
     ] = None,
     scale: Annotated[str, typer.Option(help="The worst and the best score that there can be, as 0:100.")] = "0:1",
     baseline: Annotated[
@@ -73,7 +78,7 @@ def import_(
     )
     found = import_files(
         sources,
-        out,
+        out or Path(Path(sources[0].rpartition("=")[2]).stem),
         reading,
         form=form,
         design=design.value if design else None,

@@ -20,20 +20,21 @@ _TELLING: dict[str, tuple[str, ...]] = {
     "identity": (
         "persona", "profile", "segment", "user_type", "usertype", "user_group", "demographic", "demographics",
         "cohort", "audience", "gender", "sex", "age_group", "ethnicity", "race", "religion", "nationality",
-        "occupation", "profession", "group", "customer", "person", "who", "user",
+        "occupation", "profession", "group", "customer", "person", "who", "user", "plan", "tier", "role",
     ),
     "response": (
         "answer", "output", "completion", "reply", "generation", "generated", "prediction", "assistant", "bot",
         "content", "text", "message",
     ),
     "score": ("score", "rating", "grade", "stars", "points", "mark", "correct", "reward", "accuracy", "quality"),
-    "prompt": ("question", "prompt", "query", "instruction", "input", "user_message"),
+    "prompt": ("question", "prompt", "query", "instruction", "input", "user_message", "message", "request"),
+    "cluster": ("user", "customer", "client", "person", "member", "account", "conversation", "session", "thread"),
 }  # fmt: skip
 # "question_text" and "expected_answer" are no responses; "persona_id" and "user_type" are who somebody is.
 _OTHERS_TEXT = {"question", "prompt", "query", "input", "user", "system", "expected", "correct", "reference", "target"}
 _OF_WHOM = {"id", "name", "label", "type"}
 _SAID = {"identity": "who the user is", "response": "what was answered", "score": "how good it is",
-         "prompt": "what was asked"}  # fmt: skip
+         "prompt": "what was asked", "cluster": "which human, or conversation"}  # fmt: skip
 _YOURS = "YOURS"
 _LIKELY: Axis = "utility"
 # The first rows tell enough of what a column holds, and so many values are no longer few.
@@ -116,6 +117,8 @@ class Columns:
 
     def _fits(self, wanted: str, values: set[str]) -> bool:
         numeric = all(_number(value) is not None for value in values)
+        if wanted == "cluster":
+            return len(values) > _FEW
         if wanted == "identity":
             return not numeric and 2 <= len(values) <= min(_FEW, self._rows / 2)
         return numeric if wanted == "score" else not numeric
@@ -180,6 +183,8 @@ def lacking(has: Collection[str], columns: Columns, suite: str, reading: Reading
             )
     if "prompt" not in has:
         guess("prompt")
+    if "cluster" not in reading.columns:
+        guess("cluster")
     axis = "" if "axis" in has else _LIKELY
     measured = next((known for known in AXES if known == (axis or reading.axis)), None)
     # On safety there is a judge for what nobody scored, and so is there for what has a right answer.
@@ -198,7 +203,12 @@ def _place(wanted: str, name: str) -> int | None:
     parts = re.sub(r"[^a-z]+", " ", name.casefold()).split()
     if wanted == "response" and _OTHERS_TEXT & set(parts):
         return None
-    if wanted == "identity" and len(parts) > 1 and parts[-1] in _OF_WHOM and "_".join(parts) not in telling:
+    if (
+        wanted in ("identity", "cluster")
+        and len(parts) > 1
+        and parts[-1] in _OF_WHOM
+        and "_".join(parts) not in telling
+    ):
         parts.pop()
     # The last word is what a column is ("user_rating" is a rating); what was asked is known by any.
     told = ["_".join(parts), *(parts if wanted == "prompt" else parts[-1:])]

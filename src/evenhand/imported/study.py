@@ -222,6 +222,11 @@ def _notes(answers: Sequence[Answer], left_out: int, design: Design, share: floa
     notes = ["The answers were imported: nobody here knows how they were asked."]
     if left_out:
         notes.append(f"{left_out:,} of {left_out + len(answers):,} rows say of no identity, and are left out.")
+    if not any(answer.prompt for answer in answers):
+        notes.append(
+            "What was asked is not known, and neither is whether all were asked the same: name the column of the "
+            "questions (--column prompt=YOURS)."
+        )
     people = sum(answer.category != BASELINE_CATEGORY for answer in answers)
     if design == "paired" and share < 1:
         notes.append(
