@@ -45,7 +45,10 @@ def test_where_nothing_can_be_read_that_is_said_before_all_else(cli: Cli, real_d
     with Server(lambda payload: '{"output": [{"output": [') as server:
         run(cli, server, real_data, tmp_path / "study", "embodied:transition-modeling", "--limit", "4")
     shown = cli("analyze", str(tmp_path / "study")).stdout
-    assert shown.startswith("Note: None of the 52 answers on utility could be read, and every one scores 0")
+    assert shown.startswith("No answer could be read: nothing can be seen of bias")
+    assert shown.splitlines()[1].startswith(
+        "Note: None of the 52 answers on utility could be read, and every one scores 0"
+    )
     assert "(the rule of three)" in shown.partition("Personalization bias")[0]
     gated = cli("check", str(tmp_path / "study"), "--max-pb", "99")
     assert "not enough data" in gated.stdout
