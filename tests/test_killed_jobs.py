@@ -93,7 +93,9 @@ def test_a_job_that_pays_twice_is_seen(
         return done
 
     (found,) = faults_of(forgetful, asked, job, whole, tmp_path / "job", [len(whole.steps)])  # type: ignore[arg-type]
-    assert f"{2 * whole.calls} calls were answered, {whole.calls} undisturbed" in found
+    # How many steps there are depends on how answers fall into commits, so that a few calls may come after the kill.
+    told = re.match(r"(\d+) calls were answered, (\d+) undisturbed", found)
+    assert told and int(told[2]) == whole.calls < int(told[1]) - job.at_risk
 
 
 def labels(study: Path) -> tuple[list[tuple[str, float]], list[tuple[str, float]]]:
