@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from rich.table import Table
 
 from evenhand.analysis.found import Found, SearchResult
+from evenhand.analysis.subgroups import Finding
 from evenhand.report import words
 
 _MUCH_MISSING = 0.05
@@ -37,18 +38,27 @@ def search_sentences(found: SearchResult) -> list[str]:
 def missing_sentence(missing: Mapping[str, int], asked: int) -> str:
     """What has no score; a warning where it is much."""
     count = sum(missing.values())
-    why = ", ".join(f"{n:,} {label}" for label, n in sorted(missing.items(), key=lambda pair: -pair[1]))
     much = (
         " What is missing for a reason may hide, or look like, a difference." if count > _MUCH_MISSING * asked else ""
     )
-    return f"{count:,} of {asked:,} answers have no score and are left out ({why}).{much}"
+    return f"{count:,} of {asked:,} answers have no score and are left out ({missing_labels(missing)}).{much}"
+
+
+def missing_labels(missing: Mapping[str, int]) -> str:
+    """Labels of what has no score, with their counts, the most frequent first."""
+    return ", ".join(f"{n:,} {label}" for label, n in sorted(missing.items(), key=lambda pair: -pair[1]))
+
+
+def how_far(finding: Finding) -> tuple[float, float]:
+    """The interval of a difference as a person says it: so many points fewer, or more."""
+    low, high = finding.interval
+    return (-high, -low) if finding.difference < 0 else (low, high)
 
 
 def finding_sentence(one: Found, found: SearchResult) -> str:
     """One finding: how much, how sure, found among how many, confirmed on what."""
-    fewer = one.finding.difference < 0
-    low, high = (-end for end in one.finding.interval[::-1]) if fewer else one.finding.interval
-    more = "fewer" if fewer else "more"
+    low, high = how_far(one.finding)
+    more = "fewer" if one.finding.difference < 0 else "more"
     return (
         f"{_capital(one.who)}: {words.points(abs(one.finding.difference))} points {more} ({words.points(low)} to "
         f"{words.points(high)}) than others of whom the same kinds of things are said. Found among "

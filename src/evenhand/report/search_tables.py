@@ -6,6 +6,7 @@ from rich.table import Table
 
 from evenhand.analysis.found import Found, SearchResult
 from evenhand.report import words
+from evenhand.report.search import how_far, missing_labels
 
 # What is searched in -> what more and less of it is called.
 _LESS, _MORE = "points less", "points more"
@@ -33,8 +34,7 @@ def table_sentences(found: SearchResult) -> list[str]:
 def missing_sentences(found: SearchResult) -> list[str]:
     """What has no score, by its label."""
     count = sum(found.missing.values())
-    why = ", ".join(f"{n:,} {label}" for label, n in sorted(found.missing.items(), key=lambda pair: -pair[1]))
-    return [f"{count:,} answers have no score and are left out ({why})."] if count else []
+    return [f"{count:,} answers have no score and are left out ({missing_labels(found.missing)})."] if count else []
 
 
 def fresh_table(found: SearchResult) -> Table:
@@ -61,9 +61,8 @@ def fresh_table(found: SearchResult) -> Table:
 
 def _sentence(one: Found, found: SearchResult) -> str:
     finding = one.finding
-    fewer = finding.difference < 0
-    low, high = (-end for end in finding.interval[::-1]) if fewer else finding.interval
-    called = _CALLED[found.of][0 if fewer else 1]
+    low, high = how_far(finding)
+    called = _CALLED[found.of][0 if finding.difference < 0 else 1]
     return (
         f"{one.who[:1].upper()}{one.who[1:]}: {words.points(abs(finding.difference))} {called} ({words.points(low)} to "
         f"{words.points(high)}) than the others. Found among {found.candidates:,} combinations that occur, confirmed "

@@ -10,7 +10,7 @@ import numpy as np
 
 from evenhand.analysis.found import Condition, Example
 from evenhand.analysis.scores import Floats
-from evenhand.analysis.subgroups import Direction, paired_interval
+from evenhand.analysis.subgroups import Direction, paired_interval, towards
 from evenhand.analysis.wordlists import telling_words
 from evenhand.searching.asking import Asked, Part
 from evenhand.searching.universe import Universe
@@ -51,8 +51,7 @@ class Scored(Protocol):
 
 def contrasts(part: Scored, pairs: Pairs, universe: Universe) -> Contrast:
     """What pairs of answers differ by."""
-    one = part.scores([first for first, _ in pairs], universe)
-    other = part.scores([second for _, second in pairs], universe)
+    one, other = _scores(part, pairs, universe)
     there = [int(n) for n in np.flatnonzero(~np.isnan(one - other))]
     clusters, groups = part.clusters, part.group_names
     by_cluster: dict[str, list[float]] = {}
@@ -68,6 +67,12 @@ def contrasts(part: Scored, pairs: Pairs, universe: Universe) -> Contrast:
         float(other[there].mean()) if len(there) else np.nan,
         len(pairs) - len(there),
     )
+
+
+def _scores(part: Scored, pairs: Pairs, universe: Universe) -> tuple[Floats, Floats]:
+    """Scores of the first and of the second of each pair, read at once."""
+    scores = part.scores([one for pair in pairs for one in pair], universe)
+    return scores[::2], scores[1::2]
 
 
 def by_group(contrast: Contrast) -> tuple[tuple[str, float, int], ...]:
@@ -104,10 +109,9 @@ def example(part: Part, pairs: Pairs, universe: Universe, direction: Direction) 
     """The pair in which the shortest change of the user changes the outcome most; None where none does."""
     if any(is_withheld(suite) for suite in part.suites) or not pairs:
         return None
-    one = part.scores([first for first, _ in pairs], universe)
-    other = part.scores([second for _, second in pairs], universe)
+    one, other = _scores(part, pairs, universe)
     change = one - other
-    gained = {"worse": -change, "better": change, "both": np.abs(change)}[direction]
+    gained = towards(change, direction)
     changed = np.array([sum(a != b for a, b in zip(f.user, s.user, strict=True)) for f, s in pairs])
     order = np.lexsort((changed, -np.nan_to_num(gained, nan=-np.inf)))
     best = int(order[0])
