@@ -121,12 +121,12 @@ def test_information_counts_what_differs() -> None:
 
 def test_little_to_see_is_said_first() -> None:
     table = np.full((5, 60), 100.0)
-    assert verdict(estimate_pb(table, draws=200, permutations=200)).startswith(
+    assert verdict(estimate_pb(table, draws=200, permutations=200), "95 %").startswith(
         "Not enough data: 0 of 60 items tell identities apart, and 0 of 300 answers fail."
     )
     table[0, :9] = 0
-    assert "Little to see: 9 of 60 items" in verdict(estimate_pb(table, draws=200, permutations=200))
+    assert "Little to see: 9 of 60 items" in verdict(estimate_pb(table, draws=200, permutations=200), "95 %")
     rng = np.random.default_rng(0)
-    assert verdict(estimate_pb(100.0 * (rng.random((5, 60)) < 0.6), draws=200, permutations=200)).startswith(
+    assert verdict(estimate_pb(100.0 * (rng.random((5, 60)) < 0.6), draws=200, permutations=200), "95 %").startswith(
         "No evidence"
     )

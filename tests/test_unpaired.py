@@ -174,7 +174,7 @@ def test_who_is_served_worst_is_said_with_numbers_that_are_what_they_say(tmp_pat
     worst, best = found.identities[0], found.identities[-1]
     low, high = worst.deviation_ci
     first = answer(analysis, "s", imported=True)
-    assert first.found and first.said == sentence(found)
+    assert first.found and first.said == sentence(found, "95 %")
     below = f"a minor is served worst on utility, {-worst.deviation:.1f} points below the mean of all identities"
     assert f"{below} (95 % interval {-high:.1f} to {-low:.1f})" in first.said
     assert (
@@ -197,16 +197,16 @@ def test_the_best_alone_beyond_noise_makes_nobody_the_worst() -> None:
     }))  # fmt: skip
     assert found is not None
     lowest = replace(found.identities[0], q_value=0.2)
-    said = sentence(replace(found, identities=(lowest, *found.identities[1:])))
+    said = sentence(replace(found, identities=(lowest, *found.identities[1:])), "95 %")
     best = found.identities[-1]
     assert f"best lies {best.deviation:.1f} points above the mean of all identities" in said
     assert "Who is served worst is not known." in said and "is served worst on" not in said
     both = [replace(row, q_value=0.01) for row in found.identities[:2]]
-    said = sentence(replace(found, identities=(*both, best)))
+    said = sentence(replace(found, identities=(*both, best)), "95 %")
     assert f"{both[0].identity} is the lowest of 2 who are served worse than the mean" in said
     nobody = replace(found, identities=tuple(replace(i, q_value=0.2) for i in found.identities), p_value=0.01)
-    assert "nobody can be singled out" in sentence(nobody)
-    assert "no difference between identities is shown" in sentence(replace(nobody, p_value=0.2))
+    assert "nobody can be singled out" in sentence(nobody, "95 %")
+    assert "no difference between identities is shown" in sentence(replace(nobody, p_value=0.2), "95 %")
 
 
 @pytest.mark.parametrize("named", [True, False])
@@ -222,7 +222,7 @@ def test_people_are_counted_where_they_are_known_else_questions(named: bool, tmp
     for row in found.identities:
         own = [one for one in told if one["identity"] == row.identity]
         assert row.clusters == len({one["cluster" if named else "prompt"] for one in own})
-    assert any("--column cluster=" in line for line in how_sure(found)) != named
+    assert any("--column cluster=" in line for line in how_sure(found, "95 %")) != named
     shown = CliRunner().invoke(app, ["analyze", str(tmp_path / "s")], env={"COLUMNS": "300"}).stdout
     assert ("│ people" in shown or "┃ people" in shown) == named
 

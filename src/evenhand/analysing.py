@@ -34,7 +34,7 @@ def analyze_store(store: Store, settings: Settings | None = None, policy: Path |
             "Give evenhand search the same --out: it says what they show.",
         )
     settings = settings or Settings()
-    stopped: list[str] = []
+    holds, stopped = settings.level, list[str]()
     if settings.level == Settings().level:
         settings, stopped = _over_all_looks(store, settings)
     rows, failures, left_out = store.scores(), store.failed_cells(), 0
@@ -64,6 +64,7 @@ def analyze_store(store: Store, settings: Settings | None = None, policy: Path |
     everybodys = [leak for leak in given_away if leak.identity == EVERYBODY]
     return replace(
         found,
+        holds=holds,
         notes=(
             *_collapse_notes(store),
             *admission_notes(store),

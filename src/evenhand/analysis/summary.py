@@ -122,6 +122,7 @@ class Analysis:
         corrections: how scores were freed from the judges' errors, per suite where they were.
         notes: what a reader must know to read the numbers right.
         level: confidence of the intervals.
+        holds: in what share of studies they hold; less than ``level`` where looks on the way may have ended the study.
         estimand: what intervals and tests are about, in a sentence.
         open_answers: judge-free contrasts of the answers' wording, where they were asked for.
         showings: how often identities show in answers, where that was asked for.
@@ -153,6 +154,7 @@ class Analysis:
     corrections: tuple[Correction, ...]
     notes: tuple[str, ...]
     level: float
+    holds: float
     estimand: str
     open_answers: tuple[OpenMeasure, ...] = ()
     showings: tuple[Showing, ...] = ()
@@ -262,6 +264,7 @@ def summarize(
         corrections=tuple(corrections),
         notes=(*before, *notes, *behind),
         level=settings.level,
+        holds=settings.level,
         estimand=estimand_sentence(settings.estimand, tables, scales),
         conditions=tuple(
             conditions(

@@ -9,7 +9,7 @@ from evenhand.analysis import Analysis, PBEstimate
 from evenhand.analysis.deviations import Contrast
 from evenhand.report import unpaired
 from evenhand.report.asking import asking
-from evenhand.report.words import interval, p_value, points
+from evenhand.report.words import confidence, interval, p_value, points
 from evenhand.types import AXES, Axis
 
 # What a lower score on an axis means, for 100 answers.
@@ -78,7 +78,7 @@ def answer(analysis: Analysis, study: str, *, imported: bool = False) -> Answer:
         said,
         found and known,
         known,
-        _how_sure(run),
+        _how_sure(run, confidence(analysis)),
         _rests_on(analysis),
         _next(analysis, study, found, known, imported=imported),
     )
@@ -126,9 +126,9 @@ def _unlike(run: list[tuple[Axis, PBEstimate]]) -> str:
     )
 
 
-def _how_sure(run: list[tuple[Axis, PBEstimate]]) -> tuple[str, ...]:
+def _how_sure(run: list[tuple[Axis, PBEstimate]], sure: str) -> tuple[str, ...]:
     return tuple(
-        f"{axis}: bias of {points(pb.corrected)} points, 95 % interval {interval(pb.ci)}, p {p_value(pb.p_value)}"
+        f"{axis}: bias of {points(pb.corrected)} points, {sure} interval {interval(pb.ci)}, p {p_value(pb.p_value)}"
         for axis, pb in run
     )
 
@@ -192,12 +192,12 @@ def _certain_limit(analysis: Analysis) -> float | None:
 
 def _of_unpaired(analysis: Analysis, study: str) -> Answer:
     shown = any(unpaired.is_shown(found) for found in analysis.unpaired)
-    sure = tuple(line for found in analysis.unpaired for line in unpaired.how_sure(found))
+    sure = tuple(line for found in analysis.unpaired for line in unpaired.how_sure(found, confidence(analysis)))
     same = asking(unpaired.identities_of(analysis), [found.axis for found in analysis.unpaired])
     steps = [(f"Ask all identities the same questions, to tell what the model does with who asks. {_OWN}", same)]
     if _is_judge_unknown(analysis):
         steps.append((_LABEL, f"evenhand judge label {study}"))
-    said = " ".join(unpaired.sentence(found) for found in analysis.unpaired)
+    said = " ".join(unpaired.sentence(found, confidence(analysis)) for found in analysis.unpaired)
     return Answer(said, shown, True, sure, _rests_on(analysis), tuple(steps))
 
 

@@ -11,7 +11,7 @@ from evenhand.analysis.breakdown import GroupTable
 from evenhand.analysis.standing import Standing
 from evenhand.analysis.summary import SuiteResult
 from evenhand.report.labels import several, short_names
-from evenhand.report.words import interval, p_value, signed, verdict
+from evenhand.report.words import confidence, interval, p_value, signed, verdict
 from evenhand.types import AXES, JOINT
 
 # Okabe-Ito: told apart by colour-blind readers; the last one is for baselines.
@@ -86,7 +86,7 @@ def bias(analysis: Analysis) -> dict[str, Any] | None:
     rows = [
         {
             "what": name, "corrected": pb.corrected, "low": pb.ci[0], "high": pb.ci[1], "plugin": pb.plugin,
-            "floor": pb.noise_floor, "words": verdict(pb),
+            "floor": pb.noise_floor, "words": verdict(pb, confidence(analysis)),
         }
         for name, pb in named
     ]  # fmt: skip
@@ -100,7 +100,7 @@ def bias(analysis: Analysis) -> dict[str, Any] | None:
     floor = base.mark_tick(thickness=2, size=22, color="#777777").encode(x="floor:Q", tooltip=tooltip)
     return as_plain(
         alt.layer(rule, floor, plug, dots).properties(width="container", height=36 * len(rows) + 30),
-        "Personalization bias with 95 % intervals",
+        f"Personalization bias with {confidence(analysis)} intervals",
     )
 
 

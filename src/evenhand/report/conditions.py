@@ -12,7 +12,7 @@ from evenhand.analysis import Analysis
 from evenhand.analysis.conditions import NOTHING, Condition
 from evenhand.analysis.deviations import Contrast
 from evenhand.report import words
-from evenhand.report.words import MISSING, axes_of, interval, points, signed, starred
+from evenhand.report.words import MISSING, axes_of, confidence, interval, points, signed, starred
 from evenhand.visible import markdown
 
 _SHOWN = 0.05
@@ -43,7 +43,7 @@ def caption(analysis: Analysis) -> str:
     members = {axis: [s.suite for s in analysis.suites if s.axis == axis] for axis in _axes(analysis)}
     means = [f"{axis} is the mean of {', '.join(suites)}" for axis, suites in members.items() if len(suites) > 1]
     return (
-        f"Gain, and ±: against {what}, paired by item, with the {round(100 * analysis.level)} % interval; "
+        f"Gain, and ±: against {what}, paired by item, with the {confidence(analysis)} interval; "
         "* q < 0.05. Gain is what personalization is for. PB: corrected, among the identities; * p < 0.05 after Holm "
         f"over the personalizers. {_sentence(means)}"
     ).strip()
@@ -56,7 +56,9 @@ def shown_to_gain(analysis: Analysis) -> list[str]:
 
 def worth_caption(analysis: Analysis) -> str:
     """What the picture of gain beside bias shows, and whether anything in it can be ranked."""
-    what = "Gain beside bias, with 95 % intervals: to the right is more use to the user, and more bias."
+    what = (
+        f"Gain beside bias, with {confidence(analysis)} intervals: to the right is more use to the user, and more bias."
+    )
     if not shown_to_gain(analysis):
         return f"{what} No personalizer is shown to gain anything (q < 0.05): nothing here is a ranking."
     return (

@@ -206,7 +206,13 @@ def _table(analysis: Analysis) -> tuple[list[str], list[list[str]]]:
         ["PB", shown, *(words.points(getattr(e, name), 2) for e in estimates)]
         for name, shown in (("plugin", "plug-in"), ("corrected", "corrected"))
     ]
-    rows.append(["PB", "95 % interval", *(words.interval(e.ci, 2) if e else words.MISSING for e in estimates)])
+    rows.append(
+        [
+            "PB",
+            f"{words.confidence(analysis)} interval",
+            *(words.interval(e.ci, 2) if e else words.MISSING for e in estimates),
+        ]
+    )
     return header, rows
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from evenhand.analysis import Analysis
 from evenhand.report.charts import as_plain
+from evenhand.report.words import confidence
 from evenhand.types import AXES, Axis
 
 _MOST = 8
@@ -40,11 +41,12 @@ def first_picture(analysis: Analysis) -> dict[str, Any] | None:
 
 def first_caption(analysis: Analysis) -> str:
     """What the picture shows."""
+    intervals = f"{confidence(analysis)} intervals"
     if analysis.unpaired:
-        return f"{analysis.unpaired[0].suite}: means of identities against the mean of all, with 95 % intervals."
+        return f"{analysis.unpaired[0].suite}: means of identities against the mean of all, with {intervals}."
     axis, people = _axis(analysis), sum(not r.is_baseline for r in analysis.identities)
     which = f"the {_MOST} of {people} identities farthest from the mean" if people > _MOST else "each identity"
-    return f"{axis.capitalize()}: {which}, paired by item, with 95 % intervals."
+    return f"{axis.capitalize()}: {which}, paired by item, with {intervals}."
 
 
 def _axis(analysis: Analysis) -> Axis:

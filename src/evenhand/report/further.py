@@ -6,9 +6,8 @@ from rich.table import Table
 
 from evenhand.analysis import Analysis
 from evenhand.report.conditions import shown
-from evenhand.report.words import MISSING, interval, points
+from evenhand.report.words import MISSING, confidence, interval, points
 
-COLUMNS = ("suite", "score", "personalizer", "points", "± without", "95 % interval", "PB", "95 % interval of PB")
 TITLE = "What the conversations were like (points, 0-100)"
 CAPTION = (
     "± without: against the same identities without the user's data, paired by item; * q < 0.05. PB: corrected, among "
@@ -17,8 +16,14 @@ CAPTION = (
 )
 
 
+def columns(analysis: Analysis) -> tuple[str, ...]:
+    """The names of the columns of :func:`rows`."""
+    sure = confidence(analysis)
+    return ("suite", "score", "personalizer", "points", "± without", f"{sure} interval", "PB", f"{sure} interval of PB")
+
+
 def rows(analysis: Analysis) -> list[tuple[str, ...]]:
-    """One line per suite, score and personalizer, as :data:`COLUMNS` has them."""
+    """One line per suite, score and personalizer, as :func:`columns` has them."""
     found: list[tuple[str, ...]] = []
     for score in analysis.further:
         for condition in score.conditions:
@@ -35,7 +40,7 @@ def further_table(analysis: Analysis) -> list[Table]:
     if not analysis.further:
         return []
     table = Table(title=TITLE, title_justify="left", caption=CAPTION, caption_justify="left")
-    for number, name in enumerate(COLUMNS):
+    for number, name in enumerate(columns(analysis)):
         table.add_column(name, justify="left" if number < 3 else "right")
     for cells in rows(analysis):
         table.add_row(*cells)

@@ -7,7 +7,7 @@ from typing import Any
 from evenhand.analysis import Analysis
 from evenhand.report.charts import as_plain
 from evenhand.report.conditions import shown_to_gain
-from evenhand.report.words import interval, signed
+from evenhand.report.words import confidence, interval, signed
 from evenhand.types import AXES
 
 # Of those that no other beats, and of the others; told apart by colour-blind readers.
@@ -51,7 +51,9 @@ def gain_beside_bias(analysis: Analysis) -> dict[str, Any] | None:
     chart = alt.layer(line, dots).properties(width=280, height=alt.Step(22))
     order = ["gain", *(f"PB {axis}" for axis in AXES)]
     shown = chart.facet(facet=alt.Facet("what:N", title=None, sort=order), columns=2).resolve_scale(x="independent")
-    return as_plain(shown, "Gain of each personalizer beside its bias on each axis, with 95 % intervals")
+    return as_plain(
+        shown, f"Gain of each personalizer beside its bias on each axis, with {confidence(analysis)} intervals"
+    )
 
 
 def _row(personalizer: str, what: str, value: float, ci: tuple[float, float], *, best: bool = False) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from evenhand.analysis import Analysis
 from evenhand.analysis.missing import FILTERED, SuiteMissing, mostly_unanswered, unanswered_sentence
-from evenhand.report.words import interval, p_value
+from evenhand.report.words import confidence, interval, p_value
 
 
 def unanswered_lines(counts: Mapping[str, tuple[int, int]]) -> list[str]:
@@ -53,7 +53,7 @@ def missing_tables(analysis: Analysis) -> list[RenderableType]:
         table = Table(title="Whatever the missing answers were", title_justify="left", caption_justify="left")
         table.caption = "Missing scores filled with 0 to 100 so that each number is smallest and largest."
         table.add_column("")
-        for column in ("from, to", "with the 95 % interval"):
+        for column in ("from, to", f"with the {confidence(analysis)} interval"):
             table.add_column(column, justify="right")
         for name, pb in bounds.pb.items():
             table.add_row(f"{name}: PB, plug-in", interval(bounds.plugin[name], 2), "")

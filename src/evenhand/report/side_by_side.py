@@ -14,12 +14,11 @@ from evenhand.report import unpaired
 from evenhand.report.answer import Answer, answer
 from evenhand.report.charts import as_plain
 from evenhand.report.page import render_page
-from evenhand.report.words import axes_of, interval, p_value, points, signed
+from evenhand.report.words import axes_of, confidence, interval, p_value, points, signed
 from evenhand.study import Store
 from evenhand.study.notes import is_imported
 from evenhand.types import AXES, Axis
 
-BIAS_COLUMNS = ("study", "model", "axis", "mean score", "bias", "95 % interval", "p", "items", "missing")
 NOTE = (
     "Each study by itself: a difference between two of them is not tested here, and studies of other items or "
     "identities cannot be set side by side at all. 'evenhand compare' tests it, paired by item and identity."
@@ -82,14 +81,16 @@ def told_apart(paths: Sequence[Path | str]) -> list[str]:
 
 def render_side_by_side(studies: Sequence[Study]) -> str:
     """Several studies as one HTML file that needs nothing else."""
-    specs = {"biases": _biases(studies), **{f"identities-{axis}": _identities(studies, axis) for axis in AXES}}
+    sure = confidence(studies[0].analysis)
+    specs = {"biases": _biases(studies, sure), **{f"identities-{axis}": _identities(studies, axis) for axis in AXES}}
     return render_page(
         "side_by_side.html.j2",
         {name: spec for name, spec in specs.items() if spec},
         ("report",),
         studies=studies,
         title=" / ".join(study.name for study in studies),
-        columns=BIAS_COLUMNS,
+        columns=_columns(sure),
+        sure=sure,
         rows=[row for study in studies for row in _rows(study)],
         cautions=_cautions(studies),
         axes=AXES,
@@ -97,6 +98,10 @@ def render_side_by_side(studies: Sequence[Study]) -> str:
         written=datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
         version=evenhand.__version__,
     )
+
+
+def _columns(sure: str) -> tuple[str, ...]:
+    return ("study", "model", "axis", "mean score", "bias", f"{sure} interval", "p", "items", "missing")
 
 
 def _rows(study: Study) -> list[tuple[str, ...]]:
@@ -110,7 +115,7 @@ def _rows(study: Study) -> list[tuple[str, ...]]:
             items = sum(suite.items for suite in study.analysis.suites if suite.axis == axis)
             told = (points(pb.corrected, 2), interval(pb.ci, 2), p_value(pb.p_value))
             found.append((study.name, study.model, axis, score, *told, f"{items:,}", lost))
-    return found or [(study.name, study.model, *("–" for _ in BIAS_COLUMNS[2:-1]), lost)]
+    return found or [(study.name, study.model, *("–" for _ in _columns("")[2:-1]), lost)]
 
 
 def _cautions(studies: Sequence[Study]) -> list[str]:
@@ -125,7 +130,7 @@ def _cautions(studies: Sequence[Study]) -> list[str]:
     return notes
 
 
-def _biases(studies: Sequence[Study]) -> dict[str, Any] | None:
+def _biases(studies: Sequence[Study], sure: str) -> dict[str, Any] | None:
     import altair as alt
 
     rows = [
@@ -147,7 +152,7 @@ def _biases(studies: Sequence[Study]) -> dict[str, Any] | None:
     )
     layers = alt.layer(bars, dots).properties(width=280, height=alt.Step(26))
     chart = layers.facet(facet=alt.Facet("axis:N", title=None, sort=list(AXES)), columns=2)
-    return as_plain(chart, "Personalization bias of each study, with 95 % intervals")
+    return as_plain(chart, f"Personalization bias of each study, with {sure} intervals")
 
 
 def _identities(studies: Sequence[Study], axis: Axis) -> dict[str, Any] | None:

@@ -48,7 +48,7 @@ def rates(analysis: Analysis) -> Iterator[Rates]:
 def rate_tables(analysis: Analysis) -> Iterator[Table]:
     """How often answers got the labels that tell more than their scores, for the terminal."""
     for suite, personalizer, labels, lines in rates(analysis):
-        title = f"Rates of labels: {suite}, {personalizer} (%, {round(100 * analysis.level)} % interval)"
+        title = f"Rates of labels: {suite}, {personalizer} (%, {words.confidence(analysis)} interval)"
         table = Table("identity", title=title, title_justify="left")
         for label in labels:
             table.add_column(Text(label), justify="right")
@@ -98,7 +98,7 @@ def leak_table(analysis: Analysis, *, all_identities: bool = False) -> list[Tabl
     if not lines:
         return []
     table = Table("suite", "personalizer", "identity", title=LEAKS_TITLE, title_justify="left")
-    for name in ("given away", "untold", "difference", "95 % interval", "items"):
+    for name in ("given away", "untold", "difference", f"{words.confidence(analysis)} interval", "items"):
         table.add_column(name, justify="right")
     for line in lines:
         table.add_row(*map(Text, line))

@@ -31,6 +31,7 @@ from evenhand.report.wordings import wordings_table
 from evenhand.report.words import (
     axes_of,
     certainty_sentences,
+    confidence,
     interval,
     judge_caveat,
     p_value,
@@ -75,7 +76,7 @@ def analysis_tables(analysis: Analysis) -> RenderableType:
 def _unpaired_parts(analysis: Analysis) -> list[RenderableType]:
     told = [Text(worth.line(judge, analysis)) for judge in analysis.judges]
     cautions = [Text(f"Note: {note}", style="yellow") for note in unpaired.notes(analysis)]
-    lines = [Text(f"{line}.") for found in analysis.unpaired for line in unpaired.how_sure(found)]
+    lines = [Text(f"{line}.") for found in analysis.unpaired for line in unpaired.how_sure(found, confidence(analysis))]
     return [*cautions, *unpaired.unpaired_tables(analysis), *lines, *told, _trial_line(analysis)]
 
 
@@ -106,11 +107,11 @@ def reading(analysis: Analysis) -> list[str]:
             ]
     lines += ways_lines(analysis)
     if (trade := analysis.trade_off) is not None:
-        lines.append(_trade_off_line(trade))
+        lines.append(_trade_off_line(trade, confidence(analysis)))
     return lines
 
 
-def _trade_off_line(trade: TradeOff) -> str:
+def _trade_off_line(trade: TradeOff, sure: str) -> str:
     tested = f"p {p_value(trade.p_value)}"
     if not math.isfinite(trade.corrected):
         unknown = "How safety and utility deviations go together is not known"
@@ -120,7 +121,7 @@ def _trade_off_line(trade: TradeOff) -> str:
         return (
             f"Not enough data to say how safety and utility deviations correlate: {between} without noise ({tested})."
         )
-    corrected = f"{trade.corrected:+.2f} without noise, 95 % interval {between}".replace("-", "−")
+    corrected = f"{trade.corrected:+.2f} without noise, {sure} interval {between}".replace("-", "−")
     return f"Safety and utility deviations correlate {signed(trade.correlation, 2)} ({corrected}; {tested})."
 
 
@@ -252,7 +253,15 @@ def _compared(comparison: Comparison) -> str:
 
 def _bias_table(analysis: Analysis) -> Table:
     table = Table(title="Personalization bias (points, 0-100)", title_justify="left")
-    for name in ("", "plug-in", "corrected", "95 % interval", "noise floor", "p", "items that differ"):
+    for name in (
+        "",
+        "plug-in",
+        "corrected",
+        f"{confidence(analysis)} interval",
+        "noise floor",
+        "p",
+        "items that differ",
+    ):
         table.add_column(name, justify="left" if not name else "right")
     rows = [(axis, analysis.pb[axis]) for axis in (*axes_of(analysis), "joint")]
     rows += [(f"  {s.suite}", s.pb) for s in analysis.suites] if len(analysis.suites) > 1 else []
@@ -272,7 +281,7 @@ def _bias_table(analysis: Analysis) -> Table:
     name = next((name for name in ("joint", *AXES) if analysis.pb[name]), "joint")
     bounds = analysis.missing.bounds
     sentences = (
-        verdict(analysis.pb[name], bounds.pb.get(name) if bounds else None),
+        verdict(analysis.pb[name], confidence(analysis), bounds.pb.get(name) if bounds else None),
         judge_caveat(analysis.sensitivity, name),
     )
     table.caption = " ".join(s for s in sentences if s)
@@ -302,7 +311,11 @@ def _identity_table(analysis: Analysis) -> Table:
 
 def _forest(analysis: Analysis) -> list[Table]:
     """Deviations from the identity mean with their intervals, drawn; nothing where there are none."""
-    table = Table(title="Deviation from the identity mean, with its 95 % interval", title_justify="left", box=None)
+    table = Table(
+        title=f"Deviation from the identity mean, with its {confidence(analysis)} interval",
+        title_justify="left",
+        box=None,
+    )
     table.add_column("")
     drawn = [axis for axis in AXES if any(axis in r.deviation for r in analysis.identities)]
     if not drawn:

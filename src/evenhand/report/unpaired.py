@@ -25,8 +25,8 @@ _NO_INTERVAL = "the distance from worst to best has no interval: picking the two
 _MOST_NAMED = 5
 
 
-def sentence(found: Unpaired) -> str:
-    """What a suite's unpaired answers say."""
+def sentence(found: Unpaired, sure: str) -> str:
+    """What a suite's unpaired answers say; ``sure`` is what their intervals are called by."""
     if not is_shown(found):
         return (
             f"{found.suite}: no difference between identities is shown. There may still be one: a disparity of up to "
@@ -42,12 +42,13 @@ def sentence(found: Unpaired) -> str:
         is_worst = "is served worst" if below == 1 else f"is the lowest of {below} who are served worse than the mean"
         return (
             f"{found.suite}: on their own questions, {worst.identity} {is_worst} on {found.axis}, "
-            f"{_from_the_mean(worst)}. {apart} points lie between the lowest and the highest, {between}."
+            f"{_from_the_mean(worst, sure)}. {apart} points lie between the lowest and the highest, {between}."
         )
     if beyond:
         first = beyond[0]
         return (
-            f"{found.suite}: on their own questions, {first.identity} lies {_from_the_mean(first)} on {found.axis}. "
+            f"{found.suite}: on their own questions, {first.identity} lies {_from_the_mean(first, sure)} on "
+            f"{found.axis}. "
             f"Who is served worst is not known. {apart} points lie between the lowest and the highest, {between}."
         )
     return (
@@ -61,7 +62,7 @@ def is_shown(found: Unpaired) -> bool:
     return found.p_value <= 0.05 or bool(_beyond_noise(found))
 
 
-def how_sure(found: Unpaired) -> list[str]:
+def how_sure(found: Unpaired, sure: str) -> list[str]:
     """What the sentence rests on, a clause each."""
     beyond, among = _beyond_noise(found), f"adjusted over {len(found.identities)} identities"
     if beyond:
@@ -73,7 +74,7 @@ def how_sure(found: Unpaired) -> list[str]:
     before = f"; {points(found.raw)} before balancing" if found.balanced_for else ""
     lines.append(
         f"{found.suite}: disparity (root mean square distance of identities from their mean, freed from noise) "
-        f"{points(found.disparity)} points, 95 % interval {interval(found.ci)}, p {p_value(found.p_value)}{before}"
+        f"{points(found.disparity)} points, {sure} interval {interval(found.ci)}, p {p_value(found.p_value)}{before}"
     )
     if is_shown(found):
         lines.append(f"{found.suite}: {_NO_INTERVAL}")
@@ -87,11 +88,11 @@ def _beyond_noise(found: Unpaired) -> list[UnpairedMean]:
     return sorted((row for row in found.identities if row.q_value < 0.05), key=lambda row: -abs(row.deviation))
 
 
-def _from_the_mean(row: UnpairedMean) -> str:
+def _from_the_mean(row: UnpairedMean, sure: str) -> str:
     """How far someone lies from the mean, as a size with its interval."""
     low, high = row.deviation_ci
     ends, side = ((low, high), "above") if row.deviation > 0 else ((-high, -low), "below")
-    return f"{points(abs(row.deviation))} points {side} the mean of all identities (95 % interval {interval(ends)})"
+    return f"{points(abs(row.deviation))} points {side} the mean of all identities ({sure} interval {interval(ends)})"
 
 
 def identities_of(analysis: Analysis) -> list[str]:

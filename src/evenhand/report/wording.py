@@ -35,7 +35,7 @@ def open_tables(analysis: Analysis) -> Iterator[Table | Text]:
     if not analysis.open_answers:
         yield Text("No suite has whole answers in words to compare.")
     for measure in analysis.open_answers:
-        yield _open_table(measure)
+        yield _open_table(measure, words.confidence(analysis))
     if analysis.showings:
         yield _showing_table(analysis)
 
@@ -43,7 +43,7 @@ def open_tables(analysis: Analysis) -> Iterator[Table | Text]:
 def _showing_table(analysis: Analysis) -> Table:
     """How often identities show in answers to questions that did not bring them up."""
     table = Table("suite", "personalizer", "identity", title="The identity in the answers (%)", title_justify="left")
-    for name in ("says it", "said untold", "difference", "95 % interval", "items"):
+    for name in ("says it", "said untold", "difference", f"{words.confidence(analysis)} interval", "items"):
         table.add_column(name, justify="right")
     for found in analysis.showings:
         row = (found.suite, found.personalizer, found.identity, words.points(found.rate), words.points(found.elsewhere))
@@ -55,12 +55,12 @@ def _showing_table(analysis: Analysis) -> Table:
     return table
 
 
-def _open_table(found: OpenMeasure) -> Table:
+def _open_table(found: OpenMeasure, sure: str) -> Table:
     digits = 3 if found.measure == "similarity" else 1
     named = _TITLES.get(found.measure) or f"{found.measure.capitalize()} of answers"
     table = Table("identity", title=f"{named}: {found.suite} ({found.unit})", title_justify="left")
     against = f"± {found.baseline}" if found.baseline else "± baseline"
-    for name in ("mean", "± mean of identities", "95 % interval", against, "95 % interval", "items"):
+    for name in ("mean", "± mean of identities", f"{sure} interval", against, f"{sure} interval", "items"):
         table.add_column(name, justify="right")
     for result in found.identities:
         cells = [*_cells(result.deviation, digits), *_cells(result.against, digits)]

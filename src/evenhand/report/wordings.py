@@ -6,7 +6,7 @@ from rich.table import Table
 
 from evenhand.analysis import Analysis
 from evenhand.analysis.wordings import WordingGap
-from evenhand.report.words import MISSING, interval, points, signed, starred
+from evenhand.report.words import MISSING, confidence, interval, points, signed, starred
 
 COLUMNS = ("wording", "questions", "standard", "this wording", "± standard", "interval", "nobody in particular")
 _CLEAR = 0.05
@@ -30,10 +30,9 @@ def rows(analysis: Analysis) -> list[tuple[str, ...]]:
 
 def caption(analysis: Analysis) -> str:
     """What the table is about."""
-    whole = round(100 * analysis.level)
     return (
-        f"± standard: the mean over the identities, paired by question, with the {whole} % interval; nobody in "
-        "particular: the same for the baseline alone; * q < 0.05. All suites of an axis count alike."
+        f"± standard: the mean over the identities, paired by question, with the {confidence(analysis)} interval; "
+        "nobody in particular: the same for the baseline alone; * q < 0.05. All suites of an axis count alike."
     )
 
 

@@ -18,6 +18,11 @@ from evenhand.visible import markdown
 MISSING = "–"
 
 
+def confidence(analysis: Analysis) -> str:
+    """What intervals are called by: in so many of a hundred studies they hold."""
+    return f"{100 * analysis.holds:.4g} %"
+
+
 def axes_of(analysis: Analysis) -> list[Axis]:
     """The axes to show: safety and utility, which every study is looked at on, and others that were run."""
     return [axis for axis in AXES if axis in JOINT or analysis.pb[axis]]
@@ -121,11 +126,12 @@ def judge_caveat(found: Sensitivity | None, name: str) -> str:
     return f"Not corrected for the judge, of whose error between identities nothing is known ({unknown})."
 
 
-def verdict(estimate: PBEstimate | None, bound: Bound | None = None) -> str:
+def verdict(estimate: PBEstimate | None, sure: str, bound: Bound | None = None) -> str:
     """What a PB estimate says, in a sentence or two.
 
     Args:
         estimate: from the answers that are there.
+        sure: what its interval is called by (:func:`confidence`).
         bound: what it lies between, where some are missing.
     """
     if estimate is None:
@@ -141,7 +147,7 @@ def verdict(estimate: PBEstimate | None, bound: Bound | None = None) -> str:
     thin = f" Little to see: {estimate.information}." if estimate.information.thin else ""
     if low > 0:
         return (
-            f"Bias of {points(estimate.corrected)} points (95 % interval {interval(estimate.ci)}), "
+            f"Bias of {points(estimate.corrected)} points ({sure} interval {interval(estimate.ci)}), "
             f"p {p_value(estimate.p_value)}.{thin}{missing}"
         )
     if thin:
