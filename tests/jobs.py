@@ -22,8 +22,7 @@ from tests.people import write_people
 from tests.server import Server, default_answer
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
-# Calls at once; a kill may cost as many answers, of a mitigation those to the same trial before, and of a judge those
-# that came while others were being committed.
+# Calls at once; a kill may cost as many answers, and of a judge those that came while others were being committed.
 CONCURRENCY, OF_JUDGES = 4, 128
 # The judges of jobs, and who writes; the same server, so that all calls are counted in one place.
 JUDGE = "llm-actions:openai:judge"
@@ -88,6 +87,7 @@ _HELD = {
     "memories": "SELECT personalizer, person, identity, content FROM memories ORDER BY personalizer, person, identity",
     "learning": """SELECT personalizer, person, identity, call, request, json_extract(response, '$.text') FROM learning
         ORDER BY personalizer, person, identity, call""",
+    "parts": "SELECT * FROM parts",
     "labels": f"""SELECT {_CELL}, annotator, label, score
         FROM annotations JOIN trials ON trials.id = trial ORDER BY {_CELL}""",
 }
@@ -194,7 +194,7 @@ JOBS: Mapping[str, Job] = {
     "memories": Job(_people, _remember),
     "judge again": Job(_large_study, _judge_again, OF_JUDGES),
     "import": Job(_table, _import, OF_JUDGES),
-    "mitigate": Job(_study, _mitigate, 2 * CONCURRENCY),
+    "mitigate": Job(_study, _mitigate),
     "mitigate, several": Job(_study, _choose, decides=True),
     "evolve": Job(_study, _evolve, decides=True),
     "doctor": Job(_damaged, _repair, 0),

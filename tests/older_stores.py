@@ -19,6 +19,7 @@ _ADDED: dict[int, tuple[tuple[tuple[str, str], ...], tuple[str, ...]]] = {
     8: ((("items", "person"),), ("people", "memories", "learning")),
     9: ((("items", "wording"),), ()),
     10: ((), ("rounds",)),
+    11: ((), ("parts",)),
 }
 
 

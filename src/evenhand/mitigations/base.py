@@ -156,6 +156,15 @@ class MitigatedModel(Model):
         self.scores_texts: bool = model.scores_texts
         self.takes_interventions: bool = model.takes_interventions
 
+    def asking(self, model: Model) -> MitigatedModel:
+        """The same in front of what makes its calls in another way."""
+        return MitigatedModel(model, self._mitigation)
+
+    @property
+    def behind(self) -> Model:
+        """The model without the mitigation."""
+        return self._model
+
     @property
     def revision(self) -> str:  # type: ignore[override]
         return self._model.revision

@@ -183,6 +183,11 @@ class PersonPersonalizer(Personalizer):
         """
         return self.recall(memory, item)
 
+    @property
+    def asks(self) -> bool:
+        """Whether it decides how the model is asked, by a :meth:`respond` of its own."""
+        return type(self).respond is not PersonPersonalizer.respond
+
     async def respond(self, memory: Memory, item: Item, request: Request, model: Model) -> Response:
         """Answer what :meth:`recall` made a request of; for those that learn, and choose among several answers.
 

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import importlib.metadata
 import platform
-import signal
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,11 +15,11 @@ from pathlib import Path
 from evenhand.errors import ModelError, StoreError
 from evenhand.judges import Judge, make_judge
 from evenhand.judges.base import with_user
-from evenhand.loops import rare_collections, run_async, together
+from evenhand.loops import graceful_interrupt, rare_collections, run_async, together
 from evenhand.mitigations import MitigatedModel
 from evenhand.models import CallError, Model, make_model
 from evenhand.runner.admission import admit
-from evenhand.runner.conversing import Conversations, Held, hold_users
+from evenhand.runner.conversing import Answer, Conversations, Held, hold_users
 from evenhand.runner.growth import (
     PINNED_META,
     check_fixed,
@@ -34,6 +33,7 @@ from evenhand.runner.growth import (
 from evenhand.runner.lagging import Pace
 from evenhand.runner.languages import reading_notes
 from evenhand.runner.memories import Asked, Memories
+from evenhand.runner.parts import Parts
 from evenhand.runner.plan import Plan, Trial, baseline_is_another, check_texts
 from evenhand.runner.progress import Progress, Silent
 from evenhand.runner.rejudge import judge_pending, judged_notes
@@ -140,7 +140,7 @@ class _HaltedError(Exception):
 
 
 class _Engine:
-    def __init__(self, plan: Plan, store: Store, model: Model, progress: Progress) -> None:
+    def __init__(self, plan: Plan, store: Store, model: MitigatedModel, progress: Progress) -> None:
         self._plan = plan
         self._store = store
         self._model = model
@@ -166,10 +166,12 @@ class _Engine:
             store, self._writer, model, self._ask, plan.spec.seed, lambda: self._run, progress.learning
         )
         self._conversations = Conversations(store, self._writer, lambda: self._run)
+        # Calls of answers that earlier runs did not bring to their end.
+        self._paid = store.parts()
 
     async def run(self) -> RunResult:
         started = time.perf_counter()
-        with self._progress, _graceful_interrupt(self._stop), rare_collections():
+        with self._progress, graceful_interrupt(self._stop), rare_collections():
             for personalizer, names in self._plan.left_out.items():
                 self._progress.note(f"{personalizer} cannot convey, and leaves out: {', '.join(names)}")
             if baseline_is_another(self._plan):
@@ -263,8 +265,12 @@ class _Engine:
             except _HaltedError:
                 return
 
-    async def _ask(self, request: Request) -> Response:
+    async def _ask(self, request: Request, parts: Parts | None = None) -> Response:
         """Make one call, a trial's or one of a memory's, unless the run ends before it.
+
+        Args:
+            request: what is asked.
+            parts: keeps the calls that it takes, where it may take several.
 
         Raises:
             CallError: it failed for good.
@@ -277,22 +283,33 @@ class _Engine:
             self._out_of_budget = not self._spending.allows_another()
         if self._stopping or self._out_of_budget:
             raise _HaltedError
-        response = None
+        answered: list[Response] = []
         self._spending.started()
         try:
-            response = await self._model.respond(request)
-            return response
+            if parts is not None:
+                return await self._model.asking(parts).respond(request)
+            answered.append(await self._model.respond(request))
+            return answered[0]
         finally:
             self._note_adjustments()
-            self._spending.ended(response)
+            self._spending.ended(answered if parts is None else parts.made())
             self._call_ended.set()
+
+    def _asking(self, trial: Trial) -> Answer:
+        """What makes the calls of a trial."""
+        several = self._plan.mitigation.calls > 1 or (trial.learner is not None and trial.learner.asks)
+        if not several:
+            return self._ask
+        paid = self._paid.pop(trial.cell, {})
+        return partial(self._ask, parts=Parts(self._model.behind, self._writer, trial.cell, self._run, paid))
 
     async def _answer(self, trial: Trial) -> Held:
         """What a trial asks, and the answer; a memory that it needs is learned first."""
-        request, answer, memory = trial.request, self._ask, None
+        request, ask, memory = trial.request, self._asking(trial), None
+        answer = ask
         if (learner := trial.learner) is not None:
             memory = await self._memories.of(learner, self._plan.known(trial.user), trial.item)
-            answer = partial(learner.respond, memory, trial.item, model=Asked(self._model, self._ask))
+            answer = partial(learner.respond, memory, trial.item, model=Asked(self._model, ask))
         if memory or self._plan.mitigation.attends:
             whose = (self._plan.spec.mitigation, trial.item.person.name if trial.item.person else "", "")
             request = await self._plan.asked(trial, memory, self._memories.attending(whose))
@@ -355,26 +372,6 @@ class _Engine:
             self._writer.put(meta=(ADJUSTMENTS, known))
             for note in adjustment_notes(fresh):
                 self._progress.note(note)
-
-
-@contextlib.contextmanager
-def _graceful_interrupt(stop: object) -> Iterator[None]:
-    """The first Ctrl-C asks the workers to finish; the second one interrupts as usual."""
-    loop = asyncio.get_running_loop()
-
-    def on_interrupt() -> None:
-        stop()  # type: ignore[operator]
-        loop.remove_signal_handler(signal.SIGINT)
-
-    try:
-        loop.add_signal_handler(signal.SIGINT, on_interrupt)
-    except (RuntimeError, ValueError, NotImplementedError):  # not the main thread
-        yield
-        return
-    try:
-        yield
-    finally:
-        loop.remove_signal_handler(signal.SIGINT)
 
 
 def _versions() -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from evenhand.errors import SpecError
@@ -143,13 +143,12 @@ class Spending:
         """A call was made."""
         self._in_flight += 1
 
-    def ended(self, response: Response | None) -> None:
-        """It was answered, or failed for good (None)."""
+    def ended(self, responses: Sequence[Response]) -> None:
+        """It ended, with what was answered now: nothing where it failed for good, or each call of several."""
         self._in_flight -= 1
-        if response is None:
-            return
-        self._answered += 1
-        counts = (response.prompt_tokens, response.completion_tokens, response.cached_tokens)
-        for place, count in enumerate(counts):
-            self._new[place] += count or 0
-            self._tokens[place] += count or 0
+        self._answered += bool(responses)
+        for response in responses:
+            counts = (response.prompt_tokens, response.completion_tokens, response.cached_tokens)
+            for place, count in enumerate(counts):
+                self._new[place] += count or 0
+                self._tokens[place] += count or 0

@@ -28,6 +28,7 @@ class Writer:
             "judgement": store.add_judgements,
             "meta": store.add_meta,
             "learning": store.add_learning,
+            "part": store.add_parts,
             "memory": store.add_memories,
             "round": store.add_rounds,
         }

@@ -29,6 +29,7 @@ _TABLES = (
     "memories",
     "learning",
     "rounds",
+    "parts",
     "labels",
     "annotations",
     "drawn",

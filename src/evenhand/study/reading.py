@@ -365,7 +365,7 @@ class Reader(ConversationReader):
         calls, and tokens of each kind."""
         names = ("calls", "prompt_tokens", "completion_tokens", "reasoning_tokens", "cached_tokens")
         sums, columns = ", ".join(f"sum({name})" for name in names), ", ".join(names)
-        tables = ("trials", "replaced", "learning", OPEN_ROUNDS)
+        tables = ("trials", "replaced", "learning", "parts", OPEN_ROUNDS)
         everything = " UNION ALL ".join(f"SELECT {columns} FROM {table}" for table in tables)  # noqa: S608 - constants
         found = self._db.execute(f"SELECT {sums} FROM ({everything})").fetchone()  # noqa: S608 - constants
         return {name: value or 0 for name, value in zip(names, found, strict=True)}

@@ -73,6 +73,14 @@ def round_row(
     )  # fmt: skip
 
 
+def part_row(cell: Cell, part: int, run: int, response: Response) -> tuple[Any, ...]:
+    """A row of the table ``parts``: one of the calls of an answer that is not there yet."""
+    return (
+        *cell, part, run, orjson.dumps(asdict(response)).decode(), response.prompt_tokens, response.completion_tokens,
+        response.reasoning_tokens, response.cached_tokens, response.calls, time.time(),
+    )  # fmt: skip
+
+
 def learning_row(key: MemoryKey, call: int, run: int, request: Request, response: Response) -> tuple[Any, ...]:
     """A row of the table ``learning``: one of the calls that a memory took."""
     return (
@@ -83,7 +91,7 @@ def learning_row(key: MemoryKey, call: int, run: int, request: Request, response
 
 
 def learned_from(row: dict[str, Any]) -> Response:
-    """The response in a row of the table ``learning`` or ``rounds``."""
+    """The response in a row of the table ``learning``, ``rounds`` or ``parts``."""
     held = orjson.loads(row["response"])
     for name in ("choice_logprobs", "choice_tokens"):
         held[name] = None if held.get(name) is None else tuple(held[name])

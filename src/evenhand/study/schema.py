@@ -1,6 +1,6 @@
 """The store's tables. A change here raises SCHEMA_VERSION and needs a migration."""
 
-SCHEMA_VERSION = 10
+SCHEMA_VERSION = 11
 
 # What came later, by the version that brought them; an older store gets them when it is opened.
 ADDED = {
@@ -62,6 +62,15 @@ CREATE TABLE IF NOT EXISTS learning (
   reply TEXT, max_tokens INTEGER NOT NULL, prompt_tokens INTEGER, completion_tokens INTEGER, reasoning_tokens INTEGER,
   cached_tokens INTEGER, calls INTEGER NOT NULL, at REAL NOT NULL,
   PRIMARY KEY (suite, item, personalizer, identity, repeat, round)
+);
+""",
+    # Answers that take several calls (a mitigation that asks twice, the best of four), call by call, until the answer
+    # or the round is there; ``part`` is a number of what was asked.
+    11: """CREATE TABLE IF NOT EXISTS parts (
+  suite TEXT NOT NULL, item TEXT NOT NULL, personalizer TEXT NOT NULL, identity TEXT NOT NULL, repeat INTEGER NOT NULL,
+  part INTEGER NOT NULL, run INTEGER NOT NULL, response TEXT NOT NULL, prompt_tokens INTEGER,
+  completion_tokens INTEGER, reasoning_tokens INTEGER, cached_tokens INTEGER, calls INTEGER NOT NULL, at REAL NOT NULL,
+  PRIMARY KEY (suite, item, personalizer, identity, repeat, part)
 );
 """,
 }

@@ -55,6 +55,10 @@ ANSWERS: Mapping[str, Mapping[str, Kind]] = {
         "personalizer": "text", "person": "text", "identity": "text", "call": "integer", "request": "list",
         "response": "text", "calls": "integer", "at": "number",
     },
+    "parts": {
+        "suite": "text", "item": "text", "personalizer": "text", "identity": "text", "repeat": "integer",
+        "part": "integer", "run": "integer", "response": "object", "calls": "integer", "at": "number",
+    },
     "looks": {"at": "number", "limits": "text", "information": "number", "follows": "text"},
 }  # fmt: skip
 

@@ -25,6 +25,7 @@ from evenhand.study.connection import (
     is_unfinished,
     make_tables,
 )
+from evenhand.study.conversations import ConversationWriter
 from evenhand.study.reading import Reader
 from evenhand.study.rows import IN_CELL
 from evenhand.study.soundness import check_design
@@ -38,7 +39,7 @@ LOCK_FILE = ".lock"
 _ENOUGH_TO_TELL, _NEARLY_ALL = 5, 0.9
 
 
-class Store(Reader):
+class Store(Reader, ConversationWriter):
     """Opens one study directory. One writer at a time; any number of readers, also where nothing can be written.
 
     Use :meth:`create` to write and :meth:`open` to read.
@@ -263,14 +264,6 @@ class Store(Reader):
         """Rows from :func:`evenhand.study.rows.learning_row`; a call that is made anew replaces the earlier one."""
         self._db.executemany(f"INSERT OR REPLACE INTO learning VALUES ({','.join('?' * 14)})", rows)  # noqa: S608 - marks
 
-    def add_rounds(self, rows: Iterable[tuple[Any, ...]]) -> None:
-        """Rows from :func:`evenhand.study.rows.round_row`; the answer of a first round begins its trial anew."""
-        for row in rows:
-            number, reply = row[5], row[10]
-            if number == 1 and reply is None:
-                self._db.execute(f"DELETE FROM rounds WHERE {IN_CELL}", row[:5])  # noqa: S608 - constant
-            self._db.execute(f"INSERT OR REPLACE INTO rounds VALUES ({','.join('?' * 18)})", row)  # noqa: S608 - marks
-
     def new_trial_id(self) -> int:
         self._next_trial += 1
         return self._next_trial - 1
@@ -280,6 +273,7 @@ class Store(Reader):
         rows = list(rows)
         # A cell that is asked again was cut under a lower limit.
         cells = [row[1:6] for row in rows if row[1:6] in self._cut]
+        self._forget_parts(row[1:6] for row in rows)
         for statement in ("INSERT INTO replaced SELECT * FROM trials", "DELETE FROM trials"):
             self._db.executemany(f"{statement} WHERE {IN_CELL}", cells)
         self._db.executemany(f"INSERT INTO trials VALUES ({','.join('?' * 23)})", rows)  # noqa: S608 - only marks
