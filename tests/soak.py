@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import os
 import random
 import shutil
 import subprocess
@@ -194,7 +195,7 @@ def _long_lives(root: Path, until: float, rounds: int | None, seed: int, tally: 
         library, proxy = Library(), Proxy(server)
         for name in ("first", "second"):
             library.ask(server.url, root / "long" / name)
-        view = View(root / "long", {}, "anna")
+        view = View(root / "long", os.environ, "anna")
         living = {"page": view.process, "proxy": proxy.process, "library": library.process}
         tally.gauges.update({name: Gauge() for name in living})
         done = 0
