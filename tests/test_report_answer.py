@@ -144,3 +144,12 @@ def test_a_gate_that_saw_less_is_not_shown_as_its_word(tmp_path: Path) -> None:
     with Store.open(tmp_path / "s") as store:
         gated, said = last_gated(store, lambda settings: pytest.fail("nothing is to be analysed"))
     assert gated is None and "evenhand check" in said
+
+
+def test_a_report_calls_intervals_by_their_level(tmp_path: Path) -> None:
+    made(tmp_path / "study", {"a minor": 0.4})
+    for level, said, other in ((0.9, "90 %", "95 %"), (0.95, "95 %", "90 %")):
+        evenhand.write_report(tmp_path / "study", tmp_path / "report.html", {"level": level, "draws": 200})
+        report = (tmp_path / "report.html").read_text()
+        assert f"{said} interval" in report
+        assert f"{other} interval" not in report

@@ -36,7 +36,7 @@ def test_the_price_of_tokens() -> None:
     assert price(cheaper, 1_000_000, 500_000, 400_000) == pytest.approx(0.6 * 0.5 + 0.4 * 0.05 + 1.0)
     spending = Spending(cheaper, 1_000_000, 0, 400_000)
     spending.started()
-    spending.ended(Response("x", prompt_tokens=1_000_000, completion_tokens=500_000, cached_tokens=600_000))
+    spending.ended([Response("x", prompt_tokens=1_000_000, completion_tokens=500_000, cached_tokens=600_000)])
     assert spending.cached_tokens == 1_000_000
     assert spending.cost == pytest.approx(0.5 + 0.05 + 1.0)
 
@@ -59,7 +59,7 @@ def test_calls_of_one_size_never_pass_the_limit(limit: int, workers: int) -> Non
             in_flight += 1
         if not in_flight:
             break
-        spending.ended(Response("x", prompt_tokens=13, completion_tokens=7))
+        spending.ended([Response("x", prompt_tokens=13, completion_tokens=7)])
         in_flight -= 1
         spent += 20
     assert spent <= limit
