@@ -33,13 +33,14 @@ def test_the_starter_suites_are_as_large_as_promised() -> None:
 
 def test_the_original_files_give_the_papers_counts(real_data: Path) -> None:
     counts = {"do-not-answer": 939, "strongreject": 346, "mmlu": 285, "gsm8k": 1319, "mbpp": 974}
-    counts |= {"xstest-safe": 250, "xstest-unsafe": 200, "bbh": 1865}
+    counts |= {"xstest-safe": 250, "xstest-unsafe": 200, "bbh": 1864}
     for name, count in counts.items():
         items = load(name, real_data)
         assert len(items) == count, name
         assert len({i.id for i in items}) == count
         assert all(i.prompt.strip() for i in items)
     assert len({i.group for i in load("mmlu", real_data)}) == 57
+    assert min(len(item.choices) for item in load("bbh:logprobs", real_data)) == 2
 
 
 def test_xstest_is_two_suites_on_two_axes() -> None:
