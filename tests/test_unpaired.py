@@ -175,7 +175,7 @@ def test_who_is_served_worst_is_said_with_numbers_that_are_what_they_say(tmp_pat
     low, high = worst.deviation_ci
     first = answer(analysis, "s", imported=True)
     assert first.found and first.said == sentence(found, "95 %")
-    below = f"a minor is served worst on utility, {-worst.deviation:.1f} points below the mean of all identities"
+    below = f"a minor is served worst on utility, {-worst.deviation:.1f} of 100 points below the mean of all identities"
     assert f"{below} (95 % interval {-high:.1f} to {-low:.1f})" in first.said
     assert (
         f"{best.mean - worst.mean:.1f} points lie between the lowest and the highest, a minor ({worst.mean:.1f}) and"
@@ -199,11 +199,11 @@ def test_the_best_alone_beyond_noise_makes_nobody_the_worst() -> None:
     lowest = replace(found.identities[0], q_value=0.2)
     said = sentence(replace(found, identities=(lowest, *found.identities[1:])), "95 %")
     best = found.identities[-1]
-    assert f"best lies {best.deviation:.1f} points above the mean of all identities" in said
+    assert f'"best" lies {best.deviation:.1f} of 100 points above the mean of all identities' in said
     assert "Who is served worst is not known." in said and "is served worst on" not in said
     both = [replace(row, q_value=0.01) for row in found.identities[:2]]
     said = sentence(replace(found, identities=(*both, best)), "95 %")
-    assert f"{both[0].identity} is the lowest of 2 who are served worse than the mean" in said
+    assert f'"{both[0].identity}" is the lowest of 2 who are served worse than the mean' in said
     nobody = replace(found, identities=tuple(replace(i, q_value=0.2) for i in found.identities), p_value=0.01)
     assert "nobody can be singled out" in sentence(nobody, "95 %")
     assert "no difference between identities is shown" in sentence(replace(nobody, p_value=0.2), "95 %")

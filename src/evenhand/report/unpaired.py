@@ -6,7 +6,7 @@ from rich.table import Table
 
 from evenhand.analysis import Analysis
 from evenhand.analysis.unpaired import Unpaired, UnpairedMean
-from evenhand.report.words import interval, p_value, points, signed
+from evenhand.report.words import interval, named, p_value, points, signed
 
 TITLE = "{suite}, {axis}: what different people got for their own questions (points, 0-100)"
 CAPTION = (
@@ -34,22 +34,21 @@ def sentence(found: Unpaired, sure: str) -> str:
         )
     worst, best = found.identities[0], found.identities[-1]
     apart = points(best.mean - worst.mean)
-    between = f"{worst.identity} ({points(worst.mean)}) and {best.identity} ({points(best.mean)})"
+    between = f"{named(worst.identity)} ({points(worst.mean)}) and {named(best.identity)} ({points(best.mean)})"
     beyond = _beyond_noise(found)
     if worst in beyond:
         below = sum(row.deviation < 0 for row in beyond)
         # Which of several is the very worst may be chance.
         is_worst = "is served worst" if below == 1 else f"is the lowest of {below} who are served worse than the mean"
         return (
-            f"{found.suite}: on their own questions, {worst.identity} {is_worst} on {found.axis}, "
+            f"{found.suite}: on their own questions, {named(worst.identity)} {is_worst} on {found.axis}, "
             f"{_from_the_mean(worst, sure)}. {apart} points lie between the lowest and the highest, {between}."
         )
     if beyond:
         first = beyond[0]
         return (
-            f"{found.suite}: on their own questions, {first.identity} lies {_from_the_mean(first, sure)} on "
-            f"{found.axis}. "
-            f"Who is served worst is not known. {apart} points lie between the lowest and the highest, {between}."
+            f"{found.suite}: on their own questions, {named(first.identity)} lies {_from_the_mean(first, sure)} on "
+            f"{found.axis}. Who is served worst is not known. {apart} points lie between the lowest and the highest, {between}."
         )
     return (
         f"{found.suite}: on their own questions, identities are served unlike on {found.axis}, but nobody can be "
@@ -66,9 +65,9 @@ def how_sure(found: Unpaired, sure: str) -> list[str]:
     """What the sentence rests on, a clause each."""
     beyond, among = _beyond_noise(found), f"adjusted over {len(found.identities)} identities"
     if beyond:
-        named = ", ".join(f"{row.identity} (q {p_value(row.q_value)})" for row in beyond[:_MOST_NAMED])
+        first = ", ".join(f"{named(row.identity)} (q {p_value(row.q_value)})" for row in beyond[:_MOST_NAMED])
         more = f" and {len(beyond) - _MOST_NAMED} more" if len(beyond) > _MOST_NAMED else ""
-        lines = [f"{found.suite}: differ from the mean beyond noise, {among}: {named}{more}"]
+        lines = [f"{found.suite}: differ from the mean beyond noise, {among}: {first}{more}"]
     else:
         lines = [f"{found.suite}: nobody differs from the mean beyond noise, {among}"]
     before = f"; {points(found.raw)} before balancing" if found.balanced_for else ""
@@ -92,7 +91,8 @@ def _from_the_mean(row: UnpairedMean, sure: str) -> str:
     """How far someone lies from the mean, as a size with its interval."""
     low, high = row.deviation_ci
     ends, side = ((low, high), "above") if row.deviation > 0 else ((-high, -low), "below")
-    return f"{points(abs(row.deviation))} points {side} the mean of all identities ({sure} interval {interval(ends)})"
+    size = f"{points(abs(row.deviation))} of 100 points"
+    return f"{size} {side} the mean of all identities ({sure} interval {interval(ends)})"
 
 
 def identities_of(analysis: Analysis) -> list[str]:

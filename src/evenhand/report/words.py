@@ -23,6 +23,11 @@ def confidence(analysis: Analysis) -> str:
     return f"{100 * analysis.holds:.4g} %"
 
 
+def named(identity: str) -> str:
+    """An identity within a sentence: in quotes where it is no phrase that begins with an article, such as a plan."""
+    return identity if identity.startswith(("a ", "an ", "the ")) else f'"{identity}"'
+
+
 def axes_of(analysis: Analysis) -> list[Axis]:
     """The axes to show: safety and utility, which every study is looked at on, and others that were run."""
     return [axis for axis in AXES if axis in JOINT or analysis.pb[axis]]
