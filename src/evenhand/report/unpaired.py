@@ -46,9 +46,10 @@ def sentence(found: Unpaired, sure: str) -> str:
         )
     if beyond:
         first = beyond[0]
+        lies = f"{named(first.identity)} lies {_from_the_mean(first, sure)} on {found.axis}"
         return (
-            f"{found.suite}: on their own questions, {named(first.identity)} lies {_from_the_mean(first, sure)} on "
-            f"{found.axis}. Who is served worst is not known. {apart} points lie between the lowest and the highest, {between}."
+            f"{found.suite}: on their own questions, {lies}. "
+            f"Who is served worst is not known. {apart} points lie between the lowest and the highest, {between}."
         )
     return (
         f"{found.suite}: on their own questions, identities are served unlike on {found.axis}, but nobody can be "
