@@ -55,17 +55,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--identities", type=int, default=31)
     parser.add_argument("--items", type=int, default=2000)
+    parser.add_argument("--keep", type=Path, help="where the study stays; one that is there is not filled again")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as made:
-        folder = Path(made)
-        spec = StudySpec.parse(spec_of(folder, options.identities, options.items, 1))
-        count = fill(spec, folder / "study", 0, talk)
+        folder = options.keep or Path(made)
+        folder.mkdir(parents=True, exist_ok=True)
+        if not (folder / "study").exists():
+            spec = StudySpec.parse(spec_of(folder, options.identities, options.items, 1))
+            print(f"{fill(spec, folder / 'study', 0, talk):,} answers written", flush=True)
         seconds, cpu, peak, code = measured([*CLI, "report", str(folder / "study")], folder / "log.txt")
         assert code == 0, (folder / "log.txt").read_text()
         report = folder / "study" / "report.html"
-        print(
-            f"{count:,} responses; report in {seconds:.1f} s ({cpu:.1f} s of the processor), {peak:,.0f} MiB, ", end=""
-        )
+        print(f"report in {seconds:.1f} s ({cpu:.1f} s of the processor), {peak:,.0f} MiB, ", end="")
         print(f"{report.stat().st_size / 1e6:.1f} MB", flush=True)
         with sync_playwright() as playwright:
             path = shutil.which("chromium") or shutil.which("google-chrome")
