@@ -43,7 +43,7 @@ WORDS = [
     "this",
 ]
 CLI = [sys.executable, "-m", "evenhand.cli.main"]
-WAIT_MS = 600_000
+WAIT_MS = 3_600_000
 
 
 def talk(rng: random.Random, refuses: bool) -> Response:
