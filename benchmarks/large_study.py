@@ -17,7 +17,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from evenhand.judges import make_judge
 from evenhand.runner.growth import plan_study, record
 from evenhand.runner.plan import Plan, Trial
 from evenhand.study import Store, StudySpec
@@ -81,14 +82,18 @@ def fill(spec: StudySpec, directory: Path, missing: int, answer: Answering = sho
         run = store.start_run(spec.model_dump(mode="json"), plan.size, "", {}, {})
         record(store, plan, run)
         rows, rng, count = plan.trials(None), random.Random(0), plan.size - missing
+        # As these judges would write it: judgements of another edition would all be made again by the next run.
+        editions = {name: make_judge(name).edition for name in plan.judges.values()}
         for start in range(0, count, BATCH):
-            _write(store, plan, run, partial(answer, rng), rng, [next(rows) for _ in range(min(BATCH, count - start))])
+            trials = [next(rows) for _ in range(min(BATCH, count - start))]
+            _write(store, plan, run, partial(answer, rng), rng, trials, editions)
     return count
 
 
 def _write(
-    store: Store, plan: Plan, run: int, answer: Callable[[bool], Response], rng: random.Random, trials: list[Trial]
-) -> None:
+    store: Store, plan: Plan, run: int, answer: Callable[[bool], Response], rng: random.Random, trials: list[Trial],
+    editions: Mapping[str, str],
+) -> None:  # fmt: skip
     answers, verdicts = [], []
     for trial in trials:
         # Some items are harder than others, and every seventh person is served a little worse.
@@ -101,7 +106,7 @@ def _write(
         )
         good = refuses == (trial.cell[0] == plan.suites[0].suite.id)
         verdict = Verdict(float(good), "refusal" if refuses else "compliance", "declines" if refuses else "no phrase")
-        verdicts.append(judgement_row(number, trial.judge, "2", verdict))
+        verdicts.append(judgement_row(number, trial.judge, editions[trial.judge], verdict))
     with store.transaction():
         store.add_trials(answers)
         store.add_judgements(verdicts)

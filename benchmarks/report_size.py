@@ -9,12 +9,16 @@ into the store: most differ.
 from __future__ import annotations
 
 import argparse
+import os
 import random
+import resource
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from large_study import REFUSAL, fill, measured, spec_of
@@ -43,7 +47,8 @@ WORDS = [
     "this",
 ]
 CLI = [sys.executable, "-m", "evenhand.cli.main"]
-WAIT_MS = 600_000
+WAIT_MS = 3_600_000
+_TAKEN = [0.0]
 
 
 def talk(rng: random.Random, refuses: bool) -> Response:
@@ -55,23 +60,43 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--identities", type=int, default=31)
     parser.add_argument("--items", type=int, default=2000)
+    parser.add_argument("--keep", type=Path, help="where the study stays; one that is there is not filled again")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as made:
-        folder = Path(made)
-        spec = StudySpec.parse(spec_of(folder, options.identities, options.items, 1))
-        count = fill(spec, folder / "study", 0, talk)
+        folder = options.keep or Path(made)
+        folder.mkdir(parents=True, exist_ok=True)
+        if not (folder / "study").exists():
+            spec = StudySpec.parse(spec_of(folder, options.identities, options.items, 1))
+            print(f"{fill(spec, folder / 'study', 0, talk):,} answers written", flush=True)
         seconds, cpu, peak, code = measured([*CLI, "report", str(folder / "study")], folder / "log.txt")
         assert code == 0, (folder / "log.txt").read_text()
         report = folder / "study" / "report.html"
-        print(
-            f"{count:,} responses; report in {seconds:.1f} s ({cpu:.1f} s of the processor), {peak:,.0f} MiB, ", end=""
-        )
+        of_children()
+        print(f"report in {seconds:.1f} s ({cpu:.1f} s of the processor), {peak:,.0f} MiB, ", end="")
         print(f"{report.stat().st_size / 1e6:.1f} MB", flush=True)
-        with sync_playwright() as playwright:
-            path = shutil.which("chromium") or shutil.which("google-chrome")
-            browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
-            look_at_report(browser.new_page(), report.as_uri())
-            look_at_view(browser.new_page(), folder)
+        with a_page() as page:
+            look_at_report(page, report.as_uri())
+        print(f"the browser and what drives it: {of_children():.1f} s of the processor", flush=True)
+        with a_page() as page:
+            look_at_view(page, folder)
+
+
+@contextmanager
+def a_page() -> Iterator[Page]:
+    """A page of a browser of its own."""
+    with sync_playwright() as playwright:
+        path = shutil.which("chromium") or shutil.which("google-chrome")
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield browser.new_page()
+        browser.close()
+
+
+def of_children() -> float:
+    """Seconds of the processor that children took which have ended since this was asked last."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    now = used.ru_utime + used.ru_stime
+    before, _TAKEN[0] = _TAKEN[0], now
+    return now - before
 
 
 def look_at_report(page: Page, address: str) -> None:
@@ -98,14 +123,21 @@ def look_at_view(page: Page, folder: Path) -> None:
         served = time.perf_counter()
         page.goto(address)
         page.locator("body[data-looked]").wait_for(timeout=WAIT_MS)
-        looked = time.perf_counter()
+        looked, card = time.perf_counter(), so_far(server.pid)
         page.locator(".card .report").first.evaluate("link => link.removeAttribute('target')")
         page.locator(".card .report").first.click(timeout=WAIT_MS, no_wait_after=True)
         page.locator("body[data-transcripts=ready]").wait_for(timeout=WAIT_MS)
         print(f"view: served after {served - started:.1f} s, the study's card {looked - served:.1f} s later, ", end="")
         memory = Path(f"/proc/{server.pid}/status").read_text().split("VmHWM:")[1].split()[0]
-        print(f"its report {time.perf_counter() - looked:.1f} s after that; {int(memory) / 1024:,.0f} MiB")
+        print(f"its report {time.perf_counter() - looked:.1f} s after that; {int(memory) / 1024:,.0f} MiB, ", end="")
+        print(f"{card:.1f} and {so_far(server.pid) - card:.1f} s of the processor")
         server.terminate()
+
+
+def so_far(process: int) -> float:
+    """Seconds of the processor that a process has taken."""
+    user, system = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[11:13]
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
 
 if __name__ == "__main__":

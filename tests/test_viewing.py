@@ -167,6 +167,40 @@ def test_a_study_that_has_ended_says_what_its_report_says(
         assert Folder(tmp_path).studies()[0]["bias"] == study["bias"]
 
 
+def test_a_study_at_rest_is_read_once_and_again_when_it_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = made(tmp_path, "study")
+    opened: list[Path] = []
+    opening = Store.open
+    monkeypatch.setattr(Store, "open", lambda directory: opened.append(directory) or opening(directory))
+    folder = Folder(tmp_path)
+    (fresh,) = folder.studies()
+    (again,) = folder.studies()
+    assert again == fresh and len(opened) == 2, "written to a moment ago, it may be written to still"
+    monkeypatch.setattr(watching, "_AT_REST_S", -1.0)
+    assert folder.studies() == folder.studies() == [fresh]
+    assert len(opened) == 3
+    with Store.create(path) as store:
+        assert folder.studies()[0]["state"] == "running"
+        with store.transaction():
+            store._db.execute("INSERT INTO failures VALUES ('x', 'q', 'none', 'a man', 0, 1, 'timeout', 0)")
+    (changed,) = folder.studies()
+    assert (changed["failed"], changed["state"]) == (1, "imported")
+    assert folder.studies() == [changed]
+    # What was not looked at anew because the last look was a moment ago is looked at when its time has come.
+    monkeypatch.setattr(watching, "_EVERY_S", 1e9)
+    with Store.create(path) as store, store.transaction():
+        store._db.execute("UPDATE judgements SET score = NULL WHERE trial % 7 = 0")
+    assert folder.studies()[0]["said"] == changed["said"]
+    monkeypatch.setattr(watching, "_EVERY_S", -1.0)
+    monkeypatch.setattr(watching, "_PAUSE", 0)
+    before = len(opened)
+    (later,) = folder.studies()
+    assert len(opened) == before + 1 and later["bias"] != changed["bias"]
+    assert folder.studies() == [later] and len(opened) == before + 1
+
+
 def test_a_study_that_cannot_be_read_says_why(tmp_path: Path) -> None:
     broken = made(tmp_path, "broken") / "study.sqlite"
     broken.write_bytes(b"no database" * 100)

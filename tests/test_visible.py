@@ -18,6 +18,7 @@ import evenhand
 from evenhand.cli.main import app
 from evenhand.cli.progress import RunDisplay
 from evenhand.models import Model
+from evenhand.report.export import in_cells
 from evenhand.report.transcripts import transcripts
 from evenhand.study import Store
 from evenhand.types import Request, Response
@@ -73,6 +74,16 @@ def test_nothing_unseen_is_left() -> None:
             # One of the texts has all letters side by side: among those of joined scripts, joiners are spelling.
             assert unseen(made) <= (set("\u200c\u200d") if text is EVERYTHING else set()), repr(text[:80])
         assert not unseen(visible_json(orjson.dumps(around.encode(errors="ignore").decode()).decode()))
+
+
+def test_a_column_of_cells_is_its_cells() -> None:
+    whole = [t for t in (*UNSEEN, *FORMULAS, *TO_JUDGES, *TO_PAGES, *HOSTILE) if not re.search("[\ud800-\udfff]", t)]
+    texts = [*whole, *EVERYTHING, "\ufffd=1", "\ufffd \ufffd+1", "-1", "1e5", "plain", "two\nlines\t", "", "a=1", "~"]
+    changed = [text for text in texts if cell(text) != text]
+    assert len(changed) > 4000 and len(texts) - len(changed) > 90_000
+    found = in_cells(pl.Series("texts", [*texts, None])).to_list()
+    assert found == [*map(cell, texts), None]
+    assert in_cells(pl.Series("none", [None, None], dtype=pl.String)).to_list() == [None, None]
 
 
 def test_joiners_are_spelling_where_a_script_joins() -> None:

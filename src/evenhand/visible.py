@@ -28,6 +28,9 @@ FORMULA = r"^\s*[=+\-@|%＝＋－＠﹢﹣﹦﹫−]"
 NUMBER = r"^\s*[+\-−]?(?:\d{1,15}(?:\.\d{0,15})?|\.\d{1,15})(?:[eE][+\-]?\d{1,3})?\s*\z"
 _FORMULA = re.compile(FORMULA)
 _NUMBER = re.compile(NUMBER.replace(r"\z", r"\Z"))
+# What polars finds in every text that :func:`cell` changes, and in few others: its texts have no halves of pairs.
+_ALWAYS_WHOLE = _HIDDEN.replace(r"\ud800-\udfff", "")
+IN_A_CELL = rf"{FORMULA}|[{_ALWAYS_WHOLE}\u200c\u200d{MARK}]"
 _LONGEST_NAME = 60
 # Devices of Windows, and nothing at all.
 _RESERVED = {"", "CON", "PRN", "AUX", "NUL", *(f"{port}{n}" for port in ("COM", "LPT") for n in range(1, 10))}

@@ -219,9 +219,10 @@ def differing(store: Store, *, settled: bool) -> set[int]:
 
 def pairs(store: Store) -> list[Pair]:
     """Each two annotators on each suite where both labelled some of the same responses."""
-    suite_of, open_ = store.suite_of_trials(), differing(store, settled=False)
+    annotations, open_ = store.annotations(), differing(store, settled=False)
+    suite_of = store.suites_of([trial for trial, *_ in annotations])
     said: dict[str, dict[str, dict[int, str]]] = {}
-    for trial, annotator, resolves, label, _ in store.annotations():
+    for trial, annotator, resolves, label, _ in annotations:
         if not resolves:
             said.setdefault(suite_of[trial], {}).setdefault(annotator, {})[trial] = label
     found = []

@@ -16,7 +16,7 @@ from evenhand.study import Store
 from evenhand.study.schema import EXPORT_VERSION
 from evenhand.suites.base import is_withheld
 from evenhand.types import AXES
-from evenhand.visible import all_visible, cell, printable, visible_json
+from evenhand.visible import IN_A_CELL, all_visible, cell, printable, visible_json
 
 if TYPE_CHECKING:
     import polars as pl
@@ -151,8 +151,15 @@ def _write_csv(empty: pl.DataFrame, pages: Iterator[pl.DataFrame], file: Path) -
     with file.open("wb") as out:
         empty.write_csv(out)
         for page in pages:
-            shown = page.with_columns(pl.col(pl.String).map_elements(cell, return_dtype=pl.String))
-            shown.write_csv(out, include_header=False)
+            page.with_columns(in_cells(texts) for texts in page.select(pl.col(pl.String))).write_csv(
+                out, include_header=False
+            )
+
+
+def in_cells(texts: pl.Series) -> pl.Series:
+    """A column of texts as spreadsheets may read it, looked at one by one only where something is to change."""
+    places = texts.str.contains(IN_A_CELL).fill_null(value=False).arg_true()
+    return texts.scatter(places, [cell(text) for text in texts.gather(places)]) if len(places) else texts
 
 
 def _write_lines(_: pl.DataFrame, pages: Iterator[pl.DataFrame], file: Path) -> None:

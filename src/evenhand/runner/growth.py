@@ -133,7 +133,9 @@ def _raise_limit(store: Store, max_tokens: int, first: int | None) -> None:
     if not limits or max_tokens > limits[-1]:
         limits.append(max_tokens)
         store.set_meta(LIMITS, limits)
-    store.ask_cut_again(max_tokens, limits[0])
+    # Under the only limit that there was, no answer was cut by a lower one: none of them all is looked at.
+    if len(limits) > 1:
+        store.ask_cut_again(max_tokens, limits[0])
 
 
 def check_kept_apart(plan: Plan, spec: StudySpec) -> None:

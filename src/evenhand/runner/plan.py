@@ -6,6 +6,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 from evenhand.errors import SpecError
@@ -56,6 +57,8 @@ class Trial:
         return _user(self.item, self.identity)
 
 
+# A cell of one item: personalizer, identity, repeat.
+CellOfItem = tuple[str, str, int]
 # (suite, item) -> who asks it, as (personalizer, identity).
 Cells = Mapping[tuple[str, str], frozenset[tuple[str, str]]]
 
@@ -141,13 +144,25 @@ class Plan:
     def done(self, store: Store) -> Counter[tuple[str, str]]:
         """(suite, identity) -> planned trials that have a response."""
         senders = frozenset((name, identity.name) for name, _, identity in self.senders)
-        return Counter(
-            (loaded.suite.id, identity)
-            for loaded in self.suites
-            for item in self.items(loaded)
-            for name, identity, repeat in store.done_cells(loaded.suite.id, item.id)
-            if (name, identity) in self._asking(loaded, item, senders) and repeat < self.spec.repeats
-        )
+        cells_of, found = cache(self._cells_of), Counter[tuple[str, str]]()
+        for loaded in self.suites:
+            # Most items of a large study are done whole, or not begun: they are counted at once.
+            whole = Counter[frozenset[CellOfItem]]()
+            for item in self.items(loaded):
+                cells = cells_of(self._asking(loaded, item, senders))
+                done = store.done_cells(loaded.suite.id, item.id)
+                if done >= cells:
+                    whole[cells] += 1
+                else:
+                    found.update((loaded.suite.id, identity) for _, identity, _ in done & cells)
+            for cells, count in whole.items():
+                for _, identity, _ in cells:
+                    found[loaded.suite.id, identity] += count
+        return found
+
+    def _cells_of(self, asking: frozenset[tuple[str, str]]) -> frozenset[CellOfItem]:
+        """What senders ask of one item."""
+        return frozenset((*sender, repeat) for sender in asking for repeat in range(self.spec.repeats))
 
     def _asking(
         self, loaded: LoadedSuite, item: Item, senders: frozenset[tuple[str, str]]
@@ -178,13 +193,15 @@ class Plan:
         """
         decoding = self.spec.decoding.decoding()
         senders = {(sender[0], sender[2].name): sender for sender in self.senders}
-        everybody = frozenset(senders)
+        everybody, cells_of = frozenset(senders), cache(self._cells_of)
         for loaded, item in _in_step([(s, self.items(s)) for s in self.suites]):
             suite = loaded.suite
             done = store.done_cells(suite.id, item.id) if store else set()
+            asking = self._asking(loaded, item, everybody)
+            if done >= cells_of(asking):
+                continue  # nobody is told anything of what is done
             scored = suite.scoring == "logprobs" and bool(item.choices)
             texts = tuple(item.extra.get(TEXTS, ())) if scored else ()
-            asking = self._asking(loaded, item, everybody)
             for name, personalizer, identity in (s for key, s in senders.items() if key in asking):
                 told = self._conversation(personalizer, identity, item, suite.language)
                 messages = self.mitigation.rewrite(told)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,6 @@ from evenhand.study.notes import comparison_notes, language_notes
 from evenhand.study.rows import decode_request, judgement_rows, response_of
 from evenhand.types import Item, Verdict
 
-_PAGE = 500
 # Responses that are judged, or whose judgement is on its way to disk: so many calls a kill may cost.
 _AT_ONCE = 128
 
@@ -65,6 +64,29 @@ class _One:
     held: tuple[tuple[Any, ...], ...] = ()
 
 
+class _Tally:
+    """What came of responses so far: counts, not the verdicts, of which a large study has millions."""
+
+    def __init__(self) -> None:
+        self.done = Judged(new=0)
+        self.held: list[tuple[Any, ...]] = []
+
+    def add(self, found: Sequence[_One]) -> None:
+        before = self.done
+        errors = [one.error for one in found if one.error]
+        unread = [one.verdict.reason for one in found if one.verdict and one.verdict.label == UNREADABLE.label]
+        judged = sum(one.verdict is not None for one in found)
+        self.held += [judgement for one in found for judgement in one.held]
+        self.done = Judged(
+            new=before.new + judged,
+            failed=before.failed + len(errors),
+            last_error=errors[-1] if errors else before.last_error,
+            unreadable=before.unreadable + len(unread),
+            last_unreadable=unread[-1] if unread else before.last_unreadable,
+            waiting=before.waiting + len(found) - judged - len(errors),
+        )
+
+
 async def judge_pending(
     store: Store,
     writer: Writer,
@@ -76,38 +98,28 @@ async def judge_pending(
 
     Judgements are committed as they come: a model behind a judge is paid for too.
     """
-    rounds: list[_One] = []
+    tally = _Tally()
     watch, places = JudgeWatch(), asyncio.Semaphore(_AT_ONCE)
     for suite, name in by_suite.items():
-        judge, items, after = judges[name], store.items(suite), 0
+        judge, items = judges[name], store.items(suite)
         talks = store.conversations(suite) if judge.rounds > 1 else {}
         beside = _beside(store, suite, judge)
-        while page := store.unjudged(suite, judge.name, judge.edition, after=after, count=_PAGE):
-            rounds += await together(
-                _in_turn(
-                    places,
-                    _judge_one(
-                        writer, watch, judge, items[row["item"]], row, talks.get(_cell(row), ()), progress, beside
-                    ),
+        for page in store.unjudged(suite, judge.name, judge.edition):
+            tally.add(
+                await together(
+                    _in_turn(
+                        places,
+                        _judge_one(
+                            writer, watch, judge, items[row["item"]], row, talks.get(_cell(row), ()), progress, beside
+                        ),
+                    )
+                    for row in page
                 )
-                for row in page
             )
-            after = page[-1]["id"]
-    for one in rounds:
-        for judgement in one.held:
-            writer.put(judgement=judgement)
+    for judgement in tally.held:
+        writer.put(judgement=judgement)
     await writer.committed()
-    errors = [one.error for one in rounds if one.error]
-    unread = [one.verdict.reason for one in rounds if one.verdict and one.verdict.label == UNREADABLE.label]
-    judged = sum(one.verdict is not None for one in rounds)
-    return Judged(
-        new=judged,
-        failed=len(errors),
-        last_error=errors[-1] if errors else "",
-        unreadable=len(unread),
-        last_unreadable=unread[-1] if unread else "",
-        waiting=len(rounds) - judged - len(errors),
-    )
+    return tally.done
 
 
 async def _in_turn(places: asyncio.Semaphore, judging: Awaitable[_One]) -> _One:

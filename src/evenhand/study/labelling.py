@@ -5,7 +5,11 @@ from __future__ import annotations
 import csv
 import random
 import time
+from collections import Counter
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 from evenhand.errors import DataError
 from evenhand.judges.labels import WORDS, label_score
@@ -41,7 +45,7 @@ def draw_sample(store: Store, path: Path, count: int, *, suite: str | None = Non
     rows = []
     for name in [s["suite"] for s in store.suites()] if suite is None else [suite]:
         items = store.items(name)
-        for trial, item, response in _draw(store.unlabelled(name), name, count, seed):
+        for trial, item, response in store.responses(_draw(store.unlabelled(name), name, count, seed)):
             rows.append((trial, name, items[item].question or items[item].prompt, response, ""))
     if not rows:
         raise DataError(f"{store.directory} has no response left to label.", "Run it first, or name another suite.")
@@ -64,18 +68,19 @@ def draw_for_browser(store: Store, count: int, *, suite: str | None = None, seed
         suite: one suite; all by default.
         seed: of the draw.
     """
-    suite_of = store.suite_of_trials()
     known = dict.fromkeys([trial for trial, *_ in store.drawn()] + [trial for trial, *_ in store.annotations()])
+    there = Counter(store.suites_of([*known]).values())
     for name in [s["suite"] for s in store.suites()] if suite is None else [suite]:
-        there = sum(suite_of[trial] == name for trial in known)
-        open_ = [row for row in store.unlabelled(name) if row[0] not in known]
-        known |= dict.fromkeys(trial for trial, *_ in _draw(open_, name, count - there, seed))
+        open_ = store.unlabelled(name)
+        open_ = open_[~np.isin(open_, [*known])]
+        known |= dict.fromkeys(_draw(open_, name, count - there[name], seed))
     with store.transaction():
         store.add_drawn(known)
 
 
-def _draw(open_: list[tuple[int, str, str]], suite: str, count: int, seed: int) -> list[tuple[int, str, str]]:
-    return random.Random(f"{seed} {suite}").sample(open_, max(0, min(count, len(open_))))
+def _draw(open_: NDArray[np.int64], suite: str, count: int, seed: int) -> list[int]:
+    places = random.Random(f"{seed} {suite}").sample(range(len(open_)), max(0, min(count, len(open_))))
+    return [int(open_[place]) for place in places]
 
 
 def read_sample(store: Store, path: Path, annotator: str = "") -> int:
@@ -93,14 +98,13 @@ def read_sample(store: Store, path: Path, annotator: str = "") -> int:
         DataError: a row has no known trial or label.
     """
     safety = {s["suite"]: s["axis"] == "safety" for s in store.suites()}
-    suite_of = store.suite_of_trials()
+    read = [(n, str(row.get("trial") or ""), str(row.get("label") or "").strip()) for n, row in read_rows(path)]
+    suite_of = store.suites_of([int(trial) for _, trial, label in read if label and _is_number(trial)])
     rows = []
-    for number, row in read_rows(path):
-        label = str(row.get("label") or "").strip()
+    for number, trial, label in read:
         if not label:
             continue
-        trial = str(row.get("trial") or "")
-        if not trial.isdigit() or int(trial) not in suite_of:
+        if not _is_number(trial) or int(trial) not in suite_of:
             raise DataError(f"{path}, row {number}: '{trial}' is not a trial of {store.directory}.")
         score = label_score(label, refusal_is_good=safety[suite_of[int(trial)]])
         if score is None:
@@ -110,3 +114,8 @@ def read_sample(store: Store, path: Path, annotator: str = "") -> int:
         for of, label, score in rows:
             store.annotate(of, annotator, label, score, at=time.time())
     return len(rows)
+
+
+def _is_number(text: str) -> bool:
+    """Whether a text may be the number of a trial; SQLite's have 18 digits at most that are safe to ask for."""
+    return text.isascii() and text.isdigit() and len(text) < 19

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import orjson
+from numpy.typing import NDArray
 
 from evenhand.people import read_person
 from evenhand.scored import ScoreRows
-from evenhand.study.conversations import OPEN_ROUNDS, ConversationReader
+from evenhand.study.conversations import OPEN_ROUNDS
+from evenhand.study.counting import CountingReader
 from evenhand.study.rows import MemoryKey, dicts, staircase
 from evenhand.study.schema import TABLES
 from evenhand.study.scoring import read_scores
@@ -35,7 +38,15 @@ ADAPTIVE_META = "adaptive_alpha"
 DECIDING_META = "deciding"
 
 
-class Reader(ConversationReader):
+# Responses of a suite that a version of its judge has not judged, told by an index alone; judge, version, suite.
+_UNJUDGED = """FROM trials t LEFT JOIN judgements j ON j.trial = t.id AND j.judge = ? AND j.version = ?
+    WHERE t.suite = ? AND j.trial IS NULL"""
+
+_FOR_JUDGES = """id, item, personalizer, identity, repeat, request, response, reasoning, finish_reason, filtered,
+    choice_logprobs"""
+
+
+class Reader(CountingReader):
     """The queries of a store.
 
     Args:
@@ -97,38 +108,6 @@ class Reader(ConversationReader):
         known: dict[str, list[str]] = self.meta(WAYS_META, {})
         return known
 
-    def personalizers(self) -> list[str]:
-        """Personalizers with answers, the oldest first."""
-        # Baselines are asked through none.
-        query = """SELECT personalizer FROM trials t JOIN identities n ON n.name = t.identity
-            WHERE personalizer != 'none' OR category != 'baseline' GROUP BY 1 ORDER BY min(t.id)"""
-        return [row[0] for row in self._db.execute(query)]
-
-    def judges_in_use(self) -> dict[str, str]:
-        """Suite -> its judge, of suites that have answers."""
-        query = "SELECT suite, judge FROM suites s WHERE EXISTS (SELECT 1 FROM trials t WHERE t.suite = s.suite)"
-        return dict(self._db.execute(query))
-
-    def asked_items(self) -> dict[str, int]:
-        """Suite -> how many of its items have an answer."""
-        return dict(self._db.execute("SELECT suite, count(DISTINCT item) FROM trials GROUP BY suite"))
-
-    def count_trials(self) -> int:
-        return int(self._value("SELECT count(*) FROM trials") or 0)
-
-    def count_failed(self) -> int:
-        """Cells whose calls all failed so far."""
-        query = """SELECT count(*) FROM (SELECT DISTINCT suite, item, personalizer, identity, repeat FROM failures
-                   EXCEPT SELECT suite, item, personalizer, identity, repeat FROM trials)"""
-        return int(self._value(query) or 0)
-
-    def failure_reasons(self) -> dict[str, int]:
-        """Error -> number of still failing cells, the most frequent first."""
-        query = """SELECT error, count(*) FROM failures f WHERE NOT EXISTS (SELECT 1 FROM trials t WHERE
-                   (t.suite, t.item, t.personalizer, t.identity, t.repeat) =
-                   (f.suite, f.item, f.personalizer, f.identity, f.repeat)) GROUP BY error ORDER BY 2 DESC"""
-        return dict(self._db.execute(query))
-
     def failed_cells(self) -> list[ScoreRow]:
         """One row per cell whose calls all failed so far, as :meth:`scores` gives them.
 
@@ -142,34 +121,6 @@ class Reader(ConversationReader):
                (f.suite, f.item, f.personalizer, f.identity, f.repeat)
             WHERE t.id IS NULL GROUP BY f.suite, f.item, f.personalizer, f.identity, f.repeat"""
         return [ScoreRow(*row[:-1]) for row in self._db.execute(query)]
-
-    def count_unanswered(self) -> dict[str, tuple[int, int]]:
-        """Suite -> responses that are empty or were cut before they gave an answer, and all its responses."""
-        query = """SELECT t.suite, sum(coalesce(j.label IN ('cut', 'empty', 'truncated'), 0)), count(*)
-            FROM trials t JOIN suites s ON s.suite = t.suite
-            LEFT JOIN judgements j ON j.trial = t.id AND j.judge = s.judge GROUP BY t.suite"""
-        return {suite: (int(without), int(all_)) for suite, without, all_ in self._db.execute(query)}
-
-    def count_by(self, column: Literal["suite", "identity"]) -> dict[str, int]:
-        """Suite or identity -> responses."""
-        return dict(self._db.execute(f"SELECT {column}, count(*) FROM trials GROUP BY 1"))  # noqa: S608 - constants
-
-    def count_unscored(self) -> dict[tuple[str, str], dict[tuple[str, str], int]]:
-        """(suite, its judge) -> (identity, label) -> responses that the judge gave no score."""
-        query = """SELECT s.suite, s.judge, t.identity, j.label, count(*) FROM trials t
-            JOIN suites s ON s.suite = t.suite
-            JOIN judgements j ON j.trial = t.id AND j.judge = s.judge WHERE j.score IS NULL
-            GROUP BY t.suite, t.identity, j.label"""
-        found: dict[tuple[str, str], dict[tuple[str, str], int]] = {}
-        for suite, judge, identity, label, n in self._db.execute(query):
-            found.setdefault((suite, judge), {})[identity, label] = n
-        return found
-
-    def count_scored(self) -> int:
-        """Responses with a score by their suite's judge."""
-        query = """SELECT count(*) FROM trials t JOIN suites s ON s.suite = t.suite
-            JOIN judgements j ON j.trial = t.id AND j.judge = s.judge WHERE j.score IS NOT NULL"""
-        return int(self._value(query) or 0)
 
     def looks(self) -> list[dict[str, Any]]:
         """Looks that the gate took, oldest first."""
@@ -255,13 +206,18 @@ class Reader(ConversationReader):
             row[0] for row in self._db.execute("SELECT item FROM items WHERE suite = ? ORDER BY position", (suite,))
         ]
 
-    def unjudged(self, suite: str, judge: str, version: str, *, after: int, count: int) -> list[dict[str, Any]]:
-        """Responses of a suite without a judgement by this version of the judge, in pages by trial id."""
-        query = """SELECT t.id, t.item, t.personalizer, t.identity, t.repeat, t.request, t.response, t.reasoning,
-            t.finish_reason, t.filtered, t.choice_logprobs
-            FROM trials t LEFT JOIN judgements j ON j.trial = t.id AND j.judge = ? AND j.version = ?
-            WHERE t.suite = ? AND t.id > ? AND j.trial IS NULL ORDER BY t.id LIMIT ?"""
-        return dicts(self._db.execute(query, (judge, version, suite, after, count)))
+    def count_unjudged(self, suite: str, judge: str, version: str) -> int:
+        """How many responses :meth:`unjudged` has in all."""
+        return int(self._value(f"SELECT count(*) {_UNJUDGED}", (judge, version, suite)) or 0)
+
+    def unjudged(self, suite: str, judge: str, version: str, *, size: int = 500) -> Iterator[list[dict[str, Any]]]:
+        """Responses of a suite without a judgement by this version of the judge, in pages, the first ones first.
+
+        Which ones they are is looked up once: what is judged meanwhile leaves no page, and no page looks for its start.
+        """
+        waiting = self._numbers(f"SELECT t.id {_UNJUDGED}", (judge, version, suite))
+        for start in range(0, len(waiting), size):
+            yield dicts(self._of(_FOR_JUDGES, waiting[start : start + size].tolist()))
 
     def answers_of(self, suite: str, identity: str) -> dict[tuple[str, str, int], str]:
         """(item, personalizer, repeat) -> what somebody was answered; "" where a filter declined, or nothing came."""
@@ -276,17 +232,19 @@ class Reader(ConversationReader):
             AND finish_reason NOT IN ('length', 'content_filter') AND trim(response) != '' ORDER BY id"""
         return list(self._db.execute(query, (suite,)))
 
-    def count_unjudged(self, suite: str, judge: str, version: str) -> int:
-        """How many responses :meth:`unjudged` has in all."""
-        query = """SELECT count(*) FROM trials t LEFT JOIN judgements j
-            ON j.trial = t.id AND j.judge = ? AND j.version = ? WHERE t.suite = ? AND j.trial IS NULL"""
-        return int(self._db.execute(query, (judge, version, suite)).fetchone()[0])
+    def unlabelled(self, suite: str) -> NDArray[np.int64]:
+        """The numbers of a suite's responses that no person has labelled, the first ones first."""
+        numbers = self._numbers("SELECT id FROM trials WHERE suite = ?", (suite,))
+        return numbers[~np.isin(numbers, self._numbers("SELECT trial FROM labels"))]
 
-    def unlabelled(self, suite: str) -> list[tuple[int, str, str]]:
-        """(trial, item, response) of a suite's responses that no person has labelled."""
-        query = """SELECT t.id, t.item, t.response FROM trials t LEFT JOIN labels l ON l.trial = t.id
-            WHERE t.suite = ? AND l.trial IS NULL ORDER BY t.id"""
-        return list(self._db.execute(query, (suite,)))
+    def responses(self, trials: Sequence[int]) -> list[tuple[int, str, str]]:
+        """(trial, item, response) of some trials, in their order."""
+        found = {row[0]: row for row in self._of("id, item, response", trials)}
+        return [found[trial] for trial in trials]
+
+    def suites_of(self, trials: Sequence[int]) -> dict[int, str]:
+        """Trial -> suite, of those among some numbers that are trials."""
+        return dict(self._of("id, suite", trials))
 
     def annotations(self) -> list[tuple[int, str, bool, str, float | None]]:
         """(trial, annotator, whether it resolves, label, score or None for "cannot tell"), first ones first.
@@ -309,24 +267,6 @@ class Reader(ConversationReader):
         query = """SELECT t.id, t.suite, t.item, t.response FROM drawn d JOIN trials t ON t.id = d.trial
             JOIN suites s ON s.suite = t.suite ORDER BY s.rowid, d.position"""
         return list(self._db.execute(query))
-
-    def suite_of_trials(self) -> dict[int, str]:
-        """Trial -> suite."""
-        return dict(self._db.execute("SELECT id, suite FROM trials"))
-
-    def judge_versions(self) -> dict[str, list[str]]:
-        """Suite -> versions of its judge that its judgements come from."""
-        query = """SELECT DISTINCT t.suite, j.version FROM trials t JOIN suites s ON s.suite = t.suite
-            JOIN judgements j ON j.trial = t.id AND j.judge = s.judge ORDER BY 1, 2"""
-        found: dict[str, list[str]] = {}
-        for suite, version in self._db.execute(query):
-            found.setdefault(suite, []).append(version)
-        return found
-
-    def judges_heard(self, suite: str) -> list[str]:
-        """All judges that have judged answers of a suite, its own and others."""
-        query = "SELECT DISTINCT j.judge FROM judgements j JOIN trials t ON t.id = j.trial WHERE t.suite = ? ORDER BY 1"
-        return [judge for (judge,) in self._db.execute(query, (suite,))]
 
     def scores(self, judges: Mapping[str, str] | None = None) -> ScoreRows:
         """One row per response, "unjudged" where its judge has not spoken.
@@ -376,6 +316,13 @@ class Reader(ConversationReader):
             WHERE prompt_tokens IS NOT NULL AND completion_tokens IS NOT NULL GROUP BY suite"""
         return {suite: (prompt, completion) for suite, prompt, completion in self._db.execute(query)}
 
-    def _value(self, query: str) -> Any:
-        row = self._db.execute(query).fetchone()
-        return row[0] if row else None
+    def _numbers(self, query: str, values: Sequence[Any] = ()) -> NDArray[np.int64]:
+        """The whole numbers that a query finds, sorted: 8 bytes each, where Python's take 40."""
+        found = np.fromiter((row[0] for row in self._db.execute(query, values)), np.int64)
+        found.sort()
+        return found
+
+    def _of(self, columns: str, trials: Sequence[int]) -> sqlite3.Cursor:
+        """Columns of some trials, by their numbers."""
+        query = f"SELECT {columns} FROM trials WHERE id IN (SELECT value FROM json_each(?)) ORDER BY id"  # noqa: S608 - own
+        return self._db.execute(query, (orjson.dumps(list(trials)).decode(),))

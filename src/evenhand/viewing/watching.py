@@ -20,6 +20,7 @@ from evenhand.report.side_by_side import described, render_side_by_side, told_ap
 from evenhand.study import Store
 from evenhand.study.folders import studies_below
 from evenhand.study.notes import is_imported
+from evenhand.study.store import STORE_FILE
 from evenhand.types import AXES
 
 # A study while it runs is looked at again and again: coarse, and not more often than this.
@@ -29,6 +30,8 @@ _LARGE = 100_000
 _EVERY_S, _WINDOW_S = 10.0, 90.0
 # A look at a large study takes a while: so many times as long passes before the next.
 _PAUSE = 5
+# Clocks of files are coarse: of two writes within this time the second may not show.
+_AT_REST_S = 2.0
 _MOST_STUDIES = 200
 _SHOWN_FAILURES, _SHOWN_LAGGING = 3, 3
 
@@ -43,6 +46,11 @@ class _Seen:
     took: float = 0.0
     said: dict[str, Any] = field(default_factory=dict)
     page: tuple[tuple[int, int], str] | None = None
+    # Whether what was said holds of all answers; what was told of a study that does not run, and its files then: while
+    # they stay, nothing is read again.
+    settled: bool = False
+    told: dict[str, Any] = field(default_factory=dict)
+    files: tuple[tuple[int, ...], ...] | None = None
 
 
 class Folder:
@@ -108,7 +116,7 @@ class Folder:
         studies = []
         for path, name in zip(paths, told_apart(paths), strict=True):
             with Store.open(path) as store:
-                settings = _settings(store, running=Store.is_locked(path))
+                settings = _settings(store, store.count_scored(), running=Store.is_locked(path))
                 studies.append(described(store, analyze_store(store, settings), name))
         return render_side_by_side(studies)
 
@@ -118,9 +126,13 @@ class Folder:
     def _row(self, key: str, path: Path, name: str) -> dict[str, Any]:
         row: dict[str, Any] = {"id": key, "name": name, "where": str(path)}
         try:
-            running = Store.is_locked(path)
-            with Store.open(path) as store:
-                return row | self._progress(key, store, running) | self._says(key, store, running)
+            running, files = Store.is_locked(path), _files(path)
+            seen = self._seen.setdefault(key, _Seen())
+            if running or files is None or files != seen.files:
+                with Store.open(path) as store:
+                    seen.told = self._progress(key, store, running) | self._says(key, store, running)
+                    seen.files = files if seen.settled and not running else None
+            return row | seen.told
         except EvenhandError as error:
             return row | {"error": str(error)}
 
@@ -153,7 +165,7 @@ class Folder:
     def _says(self, key: str, store: Store, running: bool) -> dict[str, Any]:
         """What the answers so far say: the last look, where it is recent or nothing changed since."""
         seen, now, scored = self._seen[key], time.monotonic(), store.count_scored()
-        settings = _settings(store, running=running)
+        settings = _settings(store, scored, running=running)
         stamp = (scored, len(store.annotations()), settings == _QUICK)
         ended = stamp[2] != seen.analysed[2]
         due = ended or now - seen.analysed_at > max(_EVERY_S, _PAUSE * seen.took)
@@ -162,14 +174,24 @@ class Folder:
             seen.said = _said(analysis, store)
             seen.analysed_at, seen.analysed = time.monotonic(), stamp
             seen.took = seen.analysed_at - now
+        seen.settled = not scored or stamp == seen.analysed
         return seen.said
 
 
-def _settings(store: Store, *, running: bool) -> Settings:
+def _files(directory: Path) -> tuple[tuple[int, ...], ...] | None:
+    """What a study's files were when they were last written to; None where that may be going on."""
+    stats = [file.stat() for file in (directory / STORE_FILE, directory / f"{STORE_FILE}-wal") if file.exists()]
+    if any(time.time() - stat.st_mtime < _AT_REST_S for stat in stats):
+        return None
+    # An empty log comes and goes with whoever reads.
+    return tuple((stat.st_ino, stat.st_mtime_ns, stat.st_size) for stat in stats if stat.st_size)
+
+
+def _settings(store: Store, scored: int, *, running: bool) -> Settings:
     """How a study is looked at: as its report is, unless it runs or is large."""
     # Who labels locks a study, too, and changes no answer of it.
     going_on = running and store.count_trials() < store.planned()
-    return _QUICK if going_on or store.count_scored() > _LARGE else Settings()
+    return _QUICK if going_on or scored > _LARGE else Settings()
 
 
 def _said(analysis: Analysis, store: Store) -> dict[str, Any]:
