@@ -107,13 +107,15 @@ class Watched(Silent):
 
 
 def worked() -> dict[str, float]:
-    """Seconds of the processor so far: of this process, of Ray's workers, and of what else Ray runs."""
+    """Seconds of the processor so far: of this process, of Ray's workers, and of what else Ray runs on this machine."""
     spent = {"driver": time.process_time(), "workers": 0.0, "ray": 0.0}
-    for process in psutil.Process().children(recursive=True):
+    for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):  # it has ended
             command, times = " ".join(process.cmdline()), process.cpu_times()
-            if "multiprocessing" not in command:  # the server
-                spent["workers" if command.startswith("ray::_Worker") else "ray"] += times.user + times.system
+            if command.startswith("ray::_Worker"):
+                spent["workers"] += times.user + times.system
+            elif command.startswith("ray::") or "/ray/" in command.partition(" ")[0]:
+                spent["ray"] += times.user + times.system
     return spent
 
 
@@ -168,9 +170,9 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=4000, help="of the model that waits")
     parser.add_argument("--items", type=int, default=12, help="of a suite, for the model that computes")
     parser.add_argument("--max-tokens", type=int, default=32)
+    parser.add_argument("--ray-address", help="a cluster that runs already, on this machine alone")
     options = parser.parse_args()
     os.environ |= {"TOKENIZERS_PARALLELISM": "false", "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
-    os.environ.setdefault("RAY_raylet_start_wait_time_s", "300")  # the cores may be busy
     left_out = options.skip.split(",")
     port: multiprocessing.Queue[int] = multiprocessing.Queue()
     server = multiprocessing.Process(target=serve, args=(port, options.delay), daemon=True)
@@ -180,7 +182,7 @@ def main() -> None:
         "waits": ("trials", waiting(url, options.calls, options.trials)),
         "computes": ("tokens", study(options.items, options.max_tokens)),
     }
-    ways = {name: way for name, way in WAYS.items() if name not in left_out}
+    ways = {name: {**way, "ray_address": options.ray_address} for name, way in WAYS.items() if name not in left_out}
     for kind, (unit, asked) in kinds.items():
         if kind in left_out:
             continue
