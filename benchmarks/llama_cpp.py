@@ -67,7 +67,7 @@ def by_evenhand(asked: dict[str, Any], folder: Path) -> Found:
     return found(folder / "study", time.perf_counter() - started, time.process_time() - worked)
 
 
-def by_llama_cpp(server: Path, gguf: Path, threads: int, slots: int, asked: dict[str, Any], folder: Path) -> Found:
+def by_llama_cpp(server: list[str], gguf: Path, threads: int, slots: int, asked: dict[str, Any], folder: Path) -> Found:
     with serving(server, gguf, threads, slots) as (url, process):
         asked = {
             **asked, "model": "openai:m",
@@ -90,13 +90,13 @@ def found(study: Path, seconds: float, processor: float, ends: int = 0) -> Found
 
 
 @contextlib.contextmanager
-def serving(server: Path, gguf: Path, threads: int, slots: int) -> Iterator[tuple[str, psutil.Process]]:
+def serving(server: list[str], gguf: Path, threads: int, slots: int) -> Iterator[tuple[str, psutil.Process]]:
     """A server that is ready: its address and its process."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [
-        str(server), "--model", str(gguf), "--host", "127.0.0.1", "--port", str(port), "--threads", str(threads),
+        *server, "--model", str(gguf), "--host", "127.0.0.1", "--port", str(port), "--threads", str(threads),
         "--threads-batch", str(threads), "--parallel", str(slots), "--ctx-size", str(slots * ROOM), "--no-webui",
     ]  # fmt: skip
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
@@ -114,7 +114,7 @@ def serving(server: Path, gguf: Path, threads: int, slots: int) -> Iterator[tupl
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--server", type=Path, required=True, help="llama.cpp's llama-server")
+    parser.add_argument("--server", nargs="+", required=True, help="llama.cpp's llama-server, or a command like it")
     parser.add_argument("--gguf", type=Path, action="append", default=[], help="weights for it, several times")
     parser.add_argument("--items", type=int, default=16)
     parser.add_argument("--max-tokens", type=int, default=128)
