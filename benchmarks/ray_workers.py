@@ -191,7 +191,9 @@ def main() -> None:
             for name, way in ways.items():
                 seen[name].append(measured(asked, way))
                 last = seen[name][-1]
-                print(f"{kind}, {name}: {last.trials:,} trials in {last.seconds:.1f} s, load {os.getloadavg()[0]:.1f}")
+                spent = ", ".join(f"{who} {1000 * s / last.trials:.1f}" for who, s in last.processor.items())
+                told = f"{last.trials:,} trials in {last.seconds:.1f} s, load {os.getloadavg()[0]:.1f}"
+                print(f"{kind}, {name}: {told}; ms of the processor a trial: {spent}", flush=True)
         Console(width=140).print(table(kind, unit, seen))
         if kind == "computes":
             ratios = ", ".join(f"{ratio:.2f}" for ratio in on_idle_cores(seen))
