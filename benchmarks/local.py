@@ -1,10 +1,14 @@
 """Tokens per second of the embedded model: evenhand against plain transformers and Inspect's hf provider.
 
     python benchmarks/local.py [--items 24] [--max-tokens 128] [--skip inspect]
+    python benchmarks/local.py --profile [--items 16] [--max-tokens 40]
 
 The same trials for all (safety and reasoning prompts under four identities), sampled with top-k 10, on all cores. Plain
 transformers generates in batches of a fixed size in the order of the trials, once in its default precision and once in
 evenhand's. What counts is the tokens of answers up to their end, not padding.
+
+``--profile`` answers one batch, of the shortest prompts, on one thread instead, and says which of PyTorch's operators
+take its time. Time between operators, which is Python's, is not in it.
 """
 
 from __future__ import annotations
@@ -13,6 +17,7 @@ import argparse
 import os
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -107,14 +112,49 @@ def by_inspect(items: int, max_tokens: int) -> tuple[int, float]:
     return sum(map(len, tokenizer(texts, add_special_tokens=False)["input_ids"])), seconds
 
 
+def profile(items: int, max_tokens: int) -> None:
+    """Shares of PyTorch's operators in a batch of evenhand's, and what the batch took of the processor."""
+    from torch.profiler import ProfilerActivity
+    from torch.profiler import profile as watching
+
+    from evenhand.models import make_model, sampling
+    from evenhand.models.hf import HFModel
+
+    torch.set_num_threads(1)
+    model = make_model("smollm2")
+    assert isinstance(model, HFModel)
+    weights = model.weights()
+    asked = [t.request for t in make_plan(StudySpec.parse(study(items, max_tokens))).trials(None)]
+    prompts = {n: weights.chat.tokens(request.messages) for n, request in enumerate(asked)}
+    batch = sorted(prompts, key=lambda n: len(prompts[n]))[:BATCH]
+    ends = frozenset({weights.end} - {None})
+    given = [prompts[n] for n in batch], [asked[n].seed for n in batch], asked[0].decoding, ends
+    sampling.generate(weights.network, given[0], given[1], replace(given[2], max_tokens=2), ends)
+    worked = time.process_time()
+    tokens = sum(len(made.tokens) for made in sampling.generate(weights.network, *given))
+    print(f"{tokens:,} tokens, {1000 * (time.process_time() - worked) / tokens:.2f} ms of the processor each")
+    with watching(activities=[ProfilerActivity.CPU]) as seen:
+        sampling.generate(weights.network, *given)
+    found = sorted(seen.key_averages(), key=lambda operator: -operator.self_cpu_time_total)
+    whole = sum(operator.self_cpu_time_total for operator in found)
+    table = Table("operator", "share", "calls")
+    for operator in found[:16]:
+        table.add_row(operator.key, f"{operator.self_cpu_time_total / whole:.1%}", f"{operator.count:,}")
+    Console().print(table)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--items", type=int, default=24)
     parser.add_argument("--max-tokens", type=int, default=128)
     parser.add_argument("--skip", default="", help="ways to leave out, comma-separated")
+    parser.add_argument("--profile", action="store_true", help="what takes evenhand's time")
     options = parser.parse_args()
     os.environ |= {"TOKENIZERS_PARALLELISM": "false", "HF_HUB_OFFLINE": "1"}  # nobody waits for a hub
     size = (options.items, options.max_tokens)
+    if options.profile:
+        profile(*size)
+        return
     ways = {
         "evenhand": lambda: by_evenhand(*size),
         "transformers-default": lambda: by_transformers(*size, torch.float32),

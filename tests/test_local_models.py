@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -47,6 +48,29 @@ async def test_sampling_does_not_depend_on_the_batch(smollm2_folder: Path) -> No
     assert len({r.text for r in together}) > len(QUESTIONS), "another seed gives another sample"
     assert all(r.completion_tokens and r.completion_tokens <= 12 for r in together)
     assert {r.finish_reason for r in together} <= {"stop", "length"}
+
+
+@pytest.mark.parametrize("temperature", [0.3, 1.0, 1.7])
+@pytest.mark.parametrize("cut", [{"top_k": 3}, {"top_p": 0.8}, {"top_k": 5, "top_p": 0.6}, {}])
+def test_a_token_is_drawn_by_inverting_what_the_temperature_makes_of_the_kept(
+    temperature: float, cut: dict[str, Any]
+) -> None:
+    from evenhand.models import sampling
+
+    drawn = torch.Generator().manual_seed(0)
+    logits, uniforms = torch.randn(200, 12, generator=drawn) * 2, torch.rand(200, generator=drawn, dtype=torch.double)
+    decoding = Decoding(temperature=temperature, **cut)
+    found = sampling.sample(logits, uniforms, decoding).tolist()
+    wanted = []
+    for row, uniform in zip(logits.tolist(), uniforms.tolist(), strict=True):
+        order = sorted(range(12), key=lambda n: -row[n])[: cut.get("top_k", 12)]
+        order = order if cut else list(range(12))
+        weights = [math.exp(row[n] / temperature) for n in order]
+        shares = [weight / sum(weights) for weight in weights]
+        kept = [share if sum(shares[:n]) < cut.get("top_p", 1) else 0 for n, share in enumerate(shares)]
+        wanted.append(next(t for n, t in enumerate(order) if sum(kept[: n + 1]) > uniform * sum(kept)))
+    assert found == wanted
+    assert len(set(found)) > 2
 
 
 async def test_greedy_and_stop(smollm2_folder: Path) -> None:

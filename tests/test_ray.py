@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from evenhand.errors import ModelError
+from evenhand.models import ModelOptions, make_model
 from evenhand.study import Store
 
-pytest.importorskip("ray")
+ray = pytest.importorskip("ray")
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -72,3 +74,14 @@ def test_a_cluster_that_is_not_there(cli: Cli, tmp_path: Path) -> None:
     )  # fmt: skip
     assert done.returncode == 4, done.stderr
     assert "no Ray cluster at 127.0.0.1:1" in done.stderr
+
+
+async def test_a_cluster_that_does_not_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(**_: object) -> None:
+        raise Exception("The current node timed out during startup.")  # as Ray does
+
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "init", fails)
+    model = make_model("openai:m", ModelOptions(executor="ray", base_url="http://127.0.0.1:9/v1"))
+    with pytest.raises(ModelError, match="Ray cannot be used: The current node timed out"):
+        await model.start()

@@ -77,7 +77,7 @@ class RayModel(Model):
             await _reachable(self._address)
             try:
                 ray.init(address=self._address, log_to_driver=False, include_dashboard=False, logging_level="ERROR")
-            except (ConnectionError, RuntimeError, ValueError) as error:
+            except Exception as error:  # a plain one where a busy machine starts it too slowly
                 raise ModelError(f"Ray cannot be used: {one_line(str(error))}.", "See 'ray start'.") from None
         actor = ray.remote(_Worker).options(
             max_concurrency=self._each, max_restarts=-1, num_cpus=1, num_gpus=self._gpus,

@@ -221,12 +221,13 @@ def sample(logits: torch.Tensor, uniforms: torch.Tensor, decoding: Decoding) -> 
 
     if decoding.temperature == 0:
         return logits.argmax(dim=-1)
-    logits = logits / decoding.temperature
     vocabulary = logits.shape[-1]
+    # What is cut does not depend on the temperature: only what is kept is divided by it.
     if decoding.top_k or decoding.top_p < 1:
         kept, tokens = torch.topk(logits, min(decoding.top_k or vocabulary, vocabulary), dim=-1)
     else:
         kept, tokens = logits, None
+    kept = kept / decoding.temperature
     probabilities = torch.softmax(kept.double(), dim=-1)
     if decoding.top_p < 1:
         before = probabilities.cumsum(dim=-1) - probabilities

