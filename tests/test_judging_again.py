@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import subprocess
-import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,9 @@ from evenhand.errors import ModelError, SpecError
 from evenhand.judges import base, make_judge
 from evenhand.models import ModelOptions
 from evenhand.runner import rejudge
+from evenhand.runner.progress import Silent
 from evenhand.study import Store
+from evenhand.types import Verdict
 from tests.server import Server
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
@@ -159,28 +161,31 @@ def test_a_run_shows_the_user_to_a_rubric_that_may_see_them(tmp_path: Path, serv
     assert {text.replace("splendid", "fine") for text in again} == set(seen)
 
 
+class Alive(Silent):
+    """Counts the verdicts that are there when the last answer is judged."""
+
+    def __init__(self, last: int) -> None:
+        self.left, self.verdicts = last, 0
+
+    def advance(self, *, failed: bool, retries: int) -> None:
+        self.left -= 1
+        if self.left == 0:
+            gc.collect()
+            self.verdicts = sum(isinstance(known, Verdict) for known in gc.get_objects())
+
+
 def test_judging_millions_holds_no_verdicts(tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    # So many verdicts a judge remembers; beyond these a response leaves its number alone.
     monkeypatch.setattr(base, "_REMEMBERED", 50)
     folder = study(tmp_path / "study", server, identities=[], limit=1)
-
-    def peak(count: int) -> int:
-        with Store.create(folder) as store, store.transaction():
-            columns = [row[1] for row in store._db.execute("PRAGMA table_info(trials)")]
-            own = {"id": "1000 + n", "repeat": "1000 + n", "response": "'No. ' || n"}
-            selected = ", ".join(own.get(column, column) for column in columns)
-            store._db.execute("DELETE FROM trials WHERE id > 1000")
-            store._db.execute(
-                f"""WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < {count})
-                INSERT INTO trials SELECT {selected} FROM trials, numbers WHERE id = 1"""
-            )
-            store._db.execute("DELETE FROM judgements")
-        tracemalloc.start()
-        try:
-            assert rejudge(folder, {"starter-safety": "refusal-rules"}).new == count + 1
-            return tracemalloc.get_traced_memory()[1]
-        finally:
-            tracemalloc.stop()
-
-    peak(100)  # what is loaded once
-    assert (peak(1_800) - peak(800)) / 1_000 < 48
+    with Store.create(folder) as store, store.transaction():
+        columns = [row[1] for row in store._db.execute("PRAGMA table_info(trials)")]
+        own = {"id": "1000 + n", "repeat": "1000 + n", "response": "'No. ' || n"}
+        selected = ", ".join(own.get(column, column) for column in columns)
+        store._db.execute(
+            f"""WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < 2999)
+            INSERT INTO trials SELECT {selected} FROM trials, numbers WHERE id = 1"""
+        )
+    watched = Alive(3000)
+    assert rejudge(folder, {"starter-safety": "refusal-rules"}, progress=watched).new == 3000
+    # Those of the page that is being judged, and those of the package.
+    assert 0 < watched.verdicts < 1000
