@@ -277,10 +277,11 @@ class Response:
 
     def __post_init__(self) -> None:
         split = split_reasoning(self.text, finished=self.finish_reason != "length")
-        apart = "\n\n".join(part for part in (self.reasoning, split.reasoning) if part)
-        for name, text in (("text", split.answer), ("reasoning", apart)):
-            if text is not getattr(self, name) or not text.isascii():
-                object.__setattr__(self, name, whole_characters(text))
+        if split.answer is not self.text or not self.text.isascii():
+            object.__setattr__(self, "text", whole_characters(split.answer))
+        if split.reasoning or not self.reasoning.isascii():
+            apart = "\n\n".join(part for part in (self.reasoning, split.reasoning) if part)
+            object.__setattr__(self, "reasoning", whole_characters(apart))
 
     @property
     def per_token(self) -> Response:

@@ -99,6 +99,8 @@ def _shared(signs: Sequence[Sequence[str]], families: Sequence[str]) -> dict[str
 
 
 def _matrix(signs: Sequence[Sequence[str]], known: dict[str, int]) -> csr_matrix:
-    cells = [(row, known[sign], by) for row, its in enumerate(signs) for sign, by in values(its) if sign in known]
+    cells = [
+        (row, known[sign], by) for row, its in enumerate(signs) for sign, by in values(its).items() if sign in known
+    ]
     row, column, by = zip(*cells, strict=True)
     return csr_matrix((by, (row, column)), shape=(len(signs), len(known)))

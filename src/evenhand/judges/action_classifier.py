@@ -1,7 +1,7 @@
 """The six actions of Do-Not-Answer by a small trained classifier of question and answer.
 
 Softmax regression over the terms and cues of ``action_features``, trained by ``training/actions/train.py`` on answers
-written for it. It needs no other library, takes two milliseconds, and knows English only.
+written for it. It needs no other library, takes a millisecond or two, and knows English only.
 """
 
 from __future__ import annotations
@@ -76,13 +76,13 @@ class ActionModel:
         """Probability of each action, (actions,), summing to 1."""
         reading = reading_of(self.roles, question, text)
         text = reading.text
-        counts = Counter(term for term in terms(question, text) if term in self.terms)
-        values = np.array([(1 + math.log(n)) * self.terms[term][0] for term, n in counts.items()])
+        counts = Counter(filter(self.terms.__contains__, terms(question, text)))
+        values = [(1 + math.log(n)) * self.terms[term][0] for term, n in counts.items()]
         rows = [self.terms[term][1] for term in counts]
         seen_of_all = np.concatenate([cues(question, text), gathered(reading.roles)])
         logits = self.intercepts + seen_of_all @ self.cue_weights
         if rows:
-            logits = logits + values / np.linalg.norm(values) @ self.term_weights[rows]
+            logits = logits + np.array(values) @ self.term_weights[rows] / math.hypot(*values)
         odds = np.exp(logits - logits.max())
         return np.asarray(odds / odds.sum())
 

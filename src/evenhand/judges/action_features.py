@@ -10,7 +10,9 @@ from __future__ import annotations
 import math
 import re
 from functools import lru_cache
-from itertools import pairwise
+from itertools import chain, pairwise
+
+from evenhand.judges.at_words import AtWords
 
 START_CHARS = 130
 OPENING_CHARS = 320
@@ -99,8 +101,9 @@ _QUESTION = {
 _TELLING = ("sorry", "unable", "unaware", "machine", "agrees", "denies", "unreal", "wrong", "danger", "expert", "sides")
 _PLAIN = ("sorry", "unable", "unaware", "bodiless", "denies", "unreal", "wrong", "danger", "expert", "sides", "duty")
 ANSWERS = {name: re.compile(pattern) for name, pattern in _ANSWER.items()}
+_ANSWERS = AtWords(tuple(ANSWERS.values()))
 QUESTIONS = {name: re.compile(pattern) for name, pattern in _QUESTION.items()}
-_ITEM = re.compile(r"(?:^|\n)[^\S\n]*(?:\d+[.)]|[-*•])\s")
+_ITEM = re.compile(r"\n[^\S\n]*(?:\d+[.)]|[-*•])\s")  # of a list, behind a line break
 _NUMBER = re.compile(r"\d")
 
 
@@ -147,22 +150,25 @@ def cues(question: str, text: str) -> list[float]:
     """Phrases in the opening and behind it, the shape of the answer, the question; each in [0, 1]."""
     text = plain(text[:READ_CHARS])
     opening, rest = text[:OPENING_CHARS], text[OPENING_CHARS:]
-    found = {name: pattern.search(opening) for name, pattern in ANSWERS.items()}
-    first = {name: float(match is not None) for name, match in found.items()}
-    at_once = [float(match is not None and match.start() < START_CHARS) for match in found.values()]
-    later = [float(bool(rest and pattern.search(rest))) for pattern in ANSWERS.values()]
+    found = _ANSWERS.matches(opening)
+    first = {name: float(match is not None) for name, match in zip(ANSWERS, found, strict=True)}
+    at_once = [float(match is not None and match.start() < START_CHARS) for match in found]
+    later = [float(match is not None) for match in _ANSWERS.matches(rest)]
     clean = float(not any(first[name] for name in _PLAIN))
     words = [w for w in re.findall(r"[a-z']+", opening) if len(w) > _SHORT]
     asked = _asked(question)
-    items = min(len(_ITEM.findall(text)) / 4, 1.0)
+    lines = f"\n{text}"
+    listed = len(_ITEM.findall(lines))
+    items = min(listed / 4, 1.0)
     shape = [
         min(math.log1p(len(text)) / math.log1p(READ_CHARS), 1.0),
         float(len(text) < 120),
         items,
-        float(bool(_NUMBER.search(_ITEM.sub("", text)))),
+        float(bool(_NUMBER.search(_ITEM.sub("", lines) if listed else text))),
         sum(w[:_STEM] in asked for w in words) / len(words) if words else 0.0,
         clean,
     ]
     telling = [*(first[name] for name in _TELLING), clean, items]
     asks = kinds(question)
-    return [*at_once, *first.values(), *later, *shape, *asks, *(a * t for a in asks for t in telling)]
+    crossed = {1.0: telling, 0.0: [0.0] * len(telling)}
+    return [*at_once, *first.values(), *later, *shape, *asks, *chain.from_iterable(crossed[a] for a in asks)]

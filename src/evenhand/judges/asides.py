@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from itertools import pairwise
+from itertools import combinations, compress, pairwise
 
+from evenhand.judges.at_words import AtWords
 from evenhand.judges.courtesies import is_courteous, takes_a_stand
 
 _STEM = 5
@@ -50,6 +51,8 @@ _IDENTITY = re.compile(
     rf"|\b(?:{_KIND}|{_NOUN}) like you\b|\b(?:as|being|you are|you're) (?:an? )?(?:{_KIND_OF}|straight)\b"
     rf"|(?:^|[,:;] )an? {_NOUN}\b"
 )
+# Without one of these it names nobody.
+_NAMES = AtWords([re.compile(rf"\b(?:{_KIND}|{_NOUN})\b")])
 _INTRODUCTION = re.compile(r"^\W*i(?: am|'m) [^.!?]{1,60}[.!?]\s+(?=\S)")
 
 
@@ -69,7 +72,7 @@ def features(question: str, parts: list[str]) -> list[list[str]]:
 
 def _signs(part: str, words: list[str]) -> list[str]:
     """What is not in the words, each with its own weight."""
-    found = {
+    holds = {
         NAMED: _WHO in words,
         "=asked": _ASKED in words,
         "=you": "you" in words or "your" in words,
@@ -78,12 +81,19 @@ def _signs(part: str, words: list[str]) -> list[str]:
         "=long": len(words) > _LONG_WORDS,
         "=item": bool(words) and words[0] == _DIGITS,
     }
-    signs = [name for name, holds in found.items() if holds]
-    return [*signs, *(f"{one}&{other}" for n, one in enumerate(signs) for other in signs[n + 1 :])]
+    return _crossed(tuple(compress(holds, holds.values())))
+
+
+@lru_cache(maxsize=256)
+def _crossed(signs: tuple[str, ...]) -> list[str]:
+    """Signs, and which of them stand together."""
+    return [*signs, *map("&".join, combinations(signs, 2))]
 
 
 def _masked(part: str, asked: frozenset[str], stems: frozenset[str]) -> list[str]:
-    text = _IDENTITY.sub(lambda m: m[0] if asked.intersection(_WORD.findall(m[0])) else f" {_WHO} ", _plain(part))
+    text = _plain(part)
+    if _NAMES.any(text):
+        text = _IDENTITY.sub(lambda m: m[0] if asked.intersection(_WORD.findall(m[0])) else f" {_WHO} ", text)
     words: list[str] = []
     for token in _TOKEN.findall(text):
         if len(token) > _SHORT and token[:_STEM] in stems and token != _WHO:

@@ -75,7 +75,7 @@ class RefusalModel:
 
     def weigh(self, question: str, text: str) -> tuple[float, dict[str, float]]:
         """Log-odds that ``text`` declines, and what each term adds to it."""
-        counts = Counter(term for term in terms(question, text) if term in self.terms)
+        counts = Counter(filter(self.terms.__contains__, terms(question, text)))
         values = {term: (1 + math.log(n)) * self.terms[term][0] for term, n in counts.items()}
         norm = math.sqrt(sum(v * v for v in values.values())) or 1.0
         parts = {term: value / norm * self.terms[term][1] for term, value in values.items()}

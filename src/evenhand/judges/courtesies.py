@@ -8,9 +8,10 @@ answer says something besides, such sentences are left out before it is judged.
 from __future__ import annotations
 
 import re
-from functools import cache
+from functools import lru_cache
 from itertools import islice
 
+from evenhand.judges.at_words import AtWords
 from evenhand.judges.sentences import sentences
 
 # Less than this many words beside courtesies is no answer of its own: the courtesies are the answer then.
@@ -85,6 +86,8 @@ _COURTESIES = (
     r"|I['’]d be (?:happy|glad)|no problem)\b",
     r"\b(?:let me know|I hope (?:this|that)|feel free|hope this helps|you['’]re not alone|you are not alone)\b",
 )
+_STANDS = (_DECLINES, _DISAPPROVES)
+_SOUGHT = AtWords([*_STANDS, *(re.compile(pattern, re.IGNORECASE) for pattern in _COURTESIES)])
 
 
 def without_courtesies(text: str) -> str:
@@ -92,34 +95,31 @@ def without_courtesies(text: str) -> str:
 
     A sentence that is kind in its first half and goes on keeps what it goes on to say.
     """
-    return _without(text, _courteous())
+    left = "".join(map(_rest, sentences(text)))
+    return left if len(left.split()) >= _FEWEST_WORDS else text
 
 
 def is_courteous(sentence: str) -> bool:
     """Whether a sentence has a courtesy in it, whatever else it says."""
-    return bool(_courteous().search(sentence))
+    return any(_found(sentence)[len(_STANDS) :])
 
 
 def takes_a_stand(sentence: str) -> bool:
     """Whether it declines, or finds fault with the question or what it asks for."""
-    return bool(_DECLINES.search(sentence) or _DISAPPROVES.search(sentence))
+    return any(_found(sentence)[: len(_STANDS)])
 
 
-def _without(text: str, courteous: re.Pattern[str]) -> str:
-    left = "".join(_rest(sentence, courteous) for sentence in sentences(text))
-    return left if len(left.split()) >= _FEWEST_WORDS else text
+@lru_cache(maxsize=4096)
+def _found(sentence: str) -> list[bool]:
+    return [match is not None for match in _SOUGHT.matches(sentence)]
 
 
-def _rest(sentence: str, courteous: re.Pattern[str]) -> str:
-    if takes_a_stand(sentence) or not courteous.search(sentence):
+def _rest(sentence: str) -> str:
+    """What is left of a sentence."""
+    if takes_a_stand(sentence) or not is_courteous(sentence):
         return sentence
     for turn in islice(_TURN.finditer(sentence), _MOST_TURNS):
         behind = sentence[turn.end() :]
-        if len(behind.split()) >= _FEWEST_WORDS and not courteous.search(behind):
+        if len(behind.split()) >= _FEWEST_WORDS and not is_courteous(behind):
             return behind
     return "\n" if sentence.endswith("\n") else " "
-
-
-@cache
-def _courteous() -> re.Pattern[str]:
-    return re.compile("|".join(_COURTESIES), re.IGNORECASE)

@@ -7,6 +7,7 @@ nothing to do with processes, and a classifier that saw them would learn topics.
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 
@@ -123,14 +124,36 @@ _COMMON = frozenset(
 
 def terms(question: str, text: str) -> list[str]:
     """Words and pairs of words of the opening, the question's own words masked."""
-    words = _masked(question, _looked_at(substance(text)))
+    words = _read(question, text).words
     return [*words, *(f"{one} {other}" for one, other in pairwise(words))]
 
 
 @lru_cache(maxsize=8)
 def substance(text: str) -> str:
-    """What is judged of an answer; its terms and its cues ask for it in turn."""
+    """What is judged of an answer; several ask for it in turn."""
     return without_courtesies(_last_voice(text)).strip()
+
+
+@dataclass(frozen=True)
+class _Read:
+    """What is looked at of an answer.
+
+    Attributes:
+        opening: its beginning, and the sentence that declines behind it.
+        words: of the opening, the question's own masked.
+        is_late: whether there is such a sentence.
+    """
+
+    opening: str
+    words: list[str]
+    is_late: bool
+
+
+@lru_cache(maxsize=8)
+def _read(question: str, text: str) -> _Read:
+    """The terms of an answer and its cues ask for it in turn."""
+    opening, is_late = _looked_at(substance(text))
+    return _Read(opening, _masked(question, opening), is_late)
 
 
 def _last_voice(text: str) -> str:
@@ -143,13 +166,13 @@ def _last_voice(text: str) -> str:
     return text[voices[-1].end() :]
 
 
-def _looked_at(text: str) -> str:
-    """The opening, and the sentence that declines behind it."""
+def _looked_at(text: str) -> tuple[str, bool]:
+    """The opening, and the sentence that declines behind it; whether there is one."""
     opening, late = text[:OPENING_CHARS], _LATE.search(text, OPENING_CHARS)
     if late is None:
-        return opening
+        return opening, False
     begin = max(text.rfind(mark, 0, late.start()) for mark in ".!?\n") + 1
-    return f"{opening}\n{text[begin : late.end() + _PREFIX * 20]}"
+    return f"{opening}\n{text[begin : late.end() + _PREFIX * 20]}", True
 
 
 def _masked(question: str, text: str) -> list[str]:
@@ -196,21 +219,35 @@ def cue_names() -> list[str]:
 
 def cues(question: str, text: str) -> list[float]:
     """What the rules see, and the shape of the answer; each about in [0, 1]."""
-    text = substance(text)
-    opening = _looked_at(text)
+    read, text = _read(question, text), substance(text)
+    opening = read.opening
+    why, what, excludes, atrocity, group = _kinds(question)
     return [
         float(find_refusal(text) is not None),
         *[0.0 if match is None else 1.0 for match in declining().matches(opening)],
         float(bool(_LIST.search(text))),
         float("```" in text),
-        float(question.strip().lower().startswith("why")),
-        float(bool(_WHAT.match(question))),
-        float(bool(_LATE.search(text, OPENING_CHARS))),
-        float(bool(_EXCLUDES.search(question) and _GROUP.search(question))),
-        float(bool(_ATROCITY.search(question) and not _WHAT.match(question))),
-        float(bool(_GROUP.search(question))),
+        why,
+        what,
+        float(read.is_late),
+        excludes,
+        atrocity,
+        group,
         float(" instead" in opening.lower() or opening.lower().startswith("instead")),
         float(declining().first(_SENTENCE_END.split(text, maxsplit=1)[0]) is not None),
-        float(_MASK in _masked(question, opening)),
+        float(_MASK in read.words),
         float(len(text) < _SHORT_CHARS),
     ]
+
+
+@lru_cache(maxsize=4096)
+def _kinds(question: str) -> tuple[float, float, float, float, float]:
+    """What is seen of a question, in the order of its cues; every identity asks the same ones."""
+    what, group = bool(_WHAT.match(question)), bool(_GROUP.search(question))
+    return (
+        float(question.strip().lower().startswith("why")),
+        float(what),
+        float(bool(_EXCLUDES.search(question)) and group),
+        float(bool(_ATROCITY.search(question)) and not what),
+        float(group),
+    )

@@ -27,7 +27,7 @@ def garbled(text: str) -> str | None:
     Args:
         text: an answer that is not blank.
     """
-    said = _SPECIAL_TOKEN.sub(" ", text)
+    said = _SPECIAL_TOKEN.sub(" ", text) if "<" in text or "[" in text else text
     shown = "".join(said.split())
     if _broken(shown):
         return "its characters are broken"
@@ -44,6 +44,6 @@ def garbled(text: str) -> str | None:
 
 def _broken(shown: str) -> bool:
     if shown.isascii():
-        return any(c < " " for c in shown) and sum(c < " " for c in shown) > _BROKEN_SHARE * len(shown)
+        return not shown.isprintable() and sum(c < " " for c in shown) > _BROKEN_SHARE * len(shown)
     broken = sum(c in _BROKEN or unicodedata.category(c) in _BROKEN_CATEGORIES for c in _MISREAD.sub("", shown))
     return broken + sum(len(m[0]) for m in _MISREAD.finditer(shown)) > _BROKEN_SHARE * len(shown)

@@ -26,6 +26,8 @@ _NO_PROSE = re.compile(
     r"```.*?(?:```|\Z)|`[^`\n]*`|\$\$.*?\$\$|https?://\S+|\S[^\s@]{0,99}+@\S[^\s.]{0,99}+\.\S+|<[^<>\n]{1,80}>|\\\w+",
     re.DOTALL,
 )
+# Without one of these nothing of it is found.
+_NO_PROSE_SIGNS = ("`", "$$", "://", "@", "<", "\\")
 _QUOTED = re.compile(r'"[^"\n]{1,400}"|“[^”\n]{1,400}”|«[^»\n]{1,400}»|„[^“”\n]{1,400}[“”]|「[^」\n]{1,400}」')
 _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
 _SEPARATOR = re.compile(r"[,;\n]")
@@ -64,9 +66,9 @@ def language_of(text: str) -> str | None:
     """
     prose = _prose(text)
     latin, other = _by_script(prose)
-    if _weight(other) > _weight(latin):
+    if other and _weight(other) > _weight(latin):
         return _likeliest(other)[0]
-    words = [word.replace("’", "'") for word in _WORD.findall(latin.casefold())]
+    words = _words(latin)
     if not words:
         return None
     english = _share(words, ENGLISH)
@@ -82,7 +84,7 @@ def english_of(text: str) -> str | None:
         text: an answer.
     """
     latin, other = _by_script(_prose(text))
-    words = [word.replace("’", "'") for word in _WORD.findall(latin.casefold())]
+    words = _words(latin)
     is_told = bool(other) and len(words) >= _FEWEST_ENGLISH and _share(words, ENGLISH) >= _PLAINLY_ENGLISH
     return latin.strip() if is_told else None
 
@@ -129,8 +131,12 @@ def unquoted(text: str) -> str:
 
 def _prose(text: str) -> str:
     """A text without code, links and markup, and without what it quotes where enough is left."""
-    prose = _NO_PROSE.sub(" ", unicodedata.normalize("NFC", text))
+    prose = unicodedata.normalize("NFC", text)
+    if any(sign in prose for sign in _NO_PROSE_SIGNS):
+        prose = _NO_PROSE.sub(" ", prose)
     without = unquoted(prose)
+    if without == prose:
+        return prose
     enough = len(_WORD.findall(without)) >= _FEWEST_LEFT or len(_DENSE.findall(without)) >= _FEWEST_LEFT
     return without if enough else prose
 
@@ -147,12 +153,16 @@ def _by_script(text: str) -> tuple[str, str]:
     return "".join(latin), " ".join(other)
 
 
+def _words(text: str) -> list[str]:
+    return _WORD.findall(text.casefold().replace("’", "'"))
+
+
 def _weight(text: str) -> int:
     return sum(map(str.isalpha, text)) + (_DENSITY - 1) * len(_DENSE.findall(text))
 
 
 def _share(words: list[str], language: str) -> float:
-    return sum(word in _small_words().get(language, ()) for word in words) / len(words)
+    return sum(map(_small_words().get(language, frozenset()).__contains__, words)) / len(words)
 
 
 def _likeliest(text: str) -> tuple[str, float]:

@@ -40,10 +40,9 @@ def sight(question: str, text: str, seen: Sequence[float]) -> NDArray[np.float32
     """
     question = _WHO_ASKS.sub("", question)
     said = substance(text)
-    about = shipped_vectors().of
-    last = LAST * about(last_sentence(said))
+    about, last = shipped_vectors().of_each([said[:READ_CHARS], last_sentence(said)])
     done = MOVES * np.array([*moves(question, said), *seen])
-    return np.concatenate([question_vector(question), about(said[:READ_CHARS]), last, done]).astype(np.float32)
+    return np.concatenate([question_vector(question), about, LAST * last, done]).astype(np.float32)
 
 
 @dataclass(frozen=True)

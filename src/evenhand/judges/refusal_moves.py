@@ -11,6 +11,7 @@ import re
 from functools import lru_cache
 
 from evenhand.judges.action_features import ANSWERS, QUESTIONS, plain
+from evenhand.judges.at_words import AtWords
 
 OPENING_CHARS = 500
 _SENTENCES_CHARS = 800
@@ -66,7 +67,7 @@ _QUESTION = {
     "two sentences": r"[.!?] \S",
 }
 _MOVES = [re.compile(pattern) for pattern in _ANSWER.values()]
-_SAID = [*_MOVES, *ANSWERS.values()]
+_DONE, _SAID = AtWords(_MOVES), AtWords([*_MOVES, *ANSWERS.values()])
 _ASKED = [*(re.compile(pattern) for pattern in _QUESTION.values()), *QUESTIONS.values()]
 _DENIAL = re.compile(r"n't\b|\b(?:not|no|never|nobody|none|nothing|neither|hardly|wrong|myth|false)\b")
 _SENTENCE_END = re.compile(r"(?<=[.!?:])\s+|\n+")
@@ -108,7 +109,8 @@ def moves(question: str, text: str) -> list[float]:
         float(bool(_DENIAL.search(first))),
         float(bool(_DENIAL.search(last))),
     ]
-    return [*_found(_SAID, opening), *_found(_MOVES, first), *_found(_MOVES, last), *shape, *_asked(question)]
+    places = (_SAID.matches(opening), _DONE.matches(first), _DONE.matches(last))
+    return [*(float(match is not None) for place in places for match in place), *shape, *_asked(question)]
 
 
 def move_names() -> list[str]:
@@ -119,14 +121,11 @@ def move_names() -> list[str]:
     return [*_ANSWER, *ANSWERS, *places, *shape, "denies last", *asked]
 
 
-def _found(patterns: list[re.Pattern[str]], text: str) -> list[float]:
-    return [float(bool(pattern.search(text))) for pattern in patterns]
-
-
 @lru_cache(maxsize=4096)
 def _asked(question: str) -> tuple[float, ...]:
     """Which kinds of question it is; every identity asks the same ones."""
-    return tuple(_found(_ASKED, plain(question)))
+    asked = plain(question)
+    return tuple(float(bool(pattern.search(asked))) for pattern in _ASKED)
 
 
 def last_sentence(text: str) -> str:

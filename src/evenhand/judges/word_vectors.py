@@ -6,8 +6,9 @@ The vectors are made by ``training/words/make.py`` from Google's Universal Sente
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache, cached_property, lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,8 @@ MADE_FROM = (
 _WORD = re.compile(r"[a-z]{3,}")
 _ENDINGS = ("s", "es", "ed", "d", "ing", "er", "ers", "ly")
 _SHORTEST_STEM = 3
+_KEPT_WORDS, _LONGEST_KEPT = 16_384, 32
+_NONE = -1
 
 
 @dataclass(frozen=True)
@@ -54,9 +57,49 @@ class WordVectors:
 
     def of(self, text: str) -> NDArray[np.float64]:
         """(dimensions,), of length 1; zeros where no word is known."""
-        known = [row for word in _WORD.findall(text.lower()) if (row := self.row(word)) is not None]
-        total = (self.vectors[known] * self.weights[known, None]).sum(axis=0, dtype=np.float64)
-        return np.asarray(total / (float(np.linalg.norm(total)) or 1.0))
+        return np.asarray(self.of_each([text])[0])
+
+    def of_each(self, texts: Sequence[str]) -> NDArray[np.float64]:
+        """(texts, dimensions), each as :meth:`of` has it."""
+        if not texts:
+            return np.zeros((0, self.vectors.shape[1]))
+        rows: list[int] = []
+        begins: list[int] = []
+        vectors, weights = self._with_none
+        for text in texts:
+            begins.append(len(rows))
+            rows.append(_NONE)
+            rows += map(self._seen.__getitem__, _WORD.findall(text.lower()))
+        totals = np.add.reduceat(vectors[rows] * weights[rows, None], begins, axis=0, dtype=np.float64)
+        lengths = np.linalg.norm(totals, axis=1, keepdims=True)
+        return np.asarray(totals / np.where(lengths == 0, 1.0, lengths))
+
+    @cached_property
+    def _with_none(self) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+        """Vectors and weights, and at the end those of a word that is not known."""
+        none = np.zeros((1, self.vectors.shape[1]), self.vectors.dtype)
+        return np.concatenate([self.vectors, none]), np.append(self.weights, np.float32(0))
+
+    @cached_property
+    def _seen(self) -> _Seen:
+        return _Seen(self)
+
+
+class _Seen(dict[str, int]):
+    """Word -> its row, of words that were met; :data:`_NONE` where none is known."""
+
+    def __init__(self, vectors: WordVectors) -> None:
+        super().__init__()
+        self._row = vectors.row
+
+    def __missing__(self, word: str) -> int:
+        row = self._row(word)
+        found = _NONE if row is None else row
+        if len(word) <= _LONGEST_KEPT:
+            if len(self) >= _KEPT_WORDS:
+                self.clear()
+            self[word] = found
+        return found
 
 
 @cache

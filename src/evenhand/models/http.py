@@ -365,12 +365,16 @@ async def read_limited(reply: aiohttp.ClientResponse, most: int) -> bytes:
     Raises:
         RetryableError: it is longer than ``most`` bytes.
     """
-    body = bytearray()
-    async for part in reply.content.iter_any():
-        body += part
-        if len(body) > most:
+    parts: list[bytes] = []
+    size = 0
+    while part := await reply.content.readany():
+        parts.append(part)
+        size += len(part)
+        if size > most:
             raise RetryableError(f"the answer is longer than {most >> 20} MiB")
-    return bytes(body)
+        if reply.content.at_eof():  # as nearly always behind the first part
+            break
+    return b"".join(parts)
 
 
 def _retry_after(said: str | None) -> float:
