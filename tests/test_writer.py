@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from evenhand.errors import StoreError
 from evenhand.runner.writer import Writer
+from evenhand.study import Store
 
 
 class Disk:
@@ -30,7 +33,7 @@ class Disk:
             raise OSError("disk full")
         self.written += rows
 
-    add_failures = add_judgements = add_meta = add_learning = add_memories = add_rounds = add_trials
+    add_failures = add_judgements = add_meta = add_learning = add_memories = add_rounds = add_parts = add_trials
 
 
 async def test_committed_means_written_and_rows_share_transactions() -> None:
@@ -78,3 +81,21 @@ async def test_a_cancelled_worker_cancels_nobody_else_and_loses_nothing() -> Non
     writer.put(trial=(2,))
     await writer.aclose()
     assert disk.written == [(1,), (2,)]
+
+
+def test_a_commit_that_fails_without_a_word_is_told_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Silent:
+        """Fails as Python's SQLite does where another thread has taken its error away."""
+
+        def __enter__(self) -> None: ...
+
+        def __exit__(self, *_: object) -> None:
+            raise SystemError("error return without exception set")
+
+    with Store.create(tmp_path / "study") as store:
+        monkeypatch.setattr(store, "_db", Silent())
+        with pytest.raises(StoreError, match="the disk did not take it"), store.transaction():
+            pass
+        monkeypatch.undo()

@@ -169,10 +169,10 @@ class Store(Reader, ConversationWriter):
         try:
             with self._db:
                 yield
-        except sqlite3.OperationalError as error:
-            raise StoreError(
-                f"Cannot write to {self.directory}: {error}.", "Free some space or check rights."
-            ) from None
+        except (sqlite3.OperationalError, SystemError) as error:
+            # Of a commit that fails while another thread reads, Python may lose what SQLite said.
+            said = "the disk did not take it" if isinstance(error, SystemError) else error
+            raise StoreError(f"Cannot write to {self.directory}: {said}.", "Free some space or check rights.") from None
 
     def start_run(
         self,
