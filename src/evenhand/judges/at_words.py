@@ -37,7 +37,7 @@ class AtWords:
         ignoring = {bool(pattern.flags & re.IGNORECASE) for pattern in patterns}
         if len(ignoring) > 1:
             raise ValueError("some of the expressions ignore case, and some do not")
-        self.patterns = tuple(patterns)
+        self.patterns: tuple[re.Pattern[str], ...] = tuple(patterns)
         self._match = [pattern.match for pattern in patterns]
         ways = [(number, way) for number, pattern in enumerate(patterns) for way in beginnings(pattern)]
         self._at_start = sorted({number for number, way in ways if way.at_start})
