@@ -67,7 +67,10 @@ class Instant(asyncio.Protocol):
             if len(self.buffer) < end + 4 + length:
                 return
             self.buffer = self.buffer[end + 4 + length :]
-            self.transport.write(self._another() if ANOTHER.encode() in head else ANSWER)  # type: ignore[attr-defined]
+            self.reply(self._another() if ANOTHER.encode() in head else ANSWER)
+
+    def reply(self, answer: bytes) -> None:
+        self.transport.write(answer)  # type: ignore[attr-defined]
 
     def _another(self) -> bytes:
         reply = REPLY.replace(b"help with that", b"help with that, number %d" % next(self.answers))

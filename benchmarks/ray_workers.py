@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from harness import ANSWER
+from harness import Instant
 from local import study
 from rich.console import Console
 from rich.table import Table
@@ -39,24 +39,13 @@ from evenhand.runner.progress import Silent
 WAYS = {"local": {"executor": "local"}, "1 worker": {"executor": "ray"}, "2 workers": {"executor": "ray", "workers": 2}}
 
 
-class Late(asyncio.Protocol):
+class Late(Instant):
     """Answers every request after a while."""
 
     delay = 0.0
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = transport
-        self.buffer = b""
-
-    def data_received(self, data: bytes) -> None:
-        self.buffer += data
-        while (end := self.buffer.find(b"\r\n\r\n")) >= 0:
-            head = self.buffer[:end].lower()
-            length = int(head.partition(b"content-length:")[2].partition(b"\r\n")[0])
-            if len(self.buffer) < end + 4 + length:
-                return
-            self.buffer = self.buffer[end + 4 + length :]
-            asyncio.get_running_loop().call_later(self.delay, self.transport.write, ANSWER)  # type: ignore[attr-defined]
+    def reply(self, answer: bytes) -> None:
+        asyncio.get_running_loop().call_later(self.delay, super().reply, answer)
 
 
 def serve(port: multiprocessing.Queue[int], delay: float) -> None:
