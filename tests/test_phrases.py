@@ -29,6 +29,7 @@ def test_a_phrase_is_found_wherever_its_expression_matches(group: object, number
 
 @given(st.text())
 @example("\u0131 can't assist with that")  # a dotless i, which is an i to an expression that ignores case
+@example("\u0130 can't assist with that")  # a dotted capital
 @example("I'm \u017forry, but no")  # a long s
 def test_any_text_is_read_as_the_expressions_alone_would(text: str) -> None:
     phrases = declining()

@@ -39,8 +39,8 @@ class Phrases:
         return self._any.sub(" ", text) if self._possible(text) else text
 
     def _possible(self, text: str) -> set[int]:
-        # A regular expression that ignores case takes a dotless i for an i too.
-        folded = text.casefold().replace("ı", "i")
+        # A regular expression that ignores case takes a dotless i, and a dotted capital one, for an i too.
+        folded = text.replace("İ", "i").casefold().replace("ı", "i")
         return set().union(*[numbers for need, numbers in self._needed_by if need in folded])
 
 
