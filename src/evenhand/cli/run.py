@@ -357,7 +357,6 @@ def finish(result: Any, out: Path, format: Format = Format.table) -> None:
     from evenhand.collapsing import adapter_collapse
     from evenhand.report.missing import unanswered_lines
     from evenhand.study import Store
-    from evenhand.study.status import study_status
 
     if format is Format.json:
         emit(result, format, lambda: "")
@@ -375,16 +374,16 @@ def finish(result: Any, out: Path, format: Format = Format.table) -> None:
     if result.interrupted:
         say("Stopped. Run the same command to go on.", err=True)
         raise typer.Exit(130)
-    status = study_status(out)
-    for line in unanswered_lines(status.unanswered):
-        say(line, err=True, color="yellow")
     with Store.open(out) as store:
-        known = adapter_collapse(store)
+        known, unanswered = adapter_collapse(store), store.count_unanswered()
+        reasons = store.failure_reasons() if result.failed else {}
+    for line in unanswered_lines(unanswered):
+        say(line, err=True, color="yellow")
     if known is not None and known.collapsed:
         say(f"The adapter {known.verdict}.", err=True, color="red")
     say(f"Next: evenhand analyze {out}   or   evenhand report {out}", err=True)
     if result.failed:
-        reason, count = next(iter(status.failure_reasons.items()), ("", 0))
+        reason, count = next(iter(reasons.items()), ("", 0))
         say(f"{count} calls failed with: {reason}", err=True)
         raise typer.Exit(1)
 
