@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from evenhand.errors import StoreError
+from evenhand.stages import counted, stage
 from evenhand.study.connection import connect_unwritable, is_unfinished
 from evenhand.study.schema import SCHEMA, SCHEMA_VERSION
 from evenhand.study.soundness import ANSWERS, DESIGN, misfits
@@ -176,10 +177,10 @@ def _salvage_all(source: Path, target: Path) -> int | None:
         old.execute("SELECT count(*) FROM sqlite_master")
         new.executescript(SCHEMA)
         for table in _TABLES:
-            for rows in _rows(old, table):
+            for rows in counted(_rows(old, table), f"copying the table of {table}"):
                 _insert(new, table, rows)
         trials = new.execute("SELECT id FROM trials ORDER BY id")
-        while found := trials.fetchmany(_CHUNK):
+        for found in counted(iter(lambda: trials.fetchmany(_CHUNK), []), "copying judgements of answers"):
             _insert(new, "judgements", _judgements(old, [trial for (trial,) in found]))
         if not new.execute("SELECT count(*) FROM runs").fetchone()[0]:
             raise StoreError(f"Nothing can be read from {source}.", "Restore it from a copy, or start anew.")
@@ -265,8 +266,12 @@ def _strange(connection: sqlite3.Connection) -> list[str]:
         if version < SCHEMA_VERSION:
             # An older store is read through what it has; it is brought up to date when it is opened.
             there &= {"meta", "runs", "suites", "identities"}
-        tables = {**DESIGN, **ANSWERS}
-        return list(misfits(connection, {t: tables[t] for t in tables if version == SCHEMA_VERSION or t in there}))
+        found: list[str] = []
+        for table, columns in {**DESIGN, **ANSWERS}.items():
+            if version == SCHEMA_VERSION or table in there:
+                stage(f"checking the table of {table}")
+                found += misfits(connection, {table: columns})
+        return found
     except (sqlite3.DatabaseError, ValueError) as error:
         return [str(error)]
 
