@@ -11,7 +11,7 @@ from evenhand.stages import told_to
 
 # On a terminal somebody waits; where nobody does, a line now and then tells that it goes on.
 _SHOWN_AFTER_S, _SHOWN_EVERY_S = 1.0, 0.25
-_TOLD_AFTER_S, _TOLD_EVERY_S = 15.0, 60.0
+_TOLD_AFTER_S, _TOLD_EVERY_S = 60.0, 60.0
 
 
 @contextmanager

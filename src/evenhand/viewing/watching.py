@@ -51,6 +51,8 @@ class _Seen:
     settled: bool = False
     told: dict[str, Any] = field(default_factory=dict)
     files: tuple[tuple[int, ...], ...] | None = None
+    # When the last look is over, and when the next one of a large study is due.
+    due: float = -1e9
 
 
 class Folder:
@@ -67,6 +69,9 @@ class Folder:
         if not root.is_dir():
             raise DataError(f"There is no folder {root}.")
         self.root: Path = root
+        # The study that is labelled here: its lock is ours, and what it says is looked at when labelling is over.
+        self.labelled: str | None = None
+        self._unsaid: dict[str, None] = {}
         self._seen: dict[str, _Seen] = {}
         self._paths: dict[str, Path] = {}
 
@@ -128,10 +133,14 @@ class Folder:
         try:
             running, files = Store.is_locked(path), _files(path)
             seen = self._seen.setdefault(key, _Seen())
-            if running or files is None or files != seen.files:
+            rests = time.monotonic() < seen.due or key == self.labelled
+            if not (seen.told and rests) and (running or files is None or files != seen.files):
+                began = time.monotonic()
                 with Store.open(path) as store:
                     seen.told = self._progress(key, store, running) | self._says(key, store, running)
                     seen.files = files if seen.settled and not running else None
+                if seen.told["answered"] > _LARGE:
+                    seen.due = time.monotonic() + _PAUSE * (time.monotonic() - began)
             return row | seen.told
         except EvenhandError as error:
             return row | {"error": str(error)}
@@ -163,19 +172,55 @@ class Folder:
         }
 
     def _says(self, key: str, store: Store, running: bool) -> dict[str, Any]:
-        """What the answers so far say: the last look, where it is recent or nothing changed since."""
+        """What the answers so far say: the last look, where it is recent or nothing changed since.
+
+        A large study is left to :meth:`look_closer`.
+        """
         seen, now, scored = self._seen[key], time.monotonic(), store.count_scored()
         settings = _settings(store, scored, running=running)
-        stamp = (scored, len(store.annotations()), settings == _QUICK)
+        stamp = _stamp(store, scored, settings)
         ended = stamp[2] != seen.analysed[2]
         due = ended or now - seen.analysed_at > max(_EVERY_S, _PAUSE * seen.took)
         if scored and stamp != seen.analysed and due:
-            analysis = analyze_store(store, settings)
-            seen.said = _said(analysis, store)
-            seen.analysed_at, seen.analysed = time.monotonic(), stamp
-            seen.took = seen.analysed_at - now
+            if scored > _LARGE:
+                self._unsaid[key], seen.settled = None, False
+                return seen.said | {"analysing": True}
+            self._analyse(key, store, settings, stamp)
         seen.settled = not scored or stamp == seen.analysed
         return seen.said
+
+    def _analyse(self, key: str, store: Store, settings: Settings, stamp: tuple[int, int, bool]) -> None:
+        seen, now = self._seen[key], time.monotonic()
+        seen.said = _said(analyze_store(store, settings), store)
+        seen.analysed_at, seen.analysed = time.monotonic(), stamp
+        seen.took = seen.analysed_at - now
+
+    @property
+    def leaves_some(self) -> bool:
+        """Whether :meth:`look_closer` has anything to do."""
+        return bool(self._unsaid)
+
+    def look_closer(self) -> None:
+        """Analyse the large studies that :meth:`studies` told of without what they say."""
+        while self._unsaid:
+            key = next(iter(self._unsaid))
+            try:
+                self._look_closer_at(key, self.path(key))
+            except EvenhandError as error:
+                self._seen[key].told, self._seen[key].analysed_at = {"error": str(error)}, time.monotonic()
+            finally:
+                self._unsaid.pop(key)
+
+    def _look_closer_at(self, key: str, path: Path) -> None:
+        seen, files = self._seen[key], _files(path)
+        with Store.open(path) as store:
+            running, scored = Store.is_locked(path) and key != self.labelled, store.count_scored()
+            settings = _settings(store, scored, running=running)
+            self._analyse(key, store, settings, _stamp(store, scored, settings))
+        seen.told = {name: value for name, value in seen.told.items() if name != "analysing"} | seen.said
+        # What was written meanwhile is looked at again.
+        seen.settled = True
+        seen.files = None if running else files
 
 
 def _files(directory: Path) -> tuple[tuple[int, ...], ...] | None:
@@ -192,6 +237,11 @@ def _settings(store: Store, scored: int, *, running: bool) -> Settings:
     # Who labels locks a study, too, and changes no answer of it.
     going_on = running and store.count_trials() < store.planned()
     return _QUICK if going_on or scored > _LARGE else Settings()
+
+
+def _stamp(store: Store, scored: int, settings: Settings) -> tuple[int, int, bool]:
+    """What an analysis rests on; where it has changed, another one says something else."""
+    return scored, len(store.annotations()), settings == _QUICK
 
 
 def _said(analysis: Analysis, store: Store) -> dict[str, Any]:
