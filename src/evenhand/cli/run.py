@@ -11,6 +11,7 @@ from evenhand.cli import completion
 from evenhand.cli.asking import ask_study, can_ask
 from evenhand.cli.kinds import NamesModels
 from evenhand.cli.output import As, Format, emit, say
+from evenhand.cli.patience import patience
 from evenhand.cli.presets import PRESETS
 from evenhand.errors import SpecError
 
@@ -322,7 +323,10 @@ def run_and_tell(spec: Any, out: Path, format: Format = Format.table) -> None:
     from evenhand.api import run as run_spec
     from evenhand.cli.progress import RunDisplay
 
-    finish(run_spec(spec, out, progress=RunDisplay()), out, format)
+    # Shown from the start: of a large study it takes a while to see what is answered.
+    with RunDisplay() as display:
+        result = run_spec(spec, out, progress=display)
+    finish(result, out, format)
 
 
 def run_adaptively_and_tell(
@@ -374,7 +378,7 @@ def finish(result: Any, out: Path, format: Format = Format.table) -> None:
     if result.interrupted:
         say("Stopped. Run the same command to go on.", err=True)
         raise typer.Exit(130)
-    with Store.open(out) as store:
+    with patience("counting"), Store.open(out) as store:
         known, unanswered = adapter_collapse(store), store.count_unanswered()
         reasons = store.failure_reasons() if result.failed else {}
     for line in unanswered_lines(unanswered):

@@ -204,18 +204,18 @@ class _Engine:
                 outcome = "interrupted" if self._stopping else "out of budget" if self._out_of_budget else "finished"
             finally:
                 await self._close(outcome)
-        return RunResult(
-            directory=self._store.directory,
-            planned=self._store.planned(),
-            answered=self._store.count_trials(),
-            new=self._answered,
-            failed=self._store.count_failed(),
-            interrupted=self._stopping,
-            out_of_budget=self._out_of_budget,
-            cost=self._spending.cost,
-            cached_tokens=self._spending.cached_tokens,
-            seconds=time.perf_counter() - started,
-        )
+            return RunResult(
+                directory=self._store.directory,
+                planned=self._store.planned(),
+                answered=self._store.count_trials(),
+                new=self._answered,
+                failed=self._store.count_failed(),
+                interrupted=self._stopping,
+                out_of_budget=self._out_of_budget,
+                cost=self._spending.cost,
+                cached_tokens=self._spending.cached_tokens,
+                seconds=time.perf_counter() - started,
+            )
 
     def _begin(self) -> Answered:
         """Record the run, and tell what of the study is answered before it."""
