@@ -228,15 +228,15 @@ async def test_a_browser_is_told_what_is_done_while_a_page_is_made(
     served: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     key, go_on, made_pages = (await listed(served))["before"]["id"], threading.Event(), []
-    analysed = watching.analyze_store
+    render = watching.render_report
 
-    def slowly(store: Store, *given: Any) -> Any:
+    def slowly(store: Store, *given: Any) -> str:
         made_pages.append(store.directory)
         stage("reading <all> of it")
         assert go_on.wait(60)
-        return analysed(store, *given)
+        return render(store, *given)
 
-    monkeypatch.setattr(watching, "analyze_store", slowly)
+    monkeypatch.setattr(watching, "render_report", slowly)
     monkeypatch.setattr(waiting, "_AT_ONCE_S", 0.01)
     address, as_browser = f"{served}study/{key}/", {"Sec-Fetch-Mode": "navigate"}
     try:
@@ -290,6 +290,35 @@ def test_a_study_at_rest_is_read_once_and_again_when_it_changes(
     (later,) = folder.studies()
     assert len(opened) == before + 1 and later["bias"] != changed["bias"]
     assert folder.studies() == [later] and len(opened) == before + 1
+
+
+def test_a_study_is_analysed_once_for_all_pages_until_something_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = [made(tmp_path, "one"), made(tmp_path, "other", 3)]
+    analysed: list[Path] = []
+    analyze_store = watching.analyze_store
+
+    def counted(store: Store, *given: Any) -> Any:
+        analysed.append(store.directory)
+        return analyze_store(store, *given)
+
+    monkeypatch.setattr(watching, "analyze_store", counted)
+    folder = Folder(tmp_path)
+    ids = [study["id"] for study in folder.studies()]
+    first = folder.report(ids[0])
+    folder.side_by_side(ids)
+    assert analysed == paths
+    # Another judge may score as many answers, and otherwise.
+    with Store.create(paths[0]) as store:
+        (suite,) = [row["suite"] for row in store.suites()]
+        with store.transaction():
+            store._db.execute("INSERT INTO judgements SELECT trial, 'given?x=1', version, 1, label, reason, at "
+                              "FROM judgements")  # fmt: skip
+        store.set_judge(suite, "given?x=1")
+    assert folder.report(ids[0]) != first
+    folder.side_by_side(ids)
+    assert analysed == [*paths, paths[0], paths[0]], "the report and a look at what has changed"
 
 
 def test_a_study_that_cannot_be_read_says_why(tmp_path: Path) -> None:

@@ -34,6 +34,8 @@ _PAUSE = 5
 _AT_REST_S = 2.0
 _MOST_STUDIES = 200
 _SHOWN_FAILURES, _SHOWN_LAGGING = 3, 3
+# Scores, labels of people, judges, and whether it was looked at coarsely: what an analysis rests on.
+_Stamp = tuple[int, int, tuple[tuple[str, str], ...], bool]
 
 
 @dataclass
@@ -42,10 +44,11 @@ class _Seen:
 
     answered: deque[tuple[float, int]] = field(default_factory=lambda: deque(maxlen=200))
     analysed_at: float = -1e9
-    analysed: tuple[int, int, bool] = (-1, -1, False)
+    analysed: _Stamp = (-1, -1, (), False)
+    analysis: Analysis | None = None
     took: float = 0.0
     said: dict[str, Any] = field(default_factory=dict)
-    page: tuple[tuple[int, int], str] | None = None
+    page: tuple[_Stamp, str] | None = None
     # Whether what was said holds of all answers; what was told of a study that does not run, and its files then: while
     # they stay, nothing is read again.
     settled: bool = False
@@ -102,11 +105,11 @@ class Folder:
         """A study's report, made anew when there are more answers or labels."""
         seen, path = self._seen.setdefault(key, _Seen()), self.path(key)
         with Store.open(path) as store:
-            stamp = (store.count_scored(), len(store.annotations()))
+            stamp = _stamp(store, store.count_scored(), Settings())
             if seen.page is None or seen.page[0] != stamp:
-                analysis = analyze_store(store)
+                known = seen.analysis if seen.analysed == stamp else None
                 gated = last_gated(store, lambda look: analyze_store(store, look))
-                seen.page = (stamp, render_report(store, analysis, None, gated))
+                seen.page = (stamp, render_report(store, known or analyze_store(store), None, gated))
         return seen.page[1]
 
     def side_by_side(self, keys: list[str]) -> str:
@@ -119,10 +122,12 @@ class Folder:
             raise DataError("Two studies at least go side by side.", "Choose some.")
         paths = [self.path(key) for key in keys]
         studies = []
-        for path, name in zip(paths, told_apart(paths), strict=True):
+        for key, path, name in zip(keys, paths, told_apart(paths), strict=True):
             with Store.open(path) as store:
-                settings = _settings(store, store.count_scored(), running=Store.is_locked(path))
-                studies.append(described(store, analyze_store(store, settings), name))
+                scored = store.count_scored()
+                settings = _settings(store, scored, running=Store.is_locked(path))
+                analysis = self._analysis(key, store, settings, _stamp(store, scored, settings))
+                studies.append(described(store, analysis, name))
         return render_side_by_side(studies)
 
     def _found(self) -> list[Path]:
@@ -179,21 +184,25 @@ class Folder:
         seen, now, scored = self._seen[key], time.monotonic(), store.count_scored()
         settings = _settings(store, scored, running=running)
         stamp = _stamp(store, scored, settings)
-        ended = stamp[2] != seen.analysed[2]
+        ended = stamp[-1] != seen.analysed[-1]
         due = ended or now - seen.analysed_at > max(_EVERY_S, _PAUSE * seen.took)
         if scored and stamp != seen.analysed and due:
             if scored > _LARGE:
                 self._unsaid[key], seen.settled = None, False
                 return seen.said | {"analysing": True}
-            self._analyse(key, store, settings, stamp)
+            self._analysis(key, store, settings, stamp)
         seen.settled = not scored or stamp == seen.analysed
         return seen.said
 
-    def _analyse(self, key: str, store: Store, settings: Settings, stamp: tuple[int, int, bool]) -> None:
-        seen, now = self._seen[key], time.monotonic()
-        seen.said = _said(analyze_store(store, settings), store)
-        seen.analysed_at, seen.analysed = time.monotonic(), stamp
-        seen.took = seen.analysed_at - now
+    def _analysis(self, key: str, store: Store, settings: Settings, stamp: _Stamp) -> Analysis:
+        """A study's analysis: the last one, where nothing that it rests on has changed since."""
+        seen, now = self._seen.setdefault(key, _Seen()), time.monotonic()
+        if seen.analysis is None or seen.analysed != stamp:
+            seen.analysis = analyze_store(store, settings)
+            seen.said = _said(seen.analysis, store)
+            seen.analysed_at, seen.analysed = time.monotonic(), stamp
+            seen.took = seen.analysed_at - now
+        return seen.analysis
 
     @property
     def leaves_some(self) -> bool:
@@ -216,7 +225,7 @@ class Folder:
         with Store.open(path) as store:
             running, scored = Store.is_locked(path) and key != self.labelled, store.count_scored()
             settings = _settings(store, scored, running=running)
-            self._analyse(key, store, settings, _stamp(store, scored, settings))
+            self._analysis(key, store, settings, _stamp(store, scored, settings))
         seen.told = {name: value for name, value in seen.told.items() if name != "analysing"} | seen.said
         # What was written meanwhile is looked at again.
         seen.settled = True
@@ -239,9 +248,8 @@ def _settings(store: Store, scored: int, *, running: bool) -> Settings:
     return _QUICK if going_on or scored > _LARGE else Settings()
 
 
-def _stamp(store: Store, scored: int, settings: Settings) -> tuple[int, int, bool]:
-    """What an analysis rests on; where it has changed, another one says something else."""
-    return scored, len(store.annotations()), settings == _QUICK
+def _stamp(store: Store, scored: int, settings: Settings) -> _Stamp:
+    return scored, len(store.annotations()), tuple(sorted(store.judges_in_use().items())), settings == _QUICK
 
 
 def _said(analysis: Analysis, store: Store) -> dict[str, Any]:
