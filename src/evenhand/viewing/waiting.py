@@ -34,17 +34,24 @@ _WAITING = """<!doctype html>
 
 
 class _Making:
-    """A page on its way."""
+    """A page on its way.
 
-    def __init__(self, make: Callable[[], str]) -> None:
-        self._make = make
-        self._stage = "waiting for what is looked at before it"
+    Args:
+        make: makes it.
+        turn: held by the page that is being made.
+    """
+
+    def __init__(self, make: Callable[[], str], turn: asyncio.Lock) -> None:
+        self._make, self._turn = make, turn
+        self._stage = "waiting for the page that is made before it"
         self._begun = time.monotonic()
         self._ready = 0.0
-        self.task: asyncio.Task[str] | None = None
+        self.task: asyncio.Task[str] = asyncio.create_task(self._made())
+        # Whoever asked may be gone when it fails.
+        self.task.add_done_callback(lambda task: task.cancelled() or task.exception())
 
-    async def made(self, turn: asyncio.Lock) -> str:
-        async with turn:
+    async def _made(self) -> str:
+        async with self._turn:
             try:
                 return await asyncio.to_thread(self._told)
             finally:
@@ -87,9 +94,8 @@ class Makings:
         """
         key = request.path_qs
         making = self._under_way.get(key)
-        if making is None or making.task is None or making.is_stale:
-            making = self._under_way[key] = _Making(make)
-            making.task = asyncio.create_task(making.made(self._turn))
+        if making is None or making.is_stale:
+            making = self._under_way[key] = _Making(make, self._turn)
         if request.headers.get("Sec-Fetch-Mode") == "navigate":
             await asyncio.wait({making.task}, timeout=_AT_ONCE_S)
             if not making.task.done():
@@ -103,5 +109,4 @@ class Makings:
     async def aclose(self) -> None:
         """Wait for nothing any more."""
         for making in self._under_way.values():
-            if making.task is not None:
-                making.task.cancel()
+            making.task.cancel()

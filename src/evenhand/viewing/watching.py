@@ -54,7 +54,7 @@ class _Seen:
     settled: bool = False
     told: dict[str, Any] = field(default_factory=dict)
     files: tuple[tuple[int, ...], ...] | None = None
-    # When the last look is over, and when the next one of a large study is due.
+    # When a large study may be looked at again.
     due: float = -1e9
 
 
@@ -216,8 +216,10 @@ class Folder:
             try:
                 self._look_closer_at(key, self.path(key))
             except EvenhandError as error:
-                self._seen[key].told, self._seen[key].analysed_at = {"error": str(error)}, time.monotonic()
+                self._seen[key].told = {"error": str(error)}
             finally:
+                # What failed is not tried again at once.
+                self._seen[key].analysed_at = time.monotonic()
                 self._unsaid.pop(key)
 
     def _look_closer_at(self, key: str, path: Path) -> None:
