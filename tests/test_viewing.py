@@ -321,6 +321,36 @@ def test_a_study_is_analysed_once_for_all_pages_until_something_changes(
     assert analysed == [*paths, paths[0], paths[0]], "the report and a look at what has changed"
 
 
+def test_the_list_and_a_page_do_not_analyse_the_same_study_beside_each_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("one", "other"):
+        made(tmp_path, name)
+    analysed: list[Path] = []
+    begun, go_on = threading.Event(), threading.Event()
+    analyze_store = watching.analyze_store
+
+    def slowly(store: Store, *given: Any) -> Any:
+        analysed.append(store.directory)
+        begun.set()
+        assert go_on.wait(60)
+        return analyze_store(store, *given)
+
+    monkeypatch.setattr(watching, "analyze_store", slowly)
+    monkeypatch.setattr(watching, "_LARGE", 10)
+    folder = Folder(tmp_path)
+    ids = [study["id"] for study in folder.studies()]
+    closer = threading.Thread(target=folder.look_closer)
+    page = threading.Thread(target=folder.side_by_side, args=(ids,))
+    closer.start()
+    assert begun.wait(60)
+    page.start()
+    go_on.set()
+    closer.join()
+    page.join()
+    assert sorted(analysed) == sorted(tmp_path / name for name in ("one", "other"))
+
+
 def test_a_study_that_cannot_be_read_says_why(tmp_path: Path) -> None:
     broken = made(tmp_path, "broken") / "study.sqlite"
     broken.write_bytes(b"no database" * 100)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 import time
 from collections import deque
 from collections.abc import Mapping
@@ -46,6 +47,7 @@ class _Seen:
     analysed_at: float = -1e9
     analysed: _Stamp = (-1, -1, (), False)
     analysis: Analysis | None = None
+    analysing: threading.Lock = field(default_factory=threading.Lock)
     took: float = 0.0
     said: dict[str, Any] = field(default_factory=dict)
     page: tuple[_Stamp, str] | None = None
@@ -196,13 +198,15 @@ class Folder:
 
     def _analysis(self, key: str, store: Store, settings: Settings, stamp: _Stamp) -> Analysis:
         """A study's analysis: the last one, where nothing that it rests on has changed since."""
-        seen, now = self._seen.setdefault(key, _Seen()), time.monotonic()
-        if seen.analysis is None or seen.analysed != stamp:
-            seen.analysis = analyze_store(store, settings)
-            seen.said = _said(seen.analysis, store)
-            seen.analysed_at, seen.analysed = time.monotonic(), stamp
-            seen.took = seen.analysed_at - now
-        return seen.analysis
+        seen = self._seen.setdefault(key, _Seen())
+        with seen.analysing:  # the list and a page may need the same one
+            now = time.monotonic()
+            if seen.analysis is None or seen.analysed != stamp:
+                seen.analysis = analyze_store(store, settings)
+                seen.said = _said(seen.analysis, store)
+                seen.analysed_at, seen.analysed = time.monotonic(), stamp
+                seen.took = seen.analysed_at - now
+            return seen.analysis
 
     @property
     def leaves_some(self) -> bool:
