@@ -144,10 +144,9 @@ def steps(folder: Path) -> Iterator[tuple[str, list[str]]]:
     for form in ("parquet", "csv"):
         yield f"export --to {form}", [*cli, "export", study, "--to", form, "--out", str(folder / "tables")]
     yield "doctor", [*cli, "doctor", study]
-    # Answers to one of the suites: half of them all.
-    other = ["--judge", "harms=refusal-classifier"]
-    yield "judge compare", [*cli, "judge", "compare", study, *other]
-    yield "judge again", [*cli, "judge", "again", study, "--judge", "tasks=compliance-classifier"]
+    # Answers to one of the suites: half of them all. The other judge is then the one that the study had before.
+    yield "judge again", [*cli, "judge", "again", study, "--judge", "harms=refusal-classifier"]
+    yield "judge compare", [*cli, "judge", "compare", study, "--judge", "harms=refusal-rules"]
     yield REPAIRED, [*cli, "doctor", study, "--repair"]
 
 
