@@ -2,9 +2,9 @@
 
     python benchmarks/large_study.py [--identities 99] [--items 20000] [--repeats 5] [--keep FOLDER]
 
-The answers are made up and written straight into the store, all but the last item's, which ``evenhand run`` asks a
-function for. Every step is a process of its own; its peak memory is its resident set. Takes half a KB of disk a trial.
-
+The answers are made up and written straight into the store; the last ones are taken out again, and ``evenhand run``
+asks a function for them. Every step is a process of its own; its peak memory is its resident set. Takes half a KB of
+disk a trial, and as much again for the tables and for a repair.
 """
 
 from __future__ import annotations
@@ -14,11 +14,14 @@ import json
 import os
 import random
 import shutil
+import sqlite3
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 from functools import cache, partial
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +33,11 @@ from evenhand.runner.growth import plan_study, record
 from evenhand.runner.plan import Plan, Trial
 from evenhand.study import Store, StudySpec
 from evenhand.study.rows import encode_request, judgement_row, trial_row
+from evenhand.study.store import STORE_FILE
 from evenhand.types import Response, Verdict
 
 BATCH = 20_000
+RESUMED, REPAIRED = "run (resumed)", "doctor --repair"
 Answering = Callable[[random.Random, bool], Response]
 MODEL = """
 async def answer(messages):
@@ -118,17 +123,42 @@ def hash_share(text: str) -> float:
     return random.Random(text).random()
 
 
+def reopen(study: Path, trials: int) -> None:
+    """Take the last answers out of a study, and what was judged of them."""
+    with closing(sqlite3.connect(study / STORE_FILE)) as store, store:
+        ids = "(SELECT id FROM trials ORDER BY id DESC LIMIT ?)"
+        store.execute(f"DELETE FROM judgements WHERE trial IN {ids}", (trials,))
+        store.execute(f"DELETE FROM trials WHERE id IN {ids}", (trials,))
+
+
 def steps(folder: Path) -> Iterator[tuple[str, list[str]]]:
-    study = folder / "study"
+    """Commands, each of which finds the study as the one before it left it."""
+    study = str(folder / "study")
     cli = [sys.executable, "-m", "evenhand.cli.main"]
-    yield "evenhand run (resumed)", [*cli, "run", str(study / "study.toml"), "--out", str(study)]
-    yield "evenhand run (finished)", [*cli, "run", str(study / "study.toml"), "--out", str(study)]
-    yield "evenhand status", [*cli, "status", str(study)]
-    yield "evenhand analyze", [*cli, "analyze", str(study), "--format", "json"]
-    yield (
-        "evenhand export --to parquet",
-        [*cli, "export", str(study), "--to", "parquet", "--out", str(folder / "tables")],
-    )
+    run = [*cli, "run", f"{study}/study.toml", "--out", study]
+    yield RESUMED, run
+    yield "run (finished)", run
+    yield "status", [*cli, "status", study]
+    yield "analyze", [*cli, "analyze", study, "--format", "json"]
+    yield "report", [*cli, "report", study]
+    for form in ("parquet", "csv"):
+        yield f"export --to {form}", [*cli, "export", study, "--to", form, "--out", str(folder / "tables")]
+    yield "doctor", [*cli, "doctor", study]
+    # Answers to one of the suites: half of them all. The other judge is then the one that the study had before.
+    yield "judge again", [*cli, "judge", "again", study, "--judge", "harms=refusal-classifier"]
+    yield "judge compare", [*cli, "judge", "compare", study, "--judge", "harms=refusal-rules"]
+    yield REPAIRED, [*cli, "doctor", study, "--repair"]
+
+
+def damage(study: Path) -> None:
+    """Write over a few pages in the middle of a store."""
+    path = study / STORE_FILE
+    with closing(sqlite3.connect(path)) as store:
+        size = store.execute("PRAGMA page_size").fetchone()[0]
+        store.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    with path.open("r+b") as file:
+        file.seek(path.stat().st_size // size // 2 * size)
+        file.write(random.Random(0).randbytes(3 * size))
 
 
 def measured(command: list[str], log: Path) -> tuple[float, float, float, int]:
@@ -150,7 +180,9 @@ def main() -> None:
     parser.add_argument("--items", type=int, default=20_000)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--keep", type=Path, help="where the study stays; one that is there is not filled again")
-    parser.add_argument("--only", default="", help="steps whose names have this in them")
+    parser.add_argument("--open", type=int, default=5000, help="answers that are missing when it is resumed")
+    parser.add_argument("--only", default="", help="steps whose names have one of these words in them, by commas")
+    parser.add_argument("--skip", default=REPAIRED, help="and none of these; the default leaves the store undamaged")
     options = parser.parse_args()
     folder = options.keep or Path(tempfile.mkdtemp())
     folder.mkdir(parents=True, exist_ok=True)
@@ -159,13 +191,22 @@ def main() -> None:
         if not (folder / "study").exists():
             spec = StudySpec.parse(spec_of(folder, options.identities, options.items, options.repeats))
             started = time.perf_counter()
-            written = fill(spec, folder / "study", (options.identities + 1) * options.repeats)
-            print(f"{written:,} answers written in {time.perf_counter() - started:.0f} s")
+            # In a process of its own: a child's peak is never less than what its parent held when it began.
+            filling = get_context("spawn").Process(target=fill, args=(spec, folder / "study", 0))
+            filling.start()
+            filling.join()
+            print(f"written in {time.perf_counter() - started:.0f} s", flush=True)
         for name, command in steps(folder):
-            if options.only in name:
-                seconds, cpu, peak, code = measured(command, folder / "log.txt")
-                table.add_row(name, f"{seconds:.1f}", f"{cpu:.1f}", f"{peak:,.0f} MiB", str(code))
-                print(name, f"{seconds:.1f} s, {cpu:.1f} s cpu, {peak:,.0f} MiB, exit {code}", flush=True)
+            skipped = options.skip and any(word in name for word in options.skip.split(","))
+            if skipped or not any(word in name for word in options.only.split(",")):
+                continue
+            if name == RESUMED:
+                reopen(folder / "study", options.open)
+            if name == REPAIRED:
+                damage(folder / "study")
+            seconds, cpu, peak, code = measured(command, folder / "log.txt")
+            table.add_row(name, f"{seconds:.1f}", f"{cpu:.1f}", f"{peak:,.0f} MiB", str(code))
+            print(name, f"{seconds:.1f} s, {cpu:.1f} s cpu, {peak:,.0f} MiB, exit {code}", flush=True)
         Console(width=120).print(table)
     finally:
         if options.keep is None:

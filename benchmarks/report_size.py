@@ -1,4 +1,4 @@
-"""Size and load time of the report of a large study, and of the page of ``evenhand view`` over it.
+"""Size and load time of the report of a large study, and of the pages of ``evenhand view`` over it.
 
     python benchmarks/report_size.py [--identities 31] [--items 2000]
 
@@ -61,6 +61,7 @@ def main() -> None:
     parser.add_argument("--identities", type=int, default=31)
     parser.add_argument("--items", type=int, default=2000)
     parser.add_argument("--keep", type=Path, help="where the study stays; one that is there is not filled again")
+    parser.add_argument("--only-view", action="store_true", help="leave out the report by itself")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as made:
         folder = options.keep or Path(made)
@@ -68,17 +69,23 @@ def main() -> None:
         if not (folder / "study").exists():
             spec = StudySpec.parse(spec_of(folder, options.identities, options.items, 1))
             print(f"{fill(spec, folder / 'study', 0, talk):,} answers written", flush=True)
-        seconds, cpu, peak, code = measured([*CLI, "report", str(folder / "study")], folder / "log.txt")
-        assert code == 0, (folder / "log.txt").read_text()
-        report = folder / "study" / "report.html"
-        of_children()
-        print(f"report in {seconds:.1f} s ({cpu:.1f} s of the processor), {peak:,.0f} MiB, ", end="")
-        print(f"{report.stat().st_size / 1e6:.1f} MB", flush=True)
-        with a_page() as page:
-            look_at_report(page, report.as_uri())
-        print(f"the browser and what drives it: {of_children():.1f} s of the processor", flush=True)
+        if not options.only_view:
+            make_report(folder)
         with a_page() as page:
             look_at_view(page, folder)
+
+
+def make_report(folder: Path) -> None:
+    """Write the report by itself, and open it."""
+    seconds, cpu, peak, code = measured([*CLI, "report", str(folder / "study")], folder / "log.txt")
+    assert code == 0, (folder / "log.txt").read_text()
+    report = folder / "study" / "report.html"
+    of_children()
+    print(f"report in {seconds:.1f} s ({cpu:.1f} s of the processor), {peak:,.0f} MiB, ", end="")
+    print(f"{report.stat().st_size / 1e6:.1f} MB", flush=True)
+    with a_page() as page:
+        look_at_report(page, report.as_uri())
+    print(f"the browser and what drives it: {of_children():.1f} s of the processor", flush=True)
 
 
 @contextmanager
@@ -115,23 +122,60 @@ def look_at_report(page: Page, address: str) -> None:
 
 
 def look_at_view(page: Page, folder: Path) -> None:
+    """Open what one opens there: the list, a report, two studies side by side, and what is to be labelled."""
+    if not (folder / "copy").exists():
+        shutil.copytree(folder / "study", folder / "copy")
     command = [*CLI, "view", str(folder), "--no-browser"]
-    started = time.perf_counter()
+    clock = Clock()
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as server:
         assert server.stdout is not None
         address = next(word for line in server.stdout for word in line.split() if word.startswith("http://"))
-        served = time.perf_counter()
+        clock.tell("served", server.pid)
         page.goto(address)
         page.locator("body[data-looked]").wait_for(timeout=WAIT_MS)
-        looked, card = time.perf_counter(), so_far(server.pid)
-        page.locator(".card .report").first.evaluate("link => link.removeAttribute('target')")
-        page.locator(".card .report").first.click(timeout=WAIT_MS, no_wait_after=True)
+        clock.tell("both studies listed", server.pid)
+        page.wait_for_function(
+            "() => [...document.querySelectorAll('.said')].every(said => said.textContent && "
+            "!said.textContent.startsWith('being analysed'))",
+            timeout=WAIT_MS,
+        )
+        clock.tell("what they say", server.pid)
+        study = page.locator(".card .report").first.get_attribute("href")
+        page.goto(f"{address}{study}", timeout=WAIT_MS)
+        clock.tell("something in the report's tab", server.pid)
         page.locator("body[data-transcripts=ready]").wait_for(timeout=WAIT_MS)
-        print(f"view: served after {served - started:.1f} s, the study's card {looked - served:.1f} s later, ", end="")
-        memory = Path(f"/proc/{server.pid}/status").read_text().split("VmHWM:")[1].split()[0]
-        print(f"its report {time.perf_counter() - looked:.1f} s after that; {int(memory) / 1024:,.0f} MiB, ", end="")
-        print(f"{card:.1f} and {so_far(server.pid) - card:.1f} s of the processor")
+        clock.tell("the report with its transcripts", server.pid)
+        page.goto(f"{address}{str(study).replace('study', 'label')}")
+        page.locator("#classes button").first.wait_for(timeout=WAIT_MS)
+        clock.tell("a response to label", server.pid)
+        said = page.locator("#count").inner_text()
+        page.locator("#classes button").first.click()
+        page.wait_for_function(
+            "said => document.querySelector('#count').textContent !== said", arg=said, timeout=WAIT_MS
+        )
+        clock.tell("a label given", server.pid)
+        page.goto(address)
+        page.locator("body[data-looked]").wait_for(timeout=WAIT_MS)
+        ids = ",".join(card.get_attribute("href").split("/")[1] for card in page.locator(".card .report").all())  # type: ignore[union-attr]
+        page.goto(f"{address}side?ids={ids}", timeout=WAIT_MS)
+        clock.tell("something in the tab of both side by side", server.pid)
+        page.locator("body[data-charts=drawn]").wait_for(timeout=WAIT_MS)
+        clock.tell("both side by side", server.pid)
         server.terminate()
+
+
+class Clock:
+    """Tells how long each step took, and its server."""
+
+    def __init__(self) -> None:
+        self._wall, self._cpu = time.perf_counter(), 0.0
+
+    def tell(self, what: str, server: int) -> None:
+        now, cpu = time.perf_counter(), so_far(server)
+        memory = int(Path(f"/proc/{server}/status").read_text().split("VmHWM:")[1].split()[0]) / 1024
+        took = f"{now - self._wall:.1f} s, {cpu - self._cpu:.1f} s of the server's processor"
+        print(f"view: {what}: {took}; it held {memory:,.0f} MiB at most so far", flush=True)
+        self._wall, self._cpu = now, cpu
 
 
 def so_far(process: int) -> float:

@@ -15,7 +15,7 @@ PACKAGE = Path(__file__).parents[1] / "src" / "evenhand"
 
 # From the bottom up; a module may import its own layer's package and everything below.
 LAYERS: list[set[str]] = [
-    {"json_text", "fences", "visible", "whole"},
+    {"json_text", "fences", "stages", "visible", "whole"},
     {"reasoning", "interventions"},
     {"errors", "types"},
     {"extras", "scored"},

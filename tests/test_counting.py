@@ -182,5 +182,29 @@ def test_done_items_are_counted_whole_and_asked_nothing(server: Server, tmp_path
         for plan in (make_plan(StudySpec.parse(given)), grown, smaller):
             asked = {trial.cell for trial in plan.trials(None)}
             by_hand = Counter((suite, who) for suite, _, _, who, _ in asked & there)
-            assert plan.done(store) == by_hand
-            assert {trial.cell for trial in plan.trials(store)} == asked - there
+            assert plan.done(plan.answered(store)) == by_hand
+            assert {trial.cell for trial in plan.trials(plan.answered(store))} == asked - there
+
+
+def test_only_items_that_are_begun_are_looked_up_when_a_study_goes_on(server: Server, tmp_path: Path) -> None:
+    import evenhand
+
+    given = {
+        "model": "openai:m", "suites": ["starter-safety", "starter-utility"], "identities": ["a man", "a woman"],
+        "limit": 6, "options": {"base_url": server.url},
+    }  # fmt: skip
+    evenhand.run(given, tmp_path / "s")
+    plan = make_plan(StudySpec.parse({**given, "limit": 9}))
+    with Store.create(tmp_path / "s") as store:
+        begun = store._db.execute("SELECT suite, item FROM trials WHERE id = 5").fetchone()
+        with store.transaction():
+            store._db.execute("DELETE FROM trials WHERE id = 5")
+        asked: list[str] = []
+        store._db.set_trace_callback(asked.append)
+        answered = plan.answered(store)
+        assert plan.done(answered).total() == store.count_trials()
+        asked.clear()
+        assert len(list(plan.trials(answered))) == plan.size - store.count_trials()
+        lookups = [query for query in asked if "AND item = " in query]
+    assert len(lookups) == 1, "items that are done, or not begun, are told by how many answers they have"
+    assert all(name in lookups[0] for name in begun)

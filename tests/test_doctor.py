@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from evenhand.study import Store
+from evenhand.study import Store, doctor
 from tests.server import Server
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
@@ -83,6 +83,34 @@ def test_what_can_be_read_is_kept_and_only_the_rest_asked_again(
     assert again.returncode == 0, again.stderr
     assert server.calls == calls + found["lost"]
     assert json.loads(cli("analyze", str(out), "--format", "json").stdout)["pb"] == whole["pb"]
+
+
+def test_judgements_are_looked_up_one_by_one_only_where_a_page_is_damaged(
+    cli: Cli, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_study(cli, server, tmp_path / "s")
+    path = tmp_path / "s" / "study.sqlite"
+    with Store.open(tmp_path / "s") as store:
+        trials, scored = store.count_trials(), store.count_scored()
+    try:
+        page = page_of(path, "judgements", 2)
+    except sqlite3.OperationalError:
+        pytest.skip("this SQLite has no dbstat")
+    spoil(path, page)
+    looked_up: list[int] = []
+    tolerant = doctor._tolerant
+
+    def counted(connection: sqlite3.Connection, query: str, values: tuple[int, ...]) -> list[tuple[object, ...]]:
+        looked_up.append(values[0])
+        return tolerant(connection, query, values)
+
+    monkeypatch.setattr(doctor, "_CHUNK", 16)
+    monkeypatch.setattr(doctor, "_tolerant", counted)
+    found = doctor.repair(tmp_path / "s")
+    assert (found.repaired, found.trials, found.lost) == (True, trials, 0)
+    with Store.open(tmp_path / "s") as store:
+        lost = scored - store.count_scored()
+    assert 0 < lost <= len(looked_up) <= lost + 2 * 16 < trials
 
 
 def test_a_truncated_store(cli: Cli, server: Server, tmp_path: Path) -> None:

@@ -15,15 +15,18 @@ import pytest
 
 from evenhand import api
 from evenhand.analysis import bounds, resampling, turning
+from evenhand.analysis.agreement import agreement, side
 from evenhand.analysis.bounds import least_spread, most_spread
 from evenhand.analysis.deviations import deviations, linear_contrasts
 from evenhand.analysis.marginals import cluster_codes, marginals, row_pulls, summed_by
 from evenhand.analysis.resampling import flipped_sums, noise_draws, permuted_means
 from evenhand.analysis.scores import tabulate
 from evenhand.analysis.simultaneous import contrast_errors, deviation_errors
+from evenhand.audit.judges import compare_judges
 from evenhand.judges.refusal import RefusalRules
 from evenhand.report import transcripts
 from evenhand.report.differences import most_different
+from evenhand.runner import rejudge
 from evenhand.scored import ScoreRows
 from evenhand.study import Store
 from evenhand.types import Item, Response, ScoreRow
@@ -55,6 +58,42 @@ def test_columns_hold_what_rows_hold() -> None:
     assert chosen == [r for r in rows if r.score is not None and not r.is_baseline and r.label == "refusal"]
     items = {("harm", "i003"), ("sums", "i000"), ("sums", "not there")}
     assert held.where(held.is_of(items)) == [row for row in rows if (row.suite, row.item) in items]
+
+
+def test_places_of_cells_are_told_by_columns() -> None:
+    rows = full()
+    held = ScoreRows.of(rows)
+    other = [*rows[60:10:-3], rows[0]._replace(item="not there"), rows[0]._replace(repeat=9), *rows[5:9]]
+    by_hand = {(row.suite, *row.cell): n for n, row in enumerate(rows)}
+    assert held.places_of(ScoreRows.of(other)).tolist() == [by_hand.get((row.suite, *row.cell), -1) for row in other]
+    assert held.places_of(ScoreRows.of(rows)).tolist() == list(range(len(rows)))
+    assert ScoreRows.of([]).places_of(held).tolist() == [-1] * len(rows)
+    assert held.places_of(ScoreRows.of([])).tolist() == []
+
+
+def test_two_judges_are_compared_without_an_object_for_each_answer(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = {"model": "openai:m", "suites": ["starter-safety", "starter-utility"], "identities": ["age"], "limit": 9}
+    api.run({**spec, "options": {"base_url": server.url}}, tmp_path / "s")
+    others = {"starter-utility": "compliance-rules", "starter-safety": "refusal-rules"}
+    rejudge(tmp_path / "s", others, keep=False)
+    with Store.create(tmp_path / "s") as store:
+        with store.transaction():
+            store._db.execute("UPDATE judgements SET score = (trial * 7 % 5) / 4.0 WHERE judge LIKE '%-rules'")
+            store._db.execute("UPDATE judgements SET score = NULL WHERE trial % 24 = 0")
+            store._db.execute("DELETE FROM judgements WHERE trial % 35 = 0 AND judge LIKE '%-rules'")
+        own = {row["suite"]: row["judge"] for row in store.suites()}
+        pairs: dict[str, list[tuple[str, str]]] = {suite: [] for suite in own}
+        later = {(row.suite, *row.cell): row.score for row in store.scores(others)}
+        for row in store.scores(own):
+            other = later[(row.suite, *row.cell)]
+            if row.score is not None and other is not None:
+                pairs[row.suite].append((side(row.score), side(other)))
+        monkeypatch.setattr(ScoreRows, "__iter__", None)
+        found = compare_judges(store, others, draws=20)
+    for suite, said in pairs.items():
+        assert found.agreement[suite] == agreement([one for one, _ in said], [other for _, other in said])
 
 
 def test_an_item_without_a_cluster_is_its_own_unit_and_one_of_a_clusters_name_joins_it() -> None:

@@ -17,9 +17,10 @@ from evenhand.errors import DataError
 from evenhand.models import Model
 from evenhand.report.answer import answer
 from evenhand.serving import LOOPBACK, listen
+from evenhand.stages import stage
 from evenhand.study import Store
 from evenhand.types import Request, Response
-from evenhand.viewing import watching
+from evenhand.viewing import waiting, watching
 from evenhand.viewing.server import Viewer, serve
 from evenhand.viewing.watching import Folder
 from tests.browser import CHROMIUM, MARKS
@@ -159,12 +160,102 @@ def test_a_study_that_has_ended_says_what_its_report_says(
     settings = {"draws": 400, "permutations": 400} if large else {}
     analysis = evenhand.analyze(path, settings)
     pb = analysis.pb["safety"]
-    (study,) = Folder(tmp_path).studies()
+    folder = Folder(tmp_path)
+    (study,) = folder.studies()
+    if large:
+        assert study["analysing"] and "said" not in study and folder.leaves_some, "nobody waits for what takes long"
+        folder.look_closer()
+        (study,) = folder.studies()
+        assert "analysing" not in study and not folder.leaves_some
     assert pb is not None and study["bias"]["safety"] == {"value": pb.corrected, "low": pb.ci[0], "high": pb.ci[1]}
     assert study["said"] == answer(analysis, str(path), imported=True).said
     # Who labels locks the study, and changes nothing of that.
     with Store.create(path):
-        assert Folder(tmp_path).studies()[0]["bias"] == study["bias"]
+        again = Folder(tmp_path)
+        again.studies()
+        again.look_closer()
+        assert again.studies()[0]["bias"] == study["bias"]
+
+
+def test_a_large_study_that_runs_is_not_read_at_every_look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = made(tmp_path, "s")
+    opened: list[Path] = []
+    opening = Store.open
+    monkeypatch.setattr(Store, "open", lambda directory: opened.append(directory) or opening(directory))
+    monkeypatch.setattr(watching, "_LARGE", 10)
+    monkeypatch.setattr(watching, "_PAUSE", 1e9)
+    folder = Folder(tmp_path)
+    with Store.create(path):
+        (first,) = folder.studies()
+        assert folder.studies() == [first] and len(opened) == 1
+        assert first["state"] == "running"
+    # Nor one that is labelled here, whose lock is ours.
+    monkeypatch.setattr(watching, "_LARGE", 1e9)
+    folder = Folder(tmp_path)
+    (before,) = folder.studies()
+    folder.labelled = before["id"]
+    read = len(opened)
+    with Store.create(path):
+        assert folder.studies() == [before] and len(opened) == read
+    folder.labelled = None
+    folder.studies()
+    assert len(opened) == read + 1
+
+
+async def test_a_large_study_is_listed_before_it_is_analysed(served: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    analysed, go_on = watching.analyze_store, threading.Event()
+
+    def slowly(store: Store, *given: Any) -> Any:
+        assert go_on.wait(60)
+        return analysed(store, *given)
+
+    monkeypatch.setattr(watching, "analyze_store", slowly)
+    monkeypatch.setattr(watching, "_LARGE", 10)
+    try:
+        assert {name: study["analysing"] for name, study in (await listed(served)).items()} == {
+            "before": True, "after": True,
+        }  # fmt: skip
+    finally:
+        go_on.set()
+    studies = await listed(served)
+    while any("analysing" in study for study in studies.values()):
+        await asyncio.sleep(0.05)
+        studies = await listed(served)
+    assert studies["before"]["found"] and not studies["after"]["found"]
+
+
+async def test_a_browser_is_told_what_is_done_while_a_page_is_made(
+    served: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key, go_on, made_pages = (await listed(served))["before"]["id"], threading.Event(), []
+    render = watching.render_report
+
+    def slowly(store: Store, *given: Any) -> str:
+        made_pages.append(store.directory)
+        stage("reading <all> of it")
+        assert go_on.wait(60)
+        return render(store, *given)
+
+    monkeypatch.setattr(watching, "render_report", slowly)
+    monkeypatch.setattr(waiting, "_AT_ONCE_S", 0.01)
+    address, as_browser = f"{served}study/{key}/", {"Sec-Fetch-Mode": "navigate"}
+    try:
+        page = ""
+        while "reading &lt;all&gt; of it" not in page:
+            status, page, _ = await got(address, **as_browser)
+            assert status == 200 and 'http-equiv="refresh"' in page
+        # Whoever is no browser waits for the page itself.
+        whole = asyncio.create_task(got(address))
+        # The list does not wait for it.
+        assert (await listed(served)).keys() == {"before", "after"}
+    finally:
+        go_on.set()
+    assert "Does it treat everyone alike?" in (await whole)[1]
+    assert len(made_pages) == 1, "one page, however often it is asked for"
+    monkeypatch.setattr(waiting, "_AT_ONCE_S", 60)
+    assert "Does it treat everyone alike?" in (await got(address, **as_browser))[1]
+    status, text, _ = await got(f"{served}study/ffff/", **as_browser)
+    assert status == 400 and "no such study" in text
 
 
 def test_a_study_at_rest_is_read_once_and_again_when_it_changes(
@@ -199,6 +290,65 @@ def test_a_study_at_rest_is_read_once_and_again_when_it_changes(
     (later,) = folder.studies()
     assert len(opened) == before + 1 and later["bias"] != changed["bias"]
     assert folder.studies() == [later] and len(opened) == before + 1
+
+
+def test_a_study_is_analysed_once_for_all_pages_until_something_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = [made(tmp_path, "one"), made(tmp_path, "other", 3)]
+    analysed: list[Path] = []
+    analyze_store = watching.analyze_store
+
+    def counted(store: Store, *given: Any) -> Any:
+        analysed.append(store.directory)
+        return analyze_store(store, *given)
+
+    monkeypatch.setattr(watching, "analyze_store", counted)
+    folder = Folder(tmp_path)
+    ids = [study["id"] for study in folder.studies()]
+    first = folder.report(ids[0])
+    folder.side_by_side(ids)
+    assert analysed == paths
+    # Another judge may score as many answers, and otherwise.
+    with Store.create(paths[0]) as store:
+        (suite,) = [row["suite"] for row in store.suites()]
+        with store.transaction():
+            store._db.execute("INSERT INTO judgements SELECT trial, 'given?x=1', version, 1, label, reason, at "
+                              "FROM judgements")  # fmt: skip
+        store.set_judge(suite, "given?x=1")
+    assert folder.report(ids[0]) != first
+    folder.side_by_side(ids)
+    assert analysed == [*paths, paths[0], paths[0]], "the report and a look at what has changed"
+
+
+def test_the_list_and_a_page_do_not_analyse_the_same_study_beside_each_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("one", "other"):
+        made(tmp_path, name)
+    analysed: list[Path] = []
+    begun, go_on = threading.Event(), threading.Event()
+    analyze_store = watching.analyze_store
+
+    def slowly(store: Store, *given: Any) -> Any:
+        analysed.append(store.directory)
+        begun.set()
+        assert go_on.wait(60)
+        return analyze_store(store, *given)
+
+    monkeypatch.setattr(watching, "analyze_store", slowly)
+    monkeypatch.setattr(watching, "_LARGE", 10)
+    folder = Folder(tmp_path)
+    ids = [study["id"] for study in folder.studies()]
+    closer = threading.Thread(target=folder.look_closer)
+    page = threading.Thread(target=folder.side_by_side, args=(ids,))
+    closer.start()
+    assert begun.wait(60)
+    page.start()
+    go_on.set()
+    closer.join()
+    page.join()
+    assert sorted(analysed) == sorted(tmp_path / name for name in ("one", "other"))
 
 
 def test_a_study_that_cannot_be_read_says_why(tmp_path: Path) -> None:

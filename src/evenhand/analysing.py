@@ -20,6 +20,7 @@ from evenhand.leaking import EVERYBODY, leaks
 from evenhand.mitigations.cues import POLICY, needed, read_policy
 from evenhand.personalizers import learner_of
 from evenhand.scored import ScoreRows
+from evenhand.stages import stage
 from evenhand.study import Store
 from evenhand.study.notes import is_unpaired, looked_note, stopping_note, study_notes
 from evenhand.study.reading import ADAPTIVE_META, SEARCH_META, TEMPLATE_META
@@ -44,6 +45,7 @@ def analyze_store(store: Store, settings: Settings | None = None, policy: Path |
         kept = _without(rows, legitimate)
         rows, left_out = kept, len(rows) - len(kept)
         failures = [row for row in failures if (row.suite, row.item) not in legitimate]
+    stage("computing")
     found = summarize(
         rows,
         [(row["name"], row["category"]) for row in store.identities()],

@@ -37,7 +37,7 @@ from evenhand.report.side_by_side import described, render_side_by_side, told_ap
 from evenhand.runner import Estimate, RunResult, rejudge, run_study
 from evenhand.runner.growth import plan_study
 from evenhand.runner.plan import make_plan
-from evenhand.runner.progress import Progress
+from evenhand.runner.progress import Progress, Silent
 from evenhand.runner.rejudge import unreadable_note
 from evenhand.runner.spending import estimate
 from evenhand.showing import identities_shown
@@ -308,7 +308,8 @@ def judge_again(
     done = rejudge(Path(path), judges, options, keep=False, progress=progress)
     if done.in_vain:
         raise ModelError(f"{unreadable_note(done)} ({done.last_unreadable}).", "Give another model.")
-    with Store.open(Path(path)) as store:
+    with progress or Silent() as shown, Store.open(Path(path)) as store:
+        shown.stage("comparing")
         return compare_judges(store, judges, draws=draws)
 
 

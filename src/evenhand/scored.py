@@ -150,6 +150,29 @@ class ScoreRows(Sequence[ScoreRow]):
                 wanted[places[0][of_suite], places[1][name]] = True
         return np.asarray(wanted[suite.codes, item.codes])
 
+    def places_of(self, others: ScoreRows) -> NDArray[np.int64]:
+        """Where among these rows each of some others' cells is, -1 where it is not; no two rows are of one cell."""
+        ours, theirs = self._cells(self), self._cells(others)
+        if np.array_equal(ours, theirs):  # two judges' scores of the same answers, read one after the other
+            return np.arange(len(ours))
+        if not len(ours):
+            return np.full(len(theirs), -1)
+        order = np.argsort(ours)
+        place = order[np.minimum(np.searchsorted(ours, theirs, sorter=order), len(ours) - 1)]
+        return np.where(ours[place] == theirs, place, -1)
+
+    def _cells(self, rows: ScoreRows) -> NDArray[np.int64]:
+        """A number for the cell of each of some rows, by these rows' names; -1 where they have one of other names."""
+        found = rows.repeat.astype(np.int64)
+        known = np.ones(len(rows), dtype=bool)
+        for name in ("suite", "item", "personalizer", "identity"):
+            index = {text: n for n, text in enumerate(self.column(name).names)}
+            theirs = rows.column(name)
+            moved = np.array([index.get(text, -1) for text in theirs.names], dtype=np.int64)[theirs.codes]
+            known &= moved >= 0
+            found = found * len(index) + moved
+        return np.where(known, found, -1)
+
     def where(self, chosen: Marks | NDArray[np.integer[Any]]) -> Self:
         """Some of the rows: marked ones, or those at some places."""
         texts = {name: Texts(column.codes[chosen], column.names) for name, column in self._texts.items()}

@@ -14,6 +14,8 @@ from scipy import stats
 from evenhand.analysis.resampling import permutation_p_values
 
 Side = Literal["good", "bad"]
+# From this score on an answer is good.
+GOOD_FROM = 0.5
 # Fewer of an identity's labels in a class say nothing of how many of that class a judge finds there.
 PER_IDENTITY = 10
 
@@ -96,7 +98,7 @@ class DifferentialError:
 
 def side(score: float) -> Side:
     """The class of a score in [0, 1]: "good" from one half on."""
-    return "good" if score >= 0.5 else "bad"
+    return "good" if score >= GOOD_FROM else "bad"
 
 
 def wilson(hits: int, n: int, level: float = 0.95) -> Estimate:
@@ -146,15 +148,16 @@ def agreement(
     Raises:
         ValueError: the sequences differ in length, or nothing was judged.
     """
-    pairs = [(p, j) for p, j in zip(people, judge, strict=True) if j is not None]
-    if not pairs:
+    # Counted as they come: a large study has millions of pairs.
+    counts = {(p, j): n for (p, j), n in Counter(zip(people, judge, strict=True)).items() if j is not None}
+    if not counts:
         raise ValueError("the judge gave no verdict on any of the responses")
-    classes = sorted({c for pair in pairs for c in pair})
+    classes = sorted({c for pair in counts for c in pair})
     code = {c: k for k, c in enumerate(classes)}
     table = np.zeros((len(classes), len(classes)))
-    for (p, j), count in Counter(pairs).items():
+    for (p, j), count in counts.items():
         table[code[p], code[j]] = count
-    n = len(pairs)
+    n = sum(counts.values())
     rng = np.random.default_rng(seed)
     # Drawing responses with replacement is drawing the cells of the table.
     drawn = rng.multinomial(n, table.ravel() / n, size=draws).reshape(draws, *table.shape).astype(float)

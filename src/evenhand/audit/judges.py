@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from evenhand.analysis import tabulate
-from evenhand.analysis.agreement import Agreement, agreement, side
+from evenhand.analysis.agreement import GOOD_FROM, Agreement, Side, agreement
 from evenhand.analysis.comparison import Comparison, compare
 from evenhand.errors import SpecError
+from evenhand.scored import Marks
 from evenhand.study import Store
 
 
@@ -41,19 +42,22 @@ def compare_judges(store: Store, judges: Mapping[str, str], *, draws: int = 2000
     """
     own = {s["suite"]: s["judge"] for s in store.suites() if s["suite"] in judges}
     before, after = store.scores(own), store.scores(judges)
-    found = {}
+    places = after.places_of(before)
+    both = before.is_scored & (places >= 0)
+    both[both] = after.is_scored[places[both]]
+    ones, found = before.where(both), {}
+    good = after.score[places[both]] >= GOOD_FROM
     for suite in own:
-        later = {row.cell: row.score for row in after if row.suite == suite and row.score is not None}
-        pairs = [
-            (row.score, later[row.cell])
-            for row in before
-            if row.suite == suite and row.score is not None and row.cell in later
-        ]
-        if pairs:
-            found[suite] = agreement([side(a) for a, _ in pairs], [side(b) for _, b in pairs], seed=seed)
+        its = ones.column("suite").is_in([suite])
+        if its.any():
+            found[suite] = agreement(_sides(ones.score[its] >= GOOD_FROM), _sides(good[its]), seed=seed)
     names = [row["name"] for row in store.identities()]
     try:
         change = compare(tabulate(before, names), tabulate(after, names), draws=draws, seed=seed)
     except (ValueError, IndexError):
         raise SpecError("The judges have too few judgements in common to compare.") from None
     return JudgeComparison(own, dict(judges), change, found)
+
+
+def _sides(good: Marks) -> list[Side]:
+    return ["good" if one else "bad" for one in good.tolist()]

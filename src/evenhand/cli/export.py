@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from evenhand.cli.output import As, Format, StudyDir, emit, say
+from evenhand.cli.patience import patience
 
 if TYPE_CHECKING:
     from evenhand.publishing import ExportForm
@@ -62,7 +63,9 @@ def export(
         return
     if out is None:
         raise SpecError("No directory to write to was given.", "Add --out DIR.")
-    for file in api.export_study(study, out, cast("ExportForm", to.value), withheld=withheld):
+    with patience("writing"):
+        files = api.export_study(study, out, cast("ExportForm", to.value), withheld=withheld)
+    for file in files:
         say(file)
 
 
@@ -71,7 +74,8 @@ def status(study: StudyDir, format: As = Format.table) -> None:
     from evenhand.report.terminal import status_table
     from evenhand.study.status import study_status
 
-    found = study_status(study)
+    with patience("counting"):
+        found = study_status(study)
     emit(found, format, lambda: status_table(found))
 
 
@@ -85,7 +89,8 @@ def doctor(
     from evenhand.report.terminal import diagnosis_table
     from evenhand.study import doctor as examiner
 
-    found = examiner.repair(study) if repair else examiner.examine(study)
+    with patience("checking the file"):
+        found = examiner.repair(study) if repair else examiner.examine(study)
     emit(found, format, lambda: diagnosis_table(found))
     if not found.sound:
         raise typer.Exit(StoreError.exit_code)

@@ -11,6 +11,7 @@ from evenhand.cli import completion
 from evenhand.cli.asking import ask_study, can_ask
 from evenhand.cli.kinds import NamesModels
 from evenhand.cli.output import As, Format, emit, say
+from evenhand.cli.patience import patience
 from evenhand.cli.presets import PRESETS
 from evenhand.errors import SpecError
 
@@ -322,7 +323,10 @@ def run_and_tell(spec: Any, out: Path, format: Format = Format.table) -> None:
     from evenhand.api import run as run_spec
     from evenhand.cli.progress import RunDisplay
 
-    finish(run_spec(spec, out, progress=RunDisplay()), out, format)
+    # Shown from the start: of a large study it takes a while to see what is answered.
+    with RunDisplay() as display:
+        result = run_spec(spec, out, progress=display)
+    finish(result, out, format)
 
 
 def run_adaptively_and_tell(
@@ -357,7 +361,6 @@ def finish(result: Any, out: Path, format: Format = Format.table) -> None:
     from evenhand.collapsing import adapter_collapse
     from evenhand.report.missing import unanswered_lines
     from evenhand.study import Store
-    from evenhand.study.status import study_status
 
     if format is Format.json:
         emit(result, format, lambda: "")
@@ -375,16 +378,16 @@ def finish(result: Any, out: Path, format: Format = Format.table) -> None:
     if result.interrupted:
         say("Stopped. Run the same command to go on.", err=True)
         raise typer.Exit(130)
-    status = study_status(out)
-    for line in unanswered_lines(status.unanswered):
+    with patience("counting"), Store.open(out) as store:
+        known, unanswered = adapter_collapse(store), store.count_unanswered()
+        reasons = store.failure_reasons() if result.failed else {}
+    for line in unanswered_lines(unanswered):
         say(line, err=True, color="yellow")
-    with Store.open(out) as store:
-        known = adapter_collapse(store)
     if known is not None and known.collapsed:
         say(f"The adapter {known.verdict}.", err=True, color="red")
     say(f"Next: evenhand analyze {out}   or   evenhand report {out}", err=True)
     if result.failed:
-        reason, count = next(iter(status.failure_reasons.items()), ("", 0))
+        reason, count = next(iter(reasons.items()), ("", 0))
         say(f"{count} calls failed with: {reason}", err=True)
         raise typer.Exit(1)
 

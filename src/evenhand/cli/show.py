@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from evenhand.cli.output import About, AboutItems, As, AsRows, Format, RowFormat, StudyDir, emit, say
+from evenhand.cli.patience import patience
 from evenhand.cli.run import pairs
 
 
@@ -48,9 +49,10 @@ def analyze(
 
     tones = pairs(classify, "--classify", "NAME=hf:FOLDER")
     settings = Settings(draws, permutations, estimand=estimand.value)
-    analysis = api.analyze(
-        study, settings, policy, wording=open, classifiers=tones, tell=lambda text: say(text, err=True)
-    )
+    with patience("analysing"):
+        analysis = api.analyze(
+            study, settings, policy, wording=open, classifiers=tones, tell=lambda text: say(text, err=True)
+        )
     told = [
         *wording.label_tables(analysis),
         *telling.rate_tables(analysis),
@@ -83,14 +85,16 @@ def report(
 
     settings = {"estimand": estimand.value}
     if len(studies) == 1:
-        page = api.write_report(studies[0], out, settings, before=before, texts=texts)
+        with patience("analysing"):
+            page = api.write_report(studies[0], out, settings, before=before, texts=texts)
     elif before is not None or out is None:
         problem = (
             "Several studies have no common 'before'." if before else "Several studies need a place for their report."
         )
         raise SpecError(problem, "Leave --before out." if before else "Add --out FILE.html.")
     else:
-        page = api.write_side_by_side(studies, out, settings)
+        with patience("analysing"):
+            page = api.write_side_by_side(studies, out, settings)
     say(page)
     if pdf:
         say(write_pdf(page, page.with_suffix(".pdf")))
@@ -110,7 +114,8 @@ def compare(
 
     if len(studies) < 2:
         raise SpecError("A comparison needs at least two studies.", "Name the reference first, then the others.")
-    found = {str(other): api.compare_studies(studies[0], other) for other in studies[1:]}
+    with patience("comparing"):
+        found = {str(other): api.compare_studies(studies[0], other) for other in studies[1:]}
     emit(
         found,
         format,

@@ -28,11 +28,15 @@ def application(session: Session, token: str, port: int) -> web.Application:
         port: where it is served: requests that name another host are refused.
     """
     app = web.Application(middlewares=[pages.guarded(token, port)], client_max_size=MAX_BODY)
-    app.add_routes(routes("/{token}", lambda _: session))
+
+    async def session_of(_: web.Request) -> Session:
+        return session
+
+    app.add_routes(routes("/{token}", session_of))
     return app
 
 
-def routes(prefix: str, session_of: Callable[[web.Request], Session]) -> list[web.RouteDef]:
+def routes(prefix: str, session_of: Callable[[web.Request], Awaitable[Session]]) -> list[web.RouteDef]:
     """Where the page is, and what it asks for.
 
     Args:
@@ -42,7 +46,7 @@ def routes(prefix: str, session_of: Callable[[web.Request], Session]) -> list[we
 
     def told(handler: Callable[[Session, web.Request], Awaitable[web.Response]]) -> Handler:
         async def handle(request: web.Request) -> web.StreamResponse:
-            return await handler(session_of(request), request)
+            return await handler(await session_of(request), request)
 
         return handle
 

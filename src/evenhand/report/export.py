@@ -12,6 +12,7 @@ import orjson
 
 from evenhand.analysis import Analysis
 from evenhand.report import charts, conditions, gains, words
+from evenhand.stages import counted, stage
 from evenhand.study import Store
 from evenhand.study.schema import EXPORT_VERSION
 from evenhand.suites.base import is_withheld
@@ -66,7 +67,7 @@ def _pages(store: Store, name: str) -> Iterator[pl.DataFrame]:
     columns, pages = store.pages(name)
     schema = {c: pl.Float64 if c in _FLOATS else pl.Int64 if c in _WHOLE else pl.String for c in columns}
     yield pl.DataFrame(schema=schema)
-    for rows in pages:
+    for rows in counted(pages, f"reading the table of {name}"):
         yield pl.DataFrame(rows, schema=schema, orient="row")
 
 
@@ -136,6 +137,7 @@ def _write_parquet(empty: pl.DataFrame, pages: Iterator[pl.DataFrame], file: Pat
         for number, page in enumerate(pages):
             parts.append(Path(folder) / f"{number:06}.parquet")
             page.write_parquet(parts[-1])
+        stage(f"writing {file.name}")
         if len(parts) > 1:
             pl.scan_parquet(parts).sink_parquet(file)
         elif parts:

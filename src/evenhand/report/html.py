@@ -42,6 +42,7 @@ from evenhand.report.framing import framed, personalization_levels
 from evenhand.report.page import render_page
 from evenhand.report.terminal import reading
 from evenhand.report.transcripts import packed_transcripts
+from evenhand.stages import stage
 from evenhand.study import Store
 from evenhand.study.notes import IMPORT_META, is_imported
 from evenhand.study.splits import ADAPTER_FILE, tuned_folder
@@ -66,6 +67,7 @@ def render_report(
         texts: whether answers and memories are in it; without them it is a copy for others, which does not say either
             how the model is reached and where things lie on this machine.
     """
+    stage("making the report")
     short = labels.short_names([row["suite"] for row in store.suites()])
     checks, gate_note = gated
     drawn = {

@@ -19,6 +19,7 @@ from evenhand.loops import graceful_interrupt, rare_collections, run_async, toge
 from evenhand.mitigations import MitigatedModel
 from evenhand.models import CallError, Model, make_model
 from evenhand.runner.admission import admit
+from evenhand.runner.answered import Answered
 from evenhand.runner.conversing import Answer, Conversations, Held, hold_users
 from evenhand.runner.growth import (
     PINNED_META,
@@ -188,10 +189,10 @@ class _Engine:
                 await self._plan.prepare()
                 for judge in self._judges.values():
                     await judge.start()
-                self._begin()
+                answered = self._begin()
                 for note in await admit(self._store, self._judges.values()):
                     self._progress.note(note)
-                trials = self._plan.trials(self._store)
+                trials = self._plan.trials(answered)
                 await together(self._work(trials) for _ in range(self._model.concurrency))
                 self._store.mark_cut_thoughts()
                 if any(judge.against_baseline for judge in self._judges.values()):
@@ -203,20 +204,21 @@ class _Engine:
                 outcome = "interrupted" if self._stopping else "out of budget" if self._out_of_budget else "finished"
             finally:
                 await self._close(outcome)
-        return RunResult(
-            directory=self._store.directory,
-            planned=self._store.planned(),
-            answered=self._store.count_trials(),
-            new=self._answered,
-            failed=self._store.count_failed(),
-            interrupted=self._stopping,
-            out_of_budget=self._out_of_budget,
-            cost=self._spending.cost,
-            cached_tokens=self._spending.cached_tokens,
-            seconds=time.perf_counter() - started,
-        )
+            return RunResult(
+                directory=self._store.directory,
+                planned=self._store.planned(),
+                answered=self._store.count_trials(),
+                new=self._answered,
+                failed=self._store.count_failed(),
+                interrupted=self._stopping,
+                out_of_budget=self._out_of_budget,
+                cost=self._spending.cost,
+                cached_tokens=self._spending.cached_tokens,
+                seconds=time.perf_counter() - started,
+            )
 
-    def _begin(self) -> None:
+    def _begin(self) -> Answered:
+        """Record the run, and tell what of the study is answered before it."""
         revision = self._model.revision
         before = [r["revision"] for r in self._store.runs() if r["revision"]]
         if revision and before and before[-1] != revision and self._store.count_trials():
@@ -239,10 +241,12 @@ class _Engine:
             self._progress.note(note)
         for note in (*room_notes(self._plan), *reading_notes(self._plan, self._judges)):
             self._progress.note(note)
-        done = self._plan.done(self._store)
+        answered = self._plan.answered(self._store)
+        done = self._plan.done(answered)
         self._progress.begin(self._plan.size, done.total())
         item = len(self._plan.senders) * self._plan.spec.repeats
         self._pace = Pace(self._plan.cells, done, item + self._model.concurrency)
+        return answered
 
     async def _close(self, outcome: str) -> None:
         await self._memories.aclose()

@@ -17,6 +17,7 @@ from evenhand.models import Model
 from evenhand.people import assigned, select_people
 from evenhand.personalizers import Memory, Personalizer, PersonPersonalizer, baseline_messages, make_personalizer
 from evenhand.personalizers.template import SystemTemplate
+from evenhand.runner.answered import Answered, CellOfItem
 from evenhand.runner.languages import check_languages
 from evenhand.study import Store, StudySpec
 from evenhand.study.rows import Cell
@@ -57,8 +58,6 @@ class Trial:
         return _user(self.item, self.identity)
 
 
-# A cell of one item: personalizer, identity, repeat.
-CellOfItem = tuple[str, str, int]
 # (suite, item) -> who asks it, as (personalizer, identity).
 Cells = Mapping[tuple[str, str], frozenset[tuple[str, str]]]
 
@@ -141,7 +140,11 @@ class Plan:
             found.update({(loaded.suite.id, who): n * each for who, n in asked.items()})
         return found
 
-    def done(self, store: Store) -> Counter[tuple[str, str]]:
+    def answered(self, store: Store) -> Answered:
+        """What of the study a store has now."""
+        return Answered(store, [loaded.suite.id for loaded in self.suites])
+
+    def done(self, answered: Answered) -> Counter[tuple[str, str]]:
         """(suite, identity) -> planned trials that have a response."""
         senders = frozenset((name, identity.name) for name, _, identity in self.senders)
         cells_of, found = cache(self._cells_of), Counter[tuple[str, str]]()
@@ -150,11 +153,11 @@ class Plan:
             whole = Counter[frozenset[CellOfItem]]()
             for item in self.items(loaded):
                 cells = cells_of(self._asking(loaded, item, senders))
-                done = store.done_cells(loaded.suite.id, item.id)
-                if done >= cells:
+                done = answered.among(loaded.suite.id, item.id, cells)
+                if len(done) == len(cells):
                     whole[cells] += 1
                 else:
-                    found.update((loaded.suite.id, identity) for _, identity, _ in done & cells)
+                    found.update((loaded.suite.id, identity) for _, identity, _ in done)
             for cells, count in whole.items():
                 for _, identity, _ in cells:
                     found[loaded.suite.id, identity] += count
@@ -172,7 +175,7 @@ class Plan:
 
     def count_done(self, store: Store) -> int:
         """How many of the planned trials have a response."""
-        return self.done(store).total()
+        return self.done(self.answered(store)).total()
 
     async def prepare(self) -> None:
         """Let personalizers compute together what :meth:`trials` would have them compute one by one.
@@ -185,20 +188,21 @@ class Plan:
             if isinstance(personalizer, PersonPersonalizer):
                 await personalizer.prepare(items)
 
-    def trials(self, store: Store | None) -> Iterator[Trial]:
+    def trials(self, answered: Answered | None) -> Iterator[Trial]:
         """The trials that have no response yet, item by item, suites in step, all identities on an item together.
 
         Args:
-            store: knows which have one; None for all trials.
+            answered: knows which have one; None for all trials.
         """
         decoding = self.spec.decoding.decoding()
         senders = {(sender[0], sender[2].name): sender for sender in self.senders}
         everybody, cells_of = frozenset(senders), cache(self._cells_of)
         for loaded, item in _in_step([(s, self.items(s)) for s in self.suites]):
             suite = loaded.suite
-            done = store.done_cells(suite.id, item.id) if store else set()
             asking = self._asking(loaded, item, everybody)
-            if done >= cells_of(asking):
+            cells = cells_of(asking)
+            done = answered.among(suite.id, item.id, cells) if answered else frozenset[CellOfItem]()
+            if len(done) == len(cells):
                 continue  # nobody is told anything of what is done
             scored = suite.scoring == "logprobs" and bool(item.choices)
             texts = tuple(item.extra.get(TEXTS, ())) if scored else ()

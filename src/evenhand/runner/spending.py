@@ -53,7 +53,7 @@ def estimate(plan: Plan, store: Store | None, known: Mapping[str, tuple[float, f
     counts: dict[str, list[int]] = {s.suite.id: [0, 0] for s in plan.suites}
     scored = {s.suite.id: s.suite.scoring == "logprobs" for s in plan.suites}
     run_async(plan.prepare())
-    for trial in plan.trials(store):
+    for trial in plan.trials(plan.answered(store) if store else None):
         count = counts[trial.cell[0]]
         count[0] += 1
         count[1] += sum(len(m.content) for m in trial.request.messages)

@@ -72,6 +72,19 @@ class CountingReader(ConversationReader):
         """Suite -> how many of its items have an answer."""
         return dict(self._db.execute("SELECT suite, count(DISTINCT item) FROM trials GROUP BY suite"))
 
+    def count_by_item(self, suite: str) -> dict[str, int]:
+        """Item -> responses that are not to be asked again."""
+        found = dict(self._db.execute("SELECT item, count(*) FROM trials WHERE suite = ? GROUP BY item", (suite,)))
+        for cut_suite, item, *_ in self._cut:
+            if cut_suite == suite:
+                found[item] -= 1
+        return found
+
+    def cells_held(self, suite: str) -> frozenset[tuple[str, str, int]]:
+        """(personalizer, identity, repeat) that any item of a suite has a response from."""
+        query = "SELECT DISTINCT personalizer, identity, repeat FROM trials WHERE suite = ?"
+        return frozenset(self._db.execute(query, (suite,)))
+
     def count_trials(self) -> int:
         return int(self._value("SELECT count(*) FROM trials") or 0)
 

@@ -5,16 +5,19 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from evenhand.errors import StoreError
+from evenhand.stages import counted, stage
 from evenhand.study.connection import connect_unwritable, is_unfinished
 from evenhand.study.schema import SCHEMA, SCHEMA_VERSION
 from evenhand.study.soundness import ANSWERS, DESIGN, misfits
 from evenhand.study.store import STORE_FILE, Store
+
+Row = tuple[Any, ...]
 
 _TABLES = (
     "meta",
@@ -174,12 +177,11 @@ def _salvage_all(source: Path, target: Path) -> int | None:
         old.execute("SELECT count(*) FROM sqlite_master")
         new.executescript(SCHEMA)
         for table in _TABLES:
-            for row in _rows(old, table):
-                _insert(new, table, row)
-        trials = [row[0] for row in new.execute("SELECT id FROM trials")]
-        for trial in trials:
-            for row in _tolerant(old, "SELECT * FROM judgements WHERE trial = ?", (trial,)):
-                _insert(new, "judgements", row)
+            for rows in counted(_rows(old, table), f"copying the table of {table}"):
+                _insert(new, table, rows)
+        trials = new.execute("SELECT id FROM trials ORDER BY id")
+        for found in counted(iter(lambda: trials.fetchmany(_CHUNK), []), "copying judgements of answers"):
+            _insert(new, "judgements", _judgements(old, [trial for (trial,) in found]))
         if not new.execute("SELECT count(*) FROM runs").fetchone()[0]:
             raise StoreError(f"Nothing can be read from {source}.", "Restore it from a copy, or start anew.")
         # A store from before there were several annotators has labels only.
@@ -198,8 +200,8 @@ def _salvage_all(source: Path, target: Path) -> int | None:
         new.close()
 
 
-def _rows(connection: sqlite3.Connection, table: str) -> Iterator[tuple[Any, ...]]:
-    """Rows in the order of their numbers, around those that cannot be read."""
+def _rows(connection: sqlite3.Connection, table: str) -> Iterator[list[Row]]:
+    """Some rows at a time, in the order of their numbers, around those that cannot be read."""
     last, missing = 0, 0
     end = _number(connection, f"SELECT max(rowid) FROM {table}")  # noqa: S608 - one of _TABLES
     while missing < _GIVE_UP_AFTER and (end is None or last < end):
@@ -211,25 +213,35 @@ def _rows(connection: sqlite3.Connection, table: str) -> Iterator[tuple[Any, ...
             for number in range(last + 1, last + 1 + _CHUNK):
                 found = _tolerant(connection, f"SELECT * FROM {table} WHERE rowid = ?", (number,))  # noqa: S608
                 missing = 0 if found else missing + 1
-                yield from found
+                yield found
             last += _CHUNK
             continue
         if not chunk:
             return
-        yield from (row[1:] for row in chunk)
+        yield [row[1:] for row in chunk]
         last, missing = chunk[-1][0], 0
 
 
-def _tolerant(connection: sqlite3.Connection, query: str, values: tuple[Any, ...]) -> list[tuple[Any, ...]]:
+def _judgements(connection: sqlite3.Connection, trials: Sequence[int]) -> list[Row]:
+    """The judgements of some answers, sorted by their numbers; answer by answer only where a page is damaged."""
+    query, there = "SELECT * FROM judgements WHERE trial BETWEEN ? AND ?", set(trials)
+    try:
+        return [row for row in connection.execute(query, (trials[0], trials[-1])) if row[0] in there]
+    except sqlite3.DatabaseError:
+        return [row for trial in trials for row in _tolerant(connection, query, (trial, trial))]
+
+
+def _tolerant(connection: sqlite3.Connection, query: str, values: Row) -> list[Row]:
     try:
         return connection.execute(query, values).fetchall()
     except sqlite3.DatabaseError:
         return []
 
 
-def _insert(connection: sqlite3.Connection, table: str, row: tuple[Any, ...]) -> None:
-    marks = ",".join("?" * len(row))
-    connection.execute(f"INSERT OR IGNORE INTO {table} VALUES ({marks})", row)  # noqa: S608 - one of _TABLES
+def _insert(connection: sqlite3.Connection, table: str, rows: Sequence[Row]) -> None:
+    if rows:
+        marks = ",".join("?" * len(rows[0]))
+        connection.executemany(f"INSERT OR IGNORE INTO {table} VALUES ({marks})", rows)  # noqa: S608 - one of _TABLES
 
 
 def _problems(connection: sqlite3.Connection) -> list[str]:
@@ -254,8 +266,12 @@ def _strange(connection: sqlite3.Connection) -> list[str]:
         if version < SCHEMA_VERSION:
             # An older store is read through what it has; it is brought up to date when it is opened.
             there &= {"meta", "runs", "suites", "identities"}
-        tables = {**DESIGN, **ANSWERS}
-        return list(misfits(connection, {t: tables[t] for t in tables if version == SCHEMA_VERSION or t in there}))
+        found: list[str] = []
+        for table, columns in {**DESIGN, **ANSWERS}.items():
+            if version == SCHEMA_VERSION or table in there:
+                stage(f"checking the table of {table}")
+                found += misfits(connection, {table: columns})
+        return found
     except (sqlite3.DatabaseError, ValueError) as error:
         return [str(error)]
 

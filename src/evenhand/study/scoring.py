@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from evenhand.loops import rare_collections
 from evenhand.personalizers.realised import way_of
 from evenhand.scored import Columns, ScoreRows, Texts
+from evenhand.stages import counted
 
 _PAGE = 50_000
 _STORED = ("suite", "item", "personalizer", "identity", "finish_reason", "label")
@@ -36,10 +37,15 @@ def read_scores(
     with rare_collections():
         for suite, judge in [(None, None)] if judges is None else judges.items():
             cursor = connection.execute(_QUERY, {"judge": judge, "suite": suite})
-            while page := cursor.fetchmany(_PAGE):
+            for page in counted(_pages(cursor), "reading scores"):
                 *texts, repeat, score, human = zip(*page, strict=True)
                 columns.add(len(page), dict(zip(_STORED, texts, strict=True)), repeat, score, human)
     return _completed(connection, columns, ways)
+
+
+def _pages(cursor: sqlite3.Cursor) -> Iterator[list[tuple[Any, ...]]]:
+    while page := cursor.fetchmany(_PAGE):
+        yield page
 
 
 def _completed(connection: sqlite3.Connection, columns: Columns, ways: Mapping[str, Sequence[str]]) -> ScoreRows:

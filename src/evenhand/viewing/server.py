@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
 
 import orjson
 from aiohttp import web
@@ -16,9 +15,8 @@ from evenhand.errors import DataError
 from evenhand.labelling import server as labelling
 from evenhand.labelling.session import Session
 from evenhand.study import Store
+from evenhand.viewing.waiting import Makings
 from evenhand.viewing.watching import Folder
-
-T = TypeVar("T")
 
 _PAGE = Path(__file__).parent / "page"
 _ASSETS = {"page.js": "text/javascript", "page.css": "text/css"}
@@ -38,8 +36,11 @@ class Viewer:
         self._folder = folder
         self._annotator = annotator
         self._labelled: tuple[str, Store, Session] | None = None
-        # One look at a time: each takes a processor for a while.
+        # One look at a time, and one page beside it: each takes a processor for a while.
         self._looking = asyncio.Lock()
+        self._makings = Makings()
+        self._opening = asyncio.Lock()
+        self._closer: asyncio.Task[None] | None = None
 
     def application(self, token: str, port: int) -> web.Application:
         """The pages, under a token.
@@ -63,26 +64,26 @@ class Viewer:
         return app
 
     async def _index(self, _: web.Request) -> web.Response:
-        self._let_go()
+        async with self._opening:
+            self._let_go()
         return web.Response(body=(_PAGE / "page.html").read_bytes(), content_type="text/html", charset="utf-8")
 
     async def _studies(self, _: web.Request) -> web.Response:
-        found = await self._look(self._folder.studies)
+        async with self._looking:
+            found = await asyncio.to_thread(self._folder.studies)
+        if self._folder.leaves_some and (self._closer is None or self._closer.done()):
+            self._closer = asyncio.create_task(asyncio.to_thread(self._folder.look_closer))
         told = {"folder": str(self._folder.root), "studies": found}
         return web.Response(body=orjson.dumps(told), content_type="application/json")
 
     async def _report(self, request: web.Request) -> web.Response:
-        return _html(await self._look(partial(self._folder.report, request.match_info["study"])))
+        return _html(await self._makings.page(request, partial(self._folder.report, request.match_info["study"])))
 
     async def _side(self, request: web.Request) -> web.Response:
         keys = [key for key in request.query.get("ids", "").split(",") if key]
-        return _html(await self._look(partial(self._folder.side_by_side, keys)))
+        return _html(await self._makings.page(request, partial(self._folder.side_by_side, keys)))
 
-    async def _look(self, look: Callable[[], T]) -> T:
-        async with self._looking:
-            return await asyncio.to_thread(look)
-
-    def _session(self, request: web.Request) -> Session:
+    async def _session(self, request: web.Request) -> Session:
         """The labelling session of a study; one study at a time is held for writing.
 
         Raises:
@@ -90,23 +91,30 @@ class Viewer:
             DataError: there is no such study, or nothing to label.
         """
         key = request.match_info["study"]
-        if self._labelled is None or self._labelled[0] != key:
-            self._let_go()
-            store = Store.create(self._folder.path(key))
-            try:
-                self._labelled = (key, store, Session(store, self._annotator))
-            except BaseException:
-                store.close()
-                raise
-        return self._labelled[2]
+        async with self._opening:
+            if self._labelled is None or self._labelled[0] != key:
+                self._let_go()
+                # Drawing from millions of answers takes a while.
+                self._labelled = (key, *await asyncio.to_thread(self._opened, key))
+                self._folder.labelled = key
+            return self._labelled[2]
+
+    def _opened(self, key: str) -> tuple[Store, Session]:
+        store = Store.create(self._folder.path(key))
+        try:
+            return store, Session(store, self._annotator)
+        except BaseException:
+            store.close()
+            raise
 
     def _let_go(self) -> None:
         """Let others write to the study that was labelled."""
         if self._labelled is not None:
             self._labelled[1].close()
-            self._labelled = None
+            self._labelled = self._folder.labelled = None
 
     async def _close(self, _: web.Application) -> None:
+        await self._makings.aclose()
         self._let_go()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 import time
 from collections import deque
 from collections.abc import Mapping
@@ -34,6 +35,8 @@ _PAUSE = 5
 _AT_REST_S = 2.0
 _MOST_STUDIES = 200
 _SHOWN_FAILURES, _SHOWN_LAGGING = 3, 3
+# Scores, labels of people, judges, and whether it was looked at coarsely: what an analysis rests on.
+_Stamp = tuple[int, int, tuple[tuple[str, str], ...], bool]
 
 
 @dataclass
@@ -42,15 +45,19 @@ class _Seen:
 
     answered: deque[tuple[float, int]] = field(default_factory=lambda: deque(maxlen=200))
     analysed_at: float = -1e9
-    analysed: tuple[int, int, bool] = (-1, -1, False)
+    analysed: _Stamp = (-1, -1, (), False)
+    analysis: Analysis | None = None
+    analysing: threading.Lock = field(default_factory=threading.Lock)
     took: float = 0.0
     said: dict[str, Any] = field(default_factory=dict)
-    page: tuple[tuple[int, int], str] | None = None
+    page: tuple[_Stamp, str] | None = None
     # Whether what was said holds of all answers; what was told of a study that does not run, and its files then: while
     # they stay, nothing is read again.
     settled: bool = False
     told: dict[str, Any] = field(default_factory=dict)
     files: tuple[tuple[int, ...], ...] | None = None
+    # When a large study may be looked at again.
+    due: float = -1e9
 
 
 class Folder:
@@ -67,6 +74,9 @@ class Folder:
         if not root.is_dir():
             raise DataError(f"There is no folder {root}.")
         self.root: Path = root
+        # The study that is labelled here: its lock is ours, and what it says is looked at when labelling is over.
+        self.labelled: str | None = None
+        self._unsaid: dict[str, None] = {}
         self._seen: dict[str, _Seen] = {}
         self._paths: dict[str, Path] = {}
 
@@ -97,11 +107,11 @@ class Folder:
         """A study's report, made anew when there are more answers or labels."""
         seen, path = self._seen.setdefault(key, _Seen()), self.path(key)
         with Store.open(path) as store:
-            stamp = (store.count_scored(), len(store.annotations()))
+            stamp = _stamp(store, store.count_scored(), Settings())
             if seen.page is None or seen.page[0] != stamp:
-                analysis = analyze_store(store)
+                known = seen.analysis if seen.analysed == stamp else None
                 gated = last_gated(store, lambda look: analyze_store(store, look))
-                seen.page = (stamp, render_report(store, analysis, None, gated))
+                seen.page = (stamp, render_report(store, known or analyze_store(store), None, gated))
         return seen.page[1]
 
     def side_by_side(self, keys: list[str]) -> str:
@@ -114,10 +124,12 @@ class Folder:
             raise DataError("Two studies at least go side by side.", "Choose some.")
         paths = [self.path(key) for key in keys]
         studies = []
-        for path, name in zip(paths, told_apart(paths), strict=True):
+        for key, path, name in zip(keys, paths, told_apart(paths), strict=True):
             with Store.open(path) as store:
-                settings = _settings(store, store.count_scored(), running=Store.is_locked(path))
-                studies.append(described(store, analyze_store(store, settings), name))
+                scored = store.count_scored()
+                settings = _settings(store, scored, running=Store.is_locked(path))
+                analysis = self._analysis(key, store, settings, _stamp(store, scored, settings))
+                studies.append(described(store, analysis, name))
         return render_side_by_side(studies)
 
     def _found(self) -> list[Path]:
@@ -128,10 +140,14 @@ class Folder:
         try:
             running, files = Store.is_locked(path), _files(path)
             seen = self._seen.setdefault(key, _Seen())
-            if running or files is None or files != seen.files:
+            rests = time.monotonic() < seen.due or key == self.labelled
+            if not (seen.told and rests) and (running or files is None or files != seen.files):
+                began = time.monotonic()
                 with Store.open(path) as store:
                     seen.told = self._progress(key, store, running) | self._says(key, store, running)
                     seen.files = files if seen.settled and not running else None
+                if seen.told["answered"] > _LARGE:
+                    seen.due = time.monotonic() + _PAUSE * (time.monotonic() - began)
             return row | seen.told
         except EvenhandError as error:
             return row | {"error": str(error)}
@@ -163,19 +179,63 @@ class Folder:
         }
 
     def _says(self, key: str, store: Store, running: bool) -> dict[str, Any]:
-        """What the answers so far say: the last look, where it is recent or nothing changed since."""
+        """What the answers so far say: the last look, where it is recent or nothing changed since.
+
+        A large study is left to :meth:`look_closer`.
+        """
         seen, now, scored = self._seen[key], time.monotonic(), store.count_scored()
         settings = _settings(store, scored, running=running)
-        stamp = (scored, len(store.annotations()), settings == _QUICK)
-        ended = stamp[2] != seen.analysed[2]
+        stamp = _stamp(store, scored, settings)
+        ended = stamp[-1] != seen.analysed[-1]
         due = ended or now - seen.analysed_at > max(_EVERY_S, _PAUSE * seen.took)
         if scored and stamp != seen.analysed and due:
-            analysis = analyze_store(store, settings)
-            seen.said = _said(analysis, store)
-            seen.analysed_at, seen.analysed = time.monotonic(), stamp
-            seen.took = seen.analysed_at - now
+            if scored > _LARGE:
+                self._unsaid[key], seen.settled = None, False
+                return seen.said | {"analysing": True}
+            self._analysis(key, store, settings, stamp)
         seen.settled = not scored or stamp == seen.analysed
         return seen.said
+
+    def _analysis(self, key: str, store: Store, settings: Settings, stamp: _Stamp) -> Analysis:
+        """A study's analysis: the last one, where nothing that it rests on has changed since."""
+        seen = self._seen.setdefault(key, _Seen())
+        with seen.analysing:  # the list and a page may need the same one
+            now = time.monotonic()
+            if seen.analysis is None or seen.analysed != stamp:
+                seen.analysis = analyze_store(store, settings)
+                seen.said = _said(seen.analysis, store)
+                seen.analysed_at, seen.analysed = time.monotonic(), stamp
+                seen.took = seen.analysed_at - now
+            return seen.analysis
+
+    @property
+    def leaves_some(self) -> bool:
+        """Whether :meth:`look_closer` has anything to do."""
+        return bool(self._unsaid)
+
+    def look_closer(self) -> None:
+        """Analyse the large studies that :meth:`studies` told of without what they say."""
+        while self._unsaid:
+            key = next(iter(self._unsaid))
+            try:
+                self._look_closer_at(key, self.path(key))
+            except EvenhandError as error:
+                self._seen[key].told = {"error": str(error)}
+            finally:
+                # What failed is not tried again at once.
+                self._seen[key].analysed_at = time.monotonic()
+                self._unsaid.pop(key)
+
+    def _look_closer_at(self, key: str, path: Path) -> None:
+        seen, files = self._seen[key], _files(path)
+        with Store.open(path) as store:
+            running, scored = Store.is_locked(path) and key != self.labelled, store.count_scored()
+            settings = _settings(store, scored, running=running)
+            self._analysis(key, store, settings, _stamp(store, scored, settings))
+        seen.told = {name: value for name, value in seen.told.items() if name != "analysing"} | seen.said
+        # What was written meanwhile is looked at again.
+        seen.settled = True
+        seen.files = None if running else files
 
 
 def _files(directory: Path) -> tuple[tuple[int, ...], ...] | None:
@@ -192,6 +252,10 @@ def _settings(store: Store, scored: int, *, running: bool) -> Settings:
     # Who labels locks a study, too, and changes no answer of it.
     going_on = running and store.count_trials() < store.planned()
     return _QUICK if going_on or scored > _LARGE else Settings()
+
+
+def _stamp(store: Store, scored: int, settings: Settings) -> _Stamp:
+    return scored, len(store.annotations()), tuple(sorted(store.judges_in_use().items())), settings == _QUICK
 
 
 def _said(analysis: Analysis, store: Store) -> dict[str, Any]:

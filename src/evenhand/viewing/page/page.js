@@ -45,7 +45,7 @@ function fill(card, study) {
   const left = study.left_s ? ", about " + clock(study.left_s) + " left" : "";
   say(".count", study.answered.toLocaleString("en") + " of " + study.planned.toLocaleString("en") + " answered" + pace + left
     + (study.failed ? ", " + study.failed + " failed" : ""));
-  say(".said", study.said || "");
+  say(".said", study.analysing ? "being analysed; " + (study.said ? "before: " + study.said : "a large study takes minutes") : study.said || "");
   items(".bias", Object.entries(study.bias || {}).map(([axis, b]) =>
     axis + ": bias " + points(b.value) + " points so far, " + points(b.low) + " to " + points(b.high)));
   say(".lagging", study.lagging.length ? "Behind: " + study.lagging.map(([who, n]) => who + " (" + n + ")").join(", ") : "");
