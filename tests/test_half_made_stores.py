@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 import evenhand
 from evenhand.cli.main import app
-from evenhand.errors import StoreError
+from evenhand.errors import SpecError, StoreError
 from evenhand.models import Model
 from evenhand.study import Store, doctor
 from evenhand.study.begun import begun_below
@@ -245,6 +245,16 @@ def test_a_run_or_a_person_that_cannot_be_read_is_seen(table: str, column: str, 
     assert column in doctor.examine(study).problems[0]
     with pytest.raises(StoreError, match="cannot be repaired"):
         doctor.repair(study)
+
+
+def test_a_study_without_answers_has_nothing_to_compare(study: Path, whole: Path) -> None:
+    store = sqlite3.connect(study / "study.sqlite")
+    with store:
+        store.execute("DELETE FROM trials")
+    store.close()
+    for one, other in ((study, whole), (whole, study)):
+        with pytest.raises(SpecError):
+            evenhand.compare_studies(one, other)
 
 
 def test_a_repair_takes_out_what_evenhand_does_not_write(study: Path) -> None:
