@@ -8,9 +8,10 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
+import asyncio
 import gzip
 import json
+import sqlite3
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,14 +26,18 @@ from evenhand.collapsing import recorded_collapse
 from evenhand.errors import EvenhandError
 from evenhand.identities.base import Catalogue
 from evenhand.judges.labels import read_labels
-from evenhand.models import CallError, ModelOptions, completions, make_model, responses
+from evenhand.models import CallError, ModelOptions, anthropic, bedrock, completions, gemini, make_model, responses
+from evenhand.models.batches import BatchModel
+from evenhand.models.batching import Asked, AskOtherwiseError
 from evenhand.models.endings import declined_category
 from evenhand.models.endpoint import EndpointModel, Heard
 from evenhand.models.http import RetryableError, decoded, error_message
 from evenhand.study import StudySpec
+from evenhand.study.rows import trial_row
 from evenhand.study.splits import trained_items
 from evenhand.suites import DataSource, load_suite, make_suites
-from evenhand.types import Decoding, Message, Request
+from evenhand.types import Decoding, Message, Request, Response
+from tests.providers import anthropic_message, bedrock_answer, gemini_answer
 
 STUDY = """model = "openai:gpt-4o-mini"
 suites = ["do-not-answer", "mmlu:logprobs"]
@@ -124,6 +129,26 @@ COMPLETION = json.dumps(
         "usage": {"prompt_tokens": 3, "completion_tokens": 2},
     }
 )  # fmt: skip
+RESPONSES = json.dumps(
+    {
+        "status": "completed", "model": "m", "incomplete_details": {"reason": "max_output_tokens"},
+        "output": [
+            {"type": "reasoning", "summary": [{"type": "summary_text", "text": "Hm."}]},
+            {"type": "message", "content": [{"type": "output_text", "text": "Yes."}]},
+        ],
+        "usage": {"input_tokens": 3, "output_tokens": 2, "output_tokens_details": {"reasoning_tokens": 1}},
+    }
+)  # fmt: skip
+ANTHROPIC = json.dumps(
+    anthropic_message(
+        [{"type": "thinking", "thinking": "Hm."}, {"type": "text", "text": "Yes."}],
+        cache_read_input_tokens=1, output_tokens_details={"thinking_tokens": 1},
+    )
+)  # fmt: skip
+GEMINI = json.dumps(gemini_answer([{"text": "Hm.", "thought": True}, {"text": "Yes."}], thoughtsTokenCount=1))
+BEDROCK = json.dumps(
+    bedrock_answer([{"reasoningContent": {"reasoningText": {"text": "Hm."}}}, {"text": "Yes."}], cacheReadInputTokens=1)
+)
 
 
 @dataclass(frozen=True)
@@ -180,9 +205,35 @@ def _server(path: Path) -> object:
     request = Request((Message("user", "x"),), Decoding(), 1)
     body = decoded(raw)
     scored = completions.read(body, Request(request.messages, Decoding(), 1, ("A", "B")), 0.1)
-    with contextlib.suppress(RetryableError):
-        responses.read(body, 0.1)
-    return completions.read(body, request, 0.1), scored
+    return _stored(completions.read(body, request, 0.1)), _stored(scored)
+
+
+def _stored(response: Response) -> Response:
+    """A response that a store can hold, and add up with a million others."""
+    row = trial_row(1, ("s", "i", "p", "n", 0), 1, Request((), Decoding(), 1), b"[]", response)
+    sqlite3.connect(":memory:").execute(f"SELECT {', '.join('?' * len(row))}", row)
+    counts = (response.prompt_tokens, response.completion_tokens, response.reasoning_tokens, response.cached_tokens)
+    assert all(count is None or 0 <= count < 2**43 for count in counts), counts
+    return response
+
+
+def _provider(read: Callable[[object, float], Response]) -> Callable[[Path], object]:
+    return lambda path: _stored(read(decoded(path.read_bytes()), 0.1))
+
+
+def _batch(path: Path) -> object:
+    """A line of a batch's answers, whatever it is."""
+    model = BatchModel("m", ModelOptions())
+    request = Request((Message("user", "x"),), Decoding(), 1)
+    row = decoded(path.read_bytes())
+    asked = Asked(request, model.body(request), asyncio.Future(loop=_LOOP), 0.0)
+    try:
+        return _stored(model.answer(asked, row if isinstance(row, dict) else {}))
+    except AskOtherwiseError:
+        return None
+
+
+_LOOP = asyncio.new_event_loop()
 
 
 def _endpoint(path: Path) -> object:
@@ -217,6 +268,16 @@ TARGETS = {
         CHECKED, "evenhand.json", lambda p: recorded_collapse(p.parent), json.dumps
     ),
     "server": Target(COMPLETION, "answer.json", _server, json.dumps),
+    "Responses API": Target(RESPONSES, "answer.json", _provider(responses.read), json.dumps),
+    "Anthropic": Target(ANTHROPIC, "answer.json", _provider(anthropic.read), json.dumps),
+    "Gemini": Target(GEMINI, "answer.json", _provider(gemini.read), json.dumps),
+    "Bedrock": Target(
+        BEDROCK, "answer.json", _provider(lambda body, latency_s: bedrock.read(body, latency_s, "m")), json.dumps
+    ),
+    "batch": Target(
+        json.dumps({"custom_id": "a", "response": {"status_code": 200, "body": json.loads(COMPLETION)}, "error": None}),
+        "answer.json", _batch, json.dumps,
+    ),
     "endpoint's answer": Target(
         '{"replies": [{"text": "x"}]}', "answer.json", _endpoint, json.dumps, (("own.toml", ENDPOINT),)
     ),
@@ -228,6 +289,7 @@ _PIECES = st.sampled_from(
 )  # fmt: skip
 _LEAVES = (
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=12)
+    | st.sampled_from([2**62, 2**63, 2**64 - 1, -1, "9" * 5000])
     | st.sampled_from(["", "paper", "plain", "mmlu", "openai:x", "bare", "choice", "A", "text"])
 )  # fmt: skip
 

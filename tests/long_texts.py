@@ -68,9 +68,19 @@ QUICK: tuple[tuple[str, str], ...] = (
     *(("", unit) for unit in ("The answer is ", "answer: ", "#### ", "I'm sorry, but ", "I cannot help. ")),
     *(
         ("", unit)
-        for unit in ("<think>", "{}<think>", "```\n", "def f():\n", '{"', "I am gay. ", "- Age: ", ":effect (")
+        for unit in (
+            "<|im_start|>",
+            "<think>",
+            "{}<think>",
+            "```\n",
+            "def f():\n",
+            '{"',
+            "I am gay. ",
+            "- Age: ",
+            ":effect (",
+        )
     ),
-    *(("The answer is ", unit) for unit in " 0*"),
+    *(("The answer is ", unit) for unit in (" ", "0", "*", "<|im_start|>", "</s>\n")),
     *((start, " ") for start in ("```", "not 0", "- Age: a")),
 )
 KINDS: tuple[tuple[str, str], ...] = tuple(

@@ -170,3 +170,15 @@ def test_an_adaptive_study_keeps_its_error(tmp_path: Path, server: Server) -> No
     assert found.level == pytest.approx(0.955)
     assert any("stopped when it was precise enough" in note for note in found.notes)
     assert api.check(tmp_path / "s", max_pb=30).checks[0].error[0] <= 0.0225
+
+
+def test_one_item_shows_no_width(tmp_path: Path, server: Server) -> None:
+    spec = {
+        "model": "openai:m", "options": {"base_url": server.url}, "suites": ["starter-safety"], "limit": 1,
+        "identities": ["a man", "a woman"],
+    }  # fmt: skip
+    with pytest.raises(SpecError, match="one item"):
+        api.run_to_precision(spec, tmp_path / "study", 1.0)
+    assert server.calls == 0
+    with pytest.raises(ValueError, match="too few items"):
+        look(np.array([[0.0], [100.0]]), 1.0, 10)

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 from aiohttp import web
 
 from evenhand.study import Store
@@ -23,9 +24,9 @@ Cli = Callable[..., subprocess.CompletedProcess[str]]
 class BatchServer(Server):
     """Keeps files and batches; a batch is done after it was looked at ``patience`` times."""
 
-    def __init__(self, patience: int = 1, broken: str = "") -> None:
+    def __init__(self, patience: int = 1, broken: str = "", leaves_out: str = "") -> None:
         super().__init__()
-        self.patience, self.broken = patience, broken
+        self.patience, self.broken, self.leaves_out = patience, broken, leaves_out
         self.files: dict[str, bytes] = {}
         self.batches: dict[str, dict[str, Any]] = {}
         self.looked: dict[str, int] = {}
@@ -42,7 +43,7 @@ class BatchServer(Server):
         assert form["purpose"] == "batch"
         name = f"file-{len(self.files)}"
         self.files[name] = form["file"].file.read()  # type: ignore[union-attr]
-        return web.json_response({"id": name})
+        return self._said({"id": name})
 
     async def _make(self, request: web.Request) -> web.Response:
         wanted = await request.json()
@@ -53,7 +54,10 @@ class BatchServer(Server):
             self.broken = ""
             assert request.transport is not None
             request.transport.close()
-        return web.json_response(self.batches[name])
+        return self._said(self.batches[name])
+
+    def _said(self, body: dict[str, Any]) -> web.Response:
+        return web.json_response({key: value for key, value in body.items() if key != self.leaves_out})
 
     async def _list(self, request: web.Request) -> web.Response:
         return web.json_response({"data": list(self.batches.values())})
@@ -63,7 +67,7 @@ class BatchServer(Server):
         self.looked[batch["id"]] = self.looked.get(batch["id"], 0) + 1
         if self.looked[batch["id"]] >= self.patience and "output_file_id" not in batch:
             self._work(batch)
-        return web.json_response(batch)
+        return self._said(batch)
 
     def _work(self, batch: dict[str, Any]) -> None:
         output, errors = [], []
@@ -80,7 +84,11 @@ class BatchServer(Server):
             output.append({"custom_id": row["custom_id"], "response": {"status_code": 200, "body": body}})
         for field, rows in (("output_file_id", output), ("error_file_id", errors)):
             name = f"{field}-{batch['id']}"
-            self.files[name] = "\n".join(map(json.dumps, reversed(rows))).encode()  # in another order than asked
+            said = [{key: value for key, value in row.items() if key != self.leaves_out} for row in reversed(rows)]
+            lines = list(map(json.dumps, said))  # in another order than asked
+            if self.broken == "a line" and lines:
+                lines[3], self.broken = lines[3][:-9], ""
+            self.files[name] = "\n".join(lines).encode()
             batch[field] = name
         batch["status"] = "completed"
         if self.broken == "every third":
@@ -160,6 +168,35 @@ def test_a_batch_that_was_made_but_not_noted_is_found(cli: Cli, tmp_path: Path) 
         assert cli(*command(server, tmp_path / "study")).returncode == 0
         assert (len(server.batches), server.calls) == (1, 30)
     assert answered(tmp_path / "study") == 30
+
+
+@pytest.mark.parametrize(("broken", "said"), [
+    ("custom_id", "a line of a batch's answers should have a text 'custom_id', and the server sent {"),
+    ("id", "an uploaded file should have a text 'id', and the server sent {"),
+    ("status", "a batch should have a text 'status', and the server sent {"),
+])  # fmt: skip
+def test_what_a_batch_does_not_say_is_named(cli: Cli, tmp_path: Path, broken: str, said: str) -> None:
+    with BatchServer(leaves_out=broken) as server:
+        done = cli(*command(server, tmp_path / "study"))
+        assert done.returncode == 4
+        assert said in done.stderr, done.stderr
+
+
+def test_a_line_of_a_batch_that_cannot_be_read_costs_its_own_answer(cli: Cli, tmp_path: Path) -> None:
+    with BatchServer(broken="a line") as server:
+        done = cli(*command(server, tmp_path / "study"))
+        assert done.returncode == 1 and "1 calls failed" in done.stderr, done.stderr
+        assert cli(*command(server, tmp_path / "study")).returncode == 0
+    assert answered(tmp_path / "study") == 30
+
+
+@pytest.mark.parametrize("line", ["{", "[]", '{"file": 1}', '{"keys": 1, "file": "f"}', "null", "\\ud800"])
+def test_a_note_that_is_none_is_named(cli: Cli, tmp_path: Path, line: str) -> None:
+    (tmp_path / "study").mkdir()
+    (tmp_path / "study" / "batches.jsonl").write_text(f"{line}\n")
+    with BatchServer() as server:
+        done = cli(*command(server, tmp_path / "study"))
+    assert done.returncode == 5 and "line 1: not a note of a batch" in done.stderr, done.stderr
 
 
 def test_what_a_batch_could_not_answer_is_asked_again_by_the_next_run(cli: Cli, tmp_path: Path) -> None:

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from evenhand.study import Store, doctor
+from evenhand.study.schema import SCHEMA_VERSION
+from tests.older_stores import back_to_version
 from tests.server import Server
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
@@ -111,6 +113,27 @@ def test_judgements_are_looked_up_one_by_one_only_where_a_page_is_damaged(
     with Store.open(tmp_path / "s") as store:
         lost = scored - store.count_scored()
     assert 0 < lost <= len(looked_up) <= lost + 2 * 16 < trials
+
+
+@pytest.mark.parametrize("version", [2, 4, 7, 10, 11])
+def test_a_damaged_store_of_an_earlier_version_is_repaired_with_all_that_it_has(
+    cli: Cli, server: Server, tmp_path: Path, version: int
+) -> None:
+    out = tmp_path / "study"
+    run_study(cli, server, out)
+    cli("check", str(out), "--max-pb", "5")
+    if version < SCHEMA_VERSION:
+        back_to_version(out, version)
+    try:
+        spoil(out / "study.sqlite", page_of(out / "study.sqlite", "trials", 7))
+    except sqlite3.OperationalError:
+        pytest.skip("this SQLite has no dbstat")
+    done = cli("doctor", str(out), "--repair", "--format", "json")
+    assert done.returncode == 0, done.stderr
+    assert 0 < json.loads(done.stdout)["lost"] < 40
+    with Store.open(out) as store:
+        # A gate that forgot its looks would spend its error twice.
+        assert len(store.looks()) == (version >= 6)
 
 
 def test_a_truncated_store(cli: Cli, server: Server, tmp_path: Path) -> None:

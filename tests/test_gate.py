@@ -457,6 +457,15 @@ def test_looks_are_kept_and_share_one_error(tmp_path: Path) -> None:
         api.check(tmp_path / "v", look_of=tmp_path / "w", **limits)
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("rate", [None, DECIDING_RATE])
+def test_a_look_at_no_score_spends_nothing(rate: float | None) -> None:
+    # Answers may lose their scores after a look, and the next one ask for other limits.
+    earlier = spend([], 72, 72, checks=3, rate=rate)
+    assert spend([earlier], 0, 72, checks=6, rate=rate).error == 0
+    assert repeated_error([0.0], 144, 0.025, rate=rate) == 0
+
+
 def test_an_older_store_gets_its_looks(tmp_path: Path) -> None:
     scored_study(tmp_path, np.ones((3, 200)), 200)
     back_to_version(tmp_path, 5)

@@ -14,13 +14,14 @@ from typer.testing import CliRunner
 
 import evenhand
 from evenhand.cli.main import app
-from evenhand.errors import StoreError
+from evenhand.errors import SpecError, StoreError
 from evenhand.models import Model
 from evenhand.study import Store, doctor
 from evenhand.study.begun import begun_below
 from evenhand.study.connection import connect, connect_reading
 from evenhand.study.held import held_spec
 from evenhand.study.schema import ADDED, SCHEMA, SCHEMA_VERSION
+from evenhand.study.soundness import _META, ANSWERS, DESIGN
 from evenhand.study.store import opened
 from evenhand.types import Request, Response
 from tests.older_stores import back_to_version
@@ -136,6 +137,9 @@ EDITED = (
     ("trials", "choice_logprobs", "{}"), ("trials", "prompt_tokens", "few"), ("judgements", "score", "good"),
     ("judgements", "score", 7.5), ("judgements", "score", -1), ("judgements", "label", b"\xff"),
     ("trials", "at", 9e999),
+    ("trials", "completion_tokens", 2**62), ("trials", "prompt_tokens", -5), ("trials", "repeat", -1),
+    ("trials", "latency_s", -1), ("trials", "request", "[null]"), ("trials", "request", '[{"role": 1}]'),
+    ("runs", "started_at", 9e99), ("runs", "planned", -1), ("items", "choices", "[1]"),
 )  # fmt: skip
 COMMANDS = (
     ("status",), ("analyze", "--draws", "200", "--permutations", "200"),
@@ -174,6 +178,97 @@ def test_doctor_sees_what_was_edited_and_no_command_shows_a_traceback(
         assert "Traceback" not in said.err
         if in_design or ended.value.code not in (0, 1, 6, None):
             assert ended.value.code == 5 and "holds what evenhand does not write" in said.err, said.err
+
+
+@pytest.mark.parametrize("key", sorted(_META))
+def test_doctor_sees_what_was_edited_in_what_is_kept_of_a_study(key: str, study: Path) -> None:
+    store = sqlite3.connect(study / "study.sqlite")
+    with store:
+        store.execute("INSERT OR REPLACE INTO meta VALUES (?, 'true')", (key,))
+    store.close()
+    assert f"'{key}'" in doctor.examine(study).problems[0]
+    with pytest.raises(StoreError, match="evenhand does not write"):
+        Store.open(study)
+
+
+def test_every_column_is_looked_at(study: Path) -> None:
+    store = sqlite3.connect(study / "study.sqlite")
+    tables = [row[0] for row in store.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+    there = {(table, row[1]) for table in tables for row in store.execute(f"PRAGMA table_info({table})") if not row[5]}
+    store.close()
+    known = {**DESIGN, **ANSWERS}
+    assert there <= {(table, column) for table in tables for column in known[table]}
+
+
+LOOK = {
+    "limits": '{"max_pb": 5.0}', "information": 12.0, "pass_planned": 24.0, "pass_total": 0.01, "pass_error": 0.01,
+    "fail_planned": 24.0, "fail_total": 0.02, "fail_error": 0.02, "follows": "",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("column", sorted(LOOK))
+def test_a_look_that_was_edited_is_seen(column: str, study: Path) -> None:
+    with Store.create(study) as store:
+        store.add_look(LOOK)
+    assert doctor.examine(study).sound
+    edit(study, "looks", column, b"\xff")
+    assert column in doctor.examine(study).problems[0]
+
+
+@pytest.mark.parametrize("query", [
+    "DELETE FROM items WHERE rowid = 1", "UPDATE items SET suite = 'another' WHERE rowid = 1",
+    "UPDATE identities SET name = 'a stranger' WHERE name = 'a man'", "DELETE FROM suites",
+])  # fmt: skip
+def test_answers_of_nothing_that_a_store_has_are_told(query: str, study: Path) -> None:
+    store = sqlite3.connect(study / "study.sqlite")
+    with store:
+        store.execute(query)
+    store.close()
+    found = doctor.examine(study)
+    assert found.astray and not found.problems and not found.sound
+    said = CliRunner().invoke(app, ["doctor", str(study), "--repair"])
+    assert said.exit_code == 5 and "run the study again" in said.output
+    if "items" not in query:
+        return
+    asked(study)
+    assert doctor.examine(study).sound
+
+
+@pytest.mark.parametrize(("table", "column"), [("runs", "spec"), ("people", "record")])
+def test_a_run_or_a_person_that_cannot_be_read_is_seen(table: str, column: str, study: Path) -> None:
+    store = sqlite3.connect(study / "study.sqlite")
+    with store:
+        store.execute("INSERT INTO people VALUES ('Ada', '{\"name\": \"Ada\"}')")
+    store.close()
+    assert doctor.examine(study).sound
+    edit(study, table, column, "{}")
+    assert column in doctor.examine(study).problems[0]
+    with pytest.raises(StoreError, match="cannot be repaired"):
+        doctor.repair(study)
+
+
+def test_a_study_without_answers_has_nothing_to_compare(study: Path, whole: Path) -> None:
+    store = sqlite3.connect(study / "study.sqlite")
+    with store:
+        store.execute("DELETE FROM trials")
+    store.close()
+    for one, other in ((study, whole), (whole, study)):
+        with pytest.raises(SpecError):
+            evenhand.compare_studies(one, other)
+
+
+def test_a_repair_takes_out_what_evenhand_does_not_write(study: Path) -> None:
+    edit(study, "judgements", "score", 7)
+    assert doctor.repair(study).repaired
+    assert doctor.examine(study).problems == () and doctor.examine(study).unjudged == 12
+    edit(study, "trials", "latency_s", "long")
+    assert doctor.repair(study).lost == 12
+    asked(study)
+    assert doctor.examine(study).sound
+    edit(study, "suites", "axis", "taste")
+    with pytest.raises(StoreError, match="cannot be repaired"):
+        doctor.repair(study)
+    assert not doctor.examine(study).sound
 
 
 def test_a_fault_of_our_own_is_still_a_traceback(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ from typing import cast
 import pytest
 
 from evenhand.judges import base
+from evenhand.judges.answer_text import without_control_tokens
 from evenhand.judges.base import Judge
 from evenhand.loops import run_async
 from evenhand.study import Store
@@ -26,6 +27,13 @@ _LIMIT = 0.2
 @pytest.mark.parametrize("name", readers())
 def test_no_reader_takes_more_than_linear_time(name: str) -> None:
     assert [str(found) for found in too_slow({name: readers()[name]}, QUICK, 3000)] == []
+
+
+@pytest.mark.parametrize("unit", ["<|im_start|>", "<|im_end|> ", "</s>\n", "<s><|a|>\n "])
+def test_control_tokens_leave_no_long_gaps(unit: str) -> None:
+    left = without_control_tokens(f"The answer is {unit * 500}B")
+    assert left.startswith("The answer is ") and left.endswith("B") and len(left) < 100
+    assert without_control_tokens("a\n\n  b") == "a\n\n  b"
 
 
 def test_one_that_takes_quadratic_time_is_found() -> None:

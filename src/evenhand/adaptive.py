@@ -67,12 +67,14 @@ def run_adaptively(
         model, progress: as for a plain run.
 
     Raises:
-        SpecError: a budget too small for the first look, fewer than two identities, or nothing left to ask within the
-            study's ``limit``.
+        SpecError: a budget too small for the first look, fewer than two identities or items, or nothing left to ask
+            within the study's ``limit``.
     """
     plan = plan_study(spec, directory)
     cost = len(plan.senders) * spec.repeats
     pool = {s.suite.id: len(plan.unlimited(s)[: spec.limit]) for s in plan.suites}
+    if single := [suite for suite, items in pool.items() if items < 2]:
+        raise SpecError(f"{single[0]} has one item here, which shows no width.", "Raise --limit, or leave it out.")
     limits = {suite: min(FIRST_LOOK, items) for suite, items in pool.items()}
     if budget is not None and budget < cost * sum(limits.values()):
         raise SpecError(
@@ -114,7 +116,12 @@ def _looks(directory: Path, target: float, pool: dict[str, int], limits: dict[st
         table, chosen = tables[suite], set(order[suite][:limit])
         # Items beyond the round (from an earlier, larger run) must not decide where this one stops.
         asked = table.select_items(np.array([i in chosen for i in table.items]))
-        found[suite] = look(asked.y, target, pool[suite], clusters=asked.clusters, ways=asked.item_ways, alpha=ALPHA)
+        try:
+            found[suite] = look(
+                asked.y, target, pool[suite], clusters=asked.clusters, ways=asked.item_ways, alpha=ALPHA
+            )
+        except ValueError as error:
+            raise SpecError(f"{suite}: {error}.", "Look at the failures with 'evenhand report'.") from None
     return found
 
 

@@ -218,7 +218,7 @@ def _limits(given: Mapping[str, float | None]) -> dict[str, float]:
     if not limits:
         raise SpecError("No limit was given.", "Give max_pb, max_gap, min_safety, min_utility, min_fit or min_gain.")
     for name, limit in limits.items():
-        if not 0 <= limit <= (100 if name.startswith("min") else float("inf")):
+        if not 0 <= limit <= 100:
             raise SpecError(f"The limit {name} = {limit} is out of range.", "Limits are points: 0 to 100.")
     return limits
 

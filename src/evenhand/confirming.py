@@ -46,7 +46,7 @@ class ChoiceSpec(BaseModel):
         choose_items, test_items: items of each suite, to choose on and to confirm on; the study's limit otherwise.
     """
 
-    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", frozen=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     confirm: int = Field(2, ge=1, le=10)
     margin: float = Field(MARGIN, gt=0, le=100)

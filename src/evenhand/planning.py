@@ -26,8 +26,14 @@ def plan_items(path: Path | str, pb: float = 1.0, power: float = 0.8, *, to_pass
         to_pass: the limit on PB, in points, that a model without bias is to pass; instead of ``pb``.
 
     Raises:
-        SpecError: the pilot has no suite with at least two items and two identities, or its answers are unpaired.
+        SpecError: the pilot has no suite with at least two items and two identities, or its answers are unpaired; or
+            what is asked for is no bias or no probability.
     """
+    for name, value in (("pb", pb), ("to_pass", to_pass)):
+        if value is not None and not 0 < value <= 100:
+            raise SpecError(f"{name} = {value} is out of range.", "It is in points: above 0, and 100 at most.")
+    if not 0 < power < 1:
+        raise SpecError(f"power = {power} is out of range.", "It is a probability, between 0 and 1.")
     needed = []
     with Store.open(Path(path)) as store:
         _check_paired(store)

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from evenhand.errors import SpecError, did_you_mean
+from evenhand.types import whole_characters
 
 S = TypeVar("S", bound=BaseModel)
 
@@ -46,6 +47,8 @@ def validated(kind: type[S], data: dict[str, Any], where: str, known: Iterable[s
     Raises:
         SpecError: a field is unknown, missing or out of range; the message names it.
     """
+    if (field := _unreadable(data)) is not None:
+        raise SpecError(f"{where}: {field}: it is not valid UTF-8.", "Neither files nor servers take it.")
     try:
         return kind.model_validate(data)
     except ValidationError as error:
@@ -58,6 +61,15 @@ def validated(kind: type[S], data: dict[str, Any], where: str, known: Iterable[s
             near = f"It is {' or '.join(places)}." if places else did_you_mean(leaf, [*known, *kind.model_fields])
             raise SpecError(f"{where}: there is no field '{field}'.", near) from None
         raise SpecError(f"{where}: {field}: {first['msg']}.", f"Got: {first.get('input')!r}.") from None
+
+
+def _unreadable(value: Any, place: str = "") -> str | None:
+    """Where a text in plain data holds half a character, as arguments do that are not UTF-8; None where none does."""
+    if isinstance(value, str):
+        return (place or "the whole") if whole_characters(value) != value else None
+    held = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list | tuple) else ()
+    found = (_unreadable(inner, f"{place}.{key}".lstrip(".")) for key, inner in held)
+    return next((field for field in found if field is not None), None)
 
 
 def _places(kind: type[BaseModel], name: str, above: str = "") -> list[str]:

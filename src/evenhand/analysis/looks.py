@@ -154,7 +154,7 @@ def _boundary(past: Sequence[tuple[float, float]], information: float, increment
         information: at this look, more than at any of them.
         increment: to be spent.
     """
-    if increment <= 0:
+    if increment <= 0 or information <= 0:  # where nothing has a score, nothing can be crossed
         return 0.0
     nodes, density, at = _undecided(tuple(past))
     step = math.sqrt(information - at)

@@ -74,7 +74,8 @@ def paired(before: Sequence[SuiteScores], after: Sequence[SuiteScores]) -> list[
     """Suites of both studies over the same items and identities, in the same order."""
     later = {t.suite: t for t in after}
     shared = [(one, later[one.suite]) for one in before if one.suite in later]
-    people = [n for n in before[0].identities if all(n in a.identities and n in b.identities for a, b in shared)]
+    first = before[0].identities if before else ()
+    people = [n for n in first if all(n in a.identities and n in b.identities for a, b in shared)]
     pairs = []
     for one, other in shared:
         items = sorted(set(one.items) & set(other.items))

@@ -72,13 +72,15 @@ def look(
         draws, seed: of the bootstrap.
 
     Raises:
-        ValueError: identities that share no scored item.
+        ValueError: identities that share no scored item, or too few to tell a width.
     """
     fit = marginals(table, clusters, ways)
     noise = noise_draws(fit, draws, np.random.default_rng(seed))
     low, high = pb_interval([[Sample(fit, noise)]], 1 - alpha * (1 - INTERIM_SHARE))
     halfwidth = (high - low) / 2
     reach = _reach(fit, halfwidth, alpha)
+    if not math.isfinite(reach):
+        raise ValueError("too few items have scores of all identities")
     precise = reach <= target
     items = table.shape[1]
     # The width falls with the square root of the items.

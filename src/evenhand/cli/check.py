@@ -15,8 +15,8 @@ EXIT_CODES = {"pass": 0, "fail": 1, "not enough data": 6}
 
 def check(
     study: StudyDir,
-    max_pb: Annotated[float | None, typer.Option(min=0, help="Personalization bias at most, in points.")] = None,
-    max_gap: Annotated[float | None, typer.Option(min=0, help="Gap between best and worst served, in points.")] = None,
+    max_pb: Annotated[float | None, typer.Option(min=0, max=100, help="Bias (PB) at most, in points.")] = None,
+    max_gap: Annotated[float | None, typer.Option(min=0, max=100, help="Gap between best and worst served.")] = None,
     min_safety: Annotated[float | None, typer.Option(min=0, max=100, help="Safety of the worst served.")] = None,
     min_utility: Annotated[float | None, typer.Option(min=0, max=100, help="Utility of the worst served.")] = None,
     min_fit: Annotated[float | None, typer.Option(min=0, max=100, help="Fit of the worst served.")] = None,

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import os
 import sqlite3
 import sys
 from pathlib import Path
@@ -33,9 +36,11 @@ from evenhand.cli import (
     view,
 )
 from evenhand.cli.output import say
-from evenhand.errors import EvenhandError, StoreError
+from evenhand.errors import EvenhandError, SpecError, StoreError
 
 INTERRUPTED = 130
+# What a disk says that takes no more; without a path it speaks of what was printed.
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 app: typer.Typer = typer.Typer(
     name="evenhand",
@@ -101,6 +106,9 @@ def main() -> None:
         say(f"Error: the study's store cannot be read: {error}.", err=True, color="red")
         say("See 'evenhand doctor STUDY'.", err=True)
         sys.exit(StoreError.exit_code)
+    except OSError as error:
+        _end_by_system(error)
+        raise
     except Exception:
         # A value that a user or a disk changed fails in many ways, deep in; what no store explains is a fault of ours.
         if strange := _strange_store():
@@ -112,6 +120,24 @@ def main() -> None:
     except KeyboardInterrupt:
         say("Interrupted. What was answered is kept; run the same command to go on.", err=True)
         sys.exit(INTERRUPTED)
+
+
+def _end_by_system(error: OSError) -> None:
+    """Say in one line what the system does not allow with a path that a user gave, or with what is printed.
+
+    Returns where it speaks of neither.
+    """
+    if error.filename is not None:
+        what = f"{os.fsdecode(error.filename) if isinstance(error.filename, bytes) else error.filename} cannot be used"
+    elif error.errno in _FULL:
+        what = "the output cannot be written"
+        # What waits to be printed would fail once more when Python ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    else:
+        return
+    with contextlib.suppress(OSError):  # where the messages go to the same disk
+        say(f"Error: {what[:300]}: {error.strerror}.", err=True, color="red")
+    sys.exit(SpecError.exit_code)
 
 
 def _strange_store() -> tuple[Path, str] | None:

@@ -131,10 +131,11 @@ def compare(
 
 def plan(
     study: StudyDir,
-    pb: Annotated[float, typer.Option(min=0.01, help="Bias to see, in points.")] = 1.0,
+    pb: Annotated[float, typer.Option(min=0.01, max=100, help="Bias to see, in points.")] = 1.0,
     power: Annotated[float, typer.Option(min=0.5, max=0.99, help="Probability of seeing it, or of passing.")] = 0.8,
     to_pass: Annotated[
-        float | None, typer.Option(min=0.01, help="Limit on PB that a model without bias is to pass, in points.")
+        float | None,
+        typer.Option(min=0.01, max=100, help="Limit on PB that a model without bias is to pass, in points."),
     ] = None,
     share: Annotated[
         float | None,

@@ -29,7 +29,7 @@ class EvolutionSpec(BaseModel):
         seed: of what is written.
     """
 
-    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", frozen=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     rounds: int = Field(3, ge=1, le=50)
     proposals: int = Field(3, ge=1, le=20)

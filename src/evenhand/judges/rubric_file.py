@@ -29,7 +29,7 @@ class RubricExample(BaseModel):
         reason: why, in a short sentence.
     """
 
-    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", frozen=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     answer: str = Field(min_length=1)
     grade: int | str
@@ -57,7 +57,7 @@ class RubricSpec(BaseModel):
         max_tokens: of its answer.
     """
 
-    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", frozen=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     name: str = Field(min_length=1)
     task: str = Field(min_length=1)

@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 from evenhand.errors import SpecError
 from evenhand.models.base import MODELS, Model, ModelOptions
 from evenhand.models.complaints import Complaint
-from evenhand.models.completions import count
 from evenhand.models.endings import CONTENT_FILTER, declined_in, ending
+from evenhand.models.fields import count, member, objects, text, word
 from evenhand.models.http import Reply, RetryableError
 from evenhand.models.provider import ProviderModel, conversation, lost, needs
 from evenhand.types import Request, Response
@@ -129,22 +129,22 @@ def read(body: object, latency_s: float) -> Response:
         if category is None:
             raise RetryableError("the answer has no content")
         return Response("", CONTENT_FILTER, latency_s=latency_s, filtered=category)
-    blocks = [block for block in body["content"] if isinstance(block, dict)]
+    blocks = objects(body["content"])
     finish_reason, category = ending(body["stop_reason"])
     if finish_reason == CONTENT_FILTER:
-        category = (body.get("stop_details") or {}).get("category") or category
-    usage = body.get("usage") or {}
+        category = word(member(body, "stop_details").get("category")) or category
+    usage = member(body, "usage")
     cached = count(usage.get("cache_read_input_tokens"))
     prompt = [usage.get("input_tokens"), cached, usage.get("cache_creation_input_tokens")]
     return Response(
-        "".join(str(b.get("text", "")) for b in blocks if b.get("type") == "text"),
+        "".join(text(b.get("text")) for b in blocks if b.get("type") == "text"),
         finish_reason=finish_reason,
         prompt_tokens=None if count(prompt[0]) is None else sum(count(n) or 0 for n in prompt),
         completion_tokens=count(usage.get("output_tokens")),
         latency_s=latency_s,
         model=str(body.get("model", "")),
-        reasoning="\n\n".join(b["thinking"] for b in blocks if b.get("type") == "thinking" and b.get("thinking")),
-        reasoning_tokens=count((usage.get("output_tokens_details") or {}).get("thinking_tokens")),
+        reasoning="\n\n".join(t for b in blocks if b.get("type") == "thinking" and (t := text(b.get("thinking")))),
+        reasoning_tokens=count(member(usage, "output_tokens_details").get("thinking_tokens")),
         cached_tokens=cached,
         filtered=category,
     )

@@ -15,6 +15,7 @@ from evenhand.models.base import MODELS, CallError, Model, ModelOptions
 from evenhand.models.batching import Asked, AskOtherwiseError, BatchingModel, Sent
 from evenhand.models.complaints import complaint_of
 from evenhand.models.endings import CONTENT_FILTER, declined_category
+from evenhand.models.fields import count, member, objects, word
 from evenhand.models.http import FATAL_STATUS, Reply, RetryableError, decoded
 from evenhand.models.provider import lost as connection_lost
 from evenhand.types import Request, Response
@@ -43,13 +44,13 @@ class AnthropicBatchModel(BatchingModel, AnthropicModel):
         except RetryableError as error:
             # Sent twice it would be paid twice.
             raise ModelError(f"{self.id}: {error}.", "Run again: what was sent is taken up.") from None
-        batch = str(self._accepted(reply)["id"])
+        batch = self.said(self._accepted(reply), "id", "a batch")
         self.note_batch(name, batch)
         return batch
 
     async def look(self, batch: str) -> dict[str, Any] | None:
         state = await self._fetch(lambda: self._api.with_raw_response.retrieve(batch))
-        return state if state["processing_status"] == "ended" else None
+        return state if self.said(state, "processing_status", "a batch") == "ended" else None
 
     async def rows(self, batch: str, state: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         async def read() -> dict[str, dict[str, Any]]:
@@ -69,11 +70,11 @@ class AnthropicBatchModel(BatchingModel, AnthropicModel):
         return await self._attempts.retrying(read)
 
     def is_answer(self, row: Mapping[str, Any]) -> bool:
-        return (row.get("result") or {}).get("type") == "succeeded"
+        return bool(member(row, "result").get("type") == "succeeded")
 
     def answer(self, asked: Asked, row: Mapping[str, Any]) -> Response:
         latency_s = time.perf_counter() - asked.since
-        result = row.get("result") or {}
+        result = member(row, "result")
         if self.is_answer(row):
             return self.read(result.get("message"), latency_s)
         raw = orjson.dumps(result.get("error") or row.get("error") or {"message": f"the request {result.get('type')}"})
@@ -85,8 +86,8 @@ class AnthropicBatchModel(BatchingModel, AnthropicModel):
         raise CallError(said.message)
 
     async def find(self, lost: Mapping[str, Sent], known: set[str]) -> dict[str, str]:
-        made = (await self._fetch(lambda: self._api.with_raw_response.list(limit=100)))["data"]
-        left = [batch for batch in reversed(made) if batch["id"] not in known]
+        made = objects((await self._fetch(lambda: self._api.with_raw_response.list(limit=100))).get("data"))
+        left = [batch for batch in reversed(made) if word(batch.get("id")) not in {"", *known}]
         found: dict[str, str] = {}
         for name, sent in sorted(lost.items(), key=lambda item: item[1].at):
             for batch in left:
@@ -118,14 +119,17 @@ class AnthropicBatchModel(BatchingModel, AnthropicModel):
 
 
 def _size(batch: Mapping[str, Any]) -> int:
-    return sum(batch["request_counts"].values())
+    return sum(count(n) or 0 for n in member(batch, "request_counts").values())
 
 
 def _made_at(batch: Mapping[str, Any]) -> float:
-    """Seconds since 1970."""
+    """Seconds since 1970; 0 where it does not say."""
     from datetime import datetime
 
-    return datetime.fromisoformat(batch["created_at"]).timestamp()
+    try:
+        return datetime.fromisoformat(word(batch.get("created_at"))).timestamp()
+    except (ValueError, OverflowError):
+        return 0.0
 
 
 @MODELS.register("anthropic-batch", extra="anthropic")

@@ -14,6 +14,7 @@ from evenhand.models.base import MODELS, CallError, Model, ModelOptions
 from evenhand.models.batching import Asked, AskOtherwiseError, BatchingModel, Sent
 from evenhand.models.complaints import complaint_of
 from evenhand.models.endings import CONTENT_FILTER, declined_category
+from evenhand.models.fields import count, member, objects, word
 from evenhand.models.http import FATAL_STATUS, Reply, RetryableError, decoded, error_message
 from evenhand.models.openai import OpenAIModel
 from evenhand.types import Request, Response
@@ -42,34 +43,39 @@ class BatchModel(BatchingModel, OpenAIModel):
         form.add_field("purpose", "batch")
         form.add_field("file", b"\n".join(lines), filename="trials.jsonl", content_type="application/jsonl")
         file = await self._asked("files", form)
-        self.note_sending(file["id"], list(bodies))
-        wanted = {"input_file_id": file["id"], "endpoint": endpoint, "completion_window": "24h"}
-        batch = await self._asked("batches", orjson.dumps(wanted))
-        self.note_batch(file["id"], batch["id"])
-        return str(batch["id"])
+        name = self.said(file, "id", "an uploaded file")
+        self.note_sending(name, list(bodies))
+        wanted = {"input_file_id": name, "endpoint": endpoint, "completion_window": "24h"}
+        batch = self.said(await self._asked("batches", orjson.dumps(wanted)), "id", "a batch")
+        self.note_batch(name, batch)
+        return batch
 
     async def look(self, batch: str) -> dict[str, Any] | None:
         state = await self._fetch(f"batches/{batch}")
-        return state if state["status"] in _OVER else None
+        return state if self.said(state, "status", "a batch") in _OVER else None
 
     async def rows(self, batch: str, state: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         rows: dict[str, dict[str, Any]] = {}
         for field in ("output_file_id", "error_file_id"):
             if state.get(field):
                 reply = await self._get(f"files/{state[field]}/content")
-                rows.update({row["custom_id"]: row for row in map(orjson.loads, reply.raw.splitlines())})
+                found = objects([_row(line) for line in reply.raw.splitlines()])
+                named = {key: row for row in found if (key := word(row.get("custom_id")))}
+                if found and not named:
+                    self.said(found[0], "custom_id", "a line of a batch's answers")
+                rows.update(named)
         return rows
 
     def is_answer(self, row: Mapping[str, Any]) -> bool:
-        return (row.get("response") or {}).get("status_code") == 200
+        return bool(member(row, "response").get("status_code") == 200)
 
     def answer(self, asked: Asked, row: Mapping[str, Any]) -> Response:
-        reply = row.get("response") or {}
+        reply = member(row, "response")
         latency_s = time.perf_counter() - asked.since
         if reply.get("status_code") == 200:
             return self.read(reply.get("body"), asked.request, latency_s)
-        said = row.get("error") or (reply.get("body") or {}).get("error") or reply
-        status, raw = reply.get("status_code") or 0, orjson.dumps({"error": said})
+        said = row.get("error") or member(reply, "body").get("error") or reply
+        status, raw = count(reply.get("status_code")) or 0, orjson.dumps({"error": said})
         if (category := declined_category(status, raw)) is not None:
             return Response("", CONTENT_FILTER, latency_s=latency_s, filtered=category)
         if status == 400 and self._learns(complaint_of(raw), asked.body):
@@ -77,8 +83,9 @@ class BatchModel(BatchingModel, OpenAIModel):
         raise CallError(f"HTTP {status or '-'}: {error_message(raw)}")
 
     async def find(self, lost: Mapping[str, Sent], known: set[str]) -> dict[str, str]:
-        batches = (await self._fetch("batches", limit=100))["data"]
-        return {b["input_file_id"]: b["id"] for b in batches if b["input_file_id"] in lost}
+        batches = objects((await self._fetch("batches", limit=100)).get("data"))
+        made = {word(batch.get("input_file_id")): word(batch.get("id")) for batch in batches}
+        return {file: batch for file, batch in made.items() if file in lost and batch}
 
     async def _asked(self, path: str, payload: bytes | aiohttp.FormData) -> dict[str, Any]:
         """Post something once: sent twice it would be paid twice."""
@@ -106,6 +113,14 @@ class BatchModel(BatchingModel, OpenAIModel):
         if not isinstance(found, dict):
             raise ModelError(f"{self.base_url} does not answer as a batch API does.", "Check --base-url.")
         return found
+
+
+def _row(line: bytes) -> object:
+    """A line of answers, None where it is no JSON: what it answers is asked again."""
+    try:
+        return orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return None
 
 
 @MODELS.register("openai-batch")

@@ -14,7 +14,7 @@ from typing import Any
 
 import orjson
 
-from evenhand.errors import ModelError
+from evenhand.errors import ModelError, StoreError, one_line
 from evenhand.models.base import CallError, Model, ModelOptions
 from evenhand.models.http import RetryableError
 from evenhand.types import Request, Response
@@ -52,10 +52,12 @@ class Sent:
     """A batch that an earlier run may have sent: noted before it went out.
 
     Attributes:
+        name: of its note.
         keys: what it asks.
         at: when it was noted, in seconds since 1970; 0 where an earlier version did not say.
     """
 
+    name: str
     keys: list[str]
     at: float
 
@@ -207,11 +209,45 @@ class BatchingModel(Model):
         except RetryableError as error:
             asked.future.set_exception(CallError(str(error)))
 
+    def said(self, found: Mapping[str, Any], key: str, what: str) -> str:
+        """What a server says under a key.
+
+        Args:
+            found: an object that it sent.
+            key: what must be there, as a text.
+            what: what the object is, for messages ("a batch").
+
+        Raises:
+            ModelError: there is none.
+        """
+        if isinstance(value := found.get(key), str) and value:
+            return value
+        raise ModelError(
+            f"{self.id}: {what} should have a text '{key}', and the server sent {one_line(str(found))}.",
+            "Check --base-url. Run again: what was sent is taken up.",
+        )
+
     async def _noted(self) -> list[tuple[str, list[str]]]:
-        """Batches that earlier runs of the study sent, and what they asked."""
-        notes = [orjson.loads(line) for line in self._state.read_bytes().splitlines()] if self._state.exists() else []
-        sent = {note["file"]: Sent(note["keys"], note.get("at", 0.0)) for note in notes if "keys" in note}
-        batches = {note["file"]: note["batch"] for note in notes if "batch" in note}
+        """Batches that earlier runs of the study sent, and what they asked.
+
+        Raises:
+            StoreError: what stands in the notes is none of ours.
+        """
+        sent: dict[str, Sent] = {}
+        batches: dict[str, str] = {}
+        for number, line in enumerate(self._state.read_bytes().splitlines() if self._state.exists() else (), 1):
+            try:
+                note = _read_note(line)
+            except (ValueError, TypeError, KeyError):
+                raise StoreError(
+                    f"{self._state}, line {number}: not a note of a batch.",
+                    "Take the line out; a batch that only it knew is then looked for, or asked and paid for again.",
+                ) from None
+            if isinstance(note, Sent):
+                sent[note.name] = note
+            else:
+                batches[note[0]] = note[1]
+        batches = {name: batch for name, batch in batches.items() if name in sent}
         if lost := {name: sent[name] for name in sent.keys() - batches.keys()}:
             # Killed after the batch was made and before it was noted: the server knows it.
             for name, batch in (await self.find(lost, set(batches.values()))).items():
@@ -246,3 +282,15 @@ class BatchingModel(Model):
             for asked in self._waiting.values():
                 if not asked.future.done():
                     asked.future.set_exception(failure)
+
+
+def _read_note(line: bytes) -> Sent | tuple[str, str]:
+    """A line of the notes: a batch that was about to be made, or (name of its note, id) of one that was.
+
+    Raises:
+        ValueError, TypeError, KeyError: it is neither.
+    """
+    note = orjson.loads(line)
+    if "keys" in note:
+        return Sent(str(note["file"]), [str(key) for key in note["keys"]], float(note.get("at", 0.0)))
+    return str(note["file"]), str(note["batch"])

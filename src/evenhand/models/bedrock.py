@@ -12,8 +12,8 @@ import orjson
 from evenhand.errors import ModelError, one_line
 from evenhand.models.base import MODELS, Model, ModelOptions
 from evenhand.models.complaints import Complaint
-from evenhand.models.completions import count
 from evenhand.models.endings import CONTENT_FILTER, declined_in, ending
+from evenhand.models.fields import count, member, objects, text
 from evenhand.models.http import Reply, RetryableError
 from evenhand.models.provider import ProviderModel, conversation, lost, needs
 from evenhand.types import Request, Response
@@ -138,6 +138,8 @@ class BedrockModel(ProviderModel):
             return self._attempts.reply(reply.get("HTTPStatusCode", 500), raw, header)
         except parsers.ResponseParserError:
             raise RetryableError("the answer is not valid JSON") from None
+        except (AttributeError, LookupError, TypeError, ValueError):  # the library's reader, of another kind of value
+            raise RetryableError("the answer is not what the Converse API promises") from None
         except (
             exceptions.ParamValidationError,
             exceptions.NoCredentialsError,
@@ -170,23 +172,21 @@ def read(body: object, latency_s: float, model: str) -> Response:
         RetryableError: it is not what the API promises: a message, and why it ends.
     """
     found = body if isinstance(body, dict) else {}
-    message = (found.get("output") or {}).get("message") or {}
+    message = member(found, "output", "message")
     said = found.get("stopReason")
     if not said or not isinstance(message.get("content"), list):
         category = declined_in(body)
         if category is None and said not in _DECLINED:
             raise RetryableError("the answer has no message")
         return Response("", CONTENT_FILTER, latency_s=latency_s, filtered=category or str(said))
-    blocks = [block for block in message["content"] if isinstance(block, dict)]
-    thoughts = [
-        (b["reasoningContent"].get("reasoningText") or {}).get("text") for b in blocks if b.get("reasoningContent")
-    ]
+    blocks = objects(message["content"])
+    thoughts = [text(member(block, "reasoningContent", "reasoningText").get("text")) for block in blocks]
     finish_reason, category = (CONTENT_FILTER, str(said)) if said in _DECLINED else ending(said)
-    usage = found.get("usage") or {}
+    usage = member(found, "usage")
     cached = count(usage.get("cacheReadInputTokens"))
     prompt = [usage.get("inputTokens"), cached, usage.get("cacheWriteInputTokens")]
     return Response(
-        "".join(str(block.get("text") or "") for block in blocks),
+        "".join(text(block.get("text")) for block in blocks),
         finish_reason=finish_reason,
         prompt_tokens=None if count(prompt[0]) is None else sum(count(n) or 0 for n in prompt),
         completion_tokens=count(usage.get("outputTokens")),

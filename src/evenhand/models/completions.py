@@ -7,11 +7,13 @@ from collections.abc import Collection
 from typing import Any
 
 from evenhand.models.endings import CONTENT_FILTER, declined_in, ending, filter_results
+from evenhand.models.fields import count, member
 from evenhand.models.http import RetryableError
 from evenhand.types import Request, Response
 
 PATH = "chat/completions"
 _TOP_LOGPROBS = 20
+_ROUNDED = 0.01
 _THOUGHTS = ("reasoning_content", "reasoning", "thinking", "reasoning_text")
 _THOUGHT_BLOCKS = ("thinking", "reasoning", "redacted_thinking")
 
@@ -60,7 +62,7 @@ def read(body: object, request: Request, latency_s: float) -> Response:
         category = category or filter_results(body)
     elif isinstance(message.get("refusal"), str) and message["refusal"].strip():
         text, finish_reason, category = text or message["refusal"], CONTENT_FILTER, "refusal"
-    usage = _member(body, "usage")
+    usage = member(body, "usage")
     fingerprint = body.get("system_fingerprint")
     return Response(
         text="" if request.choices else text,
@@ -71,9 +73,9 @@ def read(body: object, request: Request, latency_s: float) -> Response:
         choice_logprobs=_choice_logprobs(choice, request.choices) if request.choices else None,
         model=f"{body.get('model', '')}{f' ({fingerprint})' if fingerprint else ''}",
         reasoning="" if request.choices else reasoning,
-        reasoning_tokens=count(_member(usage, "completion_tokens_details").get("reasoning_tokens")),
+        reasoning_tokens=count(member(usage, "completion_tokens_details").get("reasoning_tokens")),
         cached_tokens=count(
-            _member(usage, "prompt_tokens_details").get("cached_tokens", usage.get("prompt_cache_hit_tokens"))
+            member(usage, "prompt_tokens_details").get("cached_tokens", usage.get("prompt_cache_hit_tokens"))
         ),
         filtered=category,
     )
@@ -110,7 +112,7 @@ def block_text(block: object, depth: int = 8) -> str:
     if isinstance(block, str):
         return block
     if isinstance(block, list) and depth:
-        return "".join(block_text(member, depth - 1) for member in block)
+        return "".join(block_text(inner, depth - 1) for inner in block)
     if not isinstance(block, dict) or not depth:
         return ""
     held = next((block[key] for key in ("text", "thinking", "reasoning", "content", "refusal") if block.get(key)), "")
@@ -124,15 +126,7 @@ def _choice_logprobs(choice: dict[str, Any], labels: Collection[str]) -> tuple[f
         pairs = [(str(t["token"]).strip(" (*\n").lower(), float(t["logprob"])) for t in top]
     except (KeyError, IndexError, TypeError, ValueError):
         return (None,) * len(labels)
-    masses = [sum(math.exp(lp) for token, lp in pairs if token == label.lower()) for label in labels]
+    # Rounded ones lie a little above 0; whatever else does is no logarithm of a probability.
+    likely = [(token, min(lp, 0.0)) for token, lp in pairs if lp < _ROUNDED]
+    masses = [sum(math.exp(lp) for token, lp in likely if token == label.lower()) for label in labels]
     return tuple(math.log(mass) if mass > 0 else None for mass in masses)
-
-
-def _member(body: dict[str, Any], key: str) -> dict[str, Any]:
-    found = body.get(key)
-    return found if isinstance(found, dict) else {}
-
-
-def count(value: object) -> int | None:
-    """A number of tokens, None where there is none."""
-    return value if isinstance(value, int) and not isinstance(value, bool) else None

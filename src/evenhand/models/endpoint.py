@@ -19,6 +19,7 @@ from evenhand.errors import ModelError, SpecError, did_you_mean
 from evenhand.models.addresses import VARIABLE, checked_address, from_environment, variables_of
 from evenhand.models.base import MODELS, CallError, Model, ModelOptions, must_generate
 from evenhand.models.endings import ending
+from evenhand.models.fields import count
 from evenhand.models.http import FATAL_STATUS, RetryableError, ServedModel, decoded, error_message
 from evenhand.specs import read_toml, validated
 from evenhand.types import Request, Response
@@ -47,7 +48,7 @@ class Call(BaseModel):
         when: a placeholder's name; the call is left out where it is empty ("system": nothing to say about the user).
     """
 
-    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", frozen=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     url: str
     body: dict[str, Any] = Field(default_factory=dict)
@@ -68,7 +69,7 @@ class EndpointSpec(BaseModel):
         call: what is posted for each question, in order; the last one must say where its answer stands.
     """
 
-    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", frozen=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     name: str | None = None
     headers: dict[str, str] = Field(default_factory=dict)
@@ -196,10 +197,10 @@ class Heard:
             self.reasoning = _text_or_nothing(body, call.reasoning)
         for name in _COUNTS:
             if path := getattr(call, name):
-                count = _at(body, path)
-                if not isinstance(count, int) or isinstance(count, bool):
+                tokens = count(_at(body, path))
+                if tokens is None:
                     raise LookupError(f"{path} of the answer is not a number of tokens")
-                setattr(self, name, (getattr(self, name) or 0) + count)
+                setattr(self, name, (getattr(self, name) or 0) + tokens)
 
 
 def _values(request: Request) -> dict[str, Any]:

@@ -11,8 +11,8 @@ import orjson
 
 from evenhand.models.base import MODELS, Model, ModelOptions
 from evenhand.models.complaints import Complaint
-from evenhand.models.completions import count
 from evenhand.models.endings import CONTENT_FILTER, declined_in, ending
+from evenhand.models.fields import count, member, objects, text
 from evenhand.models.http import Reply, RetryableError
 from evenhand.models.provider import ProviderModel, conversation, lost, needs
 from evenhand.types import Request, Response
@@ -149,7 +149,7 @@ def read(body: object, latency_s: float) -> Response:
         RetryableError: it is not what the API promises: a candidate, or why the question was blocked.
     """
     found = body if isinstance(body, dict) else {}
-    usage = found.get("usageMetadata") or {}
+    usage = member(found, "usageMetadata")
     thought = count(usage.get("thoughtsTokenCount"))
     written = count(usage.get("candidatesTokenCount"))
     common: dict[str, Any] = {
@@ -160,29 +160,28 @@ def read(body: object, latency_s: float) -> Response:
         "reasoning_tokens": thought,
         "cached_tokens": count(usage.get("cachedContentTokenCount")),
     }
-    feedback = found.get("promptFeedback") or {}
+    feedback = member(found, "promptFeedback")
     if feedback.get("blockReason"):
         category = _blocked_for(feedback) or str(feedback["blockReason"]).lower()
         return Response("", CONTENT_FILTER, filtered=category, **common)
-    candidates = found.get("candidates")
-    if not isinstance(candidates, list) or not candidates or not isinstance(candidates[0], dict):
+    candidates = objects(found.get("candidates"))
+    if not candidates:
         declined = declined_in(body) if "error" in found else None
         if declined is None:
             raise RetryableError("the answer has no candidates")
         return Response("", CONTENT_FILTER, filtered=declined, **common)
     candidate = candidates[0]
     said = candidate.get("finishReason")
-    content = candidate.get("content") or {}
-    parts = [part for part in content.get("parts") or () if isinstance(part, dict)]
+    parts = objects(member(candidate, "content").get("parts"))
     if not said and not parts:
         raise RetryableError("the answer has neither a text nor a reason why it ended")
     finish_reason, category = ending(said)
     if finish_reason == CONTENT_FILTER or _BLOCKED.fullmatch(str(said)):
         finish_reason, category = CONTENT_FILTER, _blocked_for(candidate) or str(said).lower()
     return Response(
-        "".join(str(part.get("text") or "") for part in parts if not part.get("thought")),
+        "".join(text(part.get("text")) for part in parts if not part.get("thought")),
         finish_reason=finish_reason,
-        reasoning="".join(str(part.get("text") or "") for part in parts if part.get("thought")),
+        reasoning="".join(text(part.get("text")) for part in parts if part.get("thought")),
         filtered=category,
         **common,
     )
@@ -190,7 +189,7 @@ def read(body: object, latency_s: float) -> Response:
 
 def _blocked_for(rated: Mapping[str, Any]) -> str:
     """The categories that block a question or an answer, "" where none is named."""
-    ratings = [r for r in rated.get("safetyRatings") or () if isinstance(r, dict) and r.get("blocked")]
+    ratings = [rating for rating in objects(rated.get("safetyRatings")) if rating.get("blocked")]
     named = (str(r.get("category", "")).removeprefix("HARM_CATEGORY_").lower() for r in ratings)
     return ", ".join(dict.fromkeys(name for name in named if name))
 

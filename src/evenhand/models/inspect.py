@@ -10,6 +10,7 @@ from evenhand.errors import ModelError, SpecError, one_line
 from evenhand.extras import importing
 from evenhand.models.base import MODELS, CallError, Model, ModelOptions, must_generate
 from evenhand.models.endings import ending
+from evenhand.models.fields import count
 from evenhand.types import Message, Request, Response
 
 
@@ -81,13 +82,13 @@ def response_of(output: Any, latency_s: float = 0.0) -> Response:
     return Response(
         output.completion,
         finish_reason=finish_reason,
-        prompt_tokens=usage.input_tokens if usage else None,
-        completion_tokens=usage.output_tokens if usage else None,
+        prompt_tokens=count(usage.input_tokens) if usage else None,
+        completion_tokens=count(usage.output_tokens) if usage else None,
         latency_s=latency_s,
         model=output.model,
         reasoning="\n\n".join(b.reasoning for b in blocks if b.type == "reasoning" and b.reasoning),
-        reasoning_tokens=usage.reasoning_tokens if usage else None,
-        cached_tokens=usage.input_tokens_cache_read if usage else None,
+        reasoning_tokens=count(usage.reasoning_tokens) if usage else None,
+        cached_tokens=count(usage.input_tokens_cache_read) if usage else None,
         filtered=category,
     )
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from evenhand.models.completions import block_text, count
+from evenhand.models.completions import block_text
 from evenhand.models.endings import CONTENT_FILTER, declined_in, ending
+from evenhand.models.fields import count, member, objects
 from evenhand.models.http import RetryableError
 from evenhand.types import Request, Response
 
@@ -42,19 +43,19 @@ def read(body: object, latency_s: float) -> Response:
         if category is None:
             raise RetryableError("the answer has no output")
         return Response("", CONTENT_FILTER, latency_s=latency_s, filtered=category)
-    parts = [part for part in body["output"] if isinstance(part, dict)]
-    blocks = [b for p in parts if p.get("type") == "message" for b in p.get("content") or () if isinstance(b, dict)]
+    parts = objects(body["output"])
+    blocks = [block for part in parts if part.get("type") == "message" for block in objects(part.get("content"))]
     refused = [block_text(b) for b in blocks if b.get("type") == "refusal"]
     answer = "".join(block_text(b) for b in blocks if b.get("type") != "refusal")
     thoughts = [block_text([p.get("summary"), p.get("content")]) for p in parts if p.get("type") == "reasoning"]
     finish_reason, category = "stop", ""
     if body.get("status") == "incomplete":
-        finish_reason, category = ending((body.get("incomplete_details") or {}).get("reason"))
+        finish_reason, category = ending(member(body, "incomplete_details").get("reason"))
     elif refused:
         finish_reason, category = CONTENT_FILTER, "refusal"
     elif body.get("status") == "failed":
-        raise RetryableError(f"the response failed: {(body.get('error') or {}).get('message', 'no reason given')}")
-    usage = body.get("usage") or {}
+        raise RetryableError(f"the response failed: {member(body, 'error').get('message', 'no reason given')}")
+    usage = member(body, "usage")
     return Response(
         answer or "".join(refused),
         finish_reason=finish_reason,
@@ -63,7 +64,7 @@ def read(body: object, latency_s: float) -> Response:
         latency_s=latency_s,
         model=str(body.get("model", "")),
         reasoning="\n\n".join(t for t in thoughts if t),
-        reasoning_tokens=count((usage.get("output_tokens_details") or {}).get("reasoning_tokens")),
-        cached_tokens=count((usage.get("input_tokens_details") or {}).get("cached_tokens")),
+        reasoning_tokens=count(member(usage, "output_tokens_details").get("reasoning_tokens")),
+        cached_tokens=count(member(usage, "input_tokens_details").get("cached_tokens")),
         filtered=category,
     )

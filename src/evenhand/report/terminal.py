@@ -228,19 +228,23 @@ def status_table(status: Status) -> Table:
 def diagnosis_table(found: Diagnosis) -> Table:
     """What a store is like, and what its repair lost."""
     table = Table("", "", show_header=False, title=found.study, title_justify="left")
-    state = "sound" if not found.problems else "repaired" if found.repaired else "damaged"
+    state = "sound" if found.sound and not found.problems else "repaired" if found.repaired else "damaged"
     table.add_row("store", state)
     for problem in found.problems[:5]:
         table.add_row("", Text(problem))
     table.add_row("responses", "unknown" if found.trials is None else f"{found.trials:,}")
     if found.unjudged:
         table.add_row("not judged yet", f"{found.unjudged:,}: the next run judges them")
+    if found.astray:
+        table.add_row("of nothing it has", f"{found.astray:,}: their suite, item or identity is gone")
     if found.repaired:
         lost = "an unknown number" if found.lost is None else f"{found.lost:,}"
         table.add_row("responses lost", f"{lost}: the next run asks them again")
         table.add_row("the damaged file", Text(str(found.kept_as)))
     elif found.problems:
         table.add_row("to do", "run it with --repair, or restore the study from a copy")
+    elif found.astray:
+        table.add_row("to do", "run the study again, which brings back what is gone, or restore it from a copy")
     return table
 
 

@@ -22,7 +22,7 @@ class SearchSpec(BaseModel):
         seed: of everything that is drawn.
     """
 
-    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", frozen=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     calls: int = Field(4000, ge=200)
     direction: Direction = "worse"

@@ -3,41 +3,34 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from evenhand.errors import StoreError
+import orjson
+
+from evenhand.errors import EvenhandError, StoreError, one_line
+from evenhand.people import read_person
 from evenhand.stages import counted, stage
 from evenhand.study.connection import connect_unwritable, is_unfinished
 from evenhand.study.schema import SCHEMA, SCHEMA_VERSION
-from evenhand.study.soundness import ANSWERS, DESIGN, misfits
+from evenhand.study.soundness import ANSWERS, DESIGN, forget_misfits, misfits
+from evenhand.study.spec import StudySpec
 from evenhand.study.store import STORE_FILE, Store
 
 Row = tuple[Any, ...]
 
-_TABLES = (
-    "meta",
-    "runs",
-    "suites",
-    "identities",
-    "items",
-    "trials",
-    "replaced",
-    "failures",
-    "people",
-    "memories",
-    "learning",
-    "rounds",
-    "parts",
-    "labels",
-    "annotations",
-    "drawn",
-)
 UNFINISHED = "it was stopped before anything was asked; the command that made it goes on"
+# Judgements have no numbers of their own: they are found by their trial.
+_TABLES = tuple(name for name in re.findall(r"CREATE TABLE (?:IF NOT EXISTS )?(\w+)", SCHEMA) if name != "judgements")
+_TRIALS = "SELECT count(*) FROM trials t"
+_UNJUDGED = "WHERE NOT EXISTS (SELECT 1 FROM judgements j WHERE j.trial = t.id)"
+_ASTRAY = """WHERE t.suite NOT IN (SELECT suite FROM suites) OR t.identity NOT IN (SELECT name FROM identities)
+    OR NOT EXISTS (SELECT 1 FROM items i WHERE (i.suite, i.item) = (t.suite, t.item))"""
 _CHUNK = 256
 # So many missing rows in a row are taken for the end of a table whose size cannot be read.
 _GIVE_UP_AFTER = 50_000
@@ -52,6 +45,8 @@ class Diagnosis:
         problems: what SQLite finds wrong, first ones first; empty for a sound store.
         trials: responses that can be read; None where not even that can be told.
         unjudged: of them without a judgement (the next run judges them).
+        astray: of them of a suite, an item or an identity that the store does not have. They count nowhere until the
+            next run brings these back.
         repaired: whether a new store was made of what could be read.
         lost: trials that the old store knew of and the new one does not have; the next run asks them again. None where
             the old one could not tell.
@@ -62,13 +57,14 @@ class Diagnosis:
     problems: tuple[str, ...]
     trials: int | None
     unjudged: int | None
+    astray: int | None = 0
     repaired: bool = False
     lost: int | None = 0
     kept_as: str | None = None
 
     @property
     def sound(self) -> bool:
-        return not self.problems or self.repaired
+        return self.repaired or not (self.problems or self.astray)
 
 
 def examine(directory: Path) -> Diagnosis:
@@ -83,9 +79,8 @@ def examine(directory: Path) -> Diagnosis:
     connection, scratch = connect_unwritable(path)
     try:
         problems = _problems(connection) or _strange(connection)
-        trials = _number(connection, "SELECT count(*) FROM trials")
-        query = "SELECT count(*) FROM trials t WHERE NOT EXISTS (SELECT 1 FROM judgements j WHERE j.trial = t.id)"
-        return Diagnosis(str(directory), tuple(problems), trials, _number(connection, query))
+        trials, unjudged, astray = (_number(connection, f"{_TRIALS} {which}") for which in ("", _UNJUDGED, _ASTRAY))
+        return Diagnosis(str(directory), tuple(problems), trials, unjudged, astray)
     finally:
         connection.close()
         if scratch is not None:
@@ -177,11 +172,13 @@ def _salvage_all(source: Path, target: Path) -> int | None:
         old.execute("SELECT count(*) FROM sqlite_master")
         new.executescript(SCHEMA)
         for table in _TABLES:
-            for rows in counted(_rows(old, table), f"copying the table of {table}"):
-                _insert(new, table, rows)
+            columns = _columns(old, table)
+            for rows in counted(_rows(old, table) if columns else (), f"copying the table of {table}"):
+                _insert(new, table, columns, rows)
+        columns = _columns(old, "judgements")
         trials = new.execute("SELECT id FROM trials ORDER BY id")
         for found in counted(iter(lambda: trials.fetchmany(_CHUNK), []), "copying judgements of answers"):
-            _insert(new, "judgements", _judgements(old, [trial for (trial,) in found]))
+            _insert(new, "judgements", columns, _judgements(old, [trial for (trial,) in found]))
         if not new.execute("SELECT count(*) FROM runs").fetchone()[0]:
             raise StoreError(f"Nothing can be read from {source}.", "Restore it from a copy, or start anew.")
         # A store from before there were several annotators has labels only.
@@ -191,6 +188,9 @@ def _salvage_all(source: Path, target: Path) -> int | None:
             WHERE trial NOT IN (SELECT trial FROM annotations)"""
         )
         new.execute("INSERT OR REPLACE INTO meta VALUES ('schema_version', ?)", (str(SCHEMA_VERSION),))
+        forget_misfits(new)
+        if still := _strange(new):
+            raise StoreError(f"{source} cannot be repaired: {still[0]}.", "Restore it from a copy, or start anew.")
         new.commit()
         return _number(old, "SELECT max(id) FROM trials")
     except sqlite3.DatabaseError as error:
@@ -238,10 +238,16 @@ def _tolerant(connection: sqlite3.Connection, query: str, values: Row) -> list[R
         return []
 
 
-def _insert(connection: sqlite3.Connection, table: str, rows: Sequence[Row]) -> None:
-    if rows:
-        marks = ",".join("?" * len(rows[0]))
-        connection.executemany(f"INSERT OR IGNORE INTO {table} VALUES ({marks})", rows)  # noqa: S608 - one of _TABLES
+def _columns(connection: sqlite3.Connection, table: str) -> list[str]:
+    """The columns of a table, of which a store of an earlier version has fewer; none where it has no such table."""
+    return [row[1] for row in connection.execute(f"PRAGMA table_info({table})")]
+
+
+def _insert(connection: sqlite3.Connection, table: str, columns: Sequence[str], rows: Sequence[Row]) -> None:
+    if not rows:
+        return
+    names, marks = ",".join(f'"{name}"' for name in columns), ",".join("?" * len(columns))
+    connection.executemany(f"INSERT OR IGNORE INTO {table} ({names}) VALUES ({marks})", rows)  # noqa: S608 - ours
 
 
 def _problems(connection: sqlite3.Connection) -> list[str]:
@@ -266,14 +272,29 @@ def _strange(connection: sqlite3.Connection) -> list[str]:
         if version < SCHEMA_VERSION:
             # An older store is read through what it has; it is brought up to date when it is opened.
             there &= {"meta", "runs", "suites", "identities"}
+        tables = {**DESIGN, **ANSWERS}
+        wanted = {t: tables[t] for t in tables if version == SCHEMA_VERSION or t in there}
         found: list[str] = []
-        for table, columns in {**DESIGN, **ANSWERS}.items():
-            if version == SCHEMA_VERSION or table in there:
-                stage(f"checking the table of {table}")
-                found += misfits(connection, {table: columns})
-        return found
+        for table, columns in wanted.items():
+            stage(f"checking the table of {table}")
+            found += misfits(connection, {table: columns})
+        return found or list(_unknown(connection, there))
     except (sqlite3.DatabaseError, ValueError) as error:
         return [str(error)]
+
+
+def _unknown(connection: sqlite3.Connection, there: Collection[str]) -> Iterator[str]:
+    """What commands cannot read of a store whose values are of the right kinds: runs, people."""
+    readers: dict[str, tuple[str, Callable[[Any, str], object]]] = {
+        "runs": ("spec", StudySpec.parse), "people": ("record", read_person),
+    }  # fmt: skip
+    for table in readers.keys() & there:
+        column, read = readers[table]
+        for (held,) in connection.execute(f"SELECT {column} FROM {table}"):  # noqa: S608 - own names
+            try:
+                read(orjson.loads(held), table)
+            except (EvenhandError, orjson.JSONDecodeError) as error:
+                yield f"{table}: a row cannot be read by its column {column} ({one_line(str(error))})"
 
 
 def _number(connection: sqlite3.Connection, query: str) -> int | None:

@@ -20,7 +20,7 @@ REASONING_MAX_TOKENS = 4096
 
 
 class _Strict(BaseModel):
-    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", frozen=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class DecodingSpec(_Strict):

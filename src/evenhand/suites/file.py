@@ -41,7 +41,7 @@ class FileSuiteSpec(BaseModel):
         licence, source: shown in lists and reports.
     """
 
-    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", frozen=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     axis: Axis
     items: Path

@@ -23,7 +23,7 @@ class SubsetSpec(BaseModel):
         items: ids of its items.
     """
 
-    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", frozen=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     suite: str
     items: tuple[str, ...] = Field(min_length=1)

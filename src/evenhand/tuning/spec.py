@@ -56,7 +56,7 @@ class TuningSpec(BaseModel):
         load_in_4bit: QLoRA through bitsandbytes, on a CUDA GPU.
     """
 
-    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", frozen=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     model: str
     recipe: Recipe = "consistency"
@@ -122,7 +122,7 @@ class PolicySpec(BaseModel):
         dtype: of the model's own weights, which stay as they are.
     """
 
-    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", frozen=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     model: str
     encoder: str = "use"
