@@ -144,10 +144,10 @@ def seen_terms(example: Example) -> tuple[str, ...]:
 
 
 @cache
-def point(example: Example) -> NDArray[np.float32]:
+def point(example: Example) -> NDArray[np.float64]:
     """The example as the kernel sees it, on the grid on which points are stored."""
     at = sight(example.question, example.answer, seen(example))
-    return np.asarray(np.round(at * GRID) / GRID, dtype=np.float32)
+    return np.asarray(np.round(at * GRID) / GRID)
 
 
 def train(
@@ -184,8 +184,7 @@ def train_kernel(examples: Sequence[Example]) -> KernelMachine:
     """A support vector machine over points: what is said to what, of which a few examples of many kinds do."""
     points, y = np.array([point(e) for e in examples]), np.array([e.declines for e in examples])
     fit = SVC(C=PENALTY, gamma=GAMMA, class_weight="balanced").fit(points, y)
-    weights = fit.dual_coef_[0].astype(np.float32)
-    return KernelMachine(points[fit.support_], weights, float(fit.intercept_[0]), GAMMA)
+    return KernelMachine(points[fit.support_], fit.dual_coef_[0], float(fit.intercept_[0]), GAMMA)
 
 
 def measure(declines: Callable[[Example], bool], examples: Sequence[Example]) -> Agreement:

@@ -30,7 +30,7 @@ _WHO_ASKS = re.compile(r"^\s*(?:I['’]?m|I am) an? [^.?!]{1,60}\.\s+(?=\S)")
 GRID = 127  # points are stored as whole numbers of this part of 1
 
 
-def sight(question: str, text: str, seen: Sequence[float]) -> NDArray[np.float32]:
+def sight(question: str, text: str, seen: Sequence[float]) -> NDArray[np.float64]:
     """Question and answer as one point, (dimensions,), each number in [-1, 1].
 
     Args:
@@ -42,12 +42,15 @@ def sight(question: str, text: str, seen: Sequence[float]) -> NDArray[np.float32
     said = substance(text)
     about, last = shipped_vectors().of_each([said[:READ_CHARS], last_sentence(said)])
     done = MOVES * np.array([*moves(question, said), *seen])
-    return np.concatenate([question_vector(question), about, LAST * last, done]).astype(np.float32)
+    return np.concatenate([question_vector(question), about, LAST * last, done])
 
 
 @dataclass(frozen=True)
 class KernelMachine:
     """A sum of Gaussian bumps around points.
+
+    In double precision: thousands of bumps nearly cancel each other, and what is left of sums in single precision is
+    another number on another processor.
 
     Attributes:
         points: (points, dimensions), as :func:`sight` makes them.
@@ -56,8 +59,8 @@ class KernelMachine:
         gamma: one over the squared width of a bump.
     """
 
-    points: NDArray[np.float32]
-    weights: NDArray[np.float32]
+    points: NDArray[np.float64]
+    weights: NDArray[np.float64]
     intercept: float
     gamma: float
 
@@ -65,19 +68,20 @@ class KernelMachine:
     def load(cls, path: Path = KERNEL) -> Self:
         """Read what :meth:`save` wrote."""
         with np.load(path) as data:
-            points = data["points"].astype(np.float32) / GRID
-            return cls(points, data["weights"], float(data["intercept"]), float(data["gamma"]))
+            weights = data["weights"].astype(np.float64)
+            return cls(data["points"] / GRID, weights, float(data["intercept"]), float(data["gamma"]))
 
     def save(self, path: Path = KERNEL) -> None:
         """Write it to ``path``; points are rounded to the grid, on which they lie already when it was trained so."""
         points = np.round(self.points * GRID).astype(np.int8)
-        np.savez_compressed(path, points=points, weights=self.weights, intercept=self.intercept, gamma=self.gamma)
+        weights = self.weights.astype(np.float32)
+        np.savez_compressed(path, points=points, weights=weights, intercept=self.intercept, gamma=self.gamma)
 
-    def decision(self, at: NDArray[np.float32]) -> float:
+    def decision(self, at: NDArray[np.float64]) -> float:
         """Above 0 where the answer at ``at``, (dimensions,), declines; mostly within [-2, 2]."""
-        squared = self._squares + at @ at - 2 * self.points @ at
+        squared = self._squares + (at @ at - 2 * (self.points @ at))
         return float(self.weights @ np.exp(-self.gamma * squared)) + self.intercept
 
     @cached_property
-    def _squares(self) -> NDArray[np.float32]:
+    def _squares(self) -> NDArray[np.float64]:
         return np.asarray(np.einsum("pd,pd->p", self.points, self.points))
