@@ -426,3 +426,16 @@ def test_a_policy_is_learned_and_asked_from_the_command_line(tmp_path: Path) -> 
     ])  # fmt: skip
     assert run.exit_code == 0, run.output
     assert {m.content["pairs"] for m in api.memories(tmp_path / "study")} == {10}
+
+
+@pytest.mark.parametrize(("last", "learned"), [(0.4, True), (1.0, False)])
+def test_it_says_whether_the_policy_learned_by_more_than_its_last_step(
+    last: float, learned: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = TunedPolicy(tmp_path, [0.693, *[last] * 19, 1.4 - last], [], new=True)
+    monkeypatch.setattr(training, "tune_policy", lambda *_, **__: made)
+    done = CliRunner().invoke(app, ["policy", "--people", "starter", "--out", str(tmp_path)])
+    assert done.exit_code == 0, done.output
+    assert f"0.693 -> {made.loss:.3f}" in done.stderr
+    assert made.loss == pytest.approx((19 * last + 1.4 - last) / 20)
+    assert ("did not learn" in done.stderr) is not learned

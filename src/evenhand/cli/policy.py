@@ -52,7 +52,12 @@ def policy(
     kinds = {reference: select_people([reference]) for reference in people}
     made = tune_policy(spec, kinds, out, tell=lambda text: say(text, err=True))
     Terminal(stderr=True).print(_table(made.standings))
-    say(f"Loss {made.curve[0]:.3f} -> {made.curve[-1]:.3f}{'' if made.new else ' (trained before)'}.", err=True)
+    say(f"Loss {made.curve[0]:.3f} -> {made.loss:.3f}{'' if made.new else ' (trained before)'}.", err=True)
+    if not made.learned:
+        say(
+            "It did not learn even the choices that it was shown: try another --learning-rate, or more --steps.",
+            err=True,
+        )
     if not any(row.steers for row in made.standings):
         say("It does not steer: users who choose otherwise are not told apart beyond noise.", err=True)
     say(made.folder)

@@ -35,6 +35,7 @@ from evenhand.whole import whole
 CHECKPOINT_FILE = "checkpoint.safetensors"
 _MOST_TOLD = max(CONTEXTS)
 _KEEP_EVERY = 20
+_RECENT = 20
 _TELL_EVERY_S = 10.0
 
 Tell = Callable[[str], None]
@@ -55,6 +56,16 @@ class TunedPolicy:
     curve: list[float]
     standings: list[PolicyStanding]
     new: bool
+
+    @property
+    def loss(self) -> float:
+        """That of the last steps, in the mean: one step's is that of a few choices."""
+        return _recent(self.curve)
+
+    @property
+    def learned(self) -> bool:
+        """Whether the choices that it learns from are likelier by it than by the model as it is."""
+        return self.loss < float(np.log(2))
 
 
 def tune_policy(
@@ -215,10 +226,13 @@ def _trained(
             kept.save(policy, optimizer, curve)
         if (now := time.monotonic()) - last > _TELL_EVERY_S:
             last, left = now, (now - started) / (step + 1 - begun) * (spec.steps - step - 1)
-            recent = float(np.mean(curve[-_KEEP_EVERY:]))
-            tell(f"step {step + 1}/{spec.steps}  loss {recent:.3f}  ETA {left:.0f} s")
+            tell(f"step {step + 1}/{spec.steps}  loss {_recent(curve):.3f}  ETA {left:.0f} s")
     policy.network.eval()
     return policy, curve
+
+
+def _recent(curve: Sequence[float]) -> float:
+    return float(np.mean(curve[-_RECENT:]))
 
 
 def _split(
