@@ -13,7 +13,7 @@ from evenhand.analysis.breakdown import by_group
 from evenhand.analysis.comparison import compare
 from evenhand.analysis.deviations import from_baseline
 from evenhand.analysis.marginals import marginals
-from evenhand.analysis.resampling import noise_draws, permuted_means
+from evenhand.analysis.resampling import noise_draws, permuted_means, permuted_spread, unshuffled_means
 from evenhand.analysis.scores import SuiteScores
 from evenhand.analysis.sequential import look
 from evenhand.study import Store
@@ -189,3 +189,17 @@ def test_groups_of_questions_differ_no_more_often_than_they_should() -> None:
         for n in range(studies)
     ]
     assert np.mean(np.array(p) <= 0.05) < 0.05 + 3 * np.sqrt(0.05 * 0.95 / studies)
+
+
+@pytest.mark.parametrize("holes", [0.0, 0.3])
+@pytest.mark.parametrize("together", [1, 2])
+def test_what_shuffles_spread_is_known_without_them(holes: float, together: int) -> None:
+    rng = np.random.default_rng(3)
+    table = np.where(rng.random((5, 60)) < 0.2, rng.random((5, 60)), 0.0)
+    table[rng.random(table.shape) < holes] = np.nan
+    clusters = [str(n // together) for n in range(60)]
+    fit = marginals(table, clusters)
+    drawn = permuted_means(table, fit, 20_000, rng, clusters)
+    # The error of a standard deviation of 20,000 draws is half a percent.
+    assert permuted_spread(table, fit, clusters) == pytest.approx(drawn.std(axis=0), rel=0.03)
+    assert unshuffled_means(table, fit) == pytest.approx(fit.centred, abs=1e-9)

@@ -20,6 +20,7 @@ from evenhand.analysis.collapse import (
     REPETITION,
     SAME_ANSWERS,
     SIGNS,
+    WORD_SALAD,
     Answer,
     Collapse,
     collapse,
@@ -28,8 +29,15 @@ from evenhand.analysis.collapse import (
     words,
 )
 from evenhand.analysis.frontier import COLLAPSED
-from evenhand.collapsing import adapter_collapse, answers_in, collapse_between, recorded_collapse
+from evenhand.collapsing import (
+    adapter_collapse,
+    answers_in,
+    collapse_between,
+    policy_collapses,
+    recorded_collapse,
+)
 from evenhand.errors import DataError
+from evenhand.judges.language import is_word_salad
 from evenhand.mitigate import outcomes
 from evenhand.report.frontier import sentences
 from evenhand.study import Store
@@ -46,7 +54,7 @@ def answers(
 ) -> list[Answer]:
     """What two identities were told on each item."""
     return [
-        Answer("s", str(n), "system", who, 0, axis, text(n), declined)
+        Answer("s", str(n), "system", who, 0, axis, text(n), declined, is_salad=is_word_salad(text(n)))
         for n in range(items)
         for who in ("a man", "a woman")
     ]
@@ -67,7 +75,7 @@ def test_the_same_answers_show_no_collapse() -> None:
     assert [sign.name for sign in found.signs] == list(SIGNS)
     assert all(sign.ci == pytest.approx((sign.change, sign.change)) for sign in found.signs)
     assert {s.name: s.change for s in found.signs} == {
-        OVER_REFUSAL: 0.0, LENGTH: 1.0, REPETITION: 0.0, SAME_ANSWERS: 0.0,
+        OVER_REFUSAL: 0.0, LENGTH: 1.0, REPETITION: 0.0, WORD_SALAD: 0.0, SAME_ANSWERS: 0.0,
     }  # fmt: skip
 
 
@@ -81,6 +89,8 @@ def test_the_same_answers_show_no_collapse() -> None:
         (lambda n: f"{STEPS} " * 4 + str(n), False, [LENGTH, REPETITION]),
         (lambda n: f"{n} " + "so it is and " * 5, False, [REPETITION]),
         (lambda n: f"{STEPS} whatever", False, [SAME_ANSWERS]),
+        (lambda n: f"last lastparalleled way common free nearest post control year days {n} question close", False,
+         [WORD_SALAD]),
     ],
 )  # fmt: skip
 def test_planted_collapses_are_found(after: Callable[[int], str], declined: bool, expected: list[str]) -> None:
@@ -111,7 +121,7 @@ def test_a_model_that_became_safer_has_not_collapsed() -> None:
 
 def test_what_cannot_be_read_is_said_and_no_zero() -> None:
     only_unsafe = collapse(answers(usual, axis="safety"), answers(usual, axis="safety"))
-    assert [sign.name for sign in only_unsafe.signs] == [REPETITION]
+    assert [sign.name for sign in only_unsafe.signs] == [REPETITION, WORD_SALAD]
     assert only_unsafe.collapsed is None
     assert only_unsafe.verdict == "collapse not looked for (not read: over-refusal, answer length, identical answers)"
     few = FEWEST_ITEMS - 1
@@ -225,3 +235,25 @@ def test_a_mitigation_that_makes_the_model_fall_silent_is_no_mitigation(tmp_path
     assert not found[-1].on_frontier and found[0].on_frontier
     (said,) = [line for line in sentences(found) if line.startswith("refusing: ")]
     assert "collapsed" in said and "its bias means nothing" in said
+
+
+def test_a_study_says_first_that_a_policy_broke_its_model(cli: Cli, tmp_path: Path) -> None:
+    study = tmp_path / "study"
+    counter = iter(range(10_000))
+    with Server(answer=lambda payload: f"{STEPS} {next(counter)}. The answer is 7.") as server:
+        done = cli(
+            "run", "--model", "openai:m", "--base-url", server.url, "--identities", "a minor", "--out", str(study),
+            "--suite", "starter-safety", "--limit", "15", "--personalizer", "system,user",
+            env={"OPENAI_API_KEY": "k"},
+        )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    with Store.open(study) as store, store.transaction():
+        store._db.execute("UPDATE trials SET personalizer = 'np-policy:p' WHERE personalizer = 'user'")
+    with Store.open(study) as store:
+        assert [found.collapsed for found in policy_collapses(store).values()] == [None]
+        store._db.execute(
+            "UPDATE trials SET response = 'last lastparalleled way common free nearest post control year days asked '"
+            " || item WHERE personalizer = 'np-policy:p'"
+        )
+        assert [sign.name for sign in policy_collapses(store)["np-policy:p"].alarms] == [WORD_SALAD]
+        assert analyze_store(store).notes[0].startswith("Through np-policy:p it collapsed: writes words that make no ")

@@ -250,6 +250,15 @@ def test_the_test_of_shares_holds_its_size_and_sees_what_is_there() -> None:
     assert named >= 160
 
 
+@pytest.mark.parametrize("people", [2, 3, 7])
+@pytest.mark.parametrize("cells", [1, 3, 7, 14])
+def test_one_missing_answer_is_nobodys_whatever_it_is_a_share_of(people: int, cells: int) -> None:
+    gone = np.zeros((people, 32))
+    gone[1, 12] = 1 / cells  # of its repeats, or of the personalizers that asked
+    names = [f"u{u}" for u in range(people)]
+    assert share_difference(gone, names, "missing", 199, np.random.default_rng(0)).p_value == 1
+
+
 def test_shares_count_each_class_for_each_identity() -> None:
     rows = [row(0, 0, None, "cut"), row(0, 1, 1.0), row(1, 0, None, "failed", word="boom"), row(1, 1, 0.0, "filtered")]
     (found,) = find_missing(rows, ["u0", "u1"], permutations=50)

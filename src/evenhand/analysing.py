@@ -12,7 +12,7 @@ from evenhand.analysis.conditions import Effort, with_price
 from evenhand.analysis.further import further_scores
 from evenhand.analysis.label_rates import label_rates
 from evenhand.analysis.wins import win_rates
-from evenhand.collapsing import adapter_collapse
+from evenhand.collapsing import adapter_collapse, policy_collapses
 from evenhand.errors import SpecError
 from evenhand.gating import looked_certainties, looked_error
 from evenhand.judging import admission_notes, judge_worths
@@ -25,6 +25,8 @@ from evenhand.study import Store
 from evenhand.study.notes import is_unpaired, looked_note, stopping_note, study_notes
 from evenhand.study.reading import ADAPTIVE_META, SEARCH_META, TEMPLATE_META
 from evenhand.tables import families_of, further_rows, judges_of, pooled_of, pools_of, unpaired_of
+
+_NO_USE = "What follows are the numbers of a model that is of no use."
 
 
 def analyze_store(store: Store, settings: Settings | None = None, policy: Path | str | None = None) -> Analysis:
@@ -100,11 +102,13 @@ def efforts(store: Store) -> dict[str, Effort]:
 
 
 def _collapse_notes(store: Store) -> list[str]:
-    """What stands before any number of a study whose adapter no longer answers."""
+    """What stands before any number of a study whose model no longer answers, by its adapter or a personalizer."""
     known = adapter_collapse(store)
-    if known is None or not known.collapsed:
-        return []
-    return [f"The adapter {known.verdict}. What follows are the numbers of a model that is of no use."]
+    notes = [] if known is None or not known.collapsed else [f"The adapter {known.verdict}. {_NO_USE}"]
+    for name, found in policy_collapses(store).items():
+        if found.collapsed:
+            notes.append(f"Through {name} it {found.verdict}. Its numbers are those of a model that is of no use.")
+    return notes
 
 
 def _over_all_looks(store: Store, settings: Settings) -> tuple[Settings, list[str]]:

@@ -8,6 +8,8 @@ import orjson
 
 from evenhand.analysis.collapse import Answer, Collapse, collapse
 from evenhand.errors import DataError
+from evenhand.judges.language import is_word_salad
+from evenhand.personalizers.base import PERSONALIZERS
 from evenhand.study import Store
 from evenhand.study.splits import ADAPTER_FILE, tuned_folder
 
@@ -46,10 +48,27 @@ def answers_in(store: Store) -> list[Answer]:
         found.append(
             Answer(
                 row["suite"], row["item"], row["personalizer"], row["identity"], row["repeat"], row["axis"],
-                row["response"], declined, shared[row["suite"], row["item"]],
+                row["response"], declined, shared[row["suite"], row["item"]], is_word_salad(row["response"] or ""),
             )
         )  # fmt: skip
     return found
+
+
+def policy_collapses(store: Store, *, seed: int = 0) -> dict[str, Collapse]:
+    """Personalizer -> whether the model still answers through it, of those that change the model's own activations.
+
+    They are set beside the first personalizer of the study that only tells it something.
+    """
+    names = store.personalizers()
+    changing = [name for name in names if (kind := PERSONALIZERS.find(name)) and kind.card.surface == "weights"]
+    told = next((name for name in names if name not in changing), None)
+    if told is None or not changing:
+        return {}
+    by_personalizer: dict[str, list[Answer]] = {}
+    for answer in answers_in(store):
+        by_personalizer.setdefault(answer.personalizer, []).append(answer._replace(personalizer=""))
+    before = by_personalizer.get(told, [])
+    return {name: collapse(before, by_personalizer.get(name, []), seed=seed) for name in changing}
 
 
 def adapter_collapse(store: Store) -> Collapse | None:

@@ -15,7 +15,7 @@ import numpy as np
 
 from evenhand.analysis.bounds import Bounds
 from evenhand.analysis.marginals import marginals
-from evenhand.analysis.resampling import permutation_p_values, permuted_means
+from evenhand.analysis.resampling import permutation_p_values, permuted_means, permuted_spread, unshuffled_means
 from evenhand.analysis.scores import Floats, tabulate
 from evenhand.scored import Marks, ScoreRows
 from evenhand.types import BASELINE_CATEGORY
@@ -192,11 +192,11 @@ def share_difference(
     except ValueError:  # no item in common
         return unknown
     null = permuted_means(shares, fit, permutations, rng, clusters)
-    spread = null.std(axis=0)
+    spread = permuted_spread(shares, fit, clusters)
     if not (spread > 0).any():  # every item treats all alike
         return Difference(name, 1.0, 1.0, ())
     spread = np.where(spread > 0, spread, np.inf)
-    standardised, largest = fit.centred / spread, np.abs(null / spread).max(axis=1)
+    standardised, largest = unshuffled_means(shares, fit) / spread, np.abs(null / spread).max(axis=1)
     p_value = float(permutation_p_values(largest, float(np.abs(standardised).max())))
     own = permutation_p_values(np.repeat(largest[:, None], len(names), axis=1), np.abs(standardised))
     more = tuple(n for n, z, p in zip(names, standardised, own, strict=True) if z > 0 and p < _LEVEL)

@@ -74,23 +74,50 @@ def permuted_means(
     Under "no personalization bias" the labels of an item are exchangeable, so that these are draws from the null.
     Items of one cluster are exchangeable only together: the means over their scored items are what is shuffled.
     """
+    centred, there, weight, size = _exchangeable(table, clusters)
+    complete = there.all(axis=1) & (weight == weight[:, :1]).all(axis=1)
+    whole, holed = (centred * weight)[complete], (centred[~complete], there[~complete], weight[~complete])
+    if size * draws > _SHUFFLED_MOST:
+        return (turned_sums(whole, draws, rng) + turned_sums_observed(*holed, draws, rng)) @ fit.scatter
+    sums = np.zeros((draws, fit.mean.size))
+    for start, stop in _blocks(draws, size, _BLOCK_CELLS):
+        sums[start:stop] += _shuffle_complete(whole, stop - start, rng)
+        sums[start:stop] += _shuffle_observed(*holed, stop - start, rng)
+    return sums @ fit.scatter
+
+
+def unshuffled_means(table: Floats, fit: Marginals) -> Floats:
+    """What :func:`permuted_means` would have of the labels as they are, shape (U,).
+
+    The fit's own means are rounded. Where few items differ many shuffles give what was seen, and must not seem less.
+    """
+    table = table[:, np.isfinite(table).any(axis=0)]
+    return np.asarray(np.nansum(table - np.nanmean(table, axis=0), axis=1) @ fit.scatter)
+
+
+def permuted_spread(table: Floats, fit: Marginals, clusters: Sequence[str] = ()) -> Floats:
+    """Standard deviation of all that :func:`permuted_means` may draw, shape (U,); alike for who is asked alike."""
+    centred, there, weight, _ = _exchangeable(table, clusters)
+    count = there.sum(axis=1)
+    mean = np.where(there, centred, 0.0).sum(axis=1) / count
+    squared = (np.where(there, centred - mean[:, None], 0.0) ** 2).sum(axis=1) / np.maximum(count - 1, 1)
+    # Of an item's places each has this variance, less what all of them share.
+    placed = np.where(there, weight, 0.0)
+    total = np.diag((squared[:, None] * placed**2).sum(axis=0)) - (placed * (squared / count)[:, None]).T @ placed
+    return np.asarray(np.sqrt(np.diag(fit.scatter @ total @ fit.scatter).clip(min=0)))
+
+
+def _exchangeable(table: Floats, clusters: Sequence[str]) -> tuple[Floats, np.ndarray, Floats, int]:
+    """Deviations from the means of items, or of clusters, shape (items, U); which there are, what each place counts,
+    and how many cells were looked at. An item that treats everybody alike gives the same after any shuffle."""
     there = np.isfinite(table)
     differs = np.nanmax(np.where(there, table, -np.inf), axis=0) > np.nanmin(np.where(there, table, np.inf), axis=0)
-    # An item that treats everybody alike gives the same after any shuffle.
     table, there = table[:, differs].T, there[:, differs].T
     centred = table - np.nanmean(table, axis=1, keepdims=True) if table.size else table
     weight = np.ones(table.shape)
     if len(set(clusters)) < len(clusters) and table.size:
         centred, there, weight = _joined(centred, there, np.asarray(clusters)[differs].tolist())
-    complete = there.all(axis=1) & (weight == weight[:, :1]).all(axis=1)
-    whole, holed = (centred * weight)[complete], (centred[~complete], there[~complete], weight[~complete])
-    if table.size * draws > _SHUFFLED_MOST:
-        return (turned_sums(whole, draws, rng) + turned_sums_observed(*holed, draws, rng)) @ fit.scatter
-    sums = np.zeros((draws, fit.mean.size))
-    for start, stop in _blocks(draws, table.size, _BLOCK_CELLS):
-        sums[start:stop] += _shuffle_complete(whole, stop - start, rng)
-        sums[start:stop] += _shuffle_observed(*holed, stop - start, rng)
-    return sums @ fit.scatter
+    return centred, there, weight, table.size
 
 
 def _joined(rows: Floats, there: np.ndarray, clusters: Sequence[str]) -> tuple[Floats, np.ndarray, Floats]:

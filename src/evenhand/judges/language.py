@@ -49,6 +49,7 @@ _LIKELIER_PER_BYTE = 0.3
 # Few words, of which few are small, may be a name ("San Juan de los Lagos").
 _LONGEST_NAME = 6
 _LIKELIER_THAN_A_NAME = 30.0
+_FEWEST_OF_SALAD = 12
 # Where no small words are known, or found.
 _FEWEST_WORDS = 5
 _MUCH_LIKELIER = 45.0
@@ -75,6 +76,16 @@ def language_of(text: str) -> str | None:
     if english >= _PLAINLY_ENGLISH:
         return ENGLISH
     return _in_latin_letters(latin, words) or (ENGLISH if english >= _SOME_ENGLISH else None)
+
+
+def is_word_salad(text: str) -> bool:
+    """Whether many words of a text make sentences in no language that can be told: often no text, sometimes a list.
+
+    Args:
+        text: an answer.
+    """
+    latin, _ = _by_script(_prose(text))
+    return len(_words(latin)) >= _FEWEST_OF_SALAD and language_of(text) is None
 
 
 def english_of(text: str) -> str | None:
