@@ -79,6 +79,7 @@ def examine(directory: Path) -> Diagnosis:
     connection, scratch = connect_unwritable(path)
     try:
         problems = _problems(connection) or _strange(connection)
+        stage("counting answers")
         trials, unjudged, astray = (_number(connection, f"{_TRIALS} {which}") for which in ("", _UNJUDGED, _ASTRAY))
         return Diagnosis(str(directory), tuple(problems), trials, unjudged, astray)
     finally:
