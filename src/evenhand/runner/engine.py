@@ -49,7 +49,7 @@ from evenhand.types import Request, Response
 
 # With nothing but failures after this many calls, the set-up is wrong and the rest would be wasted.
 _GIVE_UP_AFTER = 20
-# Looked at after so many trials, which is often enough for a person and costs little.
+# Looked at after so many trials, or as many as there are identities: often enough for a person, at little cost a trial.
 _LAGS_EVERY = 16
 _RECORDED_PACKAGES = ("evenhand", "numpy", "polars", "aiohttp", "torch", "transformers", "peft", "datasets")
 
@@ -350,7 +350,7 @@ class _Engine:
         self._watch.saw(trial.cell[0], request, response)
 
     def _tell(self, *, failed: bool) -> None:
-        if (self._answered + self._failed) % _LAGS_EVERY == 0:
+        if (self._answered + self._failed) % max(_LAGS_EVERY, len(self._plan.identities)) == 0:
             self._progress.lagging(self._pace.lags())
         self._progress.advance(failed=failed, retries=self._model.retries)
 
