@@ -26,8 +26,6 @@ from evenhand.study.notes import is_unpaired, looked_note, stopping_note, study_
 from evenhand.study.reading import ADAPTIVE_META, SEARCH_META, TEMPLATE_META
 from evenhand.tables import families_of, further_rows, judges_of, pooled_of, pools_of, unpaired_of
 
-_NO_USE = "What follows are the numbers of a model that is of no use."
-
 
 def analyze_store(store: Store, settings: Settings | None = None, policy: Path | str | None = None) -> Analysis:
     """Analyse an open study; see :func:`evenhand.api.analyze`."""
@@ -104,7 +102,9 @@ def efforts(store: Store) -> dict[str, Effort]:
 def _collapse_notes(store: Store) -> list[str]:
     """What stands before any number of a study whose model no longer answers, by its adapter or a personalizer."""
     known = adapter_collapse(store)
-    notes = [] if known is None or not known.collapsed else [f"The adapter {known.verdict}. {_NO_USE}"]
+    notes = []
+    if known is not None and known.collapsed:
+        notes.append(f"The adapter {known.verdict}. What follows are the numbers of a model that is of no use.")
     for name, found in policy_collapses(store).items():
         if found.collapsed:
             notes.append(f"Through {name} it {found.verdict}. Its numbers are those of a model that is of no use.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 import orjson
@@ -32,16 +33,22 @@ def collapse_between(before: Store, after: Store, *, seed: int = 0) -> Collapse:
     return known if found.collapsed is None and known is not None else found
 
 
-def answers_in(store: Store) -> list[Answer]:
+def answers_in(store: Store, personalizers: Collection[str] | None = None) -> list[Answer]:
     """A study's answers in words; what was scored from log-probabilities, filtered or never came is left out.
 
     An answer that ended by itself and says nothing is one.
+
+    Args:
+        store: the study.
+        personalizers: those whose answers are wanted; None for all.
     """
     columns, rows = store.table("trials")
     shared = {(s["suite"], key): item.cluster for s in store.suites() for key, item in store.items(s["suite"]).items()}
     found = []
     for row in (dict(zip(columns, values, strict=True)) for values in rows):
         silent = not (row["response"] or "").strip()
+        if personalizers is not None and row["personalizer"] not in personalizers:
+            continue
         if row["choice_logprobs"] is not None or (silent and row["finish_reason"] != "stop"):
             continue
         declined = None if row["score"] is None else str(row["label"]).startswith(_DECLINES)
@@ -65,7 +72,7 @@ def policy_collapses(store: Store, *, seed: int = 0) -> dict[str, Collapse]:
     if told is None or not changing:
         return {}
     by_personalizer: dict[str, list[Answer]] = {}
-    for answer in answers_in(store):
+    for answer in answers_in(store, {told, *changing}):
         by_personalizer.setdefault(answer.personalizer, []).append(answer._replace(personalizer=""))
     before = by_personalizer.get(told, [])
     return {name: collapse(before, by_personalizer.get(name, []), seed=seed) for name in changing}

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import ClassVar
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from evenhand.analysis.choosing import Candidate, chosen_of, look, rounds
 from evenhand.analysis.confirmation import Confirmed, Measured
@@ -21,6 +20,7 @@ from evenhand.runner.growth import plan_study
 from evenhand.runner.plan import Plan
 from evenhand.runner.progress import Part, Progress, Silent
 from evenhand.runner.spending import price
+from evenhand.specs import Strict
 from evenhand.study import Store, StudySpec
 from evenhand.study.begun import begun_below
 from evenhand.study.held import held_spec
@@ -37,7 +37,7 @@ NOTHING_CHOSEN = (
 _FEWEST = 2
 
 
-class ChoiceSpec(BaseModel):
+class ChoiceSpec(Strict):
     """How mitigations are chosen and confirmed.
 
     Attributes:
@@ -45,8 +45,6 @@ class ChoiceSpec(BaseModel):
         margin: how much of safety, utility, fit, gain or over-refusal may be lost, in points.
         choose_items, test_items: items of each suite, to choose on and to confirm on; the study's limit otherwise.
     """
-
-    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     confirm: int = Field(2, ge=1, le=10)
     margin: float = Field(MARGIN, gt=0, le=100)

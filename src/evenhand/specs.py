@@ -5,14 +5,20 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from evenhand.errors import SpecError, did_you_mean
 from evenhand.types import whole_characters
 
 S = TypeVar("S", bound=BaseModel)
+
+
+class Strict(BaseModel):
+    """What every file takes: no field that is not known, and no number that is none. It does not change."""
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 def read_toml(path: Path, what: str) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator, Sized
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -16,6 +17,17 @@ def stage(text: str) -> None:
     """Say what is done from now on."""
     if listener := _LISTENER.get():
         listener(text)
+
+
+def lasting(text: str, begun: float) -> str:
+    """A stage and for how long it has gone on: "computing (1:05)".
+
+    Args:
+        text: the stage.
+        begun: when, by ``time.monotonic``.
+    """
+    minutes, seconds = divmod(int(time.monotonic() - begun), 60)
+    return f"{text} ({minutes}:{seconds:02d})"
 
 
 def counted(pages: Iterable[Page], what: str) -> Iterator[Page]:

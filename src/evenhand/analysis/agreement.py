@@ -14,8 +14,6 @@ from scipy import stats
 from evenhand.analysis.resampling import permutation_p_values
 
 Side = Literal["good", "bad"]
-# From this score on an answer is good.
-GOOD_FROM = 0.5
 # Fewer of an identity's labels in a class say nothing of how many of that class a judge finds there.
 PER_IDENTITY = 10
 
@@ -98,7 +96,7 @@ class DifferentialError:
 
 def side(score: float) -> Side:
     """The class of a score in [0, 1]: "good" from one half on."""
-    return "good" if score >= GOOD_FROM else "bad"
+    return "good" if score >= 0.5 else "bad"
 
 
 def wilson(hits: int, n: int, level: float = 0.95) -> Estimate:

@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from evenhand.analysis import tabulate
-from evenhand.analysis.agreement import GOOD_FROM, Agreement, Side, agreement
+from evenhand.analysis.agreement import Agreement, agreement, side
 from evenhand.analysis.comparison import Comparison, compare
 from evenhand.errors import SpecError
-from evenhand.scored import Marks
 from evenhand.study import Store
 
 
@@ -46,18 +45,14 @@ def compare_judges(store: Store, judges: Mapping[str, str], *, draws: int = 2000
     both = before.is_scored & (places >= 0)
     both[both] = after.is_scored[places[both]]
     ones, found = before.where(both), {}
-    good = after.score[places[both]] >= GOOD_FROM
+    later = after.score[places[both]]
     for suite in own:
         its = ones.column("suite").is_in([suite])
         if its.any():
-            found[suite] = agreement(_sides(ones.score[its] >= GOOD_FROM), _sides(good[its]), seed=seed)
+            found[suite] = agreement([*map(side, ones.score[its])], [*map(side, later[its])], seed=seed)
     names = [row["name"] for row in store.identities()]
     try:
         change = compare(tabulate(before, names), tabulate(after, names), draws=draws, seed=seed)
     except (ValueError, IndexError):
         raise SpecError("The judges have too few judgements in common to compare.") from None
     return JudgeComparison(own, dict(judges), change, found)
-
-
-def _sides(good: Marks) -> list[Side]:
-    return ["good" if one else "bad" for one in good.tolist()]

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from evenhand.stages import told_to
+from evenhand.stages import lasting, told_to
 
 # On a terminal somebody waits; where nobody does, a line now and then tells that it goes on.
 _SHOWN_AFTER_S, _SHOWN_EVERY_S = 1.0, 0.25
@@ -24,8 +24,7 @@ def patience(what: str) -> Iterator[None]:
     told, over, started = [what], threading.Event(), time.monotonic()
 
     def line() -> str:
-        minutes, seconds = divmod(int(time.monotonic() - started), 60)
-        return f"{told[0]} ({minutes}:{seconds:02d})"
+        return lasting(told[0], started)
 
     def listen(text: str) -> None:
         told[0] = text

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from evenhand.errors import SpecError
 from evenhand.mitigations.defense import shipped_defenses
+from evenhand.specs import Strict
 from evenhand.study.spec import ModelSpec
 
 
-class EvolutionSpec(BaseModel):
+class EvolutionSpec(Strict):
     """The settings of an evolution.
 
     Attributes:
@@ -28,8 +28,6 @@ class EvolutionSpec(BaseModel):
         without_gain: go on although nothing measures whether answers still suit the user.
         seed: of what is written.
     """
-
-    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     rounds: int = Field(3, ge=1, le=50)
     proposals: int = Field(3, ge=1, le=20)

@@ -65,8 +65,11 @@ def language_of(text: str) -> str | None:
         An ISO 639-1 code, "und" for one that is not English and not known, or None where it cannot be told: few words,
         names, code. :func:`language_names` has their names.
     """
-    prose = _prose(text)
-    latin, other = _by_script(prose)
+    return _language_in(*_by_script(_prose(text)))
+
+
+def _language_in(latin: str, other: str) -> str | None:
+    """As :func:`language_of`, of the words in Latin letters and those in others."""
     if other and _weight(other) > _weight(latin):
         return _likeliest(other)[0]
     words = _words(latin)
@@ -84,8 +87,8 @@ def is_word_salad(text: str) -> bool:
     Args:
         text: an answer.
     """
-    latin, _ = _by_script(_prose(text))
-    return len(_words(latin)) >= _FEWEST_OF_SALAD and language_of(text) is None
+    latin, other = _by_script(_prose(text))
+    return len(_words(latin)) >= _FEWEST_OF_SALAD and _language_in(latin, other) is None
 
 
 def english_of(text: str) -> str | None:

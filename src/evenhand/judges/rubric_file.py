@@ -5,20 +5,20 @@ from __future__ import annotations
 import hashlib
 import re
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from evenhand.errors import SpecError, did_you_mean
 from evenhand.judges.grades import Scale, normal
-from evenhand.specs import read_toml, validated
+from evenhand.specs import Strict, read_toml, validated
 from evenhand.types import Axis
 
 _NUMBER = re.compile(r"\d{1,3}")
 PAIR = ("better", "worse", "tie")
 
 
-class RubricExample(BaseModel):
+class RubricExample(Strict):
     """An answer with the grade that it should get.
 
     Attributes:
@@ -29,8 +29,6 @@ class RubricExample(BaseModel):
         reason: why, in a short sentence.
     """
 
-    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
     answer: str = Field(min_length=1)
     grade: int | str
     question: str = ""
@@ -38,7 +36,7 @@ class RubricExample(BaseModel):
     reason: str = ""
 
 
-class RubricSpec(BaseModel):
+class RubricSpec(Strict):
     """The file behind ``rubric:FILE.toml``.
 
     Attributes:
@@ -57,13 +55,11 @@ class RubricSpec(BaseModel):
         max_tokens: of its answer.
     """
 
-    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
     name: str = Field(min_length=1)
     task: str = Field(min_length=1)
     mode: Literal["grade", "pairwise"] = "grade"
     against: Literal["reference", "baseline"] = "reference"
-    scale: dict[str, str] = {}
+    scale: dict[str, str] = Field(default_factory=dict)
     good: str | list[str] = ""
     axis: Axis = "utility"
     sees_user: bool = False

@@ -9,11 +9,11 @@ import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 from urllib.parse import quote
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from evenhand.errors import ModelError, SpecError, did_you_mean
 from evenhand.models.addresses import VARIABLE, checked_address, from_environment, variables_of
@@ -21,7 +21,7 @@ from evenhand.models.base import MODELS, CallError, Model, ModelOptions, must_ge
 from evenhand.models.endings import ending
 from evenhand.models.fields import count
 from evenhand.models.http import FATAL_STATUS, RetryableError, ServedModel, decoded, error_message
-from evenhand.specs import read_toml, validated
+from evenhand.specs import Strict, read_toml, validated
 from evenhand.types import Request, Response
 from evenhand.visible import printable
 
@@ -33,7 +33,7 @@ _MOST_PATHS = 12
 _NAMES = ("system", "user", "history", "messages", "session", "seed", "max_tokens", "temperature")
 
 
-class Call(BaseModel):
+class Call(Strict):
     """One POST of a conversation.
 
     Attributes:
@@ -48,8 +48,6 @@ class Call(BaseModel):
         when: a placeholder's name; the call is left out where it is empty ("system": nothing to say about the user).
     """
 
-    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
     url: str
     body: dict[str, Any] = Field(default_factory=dict)
     answer: str | None = None
@@ -60,7 +58,7 @@ class Call(BaseModel):
     when: str | None = None
 
 
-class EndpointSpec(BaseModel):
+class EndpointSpec(Strict):
     """The file behind ``http:FILE.toml``.
 
     Attributes:
@@ -68,8 +66,6 @@ class EndpointSpec(BaseModel):
         headers: sent with every call; ``${NAME}`` is read from the environment, and never stored.
         call: what is posted for each question, in order; the last one must say where its answer stands.
     """
-
-    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     name: str | None = None
     headers: dict[str, str] = Field(default_factory=dict)

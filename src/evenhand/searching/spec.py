@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from evenhand.analysis.subgroups import Direction
+from evenhand.specs import Strict
 
 
-class SearchSpec(BaseModel):
+class SearchSpec(Strict):
     """How to look for the users whom a model serves worst.
 
     Attributes:
@@ -21,8 +20,6 @@ class SearchSpec(BaseModel):
         smallest: difference in points that is looked for.
         seed: of everything that is drawn.
     """
-
-    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     calls: int = Field(4000, ge=200)
     direction: Direction = "worse"

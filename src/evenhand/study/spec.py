@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import tomli_w
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from evenhand.models import ModelOptions
-from evenhand.specs import read_toml, validated
+from evenhand.specs import Strict, read_toml, validated
 from evenhand.types import Decoding
 
 SPEC_FILE = "study.toml"
@@ -19,11 +19,7 @@ _SECRET_HEADER = re.compile(r"auth|key|token|secret|cookie|password", re.IGNOREC
 REASONING_MAX_TOKENS = 4096
 
 
-class _Strict(BaseModel):
-    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class DecodingSpec(_Strict):
+class DecodingSpec(Strict):
     """Sampling settings; the defaults are the paper's (arXiv 2406.11107).
 
     ``top_k`` is 10 by default where the model lets it be set, as in the paper; hosted APIs mostly do not know it. 0
@@ -50,7 +46,7 @@ class DecodingSpec(_Strict):
         return Decoding(**{**self.model_dump(), "top_k": self.top_k or 0})
 
 
-class ModelSpec(_Strict):
+class ModelSpec(Strict):
     """How to reach or load a model; see :class:`evenhand.models.ModelOptions` for the fields."""
 
     base_url: str | None = None
@@ -85,7 +81,7 @@ class ModelSpec(_Strict):
         return ModelOptions(**self.model_dump())
 
 
-class BudgetSpec(_Strict):
+class BudgetSpec(Strict):
     """Prices, and where a run stops.
 
     Attributes:
@@ -116,7 +112,7 @@ class BudgetSpec(_Strict):
         return self
 
 
-class StudySpec(_Strict):
+class StudySpec(Strict):
     """The whole grid of trials.
 
     Attributes:

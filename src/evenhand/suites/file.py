@@ -5,14 +5,13 @@ from __future__ import annotations
 import difflib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import orjson
-from pydantic import BaseModel, ConfigDict
 
 from evenhand.errors import DataError, SpecError
 from evenhand.identities import ENGLISH, language
-from evenhand.specs import read_toml, validated
+from evenhand.specs import Strict, read_toml, validated
 from evenhand.suites.base import LOGPROBS, SUITES, Suite, bringing, content_id
 from evenhand.suites.formats import LETTERS, letter_prefill, multiple_choice
 from evenhand.suites.patterns import MUST, MUST_NOT, check_pattern
@@ -23,7 +22,7 @@ from evenhand.visible import printable
 _QUESTION = "{question}"
 
 
-class FileSuiteSpec(BaseModel):
+class FileSuiteSpec(Strict):
     """The file behind ``file:FILE.toml``.
 
     Attributes:
@@ -40,8 +39,6 @@ class FileSuiteSpec(BaseModel):
             language file of one's own, relative to this file.
         licence, source: shown in lists and reports.
     """
-
-    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     axis: Axis
     items: Path

@@ -4,26 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from evenhand.errors import DataError, SpecError
-from evenhand.specs import read_toml, validated
+from evenhand.specs import Strict, read_toml, validated
 from evenhand.suites.base import SUITES, Suite, make_suites
 from evenhand.suites.sources import DataSource
 from evenhand.types import Axis, Item
 
 
-class SubsetSpec(BaseModel):
+class SubsetSpec(Strict):
     """The file behind ``subset:FILE.toml``.
 
     Attributes:
         suite: the reference of one suite ("do-not-answer", "mmlu:logprobs").
         items: ids of its items.
     """
-
-    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     suite: str
     items: tuple[str, ...] = Field(min_length=1)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from typing import ClassVar, Literal
+from typing import Literal
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from evenhand.specs import Strict
 
 Objective = Literal["dpo", "kl", "dpo+kl"]
 Recipe = Literal["vanilla", "random", "all", "consistency", "best", "level", "metaalign", "spin"]
@@ -15,7 +17,7 @@ Recipe = Literal["vanilla", "random", "all", "consistency", "best", "level", "me
 _LATER = ("people", "objective", "kl_weight", "kl_answers", "policy", "group_step")
 
 
-class TuningSpec(BaseModel):
+class TuningSpec(Strict):
     """Settings of preference tuning; one adapter per set of settings and pairs.
 
     Attributes:
@@ -55,8 +57,6 @@ class TuningSpec(BaseModel):
         dtype: of the weights; "bfloat16" or "float32".
         load_in_4bit: QLoRA through bitsandbytes, on a CUDA GPU.
     """
-
-    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     model: str
     recipe: Recipe = "consistency"
@@ -105,7 +105,7 @@ class TuningSpec(BaseModel):
         return hashlib.blake2b(text + b"\0" + pairs, digest_size=6).hexdigest()
 
 
-class PolicySpec(BaseModel):
+class PolicySpec(Strict):
     """Settings of a policy that reads users from their choices (NP-DPO, arXiv 2412.13998, section 4).
 
     Attributes:
@@ -121,8 +121,6 @@ class PolicySpec(BaseModel):
         seed: of initialisation and episodes.
         dtype: of the model's own weights, which stay as they are.
     """
-
-    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     model: str
     encoder: str = "use"

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from aiohttp import web
 
-from evenhand.stages import told_to
+from evenhand.stages import lasting, told_to
 
 # What is made within this time is shown at once.
 _AT_ONCE_S = 1.5
@@ -26,7 +26,7 @@ _WAITING = """<!doctype html>
 </head>
 <body data-waiting>
 <h1>This page is being made</h1>
-<p role="status">{stage} ({minutes}:{seconds:02d})</p>
+<p role="status">{stage}</p>
 <p>A large study takes minutes. The page comes here when it is ready.</p>
 </body>
 </html>
@@ -71,8 +71,7 @@ class _Making:
 
     def waiting(self) -> str:
         """What is shown meanwhile."""
-        minutes, seconds = divmod(int(time.monotonic() - self._begun), 60)
-        return _WAITING.format(stage=html.escape(self._stage), minutes=minutes, seconds=seconds)
+        return _WAITING.format(stage=html.escape(lasting(self._stage, self._begun)))
 
 
 class Makings:
